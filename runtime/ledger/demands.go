@@ -1,0 +1,119 @@
+package ledger
+
+import "time"
+
+// Demands are what site.star asks for, recorded when they change, so that a
+// report of an old run is judged by the demands of its time.
+type Demands struct {
+	Assets      []AssetDemand `json:"assets,omitempty"`
+	Targets     []TargetFacts `json:"targets,omitempty"`
+	Unprotected []Exception   `json:"unprotected,omitempty"`
+	Accepted    []Exception   `json:"accepted,omitempty"`
+	Deviations  []Deviation   `json:"deviations,omitempty"`
+}
+
+// AssetDemand is one row of the SOP's table. Zero durations mean "N/A".
+type AssetDemand struct {
+	Name      string        `json:"name"`
+	Title     string        `json:"title"`
+	RPO       time.Duration `json:"rpo,omitempty"`
+	RTO       time.Duration `json:"rto,omitempty"`
+	Retention time.Duration `json:"retention,omitempty"` // saved for at least so long
+	Online    string        `json:"online,omitempty"`    // the SOP's words: "1 full + 27 incr."
+	Keep      int           `json:"keep,omitempty"`      // full copies that Online means
+	Copies    int           `json:"copies,omitempty"`
+	Media     int           `json:"media,omitempty"`
+	Offsite   int           `json:"offsite,omitempty"`
+	Offline   int           `json:"offline,omitempty"`
+	On        []CopyDemand  `json:"on,omitempty"`
+	Items     []string      `json:"items,omitempty"` // fixed items; else an inventory names them
+	Note      string        `json:"note,omitempty"`  // a conflict in the SOP, say
+}
+
+// CopyDemand asks for a copy on a target with a level of proof of at most an age.
+type CopyDemand struct {
+	Target string        `json:"target"`
+	Level  int           `json:"level"`
+	MaxAge time.Duration `json:"max_age,omitempty"` // 0: the asset's RPO, or the target's due time
+}
+
+// TargetFacts are what the site states of a target.
+type TargetFacts struct {
+	Name     string        `json:"name"`
+	URL      string        `json:"url"` // never with a secret in it
+	Medium   string        `json:"medium"`
+	Location string        `json:"location"`
+	Offline  bool          `json:"offline,omitempty"`
+	Offsite  bool          `json:"offsite,omitempty"`
+	Due      time.Duration `json:"due,omitempty"`   // an offline medium is fetched at least so often
+	Grace    time.Duration `json:"grace,omitempty"` // after due: degraded so long, then failed
+}
+
+// Exception is a gap, or a guest without a backup, that the site accepts by name.
+type Exception struct {
+	Asset  string    `json:"asset,omitempty"`
+	Item   string    `json:"item"`
+	What   string    `json:"what,omitempty"` // Gap.What; empty: the whole item
+	Reason string    `json:"reason"`
+	Until  time.Time `json:"until"`
+}
+
+// Deviation says where the SOP is not followed to the letter.
+type Deviation struct {
+	SOP        string    `json:"sop"`
+	Step       string    `json:"step"`
+	Instead    string    `json:"instead"`
+	ApprovedBy string    `json:"approved_by"`
+	Review     time.Time `json:"review"`
+}
+
+// Asset returns the row of that name.
+func (d Demands) Asset(name string) (AssetDemand, bool) {
+	for _, a := range d.Assets {
+		if a.Name == name {
+			return a, true
+		}
+	}
+	return AssetDemand{}, false
+}
+
+// Target returns what the site states of a target.
+func (d Demands) Target(name string) (TargetFacts, bool) {
+	for _, t := range d.Targets {
+		if t.Name == name {
+			return t, true
+		}
+	}
+	return TargetFacts{}, false
+}
+
+// Excused returns the unexpired exception that covers an item as a whole.
+func (d Demands) Excused(item string, at time.Time) (Exception, bool) {
+	for _, x := range d.Unprotected {
+		if x.Item == item && at.Before(x.Until) {
+			return x, true
+		}
+	}
+	return Exception{}, false
+}
+
+// Accepts returns the unexpired exception that covers a gap.
+func (d Demands) Accepts(g Gap, at time.Time) (Exception, bool) {
+	for _, x := range d.Accepted {
+		if x.Item == g.Item && (x.What == g.What || x.What == "") && at.Before(x.Until) {
+			return x, true
+		}
+	}
+	return Exception{}, false
+}
+
+// MaxAge returns how old the newest proof that meets c may be.
+func (d Demands) MaxAge(a AssetDemand, c CopyDemand) time.Duration {
+	if c.MaxAge > 0 {
+		return c.MaxAge
+	}
+	if t, ok := d.Target(c.Target); ok && t.Due > 0 {
+		return t.Due
+	}
+	return a.RPO
+}

@@ -1,0 +1,187 @@
+package ledger
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"time"
+)
+
+// File is one file of an artifact as its source made it.
+type File struct {
+	Name   string `json:"name"`             // base name, unique in the artifact
+	Size   int64  `json:"size"`             // bytes
+	SHA256 string `json:"sha256,omitempty"` // hex; empty until the first read
+}
+
+// Artifact is what a backup primitive made.
+type Artifact struct {
+	ID          string            `json:"id"`    // ArtifactID(run, step)
+	Kind        string            `json:"kind"`  // "vm", "ct", …
+	Asset       string            `json:"asset"` // row of the SOP's table
+	Item        string            `json:"item"`  // which one of the row: a guest's name
+	Run         string            `json:"run"`
+	Step        string            `json:"step"`
+	Source      string            `json:"source"`           // system and thing: "pve:qemu/100"
+	Origin      map[string]string `json:"origin,omitempty"` // where the files lie now, for its primitive only
+	Created     time.Time         `json:"created"`          // the state that it holds is of this time
+	Files       []File            `json:"files"`
+	Bytes       int64             `json:"bytes"`
+	Consistency string            `json:"consistency,omitempty"` // "agent freeze", "suspended", "stopped", "crash-consistent"
+	Gaps        []Gap             `json:"gaps,omitempty"`
+	Needs       []string          `json:"needs,omitempty"`    // earlier artifacts without which it cannot be restored
+	Declared    map[string]string `json:"declared,omitempty"` // what the source said of the content: disk sizes…
+}
+
+// ArtifactID names the artifact that a step makes.
+func ArtifactID(run, step string) string { return shortHash("artifact", run, step) }
+
+// CopyID names the copy of an artifact on a target.
+func CopyID(artifact, target string) string { return shortHash("copy", artifact, target) }
+
+func shortHash(parts ...string) string {
+	h := sha256.New()
+	for _, p := range parts {
+		h.Write([]byte(p))
+		h.Write([]byte{0})
+	}
+	return hex.EncodeToString(h.Sum(nil)[:8])
+}
+
+// Gap is something that an artifact does not hold though one might expect it to.
+type Gap struct {
+	Asset string `json:"asset,omitempty"`
+	Item  string `json:"item,omitempty"`
+	What  string `json:"what"` // "disk scsi1"
+	Why   string `json:"why"`  // "backup=0"
+}
+
+// StoredFile is one file of a copy as it lies on the target.
+type StoredFile struct {
+	Name   string `json:"name"`           // path below the copy's folder
+	Of     string `json:"of"`             // name of the artifact's file
+	Part   int    `json:"part,omitempty"` // 1… when the file was cut into parts
+	Size   int64  `json:"size"`           // bytes on the target
+	SHA256 string `json:"sha256"`         // of the bytes on the target
+	Sealed bool   `json:"sealed,omitempty"`
+}
+
+// Copy is one artifact on one target.
+type Copy struct {
+	ID         string       `json:"id"` // CopyID(artifact, target)
+	Artifact   string       `json:"artifact"`
+	Kind       string       `json:"kind"`
+	Asset      string       `json:"asset"`
+	Item       string       `json:"item"`
+	Target     string       `json:"target"`
+	Medium     string       `json:"medium"`
+	Location   string       `json:"location"`
+	Account    string       `json:"account,omitempty"` // user and host of a remote target
+	Device     Device       `json:"device"`
+	Ref        string       `json:"ref"` // opaque: where the target keeps it
+	Files      []StoredFile `json:"files"`
+	Bytes      int64        `json:"bytes"`
+	Taken      time.Time    `json:"taken"`               // Artifact.Created
+	Created    time.Time    `json:"created"`             // when the copy was complete
+	SealedTo   []string     `json:"sealed_to,omitempty"` // fingerprints of the recipients
+	Opened     bool         `json:"opened,omitempty"`    // the clear stream was fully parsed while it was sealed
+	Offline    bool         `json:"offline,omitempty"`   // the target is meant to be taken away
+	Offsite    bool         `json:"offsite,omitempty"`
+	Immutable  bool         `json:"immutable,omitempty"`   // probed, not declared
+	InPlace    bool         `json:"in_place,omitempty"`    // the source's own archive, counted where it lies
+	WriteBytes int64        `json:"write_bytes,omitempty"` // bytes sent, for rates
+	WriteNanos int64        `json:"write_nanos,omitempty"`
+}
+
+// Levels of proof.
+const (
+	Stored   = 0 // the target acknowledged all bytes
+	Read     = 1 // read back past any cache, SHA-256 equal
+	Opened   = 2 // decrypted where sealed, and the whole structure parsed
+	Restored = 3 // restored to a scratch place and compared with what the source declared
+	Booted   = 4 // the restored thing runs
+	Served   = 5 // an application probe passed
+)
+
+var levels = []string{"stored", "read", "opened", "restored", "booted", "served"}
+
+// LevelName returns the word for a level of proof.
+func LevelName(level int) string {
+	if level < 0 || level >= len(levels) {
+		return "none"
+	}
+	return levels[level]
+}
+
+// ParseLevel returns the level that a word means.
+func ParseLevel(word string) (int, bool) {
+	for i, l := range levels {
+		if l == word {
+			return i, true
+		}
+	}
+	return 0, false
+}
+
+// LevelNames lists the words in order.
+func LevelNames() []string { return append([]string(nil), levels...) }
+
+// Proof says that one copy reached one level.
+type Proof struct {
+	Copy     string    `json:"copy"`
+	Artifact string    `json:"artifact"`
+	Asset    string    `json:"asset"`
+	Item     string    `json:"item"`
+	Target   string    `json:"target"`
+	Level    int       `json:"level"`
+	At       time.Time `json:"at"`
+	Run      string    `json:"run"`
+	Step     string    `json:"step"`
+	Bytes    int64     `json:"bytes,omitempty"` // read to prove it
+	Nanos    int64     `json:"nanos,omitempty"` // time that the reading took
+	Note     string    `json:"note,omitempty"`
+}
+
+// ID names the proof: one per copy, level and step.
+func (p Proof) ID() string {
+	return shortHash("proof", p.Copy, LevelName(p.Level), p.Run, p.Step)
+}
+
+// Item is one thing that an asset is expected to hold, as an inventory saw it.
+type Item struct {
+	Asset string `json:"asset"`
+	Name  string `json:"name"`
+	ID    string `json:"id,omitempty"` // as the system names it: "100"
+	State string `json:"state,omitempty"`
+}
+
+// Medium is a dated observation of a removable target.
+type Medium struct {
+	Target string    `json:"target"`
+	State  string    `json:"state"` // "attached" or "detached"
+	Device Device    `json:"device"`
+	At     time.Time `json:"at"`
+}
+
+// Facts are what a step adds to the projections.
+type Facts struct {
+	Artifacts []Artifact `json:"artifacts,omitempty"`
+	Copies    []Copy     `json:"copies,omitempty"`
+	Proofs    []Proof    `json:"proofs,omitempty"`
+	Removed   []string   `json:"removed,omitempty"` // ids of copies that are gone
+	Damaged   []string   `json:"damaged,omitempty"` // ids of copies that failed a check: their proofs are void
+	Expected  []Item     `json:"expected,omitempty"`
+	Media     []Medium   `json:"media,omitempty"`
+	Degraded  []string   `json:"degraded,omitempty"` // promises not kept, in words
+}
+
+// Add appends the facts of other.
+func (f *Facts) Add(other Facts) {
+	f.Artifacts = append(f.Artifacts, other.Artifacts...)
+	f.Copies = append(f.Copies, other.Copies...)
+	f.Proofs = append(f.Proofs, other.Proofs...)
+	f.Removed = append(f.Removed, other.Removed...)
+	f.Damaged = append(f.Damaged, other.Damaged...)
+	f.Expected = append(f.Expected, other.Expected...)
+	f.Media = append(f.Media, other.Media...)
+	f.Degraded = append(f.Degraded, other.Degraded...)
+}

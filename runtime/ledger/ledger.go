@@ -1,0 +1,135 @@
+package ledger
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"sync"
+)
+
+// Ledger appends to a store with group commit: entries that arrive while a
+// commit is under way share the next one. Its methods may be called concurrently.
+type Ledger struct {
+	Store
+
+	mu      sync.Mutex
+	pending []Entry // waits for the next durable write
+	queue   []*commit
+	busy    bool
+	broken  error
+}
+
+type commit struct {
+	entries []Entry
+	done    chan struct{}
+	head    Head
+	err     error
+}
+
+// New returns a ledger over a store.
+func New(s Store) *Ledger { return &Ledger{Store: s} }
+
+// Append makes entries durable before it returns. After an error nothing more
+// is accepted: what could not be recorded must not be followed by effects.
+func (l *Ledger) Append(ctx context.Context, entries ...Entry) (Head, error) {
+	c := &commit{entries: entries, done: make(chan struct{})}
+	l.mu.Lock()
+	if l.broken != nil {
+		defer l.mu.Unlock()
+		return Head{}, l.broken
+	}
+	c.entries = append(l.pending, c.entries...)
+	l.pending = nil
+	l.queue = append(l.queue, c)
+	if l.busy {
+		l.mu.Unlock()
+		<-c.done
+		return c.head, c.err
+	}
+	l.busy = true
+	for len(l.queue) > 0 {
+		group := l.queue
+		l.queue = nil
+		l.mu.Unlock()
+		err := l.commit(group)
+		l.mu.Lock()
+		if err != nil && l.broken == nil {
+			l.broken = err
+		}
+	}
+	l.busy = false
+	l.mu.Unlock()
+	return c.head, c.err
+}
+
+// commit is not cancelled with the run: an outcome is recorded all the same.
+func (l *Ledger) commit(group []*commit) error {
+	var all []Entry
+	for _, c := range group {
+		all = append(all, c.entries...)
+	}
+	head, err := l.Store.Append(context.Background(), all)
+	for _, c := range group {
+		c.head, c.err = head, err
+		close(c.done)
+	}
+	return err
+}
+
+// Later records entries with the next durable write: the outcome of a Read may
+// wait, since it can be read again.
+func (l *Ledger) Later(entries ...Entry) error {
+	l.mu.Lock()
+	l.pending = append(l.pending, entries...)
+	n, err := len(l.pending), l.broken
+	l.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	if n < 256 {
+		return nil
+	}
+	return l.Flush(context.Background())
+}
+
+// Flush makes durable what waits.
+func (l *Ledger) Flush(ctx context.Context) error {
+	l.mu.Lock()
+	n := len(l.pending)
+	l.mu.Unlock()
+	if n == 0 {
+		return nil
+	}
+	_, err := l.Append(ctx)
+	return err
+}
+
+// Close makes durable what waits and closes the store.
+func (l *Ledger) Close() error {
+	err := l.Flush(context.Background())
+	if cerr := l.Store.Close(); err == nil {
+		err = cerr
+	}
+	return err
+}
+
+// Checkpoint is the text form of a head, as it is left on targets: an origin
+// line, the size, and the root in hex, a line each.
+func (h Head) Checkpoint() string {
+	return fmt.Sprintf("runner ledger\n%d\n%x\n", h.Size, h.Root[:])
+}
+
+// ParseCheckpoint reads the text form.
+func ParseCheckpoint(text string) (Head, error) {
+	var h Head
+	var root string
+	if n, err := fmt.Sscanf(text, "runner ledger\n%d\n%64s\n", &h.Size, &root); err != nil || n != 2 || h.Size < 0 {
+		return Head{}, fmt.Errorf("parse checkpoint: it is not one")
+	}
+	raw, err := hex.DecodeString(root)
+	if err != nil || len(raw) != len(h.Root) {
+		return Head{}, fmt.Errorf("parse checkpoint: bad root %q", root)
+	}
+	copy(h.Root[:], raw)
+	return h, nil
+}

@@ -1,0 +1,125 @@
+package ledger
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+// Head is a size of the tree and the root of that many entries.
+type Head struct {
+	Size int64
+	Root tlog.Hash
+}
+
+// Query selects rows; empty fields select all.
+type Query struct {
+	Kind, ID, Asset, Item, Run, Ref, Target string
+}
+
+// Filter selects entries from a sequence number on; empty fields select all.
+type Filter struct {
+	From      int64
+	Run, Type string
+}
+
+// Store keeps entries, the hashes of the tree and the projected rows.
+//
+// Append is atomic and durable when it returns: all entries, their hashes and
+// the changes of their projection, or nothing. It may be called by several
+// processes at once; each sees the entries of the others. Entries and Rows call
+// back in order of sequence number, respectively of (Time, ID); a callback's
+// error ends them and is returned. Hash returns a stored hash of the tree by its
+// tlog index. Scan gives what lies there, unparsed, for verification.
+type Store interface {
+	Append(ctx context.Context, entries []Entry) (Head, error)
+	Head(ctx context.Context) (Head, error)
+	Entries(ctx context.Context, f Filter, fn func(Entry) error) error
+	Rows(ctx context.Context, q Query, fn func(Row) error) error
+	Hash(ctx context.Context, index int64) (tlog.Hash, error)
+	Scan(ctx context.Context, fn func(seq int64, raw, hashes []byte) error) error
+	Close() error
+}
+
+// grow returns the stored hashes of each new leaf, as one blob a leaf, in the
+// order of their levels, and the new head.
+func grow(size int64, entries []Entry, read func(index int64) (tlog.Hash, error)) ([][]byte, Head, error) {
+	fresh := map[int64]tlog.Hash{}
+	reader := tlog.HashReaderFunc(func(indexes []int64) ([]tlog.Hash, error) {
+		out := make([]tlog.Hash, len(indexes))
+		for i, x := range indexes {
+			h, ok := fresh[x]
+			if !ok {
+				var err error
+				if h, err = read(x); err != nil {
+					return nil, err
+				}
+			}
+			out[i] = h
+		}
+		return out, nil
+	})
+	blobs := make([][]byte, len(entries))
+	for i, e := range entries {
+		n := size + int64(i)
+		hashes, err := tlog.StoredHashesForRecordHash(n, e.Hash(), reader)
+		if err != nil {
+			return nil, Head{}, fmt.Errorf("extend the tree at %d: %w", n, err)
+		}
+		first := tlog.StoredHashIndex(0, n)
+		for j, h := range hashes {
+			fresh[first+int64(j)] = h
+			blobs[i] = append(blobs[i], h[:]...)
+		}
+	}
+	size += int64(len(entries))
+	root, err := tlog.TreeHash(size, reader)
+	if err != nil {
+		return nil, Head{}, fmt.Errorf("compute the root of %d: %w", size, err)
+	}
+	return blobs, Head{size, root}, nil
+}
+
+// holder returns which entry's blob holds a stored hash, and where in it.
+func holder(index int64) (seq int64, level int) {
+	level, n := tlog.SplitStoredHashIndex(index)
+	return (n+1)<<level - 1, level
+}
+
+func hashAt(blob []byte, level int) (tlog.Hash, error) {
+	var h tlog.Hash
+	if len(blob) < (level+1)*tlog.HashSize {
+		return h, fmt.Errorf("the tree misses a hash of level %d", level)
+	}
+	copy(h[:], blob[level*tlog.HashSize:])
+	return h, nil
+}
+
+// One decodes the first row of a query into v and reports whether there is one.
+func One(ctx context.Context, s Store, q Query, v any) (bool, error) {
+	found := false
+	err := s.Rows(ctx, q, func(r Row) error {
+		if found {
+			return nil
+		}
+		found = true
+		return json.Unmarshal(r.Body, v)
+	})
+	return found, err
+}
+
+// All decodes every row of a query.
+func All[T any](ctx context.Context, s Store, q Query) ([]T, error) {
+	var out []T
+	err := s.Rows(ctx, q, func(r Row) error {
+		var v T
+		if err := json.Unmarshal(r.Body, &v); err != nil {
+			return fmt.Errorf("decode %s %s: %w", r.Kind, r.ID, err)
+		}
+		out = append(out, v)
+		return nil
+	})
+	return out, err
+}
