@@ -1,0 +1,147 @@
+package archive
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// How tar and its relatives name extended attributes in PAX records. The ACLs
+// are text, everything else is bytes.
+const (
+	paxXattr   = "SCHILY.xattr."
+	paxACL     = "SCHILY.acl."
+	paxSELinux = "RHT.security.selinux"
+)
+
+func hasAttributes(e entry) bool {
+	for key := range e.PAXRecords {
+		if name, err := attributeName(key); name != "" || err != nil {
+			return true
+		}
+	}
+	return false
+}
+
+func recordBytes(e entry) (n int) {
+	for key, value := range e.PAXRecords {
+		n += len(key) + len(value)
+	}
+	return n
+}
+
+// attributeName returns the attribute that a PAX record stands for, "" for a
+// record of another kind, and an error for an attribute that must not come from
+// an archive: of the namespaces trusted, system and security, only capabilities
+// and ACLs, as vzdump saves them.
+func attributeName(key string) (string, error) {
+	switch key {
+	case paxACL + "access":
+		return "system.posix_acl_access", nil
+	case paxACL + "default":
+		return "system.posix_acl_default", nil
+	case paxSELinux:
+		return "", errors.New("labels are not restored")
+	}
+	name, ok := strings.CutPrefix(key, paxXattr)
+	switch {
+	case strings.HasPrefix(key, paxACL):
+		return "", errors.New("this kind of ACL is not known")
+	case !ok:
+		return "", nil
+	case strings.HasPrefix(name, "user.") || name == "security.capability":
+		return name, nil
+	}
+	return "", errors.New("attributes of this namespace are not restored")
+}
+
+const (
+	maxACLEntries = 1024
+	aclVersion    = 2
+	aclNoID       = 1<<32 - 1
+)
+
+// encodeACL turns the text form of a POSIX ACL (user::rw-,user:1000:r--,...)
+// into the kernel's: a version, then tag, permissions and id of each entry,
+// little endian and in order. Names need a guest's user database, so only
+// numbers are taken; vzdump writes those.
+func encodeACL(text string) ([]byte, error) {
+	type item struct {
+		tag, perm uint16
+		id        uint32
+	}
+	var items []item
+	for line := range strings.FieldsFuncSeq(text, func(r rune) bool { return r == ',' || r == '\n' }) {
+		if line = strings.TrimSpace(line); line == "" || line[0] == '#' {
+			continue
+		}
+		if len(items) == maxACLEntries {
+			return nil, fmt.Errorf("acl has more than %d entries", maxACLEntries)
+		}
+		parts := strings.Split(line, ":")
+		if len(parts) == 4 { // star adds the number behind user:name:rwx
+			parts[1], parts = parts[3], parts[:3]
+		}
+		if len(parts) != 3 {
+			return nil, fmt.Errorf("acl entry %.40q has %d fields", line, len(parts))
+		}
+		perm, err := aclPermissions(parts[2])
+		if err != nil {
+			return nil, err
+		}
+		tag, id, err := aclTag(parts[0], parts[1])
+		if err != nil {
+			return nil, err
+		}
+		items = append(items, item{tag, perm, id})
+	}
+	slices.SortStableFunc(items, func(a, b item) int {
+		if a.tag != b.tag {
+			return int(a.tag) - int(b.tag)
+		}
+		return int(int64(a.id) - int64(b.id))
+	})
+	out := binary.LittleEndian.AppendUint32(nil, aclVersion)
+	for _, i := range items {
+		out = binary.LittleEndian.AppendUint16(out, i.tag)
+		out = binary.LittleEndian.AppendUint16(out, i.perm)
+		out = binary.LittleEndian.AppendUint32(out, i.id)
+	}
+	return out, nil
+}
+
+func aclPermissions(text string) (perm uint16, err error) {
+	for _, c := range text {
+		switch c {
+		case 'r':
+			perm |= 4
+		case 'w':
+			perm |= 2
+		case 'x':
+			perm |= 1
+		case '-':
+		default:
+			return 0, fmt.Errorf("acl permissions %.40q are not known", text)
+		}
+	}
+	return perm, nil
+}
+
+func aclTag(kind, who string) (tag uint16, id uint32, err error) {
+	tags := map[string]uint16{"user": 1, "u": 1, "group": 4, "g": 4, "mask": 16, "m": 16, "other": 32, "o": 32}
+	tag, ok := tags[kind]
+	if !ok {
+		return 0, 0, fmt.Errorf("acl entry for %.40q is not known", kind)
+	}
+	if who == "" {
+		return tag, aclNoID, nil
+	}
+	n, err := strconv.ParseUint(who, 10, 32)
+	if err != nil || tag > 4 {
+		return 0, 0, fmt.Errorf("acl entry for %s %.40q has no number", kind, who)
+	}
+	return tag * 2, uint32(n), nil
+}
