@@ -29,9 +29,14 @@ type commit struct {
 // New returns a ledger over a store.
 func New(s Store) *Ledger { return &Ledger{Store: s} }
 
-// Append makes entries durable before it returns. After an error nothing more
+// Append implements Store as Record does.
+func (l *Ledger) Append(ctx context.Context, entries []Entry) (Head, error) {
+	return l.Record(ctx, entries...)
+}
+
+// Record makes entries durable before it returns. After an error nothing more
 // is accepted: what could not be recorded must not be followed by effects.
-func (l *Ledger) Append(ctx context.Context, entries ...Entry) (Head, error) {
+func (l *Ledger) Record(_ context.Context, entries ...Entry) (Head, error) {
 	c := &commit{entries: entries, done: make(chan struct{})}
 	l.mu.Lock()
 	if l.broken != nil {
@@ -100,7 +105,7 @@ func (l *Ledger) Flush(ctx context.Context) error {
 	if n == 0 {
 		return nil
 	}
-	_, err := l.Append(ctx)
+	_, err := l.Record(ctx)
 	return err
 }
 

@@ -92,6 +92,7 @@ type End struct {
 	Failure *Failure        `json:"failure,omitempty"`
 	Nanos   int64           `json:"nanos,omitempty"`   // running time
 	Retried bool            `json:"retried,omitempty"` // another attempt follows
+	Reused  string          `json:"reused,omitempty"`  // the run whose outcome still stands
 	Facts
 }
 

@@ -1,0 +1,86 @@
+package ledger
+
+import (
+	"context"
+	"sort"
+	"time"
+)
+
+// Catalog reads artifacts, copies and proofs.
+type Catalog struct{ Store }
+
+// Artifact returns the artifact of that id.
+func (c Catalog) Artifact(ctx context.Context, id string) (Artifact, bool, error) {
+	var a Artifact
+	ok, err := One(ctx, c.Store, Query{Kind: RowArtifact, ID: id}, &a)
+	return a, ok, err
+}
+
+// Artifacts returns the artifacts that q selects, oldest first.
+func (c Catalog) Artifacts(ctx context.Context, q Query) ([]Artifact, error) {
+	q.Kind = RowArtifact
+	return All[Artifact](ctx, c.Store, q)
+}
+
+// Copies returns the existing copies that q selects, oldest first.
+func (c Catalog) Copies(ctx context.Context, q Query) ([]Copy, error) {
+	q.Kind = RowCopy
+	return All[Copy](ctx, c.Store, q)
+}
+
+// Copy returns the existing copy of that id.
+func (c Catalog) Copy(ctx context.Context, id string) (Copy, bool, error) {
+	var v Copy
+	ok, err := One(ctx, c.Store, Query{Kind: RowCopy, ID: id}, &v)
+	return v, ok, err
+}
+
+// Proofs returns the proofs that hold, oldest first.
+func (c Catalog) Proofs(ctx context.Context, q Query) ([]Proof, error) {
+	q.Kind = RowProof
+	return All[Proof](ctx, c.Store, q)
+}
+
+// Demands returns the demands in force.
+func (c Catalog) Demands(ctx context.Context) (Demands, error) {
+	var d Demands
+	_, err := One(ctx, c.Store, Query{Kind: RowDemands, ID: "current"}, &d)
+	return d, err
+}
+
+// Proven is a copy with its best proof; Level -1 means none holds.
+type Proven struct {
+	Copy
+	Level int
+	At    time.Time // of that proof
+	Nanos int64     // that reading it took
+	Read  int64     // bytes
+}
+
+// ProvenCopies returns the copies that q selects, newest first, each with its
+// highest proof (of two, the newer).
+func (c Catalog) ProvenCopies(ctx context.Context, q Query) ([]Proven, error) {
+	copies, err := c.Copies(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	proofs, err := c.Proofs(ctx, Query{Asset: q.Asset, Item: q.Item, Target: q.Target})
+	if err != nil {
+		return nil, err
+	}
+	best := map[string]Proof{}
+	for _, p := range proofs {
+		if b, ok := best[p.Copy]; !ok || p.Level > b.Level || p.Level == b.Level && p.At.After(b.At) {
+			best[p.Copy] = p
+		}
+	}
+	out := make([]Proven, len(copies))
+	for i, cp := range copies {
+		out[i] = Proven{Copy: cp, Level: -1}
+		if p, ok := best[cp.ID]; ok {
+			out[i].Level, out[i].At, out[i].Nanos, out[i].Read = p.Level, p.At, p.Nanos, p.Bytes
+		}
+	}
+	sort.SliceStable(out, func(i, j int) bool { return out[i].Taken.After(out[j].Taken) })
+	return out, nil
+}

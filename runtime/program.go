@@ -1,0 +1,202 @@
+package runtime
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"sort"
+	"strings"
+
+	"github.com/neosofia/runner/runtime/ledger"
+	"github.com/neosofia/runner/runtime/source"
+	"go.starlark.net/resolve"
+	"go.starlark.net/starlark"
+	"go.starlark.net/syntax"
+)
+
+// Runtime is what is the same for all policies: immutable after it was made.
+type Runtime struct {
+	Primitives []Declaration
+	Stdlib     fs.FS
+	Limits     Limits
+}
+
+// Program is a policy, loaded: its globals are frozen and nothing has run.
+type Program struct {
+	Graph    *source.Graph
+	Policies []ledger.Policy                // of the entry first, then of what it loads
+	Globals  map[string]starlark.StringDict // by label
+
+	rt *Runtime
+}
+
+// Load resolves, compiles and initialises a policy. extra is predeclared beside
+// the environment of policies: that of tests.
+func (rt *Runtime) Load(path string, extra starlark.StringDict) (*Program, error) {
+	loader := source.Loader{Stdlib: rt.Stdlib}
+	graph, err := loader.Load(path)
+	if err != nil {
+		return nil, explainSyntax(err)
+	}
+	p := &Program{Graph: graph, Globals: map[string]starlark.StringDict{}, rt: rt}
+	for _, m := range graph.Modules {
+		if err := guardFile(m.File); err != nil {
+			return nil, err
+		}
+	}
+	return p, p.init(extra)
+}
+
+// Fresh initialises the modules again, so that nothing is shared with p: the
+// cases of a test.
+func (p *Program) Fresh(extra starlark.StringDict) (*Program, error) {
+	q := &Program{Graph: p.Graph, Globals: map[string]starlark.StringDict{}, rt: p.rt}
+	return q, q.init(extra)
+}
+
+func (p *Program) init(extra starlark.StringDict) error {
+	env := p.rt.environment()
+	for name, v := range extra {
+		env[name] = v
+	}
+	limits := p.rt.Limits.Defaults()
+	for _, m := range p.Graph.Modules {
+		prog, err := starlark.FileProgram(m.File, env.Has)
+		if err != nil {
+			return explainSyntax(err)
+		}
+		var stopped error
+		thread := &starlark.Thread{Name: m.Label, Print: func(*starlark.Thread, string) {}}
+		thread.Load = func(_ *starlark.Thread, name string) (starlark.StringDict, error) {
+			return p.Globals[m.Loads[name]], nil
+		}
+		thread.SetLocal(moduleKey, &loading{program: p, label: m.Label})
+		limits.bound(thread, func(err error) { stopped = err }, func() error { return nil })
+		globals, err := prog.Init(thread, env)
+		globals.Freeze()
+		if stopped != nil {
+			err = stopped
+		}
+		if err != nil {
+			return p.trace(err)
+		}
+		p.Globals[m.Label] = globals
+	}
+	p.order()
+	return nil
+}
+
+const moduleKey = "runner.module"
+
+type loading struct {
+	program *Program
+	label   string
+}
+
+// order puts the policy of the entry first.
+func (p *Program) order() {
+	sort.SliceStable(p.Policies, func(i, j int) bool {
+		return p.Policies[i].Label == p.Graph.Entry.Label && p.Policies[j].Label != p.Graph.Entry.Label
+	})
+}
+
+// Main returns the entry's main.
+func (p *Program) Main() (*starlark.Function, error) {
+	fn, ok := p.Globals[p.Graph.Entry.Label]["main"].(*starlark.Function)
+	if !ok {
+		return nil, fmt.Errorf("%s: no function main\nhint: a policy starts in def main():", p.Graph.Entry.Name)
+	}
+	return fn, nil
+}
+
+// environment is what every policy can name.
+func (rt *Runtime) environment() starlark.StringDict {
+	env := guards(rt.Limits.Defaults())
+	env["time"] = timeModule()
+	env["policy"] = starlark.NewBuiltin("policy", declarePolicy)
+	for name, fn := range controls {
+		env[name] = starlark.NewBuiltin(name, fn)
+	}
+	for _, d := range rt.Primitives {
+		env[d.Info().Name] = starlark.NewBuiltin(d.Info().Name, primitive(d))
+	}
+	return env
+}
+
+// Names lists what a policy can name, for suggestions and documentation.
+func (rt *Runtime) Names() []string {
+	var out []string
+	for n := range rt.environment() {
+		if !strings.HasPrefix(n, "$") {
+			out = append(out, n)
+		}
+	}
+	sort.Strings(out)
+	return out
+}
+
+func declarePolicy(t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	l, ok := t.Local(moduleKey).(*loading)
+	if !ok {
+		return nil, errors.New("policy: declares a policy at the top level of its file, not inside a function that runs")
+	}
+	var a struct {
+		SOP      string   `star:"sop" doc:"the SOP that this procedure belongs to"`
+		Section  string   `star:"section" doc:"its section"`
+		Version  string   `star:"version" doc:"version of this procedure"`
+		Protects []string `star:"protects?" doc:"assets of the site that must be complete after a run"`
+	}
+	if err := unpackInto(b.Name(), &a, args, kwargs); err != nil {
+		return nil, err
+	}
+	for _, have := range l.program.Policies {
+		if have.Label == l.label {
+			return nil, errors.New("policy: is declared twice in this file")
+		}
+	}
+	l.program.Policies = append(l.program.Policies, ledger.Policy{Label: l.label, SOP: a.SOP, Section: a.Section, Version: a.Version, Protects: a.Protects})
+	return starlark.None, nil
+}
+
+// Protects lists the assets that a run of the program must leave complete.
+func (p *Program) Protects() []string {
+	var out []string
+	seen := map[string]bool{}
+	for _, pol := range p.Policies {
+		for _, a := range pol.Protects {
+			if !seen[a] {
+				seen[a] = true
+				out = append(out, a)
+			}
+		}
+	}
+	return out
+}
+
+var habits = map[string]string{
+	"try": "there are no exceptions: use catch(lambda: …)", "import": "use load(\"@stdlib//name.star\", \"name\")",
+	"while": "there is no while: use for with a bounded range", "class": "there are no classes: use struct-like results or dicts",
+	"is": "use ==", "with": "there is no with: primitives clean up after themselves", "raise": "use fail(\"…\")",
+	"from": "use load(\"@stdlib//name.star\", \"name\")", "async": "use parallel([…]) or each([…])", "lambda": "",
+}
+
+// explainSyntax adds what a newcomer from Python needs to know.
+func explainSyntax(err error) error {
+	var se syntax.Error
+	var re resolve.ErrorList
+	switch {
+	case errors.As(err, &se):
+		for word, hint := range habits {
+			if hint != "" && (strings.Contains(se.Msg, "'"+word+"'") || strings.Contains(se.Msg, "got "+word+",") || strings.HasSuffix(se.Msg, "keyword: "+word)) {
+				return fmt.Errorf("%w\nhint: %s", err, hint)
+			}
+		}
+	case errors.As(err, &re) && len(re) > 0:
+		var lines []string
+		for _, e := range re {
+			lines = append(lines, e.Pos.String()+": "+e.Msg)
+		}
+		return errors.New(strings.Join(lines, "\n"))
+	}
+	return err
+}

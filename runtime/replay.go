@@ -1,0 +1,333 @@
+package runtime
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/neosofia/runner/runtime/ledger"
+)
+
+// past is what the ledger knows of one step.
+type past struct {
+	run   string
+	begin ledger.Begin
+	marks map[string]string
+	end   *ledger.End
+}
+
+// readHistory collects the steps of a run.
+func readHistory(ctx context.Context, s ledger.Store, run string) (map[string]*past, time.Duration, error) {
+	out := map[string]*past{}
+	var spent, last time.Duration
+	var began time.Time
+	err := s.Entries(ctx, ledger.Filter{Run: run}, func(e ledger.Entry) error {
+		switch e.Type {
+		case ledger.RunBegin, ledger.RunResume:
+			spent += last
+			began, last = e.Time, 0
+			return nil
+		}
+		last = e.Time.Sub(began)
+		p := out[e.Step]
+		if p == nil && e.Step != "" {
+			p = &past{run: run, marks: map[string]string{}}
+			out[e.Step] = p
+		}
+		switch e.Type {
+		case ledger.StepBegin:
+			p.end = nil
+			return e.Decode(&p.begin)
+		case ledger.StepMark:
+			var m ledger.Mark
+			if err := e.Decode(&m); err != nil {
+				return err
+			}
+			p.marks[m.Key] = m.Value
+		case ledger.StepEnd:
+			var end ledger.End
+			if err := e.Decode(&end); err != nil {
+				return err
+			}
+			if end.Call != nil {
+				p.begin = *end.Call
+			}
+			if !end.Retried {
+				p.end = &end
+			}
+		}
+		return nil
+	})
+	for id, p := range out {
+		if p.begin.Primitive == "" {
+			delete(out, id) // undo entries carry the step's id too
+		}
+	}
+	return out, spent + last, err
+}
+
+// agrees refuses a replay whose call is another one.
+func (p *past) agrees(c *call) error {
+	if p.begin.Primitive == c.info.Name && p.begin.Digest == c.begin.Digest {
+		return nil
+	}
+	return &Error{Code: CodeDiverged, Doing: fmt.Sprintf("the record has %s at %s, the policy now calls %s at %s with other arguments or in another order",
+		p.begin.Primitive, p.begin.Position, c.info.Name, c.begin.Position), Hint: "start a new run; runner show tells what this one has done"}
+}
+
+// replay returns the recorded outcome.
+func (r *Run) replay(c *call, was *past) (outcome, error) {
+	r.observe(Event{Kind: EventEnd, Time: r.engine.Now(), Step: c.id, Primitive: c.info.Name, Args: c.begin.Args, Replayed: true,
+		Failure: was.end.Failure, Facts: &was.end.Facts, Elapsed: time.Duration(was.end.Nanos)})
+	for _, d := range was.end.Degraded {
+		r.find(ledger.Finding{Severity: ledger.DegradedRun, Text: d})
+	}
+	if f := was.end.Failure; f != nil {
+		return outcome{}, &Error{Code: f.Code, Doing: f.Message, Hint: f.Hint}
+	}
+	return outcome{value: was.end.Value}, nil
+}
+
+// Reuser is the optional part of a Declaration for retries: whether what an
+// earlier run's step returned still stands, so that it need not be done again.
+type Reuser[A any] func(ctx context.Context, s *Step, a *A, value json.RawMessage) (bool, error)
+
+// Reusable is a Primitive with a Reuser.
+type Reusable[A any] struct {
+	Primitive[A]
+	Reuse Reuser[A]
+}
+
+type reusable interface {
+	reuse(ctx context.Context, s *Step, a any, value json.RawMessage) (bool, error)
+}
+
+func (p Reusable[A]) reuse(ctx context.Context, s *Step, a any, value json.RawMessage) (bool, error) {
+	return p.Reuse(ctx, s, a.(*A), value)
+}
+
+// reuse takes over a step of the run that is retried, when it still stands.
+func (r *Run) reuse(ctx context.Context, c *call) (outcome, bool, error) {
+	was := r.earlier[c.begin.Digest]
+	d, can := c.decl.(reusable)
+	if was == nil || !can || was.end == nil || !was.end.OK {
+		return outcome{}, false, nil
+	}
+	s := &Step{ID: c.id, Run: r.header.ID, Attempt: 1, World: r.cfg.World, run: r, name: c.info.Name, marks: map[string]string{}}
+	ok, err := d.reuse(ctx, s, c.args, was.end.Value)
+	if err != nil || !ok {
+		return outcome{}, false, err
+	}
+	s.Log("still stands from run %s", was.run)
+	end := ledger.End{Call: &c.begin, OK: true, Value: was.end.Value, Reused: was.run, Facts: ledger.Facts{Degraded: was.end.Degraded}}
+	if err := r.entry(ctx, false, ledger.StepEnd, c.id, end); err != nil {
+		return outcome{}, false, err
+	}
+	r.observe(Event{Kind: EventEnd, Time: r.engine.Now(), Step: c.id, Primitive: c.info.Name, Args: c.begin.Args, Replayed: true, Facts: &end.Facts})
+	return outcome{value: was.end.Value}, true, nil
+}
+
+// load reads a recorded run's header and, if it ended, its outcome.
+func loadRun(ctx context.Context, s ledger.Store, run string) (ledger.Run, *ledger.RunOutcome, error) {
+	var h ledger.Run
+	found, err := ledger.One(ctx, s, ledger.Query{Kind: ledger.RowRun, ID: run}, &h)
+	if err != nil {
+		return h, nil, err
+	}
+	if !found {
+		return h, nil, fmt.Errorf("no run %s is recorded\nhint: runner runs lists them", run)
+	}
+	var end ledger.RunOutcome
+	ended, err := ledger.One(ctx, s, ledger.Query{Kind: ledger.RowRunEnd, ID: run}, &end)
+	if err != nil || !ended {
+		return h, nil, err
+	}
+	return h, &end, nil
+}
+
+// ResumeRun goes on with a run that has no end. Code and site must be those that
+// it began with.
+func ResumeRun(ctx context.Context, cfg Config, id string) (*Outcome, error) {
+	h, end, err := loadRun(ctx, cfg.Ledger, id)
+	if err != nil {
+		return nil, err
+	}
+	if end != nil {
+		return nil, fmt.Errorf("run %s has ended: %s\nhint: runner retry %s does what is missing", id, end.Result, id)
+	}
+	if err := sameCode(h, cfg); err != nil {
+		return nil, err
+	}
+	r := newRun(cfg)
+	me := cfg.Header
+	r.header = h
+	r.header.Host, r.header.Boot, r.header.PID = me.Host, me.Boot, me.PID
+	r.cfg.Args = h.Args
+	r.openLeases()
+	if err := r.start(ctx); err != nil {
+		return nil, err
+	}
+	defer r.leases.close()
+	if r.history, r.spent, err = readHistory(ctx, cfg.Ledger, id); err != nil {
+		return nil, err
+	}
+	if err := r.chain(ctx, h); err != nil {
+		return nil, err
+	}
+	e, err := ledger.NewEntry(ledger.RunResume, r.engine.Now(), id, "", ledger.Resumption{Operator: me.Operator, Host: me.Host, Boot: me.Boot, PID: me.PID})
+	if err != nil {
+		return nil, err
+	}
+	if err := r.record(ctx, e); err != nil {
+		return nil, err
+	}
+	return r.execute(ctx)
+}
+
+func sameCode(h ledger.Run, cfg Config) error {
+	now := cfg.Program.Graph.Sums()
+	for _, label := range sortedKeys(h.Sources) {
+		if now[label] != h.Sources[label] {
+			return fmt.Errorf("%s was changed since run %s began (%.12s… then, %.12s… now)\nhint: put the old text back to resume, or start a new run", label, h.ID, h.Sources[label], now[label])
+		}
+	}
+	if len(now) != len(h.Sources) {
+		return fmt.Errorf("the policy loads other files than when run %s began\nhint: start a new run", h.ID)
+	}
+	if cfg.Header.Site != h.Site {
+		return fmt.Errorf("the site %s was changed since run %s began (%.12s… then, %.12s… now)\nhint: put the old text back to resume, or start a new run", cfg.Header.SitePath, h.ID, h.Site, cfg.Header.Site)
+	}
+	return nil
+}
+
+// chain finds when the first of the runs began that this one retries, and takes
+// their steps as earlier ones.
+func (r *Run) chain(ctx context.Context, h ledger.Run) error {
+	r.since = h.Began
+	for id := h.RetryOf; id != ""; {
+		old, _, err := loadRun(ctx, r.ledger, id)
+		if err != nil {
+			return err
+		}
+		steps, _, err := readHistory(ctx, r.ledger, id)
+		if err != nil {
+			return err
+		}
+		for _, p := range steps {
+			if _, newer := r.earlier[p.begin.Digest]; !newer && p.end != nil && p.end.OK {
+				r.earlier[p.begin.Digest] = p
+			}
+		}
+		r.since, id = old.Began, old.RetryOf
+	}
+	return nil
+}
+
+// RetryRun starts a new run that does only what an ended one left undone.
+func RetryRun(ctx context.Context, cfg Config, id string) (*Outcome, error) {
+	old, end, err := loadRun(ctx, cfg.Ledger, id)
+	if err != nil {
+		return nil, err
+	}
+	if end == nil {
+		return nil, fmt.Errorf("run %s has not ended\nhint: runner resume %s", id, id)
+	}
+	if end.Result == ledger.OK {
+		return nil, fmt.Errorf("run %s ended ok: nothing is left to do", id)
+	}
+	if old.Policy != cfg.Program.Graph.Entry.Label {
+		return nil, fmt.Errorf("run %s was of %s, not of %s", id, old.Policy, cfg.Program.Graph.Entry.Label)
+	}
+	r := newRun(cfg)
+	p := cfg.Program
+	h := &r.header
+	h.Policy, h.Policies, h.Sources, h.Code = p.Graph.Entry.Label, p.Policies, p.Graph.Sums(), p.Graph.Digest()
+	h.Args, h.Began, h.RetryOf = old.Args, r.engine.Now().UTC(), id
+	r.cfg.Args = old.Args
+	r.openLeases()
+	if err := r.start(ctx); err != nil {
+		return nil, err
+	}
+	defer r.leases.close()
+	if err := r.chain(ctx, *h); err != nil {
+		return nil, err
+	}
+	if err := r.begin(ctx); err != nil {
+		return nil, err
+	}
+	return r.execute(ctx)
+}
+
+// settleOthers closes runs of this policy that died without an end, and cleans
+// up after every dead run.
+func (r *Run) settleOthers(ctx context.Context) error {
+	runs, err := ledger.All[ledger.Run](ctx, r.ledger, ledger.Query{Kind: ledger.RowRun})
+	if err != nil {
+		return ledgerError(err)
+	}
+	ended := map[string]bool{}
+	if err := r.ledger.Rows(ctx, ledger.Query{Kind: ledger.RowRunEnd}, func(row ledger.Row) error { ended[row.ID] = true; return nil }); err != nil {
+		return ledgerError(err)
+	}
+	for _, old := range runs {
+		if ended[old.ID] || old.Policy != r.header.Policy || r.cfg.State != "" && Alive(r.cfg.State, old.ID) {
+			continue
+		}
+		r.cleanUp(ctx, old.ID)
+		out := ledger.RunOutcome{Result: ledger.Interrupted, Ended: r.engine.Now().UTC(),
+			Failure: &ledger.Failure{Message: "the run died; run " + r.header.ID + " took its place"}}
+		e, err := ledger.NewEntry(ledger.RunEnd, out.Ended, old.ID, "", out)
+		if err != nil {
+			return err
+		}
+		if err := r.record(ctx, e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// cleanUp does the undo records of a run that were not kept.
+func (r *Run) cleanUp(ctx context.Context, run string) {
+	undos, err := ledger.All[ledger.Undo](ctx, r.ledger, ledger.Query{Kind: ledger.RowUndo, Run: run})
+	if err != nil {
+		r.find(ledger.Finding{Severity: ledger.DegradedRun, Text: "clean up: " + err.Error()})
+		return
+	}
+	for i, u := range undos {
+		err := r.undo(ctx, fmt.Sprintf("/undo/%d/%s", i, u.ID), u)
+		out := ledger.UndoOutcome{ID: u.ID, Needed: true}
+		if err != nil {
+			out.Failure = failureOf(err)
+			r.find(ledger.Finding{Severity: ledger.DegradedRun, Text: fmt.Sprintf("clean up by %s after run %s: %v", u.Primitive, run, err)})
+		}
+		if err := r.entry(ctx, true, ledger.UndoEnd, "", out); err != nil {
+			r.find(ledger.Finding{Severity: ledger.DegradedRun, Text: "clean up: " + err.Error()})
+		}
+	}
+}
+
+func (r *Run) undo(ctx context.Context, id string, u ledger.Undo) error {
+	for _, d := range r.cfg.Program.rt.Primitives {
+		info := d.Info()
+		if info.Name != u.Primitive {
+			continue
+		}
+		args, err := d.restore(u.Args)
+		if err != nil {
+			return err
+		}
+		c := &call{id: id, decl: d, info: info, args: args, begin: ledger.Begin{Primitive: info.Name, Kind: info.Kind.String(), Args: u.Args, Digest: digest(info.Name, u.Args), Attempt: 1}}
+		s := &Step{ID: id, Run: r.header.ID, Attempt: 1, World: r.cfg.World, run: r, name: info.Name, marks: map[string]string{}}
+		release, err := r.leases.hold(ctx, s, d.holds(args))
+		if err != nil {
+			return err
+		}
+		defer release()
+		_, err = r.attempts(ctx, c, s, nil)
+		return err
+	}
+	return errors.New("no such primitive in this version of runner")
+}

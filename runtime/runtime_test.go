@@ -1,0 +1,398 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/neosofia/runner/runtime/ledger"
+)
+
+// bench is a world of small primitives with real effects on a counter table.
+type benchWorld struct {
+	mu     sync.Mutex
+	made   map[string]int
+	break_ map[string]error
+	hook   func(name string)
+}
+
+type makeArgs struct {
+	Name string `star:"name" doc:"what to make"`
+}
+
+func (w *benchWorld) do(name string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.hook != nil {
+		w.hook(name)
+	}
+	if err := w.break_[name]; err != nil {
+		return err
+	}
+	w.made[name]++
+	return nil
+}
+
+func testPrimitives(w *benchWorld) []Declaration {
+	artifact := func(s *Step, a *makeArgs) Result {
+		art := ledger.Artifact{ID: s.ArtifactID(), Kind: "vm", Asset: "vms", Item: a.Name, Run: s.Run, Step: s.ID, Created: s.Now()}
+		return Result{Value: art, Facts: ledger.Facts{Artifacts: []ledger.Artifact{art}}}
+	}
+	return []Declaration{
+		Primitive[makeArgs]{Name: "make", Kind: Write, Resume: Probe, Returns: "artifact",
+			Codes:   []Code{{"E_BUSY", "busy"}},
+			Retries: Retries{Attempts: 2, Wait: time.Second},
+			Probe: func(_ context.Context, s *Step, a *makeArgs) (Result, bool, error) {
+				if s.Marked("made") == "" {
+					return Result{}, false, nil
+				}
+				return artifact(s, a), true, nil
+			},
+			Run: func(ctx context.Context, s *Step, a *makeArgs) (Result, error) {
+				if err := w.do(a.Name); err != nil {
+					return Result{}, err
+				}
+				return artifact(s, a), s.Mark(ctx, "made", a.Name)
+			}},
+		Primitive[struct {
+			Of ledger.Artifact `star:"of" doc:"artifact"`
+		}]{Name: "look", Kind: Read, Run: func(_ context.Context, s *Step, a *struct {
+			Of ledger.Artifact `star:"of" doc:"artifact"`
+		}) (Result, error) {
+			return Result{Value: map[string]any{"item": a.Of.Item, "n": 1}}, w.do("look " + a.Of.Item)
+		}},
+		Primitive[makeArgs]{Name: "erase", Kind: Destroy, Resume: Fail, Run: func(_ context.Context, _ *Step, a *makeArgs) (Result, error) {
+			return Result{}, w.do("erase " + a.Name)
+		}},
+	}
+}
+
+func newBench(t *testing.T, script string) (*Config, *benchWorld) {
+	t.Helper()
+	w := &benchWorld{made: map[string]int{}, break_: map[string]error{}}
+	path := filepath.Join(t.TempDir(), "p.star")
+	if err := os.WriteFile(path, []byte(script), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	rt := &Runtime{Primitives: testPrimitives(w), Stdlib: fstest.MapFS{}, Limits: Limits{Wall: time.Minute}}
+	p, err := rt.Load(path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &Config{Program: p, Ledger: ledger.New(ledger.NewMemory()), Clock: NewVirtualClock(time.Date(2026, 1, 1, 2, 0, 0, 0, time.UTC)),
+		Header: ledger.Run{ID: "r1", Host: "h"}, World: w}, w
+}
+
+func load(t *testing.T, script string) error {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "p.star")
+	if err := os.WriteFile(path, []byte(script), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	rt := &Runtime{Primitives: testPrimitives(&benchWorld{}), Stdlib: fstest.MapFS{}}
+	_, err := rt.Load(path, nil)
+	return err
+}
+
+const nightly = `
+policy(sop = "IT-1", section = "VMs", version = "1", protects = ["vms"])
+
+def one(n):
+    a = make(name = n)
+    return look(of = a)["item"]
+
+def main():
+    first = make(name = "first")
+    return each([lambda n = n: one(n) for n in ["a", "b", "c"]], max = 2) and parallel([lambda: one("d"), lambda: one("e")])
+`
+
+func TestAPolicyRunsAndEveryStepIsRecorded(t *testing.T) {
+	cfg, w := newBench(t, nightly)
+	out, err := Exec(t.Context(), *cfg)
+	if err != nil || out.Err != nil || out.Result != ledger.OK {
+		t.Fatalf("got %v, %+v", err, out)
+	}
+	if got := out.Value.String(); got != `["d", "e"]` {
+		t.Errorf("got %s", got)
+	}
+	if len(w.made) != 11 {
+		t.Errorf("got %v", w.made)
+	}
+	arts, err := ledger.Catalog{Store: cfg.Ledger}.Artifacts(t.Context(), ledger.Query{})
+	if err != nil || len(arts) != 6 {
+		t.Errorf("got %d artifacts, %v", len(arts), err)
+	}
+	rep, err := ledger.Verify(t.Context(), cfg.Ledger, nil)
+	if err != nil || !rep.OK() {
+		t.Errorf("verify: %v %v", err, rep.Problems)
+	}
+}
+
+func TestAFailureInEachFailsTheRunButNotItsSiblings(t *testing.T) {
+	cfg, w := newBench(t, nightly)
+	w.break_["b"] = &Error{Code: "E_BUSY", Doing: "make b"}
+	out, err := Exec(t.Context(), *cfg)
+	if err != nil || out.Result != ledger.Failed || out.Err != nil {
+		t.Fatalf("got %v, %+v", err, out)
+	}
+	if w.made["c"] != 1 || w.made["e"] != 1 || len(out.Findings) != 1 {
+		t.Errorf("got %v, %v", w.made, out.Findings)
+	}
+	if !strings.Contains(out.Findings[0].Text, "p.star:5:13: make b (E_BUSY)") {
+		t.Errorf("got %q", out.Findings[0].Text)
+	}
+
+	// The retry does only what is missing; make and look are not reusable here,
+	// so the linked run repeats them under new ids.
+	delete(w.break_, "b")
+	cfg.Header.ID = "r2"
+	out, err = RetryRun(t.Context(), *cfg, "r1")
+	if err != nil || out.Result != ledger.OK {
+		t.Fatalf("got %v, %+v", err, out)
+	}
+	if w.made["b"] != 1 {
+		t.Errorf("got %v", w.made)
+	}
+}
+
+func TestATemporaryErrorOfAWriteIsProbedThenRepeated(t *testing.T) {
+	cfg, w := newBench(t, "def main():\n    make(name = 'x')\n")
+	calls := 0
+	w.break_["x"] = &Error{Code: "E_BUSY", Doing: "make x", Temporary: true}
+	w.hook = func(string) {
+		if calls++; calls == 2 {
+			delete(w.break_, "x")
+		}
+	}
+	out, err := Exec(t.Context(), *cfg)
+	if err != nil || out.Err != nil {
+		t.Fatalf("got %v, %v", err, out.Err)
+	}
+	if calls != 2 || w.made["x"] != 1 {
+		t.Errorf("got %d calls, %v", calls, w.made)
+	}
+}
+
+func TestCatchTakesOnlyDeclaredCodes(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		err  error
+		want string
+	}{
+		{"a declared code is caught", &Error{Code: "E_BUSY", Doing: "make x"}, ""},
+		{"an undeclared error ends the run", errors.New("no idea"), "no idea"},
+		{"a limit ends the run", limitError("x", 1, "--x"), "E_LIMIT"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			cfg, w := newBench(t, "def main():\n    r = catch(lambda: make(name = 'x'))\n    return r.error.code if not r.ok else 'none'\n")
+			w.break_["x"] = c.err
+			out, err := Exec(t.Context(), *cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			switch {
+			case c.want == "" && (out.Err != nil || out.Value.String() != `"E_BUSY"`):
+				t.Errorf("got %v, %v", out.Err, out.Value)
+			case c.want != "" && (out.Err == nil || !strings.Contains(out.Err.Error(), c.want)):
+				t.Errorf("got %v, want %s", out.Err, c.want)
+			}
+		})
+	}
+}
+
+func TestADestroyNeedsTheSitesWord(t *testing.T) {
+	cfg, w := newBench(t, "def main():\n    catch(lambda: erase(name = 'x'))\n")
+	out, err := Exec(t.Context(), *cfg)
+	if err != nil || CodeOf(out.Err) != CodeRefused || len(w.made) != 0 {
+		t.Fatalf("got %v, %+v, %v", err, out, w.made)
+	}
+	cfg.Allowed, cfg.Header.ID = map[string]bool{"erase": true}, "r2"
+	if out, err = Exec(t.Context(), *cfg); err != nil || out.Err != nil || w.made["erase x"] != 1 {
+		t.Fatalf("got %v, %+v, %v", err, out, w.made)
+	}
+}
+
+func TestAPlanChangesNothingAndEndsWhereItCannotKnow(t *testing.T) {
+	for _, c := range []struct{ name, body, end string }{
+		{"unknown values are passed on", "a = make(name = 'x')\n    look(of = a)\n    return [a.id, a.files[0]] and None", ""},
+		{"a comparison ends it", "a = make(name = 'x')\n    if a.id == 'y':\n        make(name = 'z')", "p.star:3:"},
+		{"truth ends it", "a = make(name = 'x')\n    if a:\n        make(name = 'z')", "p.star:3:"},
+		{"str ends it", "a = make(name = 'x')\n    make(name = str(a.id))", "p.star:3:"},
+		{"iteration ends it", "a = make(name = 'x')\n    for f in a.files:\n        make(name = f)", "p.star:3:"},
+		{"arithmetic ends it", "a = make(name = 'x')\n    b = a.bytes + 1", "p.star:3:"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			cfg, w := newBench(t, "def main():\n    "+c.body+"\n")
+			cfg.Mode = Plan
+			out, err := Exec(t.Context(), *cfg)
+			if err != nil || out.Err != nil || len(w.made) != 0 {
+				t.Fatalf("got %v, %+v, %v", err, out, w.made)
+			}
+			if !strings.Contains(out.PlanEnd, c.end) || (c.end == "") != (out.PlanEnd == "") {
+				t.Errorf("got end %q, want %q", out.PlanEnd, c.end)
+			}
+			if h, _ := cfg.Ledger.Head(t.Context()); h.Size != 0 {
+				t.Errorf("the plan wrote %d entries", h.Size)
+			}
+		})
+	}
+}
+
+func TestHostilePoliciesHitLimits(t *testing.T) {
+	for _, c := range []struct{ name, body, want string }{
+		{"a long loop", "for i in range(1000000):\n        for j in range(1000000):\n            pass", "--max-steps"},
+		{"a huge list", "x = [0] * (1 << 27)", "--max-range"},
+		{"a huge list by *=", "x = [0]\n    x *= 1 << 27", "--max-range"},
+		{"a huge range", "x = max(range(1 << 28))", "--max-range"},
+		{"a doubling string", "x = 'ab'\n    for i in range(60):\n        x = x + x", "--max-"},
+		{"a doubling list in a list", "x = [[0]]\n    for i in range(60):\n        x[0] += x[0]", "--max-range"},
+		{"a join of many", "s = 'a' * 900000\n    x = ''.join([s for i in range(1000)])", "--max-range"},
+		{"a replace that squares", "s = 'a' * 900000\n    x = s.replace('a', s)", "--max-range"},
+		{"recursion", "f()\n\ndef f():\n    f()", "called recursively"},
+		{"a huge number", "x = 1 << 500\n    for i in range(200):\n        x = x * x", "size of a number"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			cfg, _ := newBench(t, "def main():\n    "+c.body+"\n")
+			cfg.Program.rt.Limits = Limits{Steps: 2_000_000, Wall: time.Minute, Heap: 256 << 20}
+			cfg.Clock = RealClock{}
+			out, err := Exec(t.Context(), *cfg)
+			if err != nil || out.Err == nil || !strings.Contains(out.Err.Error(), c.want) || !strings.Contains(out.Err.Error(), "p.star:") {
+				t.Fatalf("got %v, %v, want %q with its position", err, out, c.want)
+			}
+		})
+	}
+}
+
+func TestFaultyFilesAreRefusedWithTheirPlace(t *testing.T) {
+	for _, c := range []struct{ name, script, want string }{
+		{"a syntax error", "def main():\n  x = = 1\n", "p.star:2:7"},
+		{"an unknown name", "def main():\n  snapshot(vm = 1)\n", "p.star:2:3: undefined: snapshot"},
+		{"a while", "def main():\n  while True:\n    pass\n", "p.star:2:3"},
+		{"a primitive at the top level", "make(name = 'x')\n", "primitives may run only inside main"},
+		{"an escape", "load(':../x.star', 'y')\n", "leaves its directory"},
+		{"a load of nothing", "load(':nope.star', 'y')\n", "no such file"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			err := load(t, c.script)
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %v, want %q", err, c.want)
+			}
+		})
+	}
+}
+
+// A run is stopped before every one of its ledger entries in turn, and resumed.
+func TestARunStoppedAtAnyStepResumesToTheSameEnd(t *testing.T) {
+	cfg, _ := newBench(t, nightly)
+	if _, err := Exec(t.Context(), *cfg); err != nil {
+		t.Fatal(err)
+	}
+	head, _ := cfg.Ledger.Head(t.Context())
+	for n := int64(2); n < head.Size; n++ {
+		cfg, w := newBench(t, nightly)
+		store := &dying{Store: ledger.NewMemory(), left: n}
+		cfg.Ledger = ledger.New(store)
+		out, err := Exec(t.Context(), *cfg)
+		if err == nil && out.Err == nil {
+			t.Fatalf("entry %d: the run did not notice that its ledger died", n)
+		}
+		store.left = 1 << 30
+		cfg.Ledger = ledger.New(store)
+		out, err = ResumeRun(t.Context(), *cfg, "r1")
+		if err != nil || out.Result != ledger.OK || out.Value.String() != `["d", "e"]` {
+			t.Fatalf("entry %d: got %v, %+v", n, err, out)
+		}
+		for name, times := range w.made {
+			if !strings.HasPrefix(name, "look") && times > 2 {
+				t.Errorf("entry %d: %s was made %d times", n, name, times)
+			}
+		}
+		arts, _ := ledger.Catalog{Store: cfg.Ledger}.Artifacts(t.Context(), ledger.Query{})
+		if len(arts) != 6 {
+			t.Errorf("entry %d: got %d artifacts", n, len(arts))
+		}
+	}
+}
+
+// dying is a store that refuses every entry after some: what a kill leaves.
+type dying struct {
+	ledger.Store
+	left int64
+}
+
+func (d *dying) Append(ctx context.Context, e []ledger.Entry) (ledger.Head, error) {
+	if d.left -= int64(len(e)); d.left < 0 {
+		return ledger.Head{}, errors.New("the machine died")
+	}
+	return d.Store.Append(ctx, e)
+}
+
+func TestReplayOfAnotherPolicyIsRefused(t *testing.T) {
+	cfg, _ := newBench(t, "def main():\n    make(name = 'x')\n    make(name = 'y')\n")
+	store := &dying{Store: ledger.NewMemory(), left: 5}
+	cfg.Ledger = ledger.New(store)
+	if out, err := Exec(t.Context(), *cfg); err == nil && out.Err == nil {
+		t.Fatal("the run did not die")
+	}
+	store.left = 1 << 30
+	other, _ := newBench(t, "def main():\n    make(name = 'x')\n    make(name = 'z')\n")
+	other.Ledger = ledger.New(store)
+	if _, err := ResumeRun(t.Context(), *other, "r1"); err == nil || !strings.Contains(err.Error(), "was changed since run r1 began") {
+		t.Errorf("got %v", err)
+	}
+	// The same text with another history is caught at the step.
+	past := &past{begin: ledger.Begin{Primitive: "make", Digest: "other"}}
+	err := past.agrees(&call{info: Info{Name: "make"}, begin: ledger.Begin{Digest: "this"}})
+	if CodeOf(err) != CodeDiverged {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestTwoRunsOfOnePolicyDoNotOverlap(t *testing.T) {
+	cfg, w := newBench(t, "def main():\n    make(name = 'x')\n")
+	cfg.State = t.TempDir()
+	second := *cfg
+	second.Header.ID = "r2"
+	var busy *BusyError
+	w.hook = func(string) {
+		_, err := Exec(context.Background(), second)
+		if !errors.As(err, &busy) {
+			err = fmt.Errorf("got %v, want a busy policy", err)
+			w.hook = nil
+			w.break_["x"] = err
+		}
+	}
+	out, err := Exec(t.Context(), *cfg)
+	if err != nil || out.Err != nil {
+		t.Fatal(err, out.Err)
+	}
+	if busy == nil || busy.Holder.Run != "r1" {
+		t.Errorf("got %v", busy)
+	}
+}
+
+func TestAStopLeavesTheRunToResume(t *testing.T) {
+	cfg, w := newBench(t, nightly)
+	ctx, stop := context.WithCancelCause(t.Context())
+	w.hook = func(name string) {
+		if name == "b" {
+			stop(ErrInterrupted)
+		}
+	}
+	out, err := Exec(ctx, *cfg)
+	if err != nil || out.Result != ledger.Interrupted {
+		t.Fatalf("got %v, %+v", err, out)
+	}
+	w.hook = nil
+	out, err = ResumeRun(t.Context(), *cfg, "r1")
+	if err != nil || out.Result != ledger.OK {
+		t.Fatalf("got %v, %+v", err, out)
+	}
+}
