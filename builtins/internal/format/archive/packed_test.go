@@ -13,6 +13,8 @@ import (
 	"testing/iotest"
 
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/neosofia/runner/builtins/internal/format/vma"
 )
 
 // skippableFrame is one that every decoder passes over.
@@ -116,15 +118,17 @@ func TestZstdFilesThatNeedTooMuchAreUnsupported(t *testing.T) {
 }
 
 func TestEveryTruncationOfAPackedArchiveIsRefused(t *testing.T) {
-	vm := sample(t, pveQemu)
-	for n := 0; n < len(vm); n += 97 {
-		_, err := check(pveQemu, vm[:n])
+	small := smallVM(t)
+	for n := 0; n < len(small); n += 97 {
+		_, err := check("a.vma.zst", small[:n])
 		refused(t, err, "")
 	}
-	ct := sample(t, pveLXC)
-	for _, n := range []int{1, 3, 4, 5, len(ct) / 3, len(ct) - 5, len(ct) - 4, len(ct) - 1} {
-		_, err := check(pveLXC, ct[:n])
-		refused(t, err, "")
+	for _, name := range []string{pveQemu, pveLXC} {
+		b := sample(t, name)
+		for _, n := range []int{0, 1, 3, 4, 5, len(b) / 3, len(b) - 5, len(b) - 4, len(b) - 1} {
+			_, err := check(name, b[:n])
+			refused(t, err, "")
+		}
 	}
 	gz := packGzip(t, tarOf(t, file("a", "text")))
 	for n := range len(gz) {
@@ -136,20 +140,44 @@ func TestEveryTruncationOfAPackedArchiveIsRefused(t *testing.T) {
 // TestFlippedBitsAreRefused leaves byte 5 out, which holds the size of the
 // window: a larger one gives the same contents.
 func TestFlippedBitsAreRefused(t *testing.T) {
-	vm := sample(t, pveQemu)
 	rnd := rand.New(rand.NewPCG(3, 4))
-	positions := []int{0, 1, 2, 3, 4, 6, 7, 8, len(vm) - 1, len(vm) - 4, len(vm) - 5}
-	for range 150 {
-		positions = append(positions, 6+rnd.IntN(len(vm)-6))
-	}
-	for _, at := range positions {
-		bit := byte(1) << rnd.IntN(8)
-		b := bytes.Clone(vm)
-		b[at] ^= bit
-		if _, err := check(pveQemu, b); err == nil {
-			t.Errorf("got no error with bit %02x of byte %d flipped", bit, at)
+	for name, b := range map[string][]byte{pveQemu: sample(t, pveQemu), "a.vma.zst": smallVM(t)} {
+		positions := []int{0, 1, 2, 3, 4, 6, 7, 8, len(b) - 1, len(b) - 4, len(b) - 5}
+		for n := 0; name != pveQemu && n < 300; n++ {
+			positions = append(positions, 6+rnd.IntN(len(b)-6))
+		}
+		for _, at := range positions {
+			bit := byte(1) << rnd.IntN(8)
+			flipped := bytes.Clone(b)
+			flipped[at] ^= bit
+			if _, err := check(name, flipped); err == nil {
+				t.Errorf("%s: got no error with bit %02x of byte %d flipped", name, bit, at)
+			}
 		}
 	}
+}
+
+// smallVM is a packed archive of one disk, half of it text and half random.
+func smallVM(t testing.TB) []byte {
+	t.Helper()
+	const size = 3 * 65536
+	disk := make([]byte, size)
+	_, _ = rand.NewChaCha8([32]byte{}).Read(disk[:size/2])
+	copy(disk[size/2:], bytes.Repeat([]byte("some text of a disk "), size/40))
+	var out bytes.Buffer
+	w, err := vma.NewWriter(&out, vma.Header{Devices: []vma.Device{{ID: 1, Name: "a", Size: size}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for c := range uint32(3) {
+		if err := w.WriteCluster(1, c, disk[c*65536:][:65536]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return packZstdStream(t, out.Bytes())
 }
 
 func TestGzipFiles(t *testing.T) {
