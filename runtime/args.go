@@ -22,6 +22,14 @@ type Param struct {
 // TypeNamed is implemented by types that keep their name in Starlark.
 type TypeNamed interface{ StarlarkType() string }
 
+// Unpack fills the struct that a points to from the arguments of a constructor.
+func Unpack(fn string, a any, args starlark.Tuple, kwargs []starlark.Tuple) error {
+	return unpackInto(fn, a, args, kwargs)
+}
+
+// Params lists the arguments that the fields of A declare.
+func Params[A any]() []Param { return params[A]() }
+
 // params lists the arguments that the fields of A declare.
 func params[A any]() []Param {
 	t := reflect.TypeFor[A]()

@@ -233,8 +233,8 @@ func (r *Run) end(ctx context.Context, c *call, res Result, failed error, again 
 	}
 	r.observe(Event{Kind: EventEnd, Time: r.engine.Now(), Step: c.id, Primitive: c.info.Name, Args: c.begin.Args,
 		Failure: end.Failure, Facts: &end.Facts, Elapsed: took})
-	for _, d := range res.Facts.Degraded {
-		r.find(ledger.Finding{Severity: ledger.DegradedRun, Text: d})
+	for _, f := range res.Facts.Findings {
+		r.find(f)
 	}
 	return end.Value, failed
 }

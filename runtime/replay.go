@@ -81,8 +81,8 @@ func (p *past) agrees(c *call) error {
 func (r *Run) replay(c *call, was *past) (outcome, error) {
 	r.observe(Event{Kind: EventEnd, Time: r.engine.Now(), Step: c.id, Primitive: c.info.Name, Args: c.begin.Args, Replayed: true,
 		Failure: was.end.Failure, Facts: &was.end.Facts, Elapsed: time.Duration(was.end.Nanos)})
-	for _, d := range was.end.Degraded {
-		r.find(ledger.Finding{Severity: ledger.DegradedRun, Text: d})
+	for _, f := range was.end.Findings {
+		r.find(f)
 	}
 	if f := was.end.Failure; f != nil {
 		return outcome{}, &Error{Code: f.Code, Doing: f.Message, Hint: f.Hint}
@@ -121,11 +121,14 @@ func (r *Run) reuse(ctx context.Context, c *call) (outcome, bool, error) {
 		return outcome{}, false, err
 	}
 	s.Log("still stands from run %s", was.run)
-	end := ledger.End{Call: &c.begin, OK: true, Value: was.end.Value, Reused: was.run, Facts: ledger.Facts{Degraded: was.end.Degraded}}
+	end := ledger.End{Call: &c.begin, OK: true, Value: was.end.Value, Reused: was.run, Facts: ledger.Facts{Findings: was.end.Findings}}
 	if err := r.entry(ctx, false, ledger.StepEnd, c.id, end); err != nil {
 		return outcome{}, false, err
 	}
 	r.observe(Event{Kind: EventEnd, Time: r.engine.Now(), Step: c.id, Primitive: c.info.Name, Args: c.begin.Args, Replayed: true, Facts: &end.Facts})
+	for _, f := range end.Findings {
+		r.find(f)
+	}
 	return outcome{value: was.end.Value}, true, nil
 }
 

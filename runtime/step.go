@@ -105,6 +105,15 @@ func (s *Step) Catalog(ctx context.Context) (ledger.Catalog, error) {
 // Head is the ledger's head as of now: manifests carry it.
 func (s *Step) Head(ctx context.Context) (ledger.Head, error) { return s.run.ledger.Head(ctx) }
 
+// Fault is the failure that a policy test wants for a part of this call, such as
+// one target of several; nil outside tests.
+func (s *Step) Fault(key, value string) error {
+	if s.run.cfg.Fault == nil {
+		return nil
+	}
+	return s.run.cfg.Fault(s.name, map[string]any{key: value})
+}
+
 // Log tells the operator a line; it is not recorded.
 func (s *Step) Log(format string, args ...any) {
 	s.run.observe(Event{Kind: EventLog, Step: s.ID, Primitive: s.name, Text: fmt.Sprintf(format, args...)})

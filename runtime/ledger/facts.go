@@ -171,7 +171,7 @@ type Facts struct {
 	Damaged   []string   `json:"damaged,omitempty"` // ids of copies that failed a check: their proofs are void
 	Expected  []Item     `json:"expected,omitempty"`
 	Media     []Medium   `json:"media,omitempty"`
-	Degraded  []string   `json:"degraded,omitempty"` // promises not kept, in words
+	Findings  []Finding  `json:"findings,omitempty"` // promises not kept, that do not fail the call
 }
 
 // Add appends the facts of other.
@@ -183,5 +183,5 @@ func (f *Facts) Add(other Facts) {
 	f.Damaged = append(f.Damaged, other.Damaged...)
 	f.Expected = append(f.Expected, other.Expected...)
 	f.Media = append(f.Media, other.Media...)
-	f.Degraded = append(f.Degraded, other.Degraded...)
+	f.Findings = append(f.Findings, other.Findings...)
 }

@@ -1,0 +1,187 @@
+package proxmox
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"sort"
+	"strconv"
+	"strings"
+)
+
+// Int decodes numbers that come as 1, "1" or true.
+type Int int64
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (i *Int) UnmarshalJSON(raw []byte) error {
+	text := strings.Trim(string(raw), `"`)
+	switch text {
+	case "true":
+		*i = 1
+		return nil
+	case "false", "null", "":
+		*i = 0
+		return nil
+	}
+	f, err := strconv.ParseFloat(text, 64)
+	*i = Int(f)
+	return err
+}
+
+// Guest is a VM or a container.
+type Guest struct {
+	VMID     Int    `json:"vmid"`
+	Name     string `json:"name"`
+	Type     string `json:"type"` // "qemu" or "lxc"
+	Node     string `json:"node"`
+	Status   string `json:"status"`
+	Template Int    `json:"template"`
+	Lock     string `json:"lock"`
+	Tags     string `json:"tags"`
+}
+
+func (g Guest) path() string {
+	return fmt.Sprintf("/nodes/%s/%s/%d", url.PathEscape(g.Node), g.Type, g.VMID)
+}
+
+// Guests lists every guest of the cluster, by VMID. The token must see them: an
+// empty list is refused unless its rights cover all of them.
+func (c *Client) Guests(ctx context.Context) ([]Guest, error) {
+	var nodes []struct {
+		Node   string `json:"node"`
+		Status string `json:"status"`
+	}
+	if err := c.Get(ctx, "/nodes", &nodes); err != nil {
+		return nil, err
+	}
+	var out []Guest
+	for _, n := range nodes {
+		if n.Status != "online" {
+			return nil, &Error{Status: 595, Method: "GET", Path: "/nodes/" + n.Node, Reason: "node " + n.Node + " is " + n.Status + ": its guests cannot be listed"}
+		}
+		for _, typ := range []string{"qemu", "lxc"} {
+			var list []Guest
+			if err := c.Get(ctx, "/nodes/"+url.PathEscape(n.Node)+"/"+typ, &list); err != nil {
+				return nil, err
+			}
+			for _, g := range list {
+				g.Node, g.Type = n.Node, typ
+				out = append(out, g)
+			}
+		}
+	}
+	sort.Slice(out, func(i, j int) bool { return out[i].VMID < out[j].VMID })
+	return out, nil
+}
+
+// SeesAllGuests reports whether the token may audit every guest: lists are
+// filtered by permission, without a word.
+func (c *Client) SeesAllGuests(ctx context.Context) (bool, error) {
+	perms, err := c.Permissions(ctx)
+	if err != nil {
+		return false, err
+	}
+	for _, path := range []string{"/vms", "/"} {
+		if _, ok := perms[path]["VM.Audit"]; ok {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// Permissions maps path to privilege to "propagates".
+func (c *Client) Permissions(ctx context.Context) (map[string]map[string]Int, error) {
+	perms := map[string]map[string]Int{}
+	return perms, c.Get(ctx, "/access/permissions", &perms)
+}
+
+// Find returns the guest of that name or VMID.
+func (c *Client) Find(ctx context.Context, nameOrID string) (Guest, error) {
+	all, err := c.Guests(ctx)
+	if err != nil {
+		return Guest{}, err
+	}
+	var found []Guest
+	for _, g := range all {
+		if g.Name == nameOrID || fmt.Sprint(g.VMID) == nameOrID {
+			found = append(found, g)
+		}
+	}
+	switch len(found) {
+	case 1:
+		return found[0], nil
+	case 0:
+		return Guest{}, &NoGuestError{nameOrID, len(all)}
+	}
+	return Guest{}, fmt.Errorf("%d guests are named %s: name the VMID", len(found), nameOrID)
+}
+
+// NoGuestError says that a guest is not there, or that the token does not see it.
+type NoGuestError struct {
+	Guest string
+	Seen  int
+}
+
+func (e *NoGuestError) Error() string {
+	return fmt.Sprintf("no guest %s among the %d that the token sees", e.Guest, e.Seen)
+}
+
+// GuestConfig returns the configuration: key to value, numbers as text.
+func (c *Client) GuestConfig(ctx context.Context, g Guest) (map[string]string, error) {
+	var raw map[string]json.RawMessage
+	if err := c.Get(ctx, g.path()+"/config", &raw); err != nil {
+		return nil, err
+	}
+	out := map[string]string{}
+	for k, v := range raw {
+		var s string
+		if json.Unmarshal(v, &s) != nil {
+			s = string(v)
+		}
+		out[k] = s
+	}
+	return out, nil
+}
+
+// Status is the state of a guest.
+type Status struct {
+	Status string `json:"status"`
+	Lock   string `json:"lock"`
+	Agent  Int    `json:"agent"`
+}
+
+// GuestStatus returns the current state.
+func (c *Client) GuestStatus(ctx context.Context, g Guest) (Status, error) {
+	var s Status
+	return s, c.Get(ctx, g.path()+"/status/current", &s)
+}
+
+// Moved reports that a guest is not where it was: it moved, or it is gone.
+func Moved(err error) bool {
+	return err != nil && strings.Contains(err.Error(), "does not exist") && strings.Contains(err.Error(), "Configuration file")
+}
+
+// Destroy removes a stopped guest with its disks.
+func (c *Client) Destroy(ctx context.Context, g Guest) (UPID, error) {
+	q := "?purge=1&destroy-unreferenced-disks=1"
+	var id string
+	if err := c.Delete(ctx, g.path()+q, &id); err != nil {
+		return "", err
+	}
+	return asUPID(id)
+}
+
+// NextID returns a free VMID. It is no reservation.
+func (c *Client) NextID(ctx context.Context) (int64, error) {
+	var id Int
+	return int64(id), c.Get(ctx, "/cluster/nextid", &id)
+}
+
+// Version returns the release, "9.2.11".
+func (c *Client) Version(ctx context.Context) (string, error) {
+	var v struct {
+		Version string `json:"version"`
+	}
+	return v.Version, c.Get(ctx, "/version", &v)
+}

@@ -1,0 +1,324 @@
+package site
+
+import (
+	"errors"
+	"fmt"
+	"sort"
+	"strings"
+	"time"
+
+	"github.com/neosofia/runner/runtime"
+	"github.com/neosofia/runner/runtime/ledger"
+	"go.starlark.net/starlark"
+)
+
+// builder collects what the constructors of one site.star state.
+type builder struct{ site *Site }
+
+// constructor is one function of a site.star.
+type constructor struct {
+	Name   string
+	Doc    string
+	Params []runtime.Param
+	call   func(fn string, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error)
+}
+
+func construct[A any](name, doc string, apply func(*A) (starlark.Value, error)) constructor {
+	return constructor{name, doc, runtime.Params[A](), func(fn string, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+		a := new(A)
+		if err := runtime.Unpack(fn, a, args, kwargs); err != nil {
+			return nil, err
+		}
+		v, err := apply(a)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", fn, err)
+		}
+		if v == nil {
+			v = starlark.None
+		}
+		return v, nil
+	}}
+}
+
+func (b *builder) constructors() starlark.StringDict {
+	env := starlark.StringDict{}
+	for _, c := range b.list() {
+		env[c.Name] = starlark.NewBuiltin(c.Name, func(_ *starlark.Thread, fn *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+			return c.call(fn.Name(), args, kwargs)
+		})
+	}
+	env["secret"] = starlark.NewBuiltin("secret", func(_ *starlark.Thread, fn *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+		var name string
+		if err := starlark.UnpackArgs(fn.Name(), args, kwargs, "name", &name); err != nil {
+			return nil, err
+		}
+		if err := CheckSecretName(name); err != nil {
+			return nil, err
+		}
+		return runtime.NewOpaque(Secret{name}), nil
+	})
+	return env
+}
+
+// Docs describes the constructors, for runner builtins.
+func Docs() []struct {
+	Name, Doc string
+	Params    []runtime.Param
+} {
+	var out []struct {
+		Name, Doc string
+		Params    []runtime.Param
+	}
+	for _, c := range (&builder{site: &Site{}}).list() {
+		out = append(out, struct {
+			Name, Doc string
+			Params    []runtime.Param
+		}{c.Name, c.Doc, c.Params})
+	}
+	return out
+}
+
+// CheckSecretName refuses names that a keyring could take for a path.
+func CheckSecretName(name string) error {
+	ok := name != "" && len(name) <= 100 && !strings.Contains(name, "..") && name[0] != '/' && name[0] != '.'
+	for _, r := range name {
+		ok = ok && (r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || strings.ContainsRune("._/-", r))
+	}
+	if !ok {
+		return fmt.Errorf("bad name of a secret %q: want a-z, 0-9, '.', '_', '-', '/'", name)
+	}
+	return nil
+}
+
+func (b *builder) list() []constructor {
+	return []constructor{
+		construct("keyring", "where secrets are kept on this machine; without it: the file backend in the state directory", b.keyring),
+		construct("proxmox", "a Proxmox VE cluster whose guests are backed up", b.proxmox),
+		construct("target", "a place that holds copies", b.target),
+		construct("asset", "a row of the SOP's table, and what is demanded of its copies", b.asset),
+		construct("identity", "an age identity that this host may use to open sealed copies", b.identity),
+		construct("allow", "what the site allows: primitives that remove things", b.allow),
+		construct("unprotected", "a guest that is left out on purpose", b.unprotected),
+		construct("accept_gap", "a gap in an artifact that is accepted", b.acceptGap),
+		construct("deviation", "where the SOP is not followed to the letter", b.deviation),
+	}
+}
+
+type keyringArgs struct {
+	Backend    string `star:"backend?" doc:"file (default), secret-service, keyctl, pass, kwallet"`
+	Dir        string `star:"dir?" doc:"folder of the file backend"`
+	Credential string `star:"password_credential?" doc:"systemd credential that holds the password of the file backend"`
+	PassFile   string `star:"password_file?" doc:"file of mode 0600 that holds it"`
+}
+
+func (b *builder) keyring(a *keyringArgs) (starlark.Value, error) {
+	switch a.Backend {
+	case "", "file", "secret-service", "keyctl", "pass", "kwallet":
+	default:
+		return nil, fmt.Errorf("unknown backend %q: want file, secret-service, keyctl, pass or kwallet", a.Backend)
+	}
+	b.site.Keyring = Keyring{a.Backend, a.Dir, a.Credential, a.PassFile}
+	return nil, nil
+}
+
+type proxmoxArgs struct {
+	Name         string            `star:"name" doc:"how policies name it"`
+	URL          string            `star:"url?" doc:"https://host:8006"`
+	URLs         []string          `star:"urls?" doc:"several nodes of one cluster, tried in order"`
+	Fingerprints []string          `star:"fingerprints" doc:"SHA-256 fingerprints of the certificates that are accepted (pvenode cert info)"`
+	TokenID      string            `star:"token_id" doc:"user@realm!token"`
+	Token        Secret            `star:"token" doc:"secret(…) of the API token"`
+	Storage      string            `star:"storage" doc:"storage that receives the archives"`
+	SSH          map[string]string `star:"ssh?" doc:"node -> user@host:port, to read archives when runner is not on that node"`
+	HostKeys     map[string]string `star:"host_keys?" doc:"node -> public host key (ssh-ed25519 AAAA…)"`
+	SSHKey       Secret            `star:"ssh_key?" doc:"secret(…) of the private key"`
+	Asset        string            `star:"asset?" doc:"asset that its guests belong to; default virtual_machines"`
+}
+
+func (b *builder) proxmox(a *proxmoxArgs) (starlark.Value, error) {
+	urls := a.URLs
+	if a.URL != "" {
+		urls = append([]string{a.URL}, urls...)
+	}
+	if len(urls) == 0 {
+		return nil, errors.New("missing argument for url")
+	}
+	for _, u := range urls {
+		if err := checkURL(u, "https"); err != nil {
+			return nil, err
+		}
+	}
+	if len(a.Fingerprints) == 0 {
+		return nil, errors.New("fingerprints is empty: a certificate is always checked; pvenode cert info shows it")
+	}
+	if !strings.Contains(a.TokenID, "@") || !strings.Contains(a.TokenID, "!") {
+		return nil, fmt.Errorf("token_id %q: want user@realm!token", a.TokenID)
+	}
+	for node := range a.SSH {
+		if a.HostKeys[node] == "" {
+			return nil, fmt.Errorf("ssh names node %s, host_keys does not: a host key is always checked (ssh-keyscan -t ed25519 %s, compared on its console)", node, node)
+		}
+	}
+	if a.Asset == "" {
+		a.Asset = "virtual_machines"
+	}
+	for _, p := range b.site.Proxmox {
+		if p.Name == a.Name {
+			return nil, fmt.Errorf("%q is declared twice", a.Name)
+		}
+	}
+	b.site.Proxmox = append(b.site.Proxmox, &Proxmox{a.Name, urls, a.Fingerprints, a.TokenID, a.Token, a.Storage, a.SSH, a.HostKeys, a.SSHKey, a.Asset})
+	return nil, nil
+}
+
+type targetArgs struct {
+	Name      string        `star:"name" doc:"how assets and policies name it"`
+	URL       string        `star:"url" doc:"file:///folder, sftp://user@host:port/folder, or pve://system/storage (counted in place)"`
+	Medium    string        `star:"medium" doc:"kind of medium: disk, usb, tape, cloud"`
+	Location  string        `star:"location" doc:"where it stands"`
+	Offsite   bool          `star:"offsite?" doc:"stands in another place than production"`
+	Offline   bool          `star:"offline?" doc:"is taken away after it was written"`
+	Immutable bool          `star:"immutable?" doc:"cannot be changed with runner's credential: probed before it is believed"`
+	SealedTo  []string      `star:"sealed_to?" doc:"age recipients that copies are sealed to"`
+	UUID      string        `star:"uuid?" doc:"UUID of the file system that must be there (file://)"`
+	Serial    string        `star:"serial?" doc:"serial number of the disk that must be there (file://)"`
+	HostKey   string        `star:"host_key?" doc:"public host key (sftp://)"`
+	Key       Secret        `star:"key?" doc:"secret(…) of the private key (sftp://)"`
+	PartSize  int64         `star:"part_size?" doc:"bytes: larger files are cut into parts of this size"`
+	Bandwidth int64         `star:"bandwidth?" doc:"bytes a second at most"`
+	Due       time.Duration `star:"due?" doc:"an offline medium is fetched and written at least so often"`
+	Grace     time.Duration `star:"grace?" doc:"after due: degraded so long, then failed"`
+}
+
+func (b *builder) target(a *targetArgs) (starlark.Value, error) {
+	if err := checkURL(a.URL, "file", "sftp", "pve"); err != nil {
+		return nil, err
+	}
+	switch {
+	case strings.HasPrefix(a.URL, "sftp:") && a.HostKey == "":
+		return nil, errors.New("host_key is missing: a host key is always checked (ssh-keyscan -t ed25519 HOST, compared on its console)")
+	case a.Offline && strings.HasPrefix(a.URL, "file:") && (a.UUID == "" || a.Serial == ""):
+		return nil, errors.New("an offline medium needs uuid and serial: a label or a mount point alone is not identity (lsblk -o NAME,UUID,SERIAL)")
+	case a.Offline && a.Due == 0:
+		return nil, errors.New("an offline medium needs due: how often it is fetched and written")
+	case a.PartSize < 0 || a.PartSize > 0 && a.PartSize < 1<<20:
+		return nil, errors.New("part_size: want at least 1048576 bytes")
+	case a.Bandwidth < 0:
+		return nil, errors.New("bandwidth: want bytes a second")
+	}
+	for _, t := range b.site.Targets {
+		if t.Name == a.Name {
+			return nil, fmt.Errorf("%q is declared twice", a.Name)
+		}
+	}
+	b.site.Targets = append(b.site.Targets, &Target{
+		TargetFacts: ledger.TargetFacts{Name: a.Name, URL: a.URL, Medium: a.Medium, Location: a.Location, Offline: a.Offline, Offsite: a.Offsite, Due: a.Due, Grace: a.Grace},
+		SealedTo:    a.SealedTo, UUID: a.UUID, Serial: a.Serial, HostKey: a.HostKey, Key: a.Key, PartSize: a.PartSize, Bandwidth: a.Bandwidth, Immutable: a.Immutable})
+	return nil, nil
+}
+
+type assetArgs struct {
+	Name      string            `star:"name" doc:"how policies name it"`
+	Title     string            `star:"title?" doc:"the SOP's words"`
+	RPO       time.Duration     `star:"rpo?" doc:"recovery point objective: how old the newest proven copy may be; left out: N/A"`
+	RTO       time.Duration     `star:"rto?" doc:"recovery time objective; left out: N/A"`
+	Retention time.Duration     `star:"retention?" doc:"saved for at least so long; left out: N/A"`
+	Online    string            `star:"online?" doc:"online copies, in the SOP's words: 1 full + 27 incr."`
+	Keep      int               `star:"keep?" doc:"the full copies that online means until there are incremental ones: 28"`
+	Copies    int               `star:"copies?" doc:"3 of 3-2-1-1-0: copies on devices of their own"`
+	Media     int               `star:"media?" doc:"2 of 3-2-1-1-0"`
+	Offsite   int               `star:"offsite?" doc:"1 of 3-2-1-1-0"`
+	Offline   int               `star:"offline?" doc:"1 of 3-2-1-1-0"`
+	On        map[string]string `star:"on?" doc:"target -> level of proof: stored, read, opened"`
+	Items     []string          `star:"items?" doc:"what it consists of; left out: an inventory tells"`
+	Note      string            `star:"note?" doc:"a conflict in the SOP, say; status shows it"`
+}
+
+func (b *builder) asset(a *assetArgs) (starlark.Value, error) {
+	if _, twice := b.site.Demands.Asset(a.Name); twice {
+		return nil, fmt.Errorf("%q is declared twice", a.Name)
+	}
+	row := ledger.AssetDemand{Name: a.Name, Title: a.Title, RPO: a.RPO, RTO: a.RTO, Retention: a.Retention, Online: a.Online, Keep: a.Keep,
+		Copies: a.Copies, Media: a.Media, Offsite: a.Offsite, Offline: a.Offline, Items: a.Items, Note: a.Note}
+	if row.Title == "" {
+		row.Title = row.Name
+	}
+	for _, name := range sortedKeys(a.On) {
+		level, ok := ledger.ParseLevel(a.On[name])
+		if !ok || level > ledger.Opened {
+			return nil, fmt.Errorf("on: %s: %q is no level of proof that a nightly run can reach: want stored, read or opened", name, a.On[name])
+		}
+		row.On = append(row.On, ledger.CopyDemand{Target: name, Level: level})
+	}
+	b.site.Demands.Assets = append(b.site.Demands.Assets, row)
+	return nil, nil
+}
+
+func sortedKeys(m map[string]string) []string {
+	var out []string
+	for k := range m {
+		out = append(out, k)
+	}
+	sort.Strings(out)
+	return out
+}
+
+type identityArgs struct {
+	Secret Secret `star:"secret" doc:"secret(…) of the age identity"`
+	OnHost bool   `star:"on_host?" doc:"True: this host can open the sealed copies that it makes, and so can who breaks into it"`
+}
+
+func (b *builder) identity(a *identityArgs) (starlark.Value, error) {
+	if !a.OnHost {
+		return nil, errors.New("an identity in site.star lies on this host: say so with on_host = True, or leave it out")
+	}
+	b.site.Identities = append(b.site.Identities, Identity{a.Secret, a.OnHost})
+	return nil, nil
+}
+
+type allowArgs struct {
+	Destroy []string `star:"destroy" doc:"primitives that may remove things in this site: prune, destroy_vm"`
+}
+
+func (b *builder) allow(a *allowArgs) (starlark.Value, error) {
+	for _, name := range a.Destroy {
+		b.site.Allowed[name] = true
+	}
+	return nil, nil
+}
+
+type unprotectedArgs struct {
+	Guest  string    `star:"guest" doc:"name of the guest"`
+	Reason string    `star:"reason" doc:"why"`
+	Until  time.Time `star:"until" doc:"date on which the exception ends"`
+}
+
+func (b *builder) unprotected(a *unprotectedArgs) (starlark.Value, error) {
+	b.site.Demands.Unprotected = append(b.site.Demands.Unprotected, ledger.Exception{Item: a.Guest, Reason: a.Reason, Until: a.Until})
+	return nil, nil
+}
+
+type acceptGapArgs struct {
+	Item   string    `star:"item" doc:"whose artifact has the gap: a guest's name"`
+	Gap    string    `star:"gap?" doc:"the gap as show names it: disk scsi1; left out: every gap of the item"`
+	Reason string    `star:"reason" doc:"why"`
+	Until  time.Time `star:"until" doc:"date on which the exception ends"`
+}
+
+func (b *builder) acceptGap(a *acceptGapArgs) (starlark.Value, error) {
+	b.site.Demands.Accepted = append(b.site.Demands.Accepted, ledger.Exception{Item: a.Item, What: a.Gap, Reason: a.Reason, Until: a.Until})
+	return nil, nil
+}
+
+type deviationArgs struct {
+	SOP        string    `star:"sop" doc:"the SOP"`
+	Step       string    `star:"step" doc:"its step that is not followed"`
+	Instead    string    `star:"instead" doc:"what is done instead"`
+	ApprovedBy string    `star:"approved_by" doc:"who approved it"`
+	Review     time.Time `star:"review" doc:"date of the next review"`
+}
+
+func (b *builder) deviation(a *deviationArgs) (starlark.Value, error) {
+	b.site.Demands.Deviations = append(b.site.Demands.Deviations, ledger.Deviation{SOP: a.SOP, Step: a.Step, Instead: a.Instead, ApprovedBy: a.ApprovedBy, Review: a.Review})
+	return nil, nil
+}

@@ -1,0 +1,195 @@
+// Package site holds what a site.star states: systems, targets, assets, people
+// and exceptions. Policies name them; only here do they have addresses.
+//
+// A secret is named, never written: secret("name") is an opaque reference that a
+// primitive resolves from the keyring when it needs it.
+package site
+
+import (
+	"fmt"
+	"net/url"
+	"sort"
+	"strings"
+	"time"
+
+	"github.com/neosofia/runner/runtime"
+	"github.com/neosofia/runner/runtime/ledger"
+)
+
+// Secret is a reference to an item of the keyring.
+type Secret struct{ Name string }
+
+// StarlarkType implements runtime.TypeNamed.
+func (Secret) StarlarkType() string { return "secret" }
+
+// Proxmox is a Proxmox VE cluster, or one node of it standing alone.
+type Proxmox struct {
+	Name         string
+	URLs         []string // https://host:8006, tried in order
+	Fingerprints []string // SHA-256 of the certificates that are accepted
+	TokenID      string   // user@realm!token
+	Token        Secret
+	Storage      string            // receives archives
+	SSH          map[string]string // node -> user@host:port, to read archives
+	HostKeys     map[string]string // node -> public key of its sshd
+	SSHKey       Secret
+	Asset        string // the row that its guests belong to
+}
+
+// Target is a place that holds copies.
+type Target struct {
+	ledger.TargetFacts
+	SealedTo     []string
+	UUID, Serial string
+	HostKey      string
+	Key          Secret
+	PartSize     int64
+	Bandwidth    int64 // bytes a second
+	Immutable    bool
+}
+
+// Keyring says where secrets are kept.
+type Keyring struct {
+	Backend    string // "file", "secret-service", "keyctl", "pass", "kwallet"
+	Dir        string
+	Credential string // name below $CREDENTIALS_DIRECTORY
+	PassFile   string // a file of mode 0600
+}
+
+// Identity is an age identity that is used on this host.
+type Identity struct {
+	Secret Secret
+	OnHost bool
+}
+
+// Site is an evaluated site.star.
+type Site struct {
+	Path       string
+	Digest     string
+	Proxmox    []*Proxmox
+	Targets    []*Target
+	Keyring    Keyring
+	Identities []Identity
+	Demands    ledger.Demands
+	Allowed    map[string]bool
+}
+
+// Load evaluates the text of a site.star.
+func Load(path string, text []byte, limits runtime.Limits) (*Site, error) {
+	s := &Site{Path: path, Allowed: map[string]bool{}}
+	b := &builder{site: s}
+	digest, err := runtime.EvalSite(path, text, b.constructors(), limits)
+	if err != nil {
+		return nil, err
+	}
+	s.Digest = digest
+	for _, t := range s.Targets {
+		s.Demands.Targets = append(s.Demands.Targets, t.TargetFacts)
+	}
+	if err := s.check(); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return s, nil
+}
+
+// Target returns the target of that name.
+func (s *Site) Target(name string) (*Target, error) {
+	var names []string
+	for _, t := range s.Targets {
+		if t.Name == name {
+			return t, nil
+		}
+		names = append(names, t.Name)
+	}
+	return nil, unknown("target", name, names)
+}
+
+// System returns the Proxmox of that name; "" means the only one.
+func (s *Site) System(name string) (*Proxmox, error) {
+	var names []string
+	for _, p := range s.Proxmox {
+		if p.Name == name || name == "" && len(s.Proxmox) == 1 {
+			return p, nil
+		}
+		names = append(names, p.Name)
+	}
+	return nil, unknown("proxmox", name, names)
+}
+
+func unknown(what, name string, have []string) error {
+	sort.Strings(have)
+	if len(have) == 0 {
+		return fmt.Errorf("the site has no %s\nhint: add %s(name = %q, …) to site.star", what, what, name)
+	}
+	if name == "" {
+		return fmt.Errorf("the site has several: name one of %s", strings.Join(have, ", "))
+	}
+	return fmt.Errorf("the site has no %s %q\nhint: it has %s", what, name, strings.Join(have, ", "))
+}
+
+// check finds what is wrong in the site as a whole.
+func (s *Site) check() error {
+	for _, a := range s.Demands.Assets {
+		for _, d := range a.On {
+			t, err := s.Target(d.Target)
+			if err != nil {
+				return fmt.Errorf("asset %s: %w", a.Name, err)
+			}
+			if d.Level >= ledger.Opened && len(t.SealedTo) > 0 && !s.hasIdentityOnHost() {
+				return fmt.Errorf("asset %s demands %s on %s, which is sealed, and this host has no identity to open it with\nhint: demand \"read\" (the clear stream is opened before it is sealed), or give the host identity(secret = …, on_host = True)", a.Name, ledger.LevelName(d.Level), t.Name)
+			}
+		}
+	}
+	for _, p := range s.Proxmox {
+		if _, ok := s.Demands.Asset(p.Asset); p.Asset != "" && !ok {
+			return fmt.Errorf("proxmox %s: its guests belong to the asset %q, which is not declared", p.Name, p.Asset)
+		}
+	}
+	return nil
+}
+
+func (s *Site) hasIdentityOnHost() bool {
+	for _, i := range s.Identities {
+		if i.OnHost {
+			return true
+		}
+	}
+	return false
+}
+
+// Expired lists exceptions and deviations whose date has passed.
+func (s *Site) Expired(now time.Time) []string {
+	var out []string
+	for _, x := range s.Demands.Unprotected {
+		if !now.Before(x.Until) {
+			out = append(out, fmt.Sprintf("unprotected(%s) ended on %s", x.Item, x.Until.Format("2006-01-02")))
+		}
+	}
+	for _, x := range s.Demands.Accepted {
+		if !now.Before(x.Until) {
+			out = append(out, fmt.Sprintf("accept_gap(%s, %s) ended on %s", x.Item, x.What, x.Until.Format("2006-01-02")))
+		}
+	}
+	for _, d := range s.Demands.Deviations {
+		if !now.Before(d.Review) {
+			out = append(out, fmt.Sprintf("deviation(%s, %s) was to be reviewed on %s", d.SOP, d.Step, d.Review.Format("2006-01-02")))
+		}
+	}
+	return out
+}
+
+func checkURL(text string, schemes ...string) error {
+	u, err := url.Parse(text)
+	if err != nil {
+		return fmt.Errorf("bad URL %q", text)
+	}
+	if _, secret := u.User.Password(); secret {
+		return fmt.Errorf("the URL for %s holds a password: name it with secret(…)", u.Host)
+	}
+	for _, s := range schemes {
+		if u.Scheme == s {
+			return nil
+		}
+	}
+	return fmt.Errorf("URL %q: want %s://", text, strings.Join(schemes, ":// or "))
+}
