@@ -1,0 +1,192 @@
+package lab
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/neosofia/runner/builtins/lab/sftp"
+)
+
+// The addresses of the lab's systems.
+const (
+	ProxmoxAddr = "pve1.lab:8006"  // Proxmox VE API, TLS
+	NodeAddr    = "pve1.lab:22"    // sftp to the node's files, user root
+	OffsiteAddr = "offsite.lab:22" // sftp to the offsite account, user runner
+)
+
+// serving is the file serving.json: where the process that holds the world
+// listens.
+type serving struct {
+	PID     int               `json:"pid"`
+	Servers map[string]string `json:"servers"` // lab address -> real address
+}
+
+func (w *World) servingPath() string { return filepath.Join(w.dir, "serving.json") }
+
+// Dial connects to a system of the lab by its lab address. The system's server
+// starts with the first connection, in the process that holds the world.
+func (w *World) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	if network != "tcp" && network != "tcp4" {
+		return nil, fmt.Errorf("dial %s: the lab speaks tcp, not %s", addr, network)
+	}
+	real, err := w.address(addr)
+	if err != nil {
+		return nil, &net.OpError{Op: "dial", Net: network, Err: err}
+	}
+	var d net.Dialer
+	return d.DialContext(ctx, "tcp", real)
+}
+
+// address is the real address of a lab address.
+func (w *World) address(addr string) (string, error) {
+	if w.lock != nil {
+		return w.start(addr)
+	}
+	data, err := os.ReadFile(w.servingPath())
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("lookup %s: another process holds the world and serves nothing yet", addr)
+	}
+	if err != nil {
+		return "", err
+	}
+	var s serving
+	if err := json.Unmarshal(data, &s); err != nil {
+		return "", fmt.Errorf("read %s: %w", w.servingPath(), err)
+	}
+	if real := s.Servers[addr]; real != "" {
+		return real, nil
+	}
+	if !known(addr) {
+		return "", &net.DNSError{Err: "no such host", Name: addr, IsNotFound: true}
+	}
+	return "", fmt.Errorf("lookup %s: process %d holds the world and does not serve it; let it call Serve", addr, s.PID)
+}
+
+func addresses() []string { return []string{ProxmoxAddr, NodeAddr, OffsiteAddr} }
+
+func known(addr string) bool {
+	for _, a := range addresses() {
+		if a == addr {
+			return true
+		}
+	}
+	return false
+}
+
+// Serve starts all servers on loopback ports, writes serving.json so that
+// other processes find them, and returns their real addresses by lab address.
+// They end with Close.
+func (w *World) Serve(ctx context.Context) (map[string]string, error) {
+	if w.lock == nil {
+		return nil, errors.New("serve lab: another process serves this world")
+	}
+	out := map[string]string{}
+	for _, addr := range addresses() {
+		real, err := w.start(addr)
+		if err != nil {
+			return nil, err
+		}
+		out[addr] = real
+	}
+	return out, ctx.Err()
+}
+
+// start starts the server of one address unless it runs.
+func (w *World) start(addr string) (string, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if real := w.servers[addr]; real != "" {
+		return real, nil
+	}
+	if !known(addr) {
+		return "", &net.DNSError{Err: "no such host", Name: addr, IsNotFound: true}
+	}
+	if w.ctx.Err() != nil {
+		return "", errors.New("the lab is closed")
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", fmt.Errorf("start %s: %w", addr, err)
+	}
+	run, err := w.server(addr, l)
+	if err != nil {
+		return "", errors.Join(fmt.Errorf("start %s: %w", addr, err), l.Close())
+	}
+	w.servers[addr] = l.Addr().String()
+	if err := writeJSON(w.servingPath(), serving{os.Getpid(), w.servers}); err != nil {
+		return "", errors.Join(err, l.Close())
+	}
+	w.work.Add(1)
+	go func() {
+		defer w.work.Done()
+		_ = run() // ends with the listener; what a client needs to know it sees
+	}()
+	return w.servers[addr], nil
+}
+
+// server makes the function that serves one address.
+func (w *World) server(addr string, l net.Listener) (func() error, error) {
+	switch addr {
+	case ProxmoxAddr:
+		cfg, err := w.tlsConfig()
+		if err != nil {
+			return nil, err
+		}
+		return func() error { return w.cluster.Serve(tls.NewListener(l, cfg)) }, nil
+	case NodeAddr:
+		cfg, err := w.sshConfig("pve1.lab", "root", "ssh user node")
+		cfg.Root, cfg.Home = filepath.Join(w.clusterDir(), "nodes", "pve1"), "root"
+		return func() error { return sftp.Serve(w.ctx, l, cfg) }, err
+	default:
+		cfg, err := w.sshConfig("offsite.lab", "runner", "ssh user offsite")
+		cfg.Root = filepath.Join(w.dir, "offsite", "home", "runner")
+		return func() error { return sftp.Serve(w.ctx, l, cfg) }, err
+	}
+}
+
+// tlsConfig shows the node's certificate, or another one when the fault is due.
+func (w *World) tlsConfig() (*tls.Config, error) {
+	usual, err := certificate("")
+	if err != nil {
+		return nil, err
+	}
+	changed, err := certificate("renewed")
+	if err != nil {
+		return nil, err
+	}
+	return &tls.Config{
+		MinVersion: tls.VersionTLS12,
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+			due, err := w.faults.Due("tls pve1.lab", "new-cert")
+			if err != nil {
+				return nil, err
+			}
+			if len(due) > 0 {
+				return &changed, nil
+			}
+			return &usual, nil
+		},
+	}, nil
+}
+
+func (w *World) sshConfig(host, user, userKey string) (sftp.Config, error) {
+	cfg := sftp.Config{Name: host, User: user, Faults: w.faults, Sleep: w.opts.sleep}
+	var err error
+	if cfg.Key, err = publicKey(key(userKey)); err != nil {
+		return cfg, err
+	}
+	if cfg.Host, err = ssh.NewSignerFromKey(key("ssh host " + host)); err != nil {
+		return cfg, err
+	}
+	cfg.NewHost, err = ssh.NewSignerFromKey(key("ssh changed host " + host))
+	return cfg, err
+}

@@ -1,0 +1,138 @@
+package lab
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/hex"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"strings"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// Names of the API tokens of the lab's Proxmox VE. Their secrets are in
+// Secrets.
+const (
+	TokenID         = "runner@pve!runner"   // may back up, restore and drill
+	TokenIDNoRights = "runner@pve!norights" // exists, may nothing
+	TokenIDRoot     = "root@pam!lab"        // of root, without privilege separation
+)
+
+// key is one of the lab's fixed keys. They protect nothing: everybody can make
+// them from this line.
+func key(name string) ed25519.PrivateKey {
+	seed := sha256.Sum256([]byte("runner lab, fixed key: " + name))
+	return ed25519.NewKeyFromSeed(seed[:])
+}
+
+// tokenSecret is an API token's secret, in the form of a UUID as Proxmox gives
+// them.
+func tokenSecret(name string) string {
+	s := sha256.Sum256([]byte("runner lab, fixed token: " + name))
+	h := hex.EncodeToString(s[:16])
+	return h[:8] + "-" + h[8:12] + "-4" + h[13:16] + "-8" + h[17:20] + "-" + h[20:]
+}
+
+// Secrets returns the credentials that open the lab's systems: "pve-token",
+// "pve-token-norights" and "pve-token-root" are the secrets of API tokens,
+// "node-ssh-key" and "offsite-ssh-key" private keys in OpenSSH's format. They
+// are the same in every world.
+func Secrets() map[string][]byte {
+	return map[string][]byte{
+		"pve-token":          []byte(tokenSecret(TokenID)),
+		"pve-token-norights": []byte(tokenSecret(TokenIDNoRights)),
+		"pve-token-root":     []byte(tokenSecret(TokenIDRoot)),
+		"node-ssh-key":       opensshKey("user root@pve1.lab", key("ssh user node")),
+		"offsite-ssh-key":    opensshKey("user runner@offsite.lab", key("ssh user offsite")),
+	}
+}
+
+// opensshKey prints a private key. ssh.MarshalPrivateKey does the same with a
+// random number inside; here it is fixed.
+func opensshKey(comment string, k ed25519.PrivateKey) []byte {
+	pub, ok := k.Public().(ed25519.PublicKey)
+	if !ok {
+		return nil
+	}
+	wire := ssh.Marshal(struct {
+		Type string
+		Pub  []byte
+	}{ssh.KeyAlgoED25519, pub})
+	private := ssh.Marshal(struct {
+		Check1, Check2 uint32
+		Type           string
+		Pub, Priv      []byte
+		Comment        string
+	}{0x6c616221, 0x6c616221, ssh.KeyAlgoED25519, pub, k, comment})
+	for i := byte(1); len(private)%8 != 0; i++ {
+		private = append(private, i)
+	}
+	body := append([]byte("openssh-key-v1\x00"), ssh.Marshal(struct {
+		Cipher, KDF, Options string
+		Keys                 uint32
+		Pub, Private         []byte
+	}{"none", "none", "", 1, wire, private})...)
+	return pem.EncodeToMemory(&pem.Block{Type: "OPENSSH PRIVATE KEY", Bytes: body})
+}
+
+func publicKey(k ed25519.PrivateKey) (ssh.PublicKey, error) {
+	return ssh.NewPublicKey(k.Public())
+}
+
+// HostKeys returns the ssh host keys by host name, as in a known_hosts line
+// after the name: "ssh-ed25519 AAAA…".
+func HostKeys() map[string]string {
+	out := map[string]string{}
+	for _, host := range []string{"pve1.lab", "offsite.lab"} {
+		pub, err := publicKey(key("ssh host " + host))
+		if err != nil {
+			continue // an ed25519 key is always one of ssh's
+		}
+		out[host] = strings.TrimSpace(string(ssh.MarshalAuthorizedKey(pub)))
+	}
+	return out
+}
+
+// certificate is the TLS certificate of the node; name "" is the usual one.
+// Ed25519 signs without randomness and everything else is fixed, so it is the
+// same to the byte in every world.
+func certificate(name string) (tls.Certificate, error) {
+	k := key("tls " + name)
+	serial := new(big.Int).SetBytes([]byte("lab" + name))
+	t := &x509.Certificate{
+		SerialNumber: serial,
+		Subject:      pkix.Name{CommonName: "pve1.lab", OrganizationalUnit: []string{"PVE Cluster Node"}, Organization: []string{"Proxmox Virtual Environment"}},
+		NotBefore:    time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
+		NotAfter:     time.Date(2046, 1, 1, 0, 0, 0, 0, time.UTC),
+		KeyUsage:     x509.KeyUsageDigitalSignature,
+		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		DNSNames:     []string{"pve1.lab", "pve1", "localhost"},
+	}
+	der, err := x509.CreateCertificate(bytes.NewReader(nil), t, t, k.Public(), k)
+	if err != nil {
+		return tls.Certificate{}, fmt.Errorf("make certificate of the lab: %w", err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: k}, nil
+}
+
+// Fingerprint is the SHA-256 of the node's TLS certificate, in the form that
+// Proxmox shows: "AA:BB:…".
+func Fingerprint() string {
+	cert, err := certificate("")
+	if err != nil {
+		return "" // cannot be: a fixed template, a fixed key
+	}
+	sum := sha256.Sum256(cert.Certificate[0])
+	parts := make([]string, len(sum))
+	for i, b := range sum {
+		parts[i] = fmt.Sprintf("%02X", b)
+	}
+	return strings.Join(parts, ":")
+}

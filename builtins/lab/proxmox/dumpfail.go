@@ -1,0 +1,38 @@
+package proxmox
+
+import (
+	"errors"
+	"fmt"
+)
+
+// tarCommand is how vzdump names its tar in an error.
+func (d *dump) tarCommand() string {
+	to := d.shown()[:len(d.shown())-len(d.extension())] + ".dat"
+	return fmt.Sprintf("set -o pipefail && lxc-usernsexec -m u:0:100000:65536 -m g:0:100000:65536 -- tar cpf - --totals --one-file-system -p --sparse --numeric-owner --acls --xattrs '--xattrs-include=user.*' '--xattrs-include=security.capability' '--warning=no-file-ignored' '--warning=no-xattr-write' --one-file-system '--warning=no-file-ignored' '--directory=/var/tmp/vzdumptmp%d_%d' ./etc/vzdump/pct.conf ./etc/vzdump/pct.fw '--directory=/mnt/vzsnap0' --no-anchored '--exclude=lost+found' --anchored '--exclude=./tmp/?*' '--exclude=./var/tmp/?*' '--exclude=./var/run/?*.pid' ./ >%s",
+		d.t.rec.PID, d.g.id, to)
+}
+
+// full is the failure of a backup whose storage ran out of space.
+func (d *dump) full() error {
+	if d.g.kind == "qemu" {
+		if err := errors.Join(
+			d.t.log("ERROR: vma_queue_write: write error - No space left on device"),
+			d.infos("aborting backup job", "resuming VM again")); err != nil {
+			return err
+		}
+		return errors.New("vma_queue_write: write error - No space left on device")
+	}
+	if err := d.infos("Total bytes written: 1044480 (1020KiB, ?/s)",
+		"tar: -: Wrote only 4096 of 10240 bytes", "tar: Error is not recoverable: exiting now"); err != nil {
+		return err
+	}
+	return fmt.Errorf("command '%s' failed: exit code 2", d.tarCommand())
+}
+
+// interrupted is the failure of a backup whose task was stopped.
+func (d *dump) interrupted() error {
+	if d.g.kind == "qemu" {
+		return errors.New("interrupted by signal")
+	}
+	return fmt.Errorf("command '%s' failed: interrupted by signal", d.tarCommand())
+}

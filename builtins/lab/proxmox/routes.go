@@ -1,0 +1,67 @@
+package proxmox
+
+// handler does the work of one method. What it returns becomes "data".
+type handler func(*Cluster, *request) (any, error)
+
+// dispatch calls the handler of a method. The schema names as served exactly
+// what stands here; a test holds the two together.
+func (c *Cluster) dispatch(template string, r *request) (any, error) {
+	h := handlers()[r.method+" "+template]
+	if h == nil {
+		return nil, notServed(r.method, r.path)
+	}
+	return h(c, r)
+}
+
+func handlers() map[string]handler {
+	m := map[string]handler{
+		"GET /version":                                            (*Cluster).getVersion,
+		"GET /nodes":                                              (*Cluster).getNodes,
+		"GET /nodes/{node}/version":                               (*Cluster).getVersion,
+		"GET /nodes/{node}/status":                                (*Cluster).getNodeStatus,
+		"GET /cluster/status":                                     (*Cluster).getClusterStatus,
+		"GET /cluster/resources":                                  (*Cluster).getResources,
+		"GET /cluster/nextid":                                     (*Cluster).getNextID,
+		"GET /cluster/backup":                                     (*Cluster).getJobs,
+		"GET /cluster/backup/{id}":                                (*Cluster).getJob,
+		"GET /cluster/backup-info/not-backed-up":                  (*Cluster).getNotBackedUp,
+		"GET /access/permissions":                                 (*Cluster).getPermissions,
+		"GET /storage":                                            (*Cluster).getStorages,
+		"GET /storage/{storage}":                                  (*Cluster).getStorage,
+		"GET /nodes/{node}/storage":                               (*Cluster).getNodeStorages,
+		"GET /nodes/{node}/storage/{storage}/status":              (*Cluster).getStorageStatus,
+		"GET /nodes/{node}/storage/{storage}/content":             (*Cluster).getContent,
+		"GET /nodes/{node}/storage/{storage}/content/{volume}":    (*Cluster).getVolume,
+		"PUT /nodes/{node}/storage/{storage}/content/{volume}":    (*Cluster).putVolume,
+		"DELETE /nodes/{node}/storage/{storage}/content/{volume}": (*Cluster).deleteVolume,
+		"GET /nodes/{node}/storage/{storage}/prunebackups":        (*Cluster).getPrune,
+		"DELETE /nodes/{node}/storage/{storage}/prunebackups":     (*Cluster).deletePrune,
+		"POST /nodes/{node}/vzdump":                               (*Cluster).postVzdump,
+		"GET /nodes/{node}/vzdump/defaults":                       (*Cluster).getDefaults,
+		"GET /nodes/{node}/vzdump/extractconfig":                  (*Cluster).getExtractConfig,
+		"GET /nodes/{node}/tasks":                                 (*Cluster).getTasks,
+		"GET /nodes/{node}/tasks/{upid}":                          (*Cluster).getTaskIndex,
+		"DELETE /nodes/{node}/tasks/{upid}":                       (*Cluster).deleteTask,
+		"GET /nodes/{node}/tasks/{upid}/status":                   (*Cluster).getTaskStatus,
+		"GET /nodes/{node}/tasks/{upid}/log":                      (*Cluster).getTaskLog,
+		"GET /nodes/{node}/qemu":                                  (*Cluster).getVMs,
+		"GET /nodes/{node}/lxc":                                   (*Cluster).getCTs,
+		"POST /nodes/{node}/qemu":                                 (*Cluster).postVM,
+		"POST /nodes/{node}/lxc":                                  (*Cluster).postCT,
+		"PUT /nodes/{node}/qemu/{vmid}/config":                    (*Cluster).putConfig,
+		"POST /nodes/{node}/qemu/{vmid}/config":                   (*Cluster).postConfig,
+		"PUT /nodes/{node}/lxc/{vmid}/config":                     (*Cluster).putConfig,
+		"POST /nodes/{node}/qemu/{vmid}/agent/ping":               (*Cluster).postPing,
+	}
+	for _, kind := range []string{"qemu", "lxc"} {
+		base := "/nodes/{node}/" + kind + "/{vmid}"
+		m["DELETE "+base] = (*Cluster).deleteGuest
+		m["GET "+base+"/config"] = (*Cluster).getConfig
+		m["GET "+base+"/pending"] = (*Cluster).getPending
+		m["GET "+base+"/status/current"] = (*Cluster).getCurrent
+		for _, verb := range []string{"start", "stop", "shutdown"} {
+			m["POST "+base+"/status/"+verb] = (*Cluster).postPower
+		}
+	}
+	return m
+}
