@@ -26,7 +26,7 @@ type frames struct {
 	out  []byte // a part of buf that the decoder has not yet
 	err  error
 
-	offset int64 // of the next byte to be followed
+	offset int64 // of the field at hand, or of the next byte to pass over
 	skip   int64 // bytes to pass over
 	field  [14]byte
 	have   int // bytes of field that are there
@@ -71,6 +71,7 @@ func (f *frames) Read(p []byte) (int, error) {
 func (f *frames) finished() bool { return len(f.out) == 0 && f.err == io.EOF }
 
 func (f *frames) end() error {
+	f.offset += int64(f.have)
 	switch {
 	case f.skip > 0 || f.have > 0 || !f.between:
 		return f.faultf("the file ends within a zstd frame")
@@ -103,13 +104,15 @@ func (f *frames) follow(b []byte) error {
 		n := copy(f.field[f.have:f.need], b)
 		f.have += n
 		b = b[n:]
-		if f.have == f.need {
-			f.have = 0
-			if err := f.step(f.field[:f.need]); err != nil {
-				return err
-			}
+		if f.have < f.need {
+			return nil
 		}
-		f.offset += int64(n)
+		f.have = 0
+		size := int64(f.need) // step changes it
+		if err := f.step(f.field[:f.need]); err != nil {
+			return err
+		}
+		f.offset += size
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package archive
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -255,6 +256,7 @@ func FuzzFrames(f *testing.F) {
 	f.Add(join(skippableFrame("abc"), packZstd(f, []byte("one"))))
 	f.Add(packZstdStream(f, bytes.Repeat([]byte("text"), 1000)))
 	f.Add([]byte{})
+	f.Add([]byte("0000"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		a, whole := io.ReadAll(newFrames("a", bytes.NewReader(b)))
 		c, pieces := io.ReadAll(newFrames("a", iotest.OneByteReader(bytes.NewReader(b))))
@@ -265,4 +267,21 @@ func FuzzFrames(f *testing.F) {
 			t.Fatalf("Check accepts what the scanner refuses: %v", whole)
 		}
 	})
+}
+
+// BenchmarkCheck opens a virtual machine's archive and takes its digest in the
+// same pass; zstd -t on the same bytes is the yardstick.
+func BenchmarkCheck(b *testing.B) {
+	file := smallVM(b)
+	report, err := check("a.vma.zst", file)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.SetBytes(report.Bytes)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := Check(b.Context(), "a.vma.zst", io.TeeReader(bytes.NewReader(file), sha256.New())); err != nil {
+			b.Fatal(err)
+		}
+	}
 }
