@@ -79,6 +79,7 @@ func TestNamesSayWhatFilesAre(t *testing.T) {
 		"a.vma":                              "vma",
 		"a.vma.gz":                           "vma.gz",
 		"vzdump-qemu-1-2020.vma.lzo":         "vma.lzo",
+		"a.tar.bz2":                          "tar.bz2",
 		"a.tar":                              "tar",
 		"a.tgz":                              "tar.gz",
 		"a.tar.gz":                           "tar.gz",
@@ -187,11 +188,26 @@ func TestArchiveOfVzdumpWithoutConfigIsRefused(t *testing.T) {
 	}
 }
 
-func TestFirstConfigInTheArchiveCounts(t *testing.T) {
-	b := tarOf(t, file("./etc/vzdump/pct.conf", "vzdump's"), file("etc/vzdump/pct.conf", "the guest's own"))
-	report, err := check("vzdump-lxc-1-2026.tar", b)
-	if err != nil || len(report.Configs) != 1 || string(report.Configs[0].Data) != "vzdump's" {
-		t.Errorf("got %v and error %v", report.Configs, err)
+func TestConfigsAreThoseOfVzdumpNotOfTheGuest(t *testing.T) {
+	own := []tarEntry{dir("./"), file("./etc/vzdump/pct.conf", "old"), file("./etc/vzdump/pct.fw", "old rules")}
+	for _, c := range []struct {
+		name, want string
+		front      []tarEntry
+	}{
+		{"both in front", "pct.conf=new pct.fw=rules ", []tarEntry{file("./etc/vzdump/pct.conf", "new"), file("etc/vzdump/pct.fw", "rules")}},
+		{"no firewall in front", "pct.conf=new ", []tarEntry{file("./etc/vzdump/pct.conf", "new")}},
+		{"none in front, as by a foreign packer", "pct.conf=old ", nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			report, err := check("vzdump-lxc-1-2026.tar", tarOf(t, append(c.front, own...)...))
+			got := ""
+			for _, f := range report.Configs {
+				got += f.Name + "=" + string(f.Data) + " "
+			}
+			if err != nil || got != c.want {
+				t.Errorf("got %q and error %v, want %q", got, err, c.want)
+			}
+		})
 	}
 }
 

@@ -3,8 +3,8 @@
 //
 // What a file is, its name says: [vma, tar or nothing][.zst or .gz], so
 // vzdump-qemu-100-….vma.zst, vzdump-lxc-101-….tar.zst, x.tgz, disk.raw.gz. The
-// bytes have to agree with the name. Archives packed with lzo are known by name
-// and cannot be opened: ErrUnsupported.
+// bytes have to agree with the name. Archives packed with lzo or bz2 are
+// known by name and cannot be opened: ErrUnsupported.
 //
 // The rule of the package: an archive is whole and unambiguous, or it is
 // refused. Other readers are more lenient in places where a backup must not be:

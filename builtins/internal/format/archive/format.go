@@ -14,7 +14,8 @@ const (
 
 	zstdPacked = "zst"
 	gzipPacked = "gz"
-	lzoPacked  = "lzo"
+	lzoPacked  = "lzo" // this and the next cannot be opened
+	bz2Packed  = "bz2"
 	unpacked   = ""
 )
 
@@ -37,11 +38,13 @@ var suffixes = []struct {
 	{".vma.zst", format{container: vmaContainer, compression: zstdPacked}},
 	{".vma.gz", format{container: vmaContainer, compression: gzipPacked}},
 	{".vma.lzo", format{container: vmaContainer, compression: lzoPacked}},
+	{".vma.bz2", format{container: vmaContainer, compression: bz2Packed}},
 	{".vma", format{container: vmaContainer}},
 	{".tar.zst", format{container: tarContainer, compression: zstdPacked}},
 	{".tar.gz", format{container: tarContainer, compression: gzipPacked}},
 	{".tgz", format{container: tarContainer, compression: gzipPacked}},
 	{".tar.lzo", format{container: tarContainer, compression: lzoPacked}},
+	{".tar.bz2", format{container: tarContainer, compression: bz2Packed}},
 	{".tar", format{container: tarContainer}},
 	{".zst", format{compression: zstdPacked}},
 	{".gz", format{compression: gzipPacked}},
@@ -67,9 +70,9 @@ func formatOf(name string) (format, error) {
 	return format{}, fmt.Errorf("open %s: %w", name, ErrUnknown)
 }
 
-// Known reports whether the name is that of an archive. It is true for
-// archives packed with lzo, which cannot be opened: Check says so, so that the
-// operator learns that such a copy is unproven.
+// Known reports whether the name is that of an archive. It is true for archives
+// packed with lzo or bz2, which Proxmox restores and this package cannot open:
+// Check says so, and the operator learns that such a copy is unproven.
 func Known(name string) bool {
 	_, err := formatOf(name)
 	return err == nil

@@ -49,6 +49,7 @@ type stream struct {
 	r      io.Reader
 	close  func()
 	n      int64
+	inTree bool  // a tar's entries have come to the guest's tree
 	next   error // what comes behind the bytes returned last
 	err    error // what the last Read returned; io.EOF at the end
 }
@@ -71,7 +72,7 @@ func open(ctx context.Context, name string, r io.Reader) (*stream, error) {
 	case zstdPacked:
 		err = s.openZstd()
 	default:
-		err = unsupportedf(name, "runner does not unpack %s; unpack it by hand (lzop -d) and check that", f.compression)
+		err = unsupportedf(name, "runner does not unpack %s; unpack it by hand and check what comes out", f.compression)
 	}
 	if err != nil {
 		return nil, err

@@ -101,8 +101,8 @@ func isZero(b []byte) bool {
 func (s *stream) takeEntry(e entry, t *tar.Reader, report *Report, place func(entry, io.Reader) error) error {
 	var data io.Reader = t
 	var config *bytes.Buffer
-	name := strings.TrimPrefix(e.path, vzdumpFiles)
-	if s.format.wantConfig != "" && e.Typeflag == tar.TypeReg && (e.path == vzdumpFiles+"pct.conf" || e.path == vzdumpFiles+"pct.fw") && !hasConfig(report, name) {
+	name := s.configName(e, report)
+	if name != "" {
 		if e.Size > maxConfig {
 			return &Error{Name: s.name, What: fmt.Sprintf("%s has %d bytes, more than %d", name, e.Size, maxConfig)}
 		}
@@ -144,15 +144,25 @@ type misfit string
 
 func (m misfit) Error() string { return string(m) }
 
-// hasConfig: only the first counts, as for Proxmox; vzdump puts its own in
-// front, and a guest might hold such a file too.
-func hasConfig(report *Report, name string) bool {
+// configName returns the name of the configuration that the entry is, or "". A
+// guest that was once restored holds such files of its own, of old: vzdump puts
+// its own in front. Of pct.conf the first counts, wherever it is, as for Proxmox;
+// pct.fw may be missing in front, so one in the tree is the guest's.
+func (s *stream) configName(e entry, report *Report) string {
+	name, ok := strings.CutPrefix(e.path, vzdumpFiles)
+	s.inTree = s.inTree || !ok
+	if s.format.wantConfig == "" || !ok || e.Typeflag != tar.TypeReg {
+		return ""
+	}
+	if name != "pct.conf" && (name != "pct.fw" || s.inTree) {
+		return ""
+	}
 	for _, c := range report.Configs {
 		if c.Name == name {
-			return true
+			return ""
 		}
 	}
-	return false
+	return name
 }
 
 // checkEntry refuses what cannot be placed below a directory, and what this
