@@ -41,15 +41,7 @@ type Config struct {
 // Completeness judges a run by the demands when main is through: what is
 // missing is a finding. since is when the run, or the first of those that it
 // retries, began.
-type Completeness func(ctx context.Context, c ledger.Catalog, d ledger.Demands, r Judged) ([]ledger.Finding, error)
-
-// Judged is what Completeness knows of a run.
-type Judged struct {
-	Run      string
-	Protects []string
-	Since    time.Time
-	Now      time.Time
-}
+type Completeness func(ctx context.Context, c ledger.Catalog, d ledger.Demands, r ledger.Judged) ([]ledger.Finding, error)
 
 // Run is one run of a policy.
 type Run struct {
@@ -252,7 +244,7 @@ func (r *Run) finish(ctx context.Context, out *Outcome) error {
 	out.Findings = r.findings
 	if r.cfg.Complete != nil {
 		more, err := r.cfg.Complete(ctx, ledger.Catalog{Store: r.ledger}, r.cfg.Demands,
-			Judged{Run: r.header.ID, Protects: r.cfg.Program.Protects(), Since: r.since, Now: r.engine.Now()})
+			ledger.Judged{Run: r.header.ID, Protects: r.cfg.Program.Protects(), Since: r.since, Now: r.engine.Now()})
 		if err != nil {
 			return fmt.Errorf("judge the run: %w", err)
 		}

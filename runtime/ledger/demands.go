@@ -117,3 +117,11 @@ func (d Demands) MaxAge(a AssetDemand, c CopyDemand) time.Duration {
 	}
 	return a.RPO
 }
+
+// Judged is the run whose completeness is asked for.
+type Judged struct {
+	Run      string
+	Protects []string  // assets that it must leave complete
+	Since    time.Time // when it, or the first of those that it retries, began
+	Now      time.Time
+}

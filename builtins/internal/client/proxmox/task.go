@@ -149,3 +149,17 @@ func (c *Client) log(ctx context.Context, u UPID, seen int64, all bool, line fun
 		}
 	}
 }
+
+// Head gives the first lines of a task's log.
+func (c *Client) Head(ctx context.Context, u UPID, lines int, line func(string)) (int, error) {
+	var page []struct {
+		T string `json:"t"`
+	}
+	if err := c.Get(ctx, fmt.Sprintf("%s/log?start=0&limit=%d", u.path(), lines), &page); err != nil {
+		return 0, err
+	}
+	for _, l := range page {
+		line(l.T)
+	}
+	return len(page), nil
+}

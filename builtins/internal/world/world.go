@@ -1,0 +1,177 @@
+// Package world is what primitives reach: the site, and through it the clients
+// of systems, the targets, the keyring. Everything is opened at its first use
+// and shared by the branches of a run.
+//
+// The lab takes the place of the real world by four functions alone: how to
+// dial, where the root of the file system is, which device a path lies on, and
+// which keyring is read. Everything above them is the same code.
+package world
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"github.com/neosofia/runner/builtins/internal/client/keyring"
+	"github.com/neosofia/runner/builtins/internal/client/proxmox"
+	"github.com/neosofia/runner/builtins/internal/client/ssh"
+	"github.com/neosofia/runner/builtins/internal/site"
+	"github.com/neosofia/runner/runtime"
+	"github.com/neosofia/runner/runtime/ledger"
+)
+
+// Env is the outside.
+type Env struct {
+	Root    string // prefix of every local path; "" is the real machine
+	Dial    func(ctx context.Context, network, addr string) (net.Conn, error)
+	Device  func(path string) (ledger.Device, error)
+	Keyring *keyring.Keyring
+	Binary  func() (path string, ok bool) // a static runner to leave on targets
+	Version string
+}
+
+// World is the outside, with a site.
+type World struct {
+	Site  *site.Site
+	Env   Env
+	Given map[string]any // what a policy test says of the fake world
+
+	mu      sync.Mutex
+	clients map[string]*proxmox.Client
+}
+
+// New joins a site with its outside.
+func New(s *site.Site, env Env) *World {
+	if env.Dial == nil {
+		env.Dial = (&net.Dialer{}).DialContext
+	}
+	return &World{Site: s, Env: env, clients: map[string]*proxmox.Client{}}
+}
+
+// Of gives the world of a step.
+func Of(s *runtime.Step) *World { return s.World.(*World) }
+
+// Secret resolves a reference. The caller clears what it gets.
+func (w *World) Secret(ctx context.Context, s site.Secret) ([]byte, error) {
+	if s.Name == "" {
+		return nil, &runtime.Error{Code: "E_SECRET", Doing: "read a secret", Said: "the site names none"}
+	}
+	if w.Env.Keyring == nil {
+		return nil, &runtime.Error{Code: "E_SECRET", Doing: "read secret " + s.Name, Said: "there is no keyring"}
+	}
+	v, err := w.Env.Keyring.Get(ctx, s.Name)
+	if err == nil {
+		return v, nil
+	}
+	text, hint, _ := strings.Cut(err.Error(), "\nhint: ")
+	return nil, &runtime.Error{Code: "E_SECRET", Doing: text, Hint: hint, Cause: err}
+}
+
+// Proxmox returns the client of a system; "" is the only one.
+func (w *World) Proxmox(ctx context.Context, name string) (*proxmox.Client, *site.Proxmox, error) {
+	sys, err := w.Site.System(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if c, ok := w.clients[sys.Name]; ok {
+		return c, sys, nil
+	}
+	token, err := w.Secret(ctx, sys.Token)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer clear(token)
+	c, err := proxmox.New(proxmox.Config{Name: sys.Name, URLs: sys.URLs, Fingerprints: sys.Fingerprints, TokenID: sys.TokenID, Token: trimmed(token), Dial: w.Env.Dial})
+	if err != nil {
+		return nil, nil, err
+	}
+	w.clients[sys.Name] = c
+	return c, sys, nil
+}
+
+func trimmed(b []byte) []byte { return []byte(strings.TrimSpace(string(b))) }
+
+// OnNode reports whether runner runs on that very node of the cluster: then its
+// storages are local paths.
+func (w *World) OnNode(node string) bool {
+	to, err := os.Readlink(filepath.Join(w.Env.Root, "/etc/pve/local"))
+	return err == nil && filepath.Base(to) == node
+}
+
+// OpenArchive reads an archive of a Proxmox storage from where it lies: by its
+// path on this very node, else over SFTP.
+func (w *World) OpenArchive(ctx context.Context, origin map[string]string, offset int64) (io.ReadCloser, error) {
+	sys, err := w.Site.System(origin["system"])
+	if err != nil {
+		return nil, err
+	}
+	node, path := origin["node"], origin["path"]
+	fail := func(code string, err error, hint string) error {
+		return &runtime.Error{Code: code, System: "proxmox " + sys.Name, Doing: "read " + path + " on " + node, Said: err.Error(), Hint: hint, Cause: err, Temporary: code == "E_PVE_DOWN"}
+	}
+	if w.OnNode(node) {
+		f, err := os.Open(filepath.Join(w.Env.Root, path))
+		if err != nil {
+			return nil, fail(codeOfFile(err), err, "")
+		}
+		if _, err := f.Seek(offset, io.SeekStart); err != nil {
+			f.Close()
+			return nil, fail("E_ARCHIVE_MISSING", err, "")
+		}
+		return f, nil
+	}
+	addr, ok := sys.SSH[node]
+	if !ok {
+		return nil, fail("E_PVE_SSH", errors.New("runner is not on that node, and the site names no ssh access to it"), fmt.Sprintf("add ssh = {%q: \"root@host:22\"}, host_keys and ssh_key to proxmox(name = %q), or run runner on the node", node, sys.Name))
+	}
+	session, err := ssh.Open(ctx, ssh.Config{Address: addr, HostKey: sys.HostKeys[node], Dial: w.Env.Dial,
+		Key: func(ctx context.Context) ([]byte, error) { return w.Secret(ctx, sys.SSHKey) }})
+	if err != nil {
+		code, hint := sshCode(err)
+		if own := new(runtime.Error); errors.As(err, &own) {
+			return nil, own
+		}
+		return nil, fail(code, err, hint)
+	}
+	r, err := session.Reader(ctx, path, offset)
+	if err != nil {
+		session.Close()
+		return nil, fail(codeOfFile(err), err, "")
+	}
+	return r, nil
+}
+
+func codeOfFile(err error) string {
+	if errors.Is(err, os.ErrNotExist) {
+		return "E_ARCHIVE_MISSING"
+	}
+	return "E_PVE_DOWN"
+}
+
+func sshCode(err error) (code, hint string) {
+	switch {
+	case errors.As(err, new(*ssh.HostKeyError)):
+		return "E_HOST_KEY", "if the host was installed anew, compare the key on its console and put it into site.star; if not, somebody is in between"
+	case errors.As(err, new(*ssh.AuthError)):
+		return "E_PVE_SSH", "put the public key into that account's authorized_keys, or set the right private key: runner secret set NAME"
+	}
+	return "E_PVE_DOWN", "is the host up, and does its sshd listen there?"
+}
+
+// ArchiveSize asks for the size of an archive where it lies.
+func (w *World) ArchiveSize(ctx context.Context, origin map[string]string) (int64, error) {
+	c, _, err := w.Proxmox(ctx, origin["system"])
+	if err != nil {
+		return 0, err
+	}
+	v, err := c.Archive(ctx, origin["node"], origin["volid"])
+	return v.Size, err
+}

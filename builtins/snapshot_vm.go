@@ -1,0 +1,315 @@
+package builtins
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path"
+	"time"
+
+	"github.com/neosofia/runner/builtins/internal/client/proxmox"
+	"github.com/neosofia/runner/builtins/internal/vzdump"
+	"github.com/neosofia/runner/builtins/internal/world"
+	"github.com/neosofia/runner/runtime"
+	"github.com/neosofia/runner/runtime/ledger"
+)
+
+const retryWait = 5 * time.Second
+
+type snapshotVMArgs struct {
+	Guest   string         `star:"guest" doc:"name or VMID of a VM or container in the site"`
+	System  string         `star:"system?" doc:"proxmox of the site; default: the only one"`
+	Storage string         `star:"storage?" doc:"Proxmox storage that receives the archive; default: the site's"`
+	Mode    string         `star:"mode?" doc:"snapshot (default), suspend or stop; Proxmox falls back where a guest cannot"`
+	Wait    *time.Duration `star:"wait?" doc:"how long to wait for a guest that is locked; default 30m"`
+	BWLimit int64          `star:"bwlimit?" doc:"KiB/s that vzdump reads at most"`
+}
+
+func snapshotVMDeclaration() runtime.Declaration {
+	return runtime.Reusable[snapshotVMArgs]{Reuse: archiveStands, Primitive: runtime.Primitive[snapshotVMArgs]{
+		Name: "snapshot_vm", Kind: runtime.Write, Resume: runtime.Probe, Returns: "artifact",
+		Doc: "snapshot_vm: make a vzdump archive of a VM or container; it leaves no snapshot behind.\n\n" +
+			"Finds the node, waits while the guest is locked, starts vzdump with its own token in the archive's notes (and remove=0: the storage's retention stays out of it), follows the task's log and judges the guest by it. " +
+			"A lost answer or a crash is settled by that token: the task that runs is adopted, another is not started. " +
+			"The artifact says how consistent it is (agent freeze, suspended, stopped, crash-consistent) and what it does not hold: disks with backup=0, bind mounts.",
+		Example: `snapshot_vm(guest = "erp")`,
+		Codes: append(world.PVECodes(), []runtime.Code{
+			{Name: "E_GUEST_LOCKED", Doc: "the guest stayed locked until the deadline; the text names the lock"},
+			{Name: "E_VZDUMP_FAILED", Doc: "vzdump failed for this guest; its words follow"},
+			{Name: "E_VZDUMP_NOTHING", Doc: "vzdump was answered without a task: the guest is not on that node any more"},
+			{Name: "E_STORAGE", Doc: "the storage does not exist, is disabled, or is not mounted"},
+			{Name: "E_STORAGE_FULL", Doc: "the storage is full"},
+			{Name: "E_STORAGE_LIMIT", Doc: "the storage's own retention limit refuses another archive"},
+			{Name: "E_ARCHIVE_MISSING", Doc: "the archive is not there, or is not the one that the task made"},
+		}...),
+		Retries: runtime.Retries{Attempts: 3, Wait: 30 * time.Second},
+		Holds:   func(a *snapshotVMArgs) []string { return []string{"guest:" + a.Guest} },
+		Planned: func(*snapshotVMArgs) any { return runtime.Unknown{From: "snapshot_vm"} },
+		Fake:    fakeSnapshotVM, Probe: probeSnapshotVM, Run: snapshotVM,
+	}}
+}
+
+// dumpJob is one vzdump under way.
+type dumpJob struct {
+	s     *runtime.Step
+	a     *snapshotVMArgs
+	c     *proxmox.Client
+	sys   string
+	asset string
+	store string
+	guest proxmox.Guest
+	item  string
+}
+
+func openDump(ctx context.Context, s *runtime.Step, a *snapshotVMArgs) (*dumpJob, error) {
+	w := world.Of(s)
+	c, sys, err := w.Proxmox(ctx, a.System)
+	if err != nil {
+		return nil, world.PVEError(a.System, "connect", err)
+	}
+	j := &dumpJob{s: s, a: a, c: c, sys: sys.Name, asset: sys.Asset, store: a.Storage}
+	if j.store == "" {
+		j.store = sys.Storage
+	}
+	return j, j.find(ctx)
+}
+
+// find looks where the guest is now.
+func (j *dumpJob) find(ctx context.Context) error {
+	all, err := j.c.Guests(ctx)
+	if err != nil {
+		return world.PVEError(j.sys, "list guests", err)
+	}
+	for _, g := range all {
+		if name := itemName(g, all); name == j.a.Guest || fmt.Sprint(g.VMID) == j.a.Guest {
+			j.guest, j.item = g, name
+			return nil
+		}
+	}
+	return world.PVEError(j.sys, "find guest "+j.a.Guest, &proxmox.NoGuestError{Guest: j.a.Guest, Seen: len(all)})
+}
+
+func snapshotVM(ctx context.Context, s *runtime.Step, a *snapshotVMArgs) (runtime.Result, error) {
+	j, err := openDump(ctx, s, a)
+	if err != nil {
+		return runtime.Result{}, err
+	}
+	if err := j.ready(ctx); err != nil {
+		return runtime.Result{}, err
+	}
+	upid, err := j.start(ctx)
+	if err != nil {
+		return runtime.Result{}, err
+	}
+	return j.finish(ctx, upid)
+}
+
+// ready waits until guest and storage can be used.
+func (j *dumpJob) ready(ctx context.Context) error {
+	st, err := j.c.StorageOf(ctx, j.guest.Node, j.store)
+	if err != nil {
+		return &runtime.Error{Code: "E_STORAGE", System: "proxmox " + j.sys, Doing: "look at storage " + j.store, Said: err.Error(), Cause: err}
+	}
+	if st.Enabled == 0 || st.Active == 0 {
+		return &runtime.Error{Code: "E_STORAGE", System: "proxmox " + j.sys, Doing: fmt.Sprintf("look at storage %s on %s", j.store, j.guest.Node),
+			Said: "it is disabled, or not mounted", Hint: "pvesm status on the node shows it; pvesm set " + j.store + " --disable 0 enables it"}
+	}
+	wait := 30 * time.Minute
+	if j.a.Wait != nil {
+		wait = *j.a.Wait
+	}
+	until := j.s.Now().Add(wait)
+	for pause, told := time.Second, false; ; pause = min(2*pause, 15*time.Second) {
+		now, err := j.c.GuestStatus(ctx, j.guest)
+		if proxmox.Moved(err) {
+			if err := j.find(ctx); err != nil {
+				return err
+			}
+			continue
+		}
+		if err != nil {
+			return world.PVEError(j.sys, "read the state of "+j.item, err)
+		}
+		if now.Lock == "" {
+			return nil
+		}
+		if left := until.Sub(j.s.Now()); left <= 0 {
+			return &runtime.Error{Code: "E_GUEST_LOCKED", System: "proxmox " + j.sys, Doing: "wait for guest " + j.item, Said: fmt.Sprintf("it is still locked (%s) after %v", now.Lock, wait),
+				Hint: fmt.Sprintf("see what holds it: task list of the node; a lock without its task is removed with: qm unlock %d (pct unlock for a container)", j.guest.VMID)}
+		} else if pause > left {
+			pause = left
+		}
+		if !told {
+			j.s.Log("%s is locked (%s); waiting until %s", j.item, now.Lock, until.UTC().Format(time.RFC3339))
+			told = true
+		}
+		if err := j.s.Sleep(ctx, pause); err != nil {
+			return err
+		}
+	}
+}
+
+// start begins vzdump, once: an answer that was lost is looked for.
+func (j *dumpJob) start(ctx context.Context) (proxmox.UPID, error) {
+	mode := j.a.Mode
+	if mode == "" {
+		mode = "snapshot"
+	}
+	for try := 0; ; try++ {
+		if err := j.s.Mark(ctx, "since", fmt.Sprint(j.s.Now().Unix())); err != nil {
+			return "", err
+		}
+		upid, err := j.c.Backup(ctx, j.guest, proxmox.BackupOptions{Storage: j.store, Mode: mode, Notes: j.s.Token(), BWLimit: j.a.BWLimit, Compress: "zstd"})
+		switch {
+		case err == nil:
+			return upid, j.s.Mark(ctx, "upid", string(upid))
+		case errors.As(err, new(*proxmox.NoTaskError)) && try < 3:
+			was := j.guest.Node
+			if ferr := j.find(ctx); ferr != nil {
+				return "", ferr
+			}
+			if j.guest.Node == was {
+				return "", &runtime.Error{Code: "E_VZDUMP_NOTHING", System: "proxmox " + j.sys, Doing: "start vzdump of " + j.item, Said: err.Error(), Temporary: true}
+			}
+			j.s.Log("%s moved from %s to %s", j.item, was, j.guest.Node)
+		case proxmox.Lost(err):
+			j.s.Log("the answer to vzdump of %s was lost (%v): looking for its task", j.item, err)
+			upid, found, serr := j.search(ctx)
+			if serr != nil {
+				return "", serr
+			}
+			if found {
+				return upid, j.s.Mark(ctx, "upid", string(upid))
+			}
+			return "", world.PVEError(j.sys, "start vzdump of "+j.item, err)
+		default:
+			return "", world.PVEError(j.sys, "start vzdump of "+j.item, err)
+		}
+	}
+}
+
+// search finds the task that carries our token, for as long as a proxy may hold
+// a request back.
+func (j *dumpJob) search(ctx context.Context) (proxmox.UPID, bool, error) {
+	since := j.s.Now().Add(-24 * time.Hour)
+	var unix int64
+	if _, err := fmt.Sscan(j.s.Marked("since"), &unix); err == nil {
+		since = time.Unix(unix, 0).Add(-15 * time.Minute) // the node's clock may differ
+	}
+	var last error
+	for try := 0; try < 6; try++ {
+		upid, err := vzdump.FindTask(ctx, j.c, j.guest, since, j.s.Token())
+		if upid != "" {
+			j.s.Log("adopted task %s", upid)
+			return upid, true, nil
+		}
+		last = err
+		if err := j.s.Sleep(ctx, time.Second); err != nil {
+			return "", false, err
+		}
+	}
+	return "", false, world.PVEError(j.sys, "look for the task of "+j.item, last)
+}
+
+// probeSnapshotVM settles a vzdump that had begun.
+func probeSnapshotVM(ctx context.Context, s *runtime.Step, a *snapshotVMArgs) (runtime.Result, bool, error) {
+	if s.Marked("since") == "" {
+		return runtime.Result{}, false, nil
+	}
+	j, err := openDump(ctx, s, a)
+	if err != nil {
+		return runtime.Result{}, false, err
+	}
+	upid := proxmox.UPID(s.Marked("upid"))
+	if upid == "" {
+		var found bool
+		if upid, found, err = j.search(ctx); err != nil || !found {
+			return runtime.Result{}, false, err
+		}
+		if err := s.Mark(ctx, "upid", string(upid)); err != nil {
+			return runtime.Result{}, false, err
+		}
+	}
+	if st, err := j.c.TaskOf(ctx, upid); err == nil && st.Status == "stopped" && st.Exit != "OK" && !st.Warned() {
+		return runtime.Result{}, false, nil // it failed: a new attempt is right
+	}
+	j.s.Log("going on with task %s", upid)
+	res, err := j.finish(ctx, upid)
+	return res, true, err
+}
+
+// finish follows the task and makes the artifact of what it left.
+func (j *dumpJob) finish(ctx context.Context, upid proxmox.UPID) (runtime.Result, error) {
+	lines := &vzdump.Lines{Progress: func(done, total int64) { j.s.Progress("vzdump "+j.item, done, total) }}
+	st, err := j.c.Follow(ctx, upid, j.s.Sleep, lines.Add)
+	if err != nil {
+		return runtime.Result{}, world.PVEError(j.sys, "follow task "+string(upid), err)
+	}
+	log := proxmox.ReadLog(lines.All, j.guest.VMID)
+	if err := vzdump.Judge(st, log, lines.All); err != nil {
+		e := &runtime.Error{Code: err.Code, System: "proxmox " + j.sys, Doing: "vzdump of " + j.item, Said: err.Said, Hint: err.Hint, Temporary: err.Temporary}
+		if e.Hint == "" {
+			e.Hint = "the whole log: pvesh get " + fmt.Sprintf("/nodes/%s/tasks/%s/log", upid.Node(), upid)
+		}
+		return runtime.Result{}, e
+	}
+	node := upid.Node()
+	vol, err := vzdump.Archive(ctx, j.c, node, j.store, log, j.s.Token())
+	if err != nil {
+		return runtime.Result{}, &runtime.Error{Code: "E_ARCHIVE_MISSING", System: "proxmox " + j.sys, Doing: "find the archive of " + j.item, Said: err.Error(), Cause: err}
+	}
+	config, err := j.c.GuestConfig(ctx, j.guest)
+	if err != nil {
+		return runtime.Result{}, world.PVEError(j.sys, "read the configuration of "+j.item, err)
+	}
+	art := ledger.Artifact{
+		ID: j.s.ArtifactID(), Kind: vzdump.Kind(j.guest.Type), Asset: j.asset, Item: j.item, Run: j.s.Run, Step: j.s.ID,
+		Source: fmt.Sprintf("%s:%s/%d", j.sys, j.guest.Type, j.guest.VMID), Created: time.Unix(int64(st.Start), 0).UTC(),
+		Origin: map[string]string{"system": j.sys, "node": node, "storage": j.store, "volid": vol.VolID, "path": vol.Path, "upid": string(upid), "vmid": fmt.Sprint(j.guest.VMID), "type": j.guest.Type},
+		Files:  []ledger.File{{Name: path.Base(vol.Path), Size: vol.Size}}, Bytes: vol.Size, Consistency: log.Consistency(),
+		Gaps: vzdump.Gaps(j.asset, j.item, j.guest.Type, config, log), Declared: vzdump.Disks(j.guest.Type, config),
+	}
+	res := runtime.Result{Value: art, Facts: ledger.Facts{Artifacts: []ledger.Artifact{art}}}
+	if st.Warned() || len(log.Warnings) > 0 {
+		res.Facts.Findings = append(res.Facts.Findings, ledger.Finding{Severity: ledger.DegradedRun, Asset: j.asset, Item: j.item,
+			Text: fmt.Sprintf("vzdump of %s ended with warnings: %s", j.item, vzdump.Warning(st, log))})
+	}
+	return res, nil
+}
+
+// archiveStands tells whether the archive of an earlier run can be used by its
+// retry: it is there, with the size that it had.
+func archiveStands(ctx context.Context, s *runtime.Step, a *snapshotVMArgs, value json.RawMessage) (bool, error) {
+	var art ledger.Artifact
+	if err := json.Unmarshal(value, &art); err != nil {
+		return false, err
+	}
+	w := world.Of(s)
+	if w.Given != nil {
+		return true, nil
+	}
+	size, err := w.ArchiveSize(ctx, art.Origin)
+	if proxmox.Gone(err) {
+		s.Log("the archive of %s is not there any more: making a new one", art.Item)
+		return false, nil
+	}
+	if err != nil {
+		return false, world.PVEError(a.System, "look at the archive of "+art.Item, err)
+	}
+	return size == art.Bytes, nil
+}
+
+func fakeSnapshotVM(_ context.Context, s *runtime.Step, a *snapshotVMArgs) (runtime.Result, error) {
+	w := world.Of(s)
+	sys, err := w.Site.System(a.System)
+	if err != nil {
+		return runtime.Result{}, err
+	}
+	const size = 1 << 30
+	name := fmt.Sprintf("vzdump-qemu-100-%s.vma.zst", s.Now().Format("2006_01_02-15_04_05"))
+	art := ledger.Artifact{ID: s.ArtifactID(), Kind: "vm", Asset: sys.Asset, Item: a.Guest, Run: s.Run, Step: s.ID, Source: sys.Name + ":qemu/100",
+		Created: s.Now(), Origin: map[string]string{"system": sys.Name, "node": "fake", "volid": sys.Storage + ":backup/" + name, "path": "/fake/" + name},
+		Files: []ledger.File{{Name: name, Size: size}}, Bytes: size, Consistency: "agent freeze"}
+	return runtime.Result{Value: art, Facts: ledger.Facts{Artifacts: []ledger.Artifact{art}}}, nil
+}
