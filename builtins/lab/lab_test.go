@@ -226,4 +226,3 @@ func disk(t *testing.T, w *lab.World, id int, key string) []byte {
 	}
 	return data
 }
-

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Create makes the cluster of a new world in dir: one node with its storages
@@ -280,7 +282,7 @@ func (t *treeMaker) do(err error) {
 
 func (t *treeMaker) dir(name string, mode os.FileMode, owner ...int) {
 	t.do(os.MkdirAll(filepath.Join(t.root, name), 0o755))
-	t.do(os.Chmod(filepath.Join(t.root, name), mode))
+	t.do(os.Chmod(filepath.Join(t.root, name), mode)) // os.Mkdir heeds the umask
 	t.own(name, owner)
 	t.dirs = append(t.dirs, name)
 }
@@ -300,7 +302,12 @@ func (t *treeMaker) own(name string, owner []int) {
 	}
 }
 
-func (t *treeMaker) link(to, name string) { t.do(os.Symlink(to, filepath.Join(t.root, name))) }
+func (t *treeMaker) link(to, name string) {
+	p := filepath.Join(t.root, name)
+	t.do(os.Symlink(to, p))
+	at := unix.NsecToTimeval(treeTime().UnixNano())
+	t.do(unix.Lutimes(p, []unix.Timeval{at, at}))
+}
 
 func (t *treeMaker) hard(old, name string) {
 	t.do(os.Link(filepath.Join(t.root, old), filepath.Join(t.root, name)))
@@ -333,14 +340,14 @@ func (m *maker) mailTree(t *treeMaker) error {
 	for _, d := range []string{"bin", "etc", "etc/ssl", "home", "root", "tmp", "usr/bin", "usr/share/doc", "var/log", "var/lib", "var/run", "srv", "proc", "sys", "dev"} {
 		t.dir(d, 0o755)
 	}
-	t.dir("tmp", 0o1777)
+	t.dir("tmp", 0o777|os.ModeSticky)
 	t.dir("root", 0o700)
 	t.dir("srv/leer", 0o755) // stays empty
 	t.file("etc/hostname", "mail\n", 0o644)
 	t.file("etc/passwd", "root:x:0:0:root:/root:/bin/sh\nvmail:x:5000:5000::/var/vmail:/usr/sbin/nologin\n", 0o644)
 	t.file("etc/shadow", "root:*:20000:0:99999:7:::\n", 0o640, 0, 42)
 	t.file("etc/ssl/mail.key", "not a key\n", 0o600)
-	t.file("bin/busybox", strings.Repeat("\x7fELF lab\n", 20000), 0o4755)
+	t.file("bin/busybox", strings.Repeat("\x7fELF lab\n", 20000), 0o755|os.ModeSetuid)
 	for _, name := range []string{"sh", "ls", "cat", "mount", "ip"} {
 		t.link("busybox", "bin/"+name)
 	}

@@ -34,5 +34,13 @@ func (d *dump) interrupted() error {
 	if d.g.kind == "qemu" {
 		return errors.New("interrupted by signal")
 	}
+	if d.syncing {
+		limit := ""
+		if bw := d.opts.Get("bwlimit"); bw != "" && bw != "0" {
+			limit = "'--bwlimit=" + bw + "' "
+		}
+		return fmt.Errorf("command 'rsync --stats -h -X -A --numeric-ids -aH --delete --no-whole-file --sparse --one-file-system --relative %s'--exclude=/tmp/?*' '--exclude=/var/tmp/?*' '--exclude=/var/run/?*.pid' /proc/%d/root//./ %s.tmp' failed: interrupted by signal",
+			limit, 900+d.g.id, d.shown()[:len(d.shown())-len(d.extension())])
+	}
 	return fmt.Errorf("command '%s' failed: interrupted by signal", d.tarCommand())
 }

@@ -48,6 +48,7 @@ type dump struct {
 
 	resumed bool // an earlier process began with this guest
 	locked  bool // the guest's lock is ours
+	syncing bool // suspend mode copies
 }
 
 func (c *Cluster) runVzdump(ctx context.Context, t *task) error {

@@ -111,9 +111,11 @@ func (d *dump) ctSync(ctx context.Context, volumes []volume) error {
 	if err := d.infos("starting first sync " + root + " to " + to); err != nil {
 		return err
 	}
+	d.syncing = true
 	if err := d.progress(ctx, 1, 2); err != nil {
 		return err
 	}
+	d.syncing = false
 	return d.infos(
 		fmt.Sprintf("first sync finished - transferred %s bytes in %ds", rsyncSize(size), int(d.c.cfg.Now().Sub(d.job.Began).Seconds())),
 		"suspending guest",

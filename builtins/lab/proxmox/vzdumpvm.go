@@ -82,21 +82,26 @@ func (d *dump) shown() string {
 func (d *dump) vmStart(mode string) []string {
 	uuid := d.uuid()
 	started := fmt.Sprintf("started backup task '%x-%x-%x-%x-%x'", uuid[:4], uuid[4:6], uuid[6:8], uuid[8:10], uuid[10:])
-	switch {
-	case !d.g.st.Running || mode == "stop":
+	if !d.g.st.Running || mode == "stop" {
 		lines := []string{"starting kvm to execute backup task", "starting backup via QMP command", started}
 		if d.g.st.Running {
 			lines = append(lines, "resuming VM again after 1 seconds")
 		}
 		return lines
-	case d.g.agent() == "up":
-		return []string{"issuing guest-agent 'fs-freeze' command", "starting backup via QMP command",
-			"issuing guest-agent 'fs-thaw' command", started, "resuming VM again"}
-	case d.g.agent() == "down":
-		return []string{"skipping guest filesystem freeze - agent configured but not running?",
-			"starting backup via QMP command", started, "resuming VM again"}
 	}
-	return []string{"starting backup via QMP command", started, "resuming VM again"}
+	resumed := "resuming VM again"
+	if mode == "suspend" {
+		resumed += " after 1 seconds"
+	}
+	switch d.g.agent() {
+	case "up":
+		return []string{"issuing guest-agent 'fs-freeze' command", "starting backup via QMP command",
+			"issuing guest-agent 'fs-thaw' command", started, resumed}
+	case "down":
+		return []string{"skipping guest filesystem freeze - agent configured but not running?",
+			"starting backup via QMP command", started, resumed}
+	}
+	return []string{"starting backup via QMP command", started, resumed}
 }
 
 // uuid is that of the archive. It is fixed by the task, so that a resumed one
