@@ -29,7 +29,8 @@ func (r *request) get(name string) string { return r.params.Get(name) }
 func (r *request) node() string           { return r.vars["node"] }
 
 func (r *request) vmid() int {
-	n, _ := strconv.Atoi(r.params.Get("vmid"))
+	first, _, _ := strings.Cut(r.params.Get("vmid"), ",")
+	n, _ := strconv.Atoi(first)
 	return n
 }
 
@@ -254,7 +255,7 @@ func parameters(hr *http.Request, body []byte) (url.Values, error) {
 	if err != nil || len(body) == 0 {
 		return params, err
 	}
-	form := url.Values{}
+	var form url.Values
 	if kind, _, _ := strings.Cut(hr.Header.Get("Content-Type"), ";"); kind == "application/json" {
 		form, err = parseJSONBody(body)
 	} else {
@@ -333,7 +334,12 @@ func (c *Cluster) disturb(r *request, due []fault.Deed) error {
 		var err error
 		switch d.Name {
 		case "move":
-			err = c.MoveGuest(r.vmid(), d.Args)
+			if !r.s.hasNode(d.Args) {
+				err = c.AddNode(d.Args)
+			}
+			if err == nil {
+				err = c.MoveGuest(r.vmid(), d.Args)
+			}
 		case "lock":
 			err = c.lockFor(r.vmid(), d.Args)
 		default:

@@ -70,7 +70,7 @@ func checkNamed(name, v string) string {
 		}
 	case "pve-tag":
 		if !tagPattern.MatchString(v) {
-			bad = fmt.Sprintf("invalid characters in tag")
+			bad = "invalid characters in tag"
 		}
 	case "pve-volume-id":
 		if !volumePattern.MatchString(v) {

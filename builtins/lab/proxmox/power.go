@@ -136,14 +136,16 @@ func (c *Cluster) runDestroy(ctx context.Context, t *task) error {
 		return err
 	}
 	g, err := c.at(s, t.rec.Node, kind, id)
-	if err != nil {
+	if err != nil && !t.resumed { // a resumed one may have done its work
 		return err
 	}
-	if err := c.destroy(s, g); err != nil {
-		return err
+	if err == nil {
+		if err := c.destroy(s, g); err != nil {
+			return err
+		}
 	}
 	if v, _ := parseBool(url.Values(t.rec.Args).Get("purge")); v {
-		if err := t.log("purging %s from related configurations..", g.title()); err != nil {
+		if err := t.log("purging %s %d from related configurations..", kindTitle(kind), id); err != nil {
 			return err
 		}
 	}

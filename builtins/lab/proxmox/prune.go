@@ -40,7 +40,7 @@ func parseKeep(s string) (keepRule, error) {
 		k.order = append(k.order, part)
 	}
 	if k.keepAll && k.sum() > 0 {
-		return k, fmt.Errorf("keep-all cannot be set together with other options.")
+		return k, failf("keep-all cannot be set together with other options.")
 	}
 	return k, nil
 }

@@ -129,14 +129,14 @@ func (c *Cluster) archiveConfig(a archive) (string, error) {
 	defer closing()
 	vr, err := vma.NewReader(in)
 	if err != nil {
-		return "", errors.New("Failed to extract config from VMA archive: zstd: " + a.base + ": unknown header")
+		return "", failf("Failed to extract config from VMA archive: zstd: %s: unknown header", a.base)
 	}
 	for _, cf := range vr.Header().Configs {
 		if cf.Name == "qemu-server.conf" {
 			return string(cf.Data), nil
 		}
 	}
-	return "", errors.New("ERROR: archive contains no configuration file")
+	return "", failf("ERROR: archive contains no configuration file")
 }
 
 // newVolume makes the name and the folder of a further disk of the guest.

@@ -89,7 +89,7 @@ func (r *restore) runCT(ctx context.Context) error {
 		return err
 	}
 	if cf.keys["unprivileged"] != "1" && !r.rootUser() && !(&user{r.t.rec.User, r.s.Tokens[r.t.rec.User]}).has("/", "Sys.Modify") {
-		return errors.New("Permission check failed (/, Sys.Modify)")
+		return failf("Permission check failed (/, Sys.Modify)")
 	}
 	old, err := r.c.at(r.s, r.t.rec.Node, "lxc", r.id)
 	if err != nil {
@@ -258,7 +258,7 @@ const maxMeta = 1 << 20
 
 // tarConfig reads pct.conf and pct.fw from the start of an archive.
 func tarConfig(a archive) (text string, fw []byte, err error) {
-	none := errors.New("ERROR: archive contains no configuration file")
+	none := failf("ERROR: archive contains no configuration file")
 	in, _, closing, err := openArchive(a)
 	if err != nil {
 		return "", nil, none

@@ -22,6 +22,8 @@ type task struct {
 	cancel context.CancelFunc
 	done   chan struct{}
 
+	resumed bool // begun by an earlier process
+
 	mu   sync.Mutex // guards what follows
 	rec  taskRecord
 	skip int // lines of a resumed section that the log holds already
@@ -246,7 +248,7 @@ func (c *Cluster) loadTasks() error {
 	c.taskMu.Lock()
 	defer c.taskMu.Unlock()
 	for _, name := range names {
-		t := &task{c: c, done: make(chan struct{})}
+		t := &task{c: c, done: make(chan struct{}), resumed: true}
 		if err := readJSON(name, &t.rec); err != nil {
 			return err
 		}
