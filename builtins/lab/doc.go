@@ -1,2 +1,118 @@
-// Package lab is a simulated site.
+// Package lab is a simulated site: every system in it speaks its real wire
+// protocol, keeps its state in one folder, and can be told to fail. It stands
+// behind `--lab` and behind the tests of everything that talks to systems.
+//
+// Its rule: a client must not be able to tell. A backup of the lab is a real
+// archive made of the guest's real bytes, and a restore brings those bytes
+// back out of the archive and of nothing else, so a test that passes here has
+// read and written what it would read and write in production. What the lab
+// does not play, it refuses plainly (501 "the lab does not serve …"); it never
+// pretends.
+//
+// # The site
+//
+//	pve1.lab:8006   Proxmox VE 9.2 API over TLS, API tokens only. One node
+//	                without a cluster; AddNode makes a second one.
+//	pve1.lab:22     sftp to the node's files as root: /srv/backup/dump, …
+//	offsite.lab:22  sftp-only account "runner", whose home is its root
+//	Root()          "/" of the machine on which runner runs, with the USB disks
+//	                /media/offline-a and offline-b, and /srv/copies on a disk
+//	                of its own
+//
+// Storages: local (/var/lib/vz) and backup (/srv/backup), both "dir". The node
+// lives in Europe/Berlin: archive names carry that time.
+//
+//	100 VM erp      running, agent, firewall; scsi0 48 MiB, efidisk0 540672 B
+//	101 CT mail     running, unprivileged, firewall; about 200 files: links,
+//	                holes, odd modes and names
+//	102 VM git      stopped; virtio0 16 MiB, scsi1 8 MiB with backup=0
+//	103 CT wiki     stopped; bind mount mp0, which a backup leaves out and a
+//	                restore by a token refuses
+//	900 VM scratch  stopped, 4 MiB
+//
+// Secrets, TLS certificate and ssh host keys are the same in every world, so a
+// site file can name them. They protect nothing.
+//
+// # A world
+//
+// A world is a folder. The process that opens it first holds a lock and serves
+// it; another one that opens it meanwhile uses the first one's servers, which
+// it finds in serving.json. Close abandons all work where it stands, exactly
+// as a crash does, and Open goes on with it: the same UPID, the same archive
+// name, the log continued.
+//
+// Tests change a world through its methods, or through its files while no
+// method runs: pve/cluster.json (run states, storages, tokens),
+// pve/nodes/*/etc/pve (configurations), pve/nodes/*/srv/backup/dump
+// (archives), devices.json, faults.json. All of them are read anew for every
+// request.
+//
+// The content of a container's disk is the folder pve/trees/…, its owners in a
+// file beside it, so that the lab runs without root; the .raw file that the
+// node shows in images/ is empty.
+//
+// # Faults
+//
+// A Fault names a place (On; "*" is any run of characters), a deed (Do), how
+// many meetings pass first (Skip) and how often the deed is done then (Times,
+// 0: always). They are in faults.json as [{"on": …, "do": …, "skip": 1,
+// "times": 1}]; how often each was met survives the process, and Inject resets
+// it. Durations are Go's ("2s").
+//
+// Requests, On = "POST /nodes/pve1/vzdump" (path without /api2/json):
+//
+//	answer STATUS [TEXT]        that answer, nothing is done; TEXT is the reason
+//	                            phrase; 401 and 59x have an empty body
+//	answer-after STATUS [TEXT]  the work is done (or begins), then that answer
+//	cut                         the work is done (or begins), no answer: cut
+//	cut-before                  nothing is done, the connection is cut
+//	hang, hang-after            no answer until the client leaves
+//	slow D                      the answer comes after D
+//	no-task                     200 with data "OK", nothing is done
+//	move NODE                   the request's guest is on NODE when it comes;
+//	                            the node is added when it is missing
+//	lock NAME [D]               the request's guest is locked when it comes, for
+//	                            D or for good
+//
+// Tasks, On = "vzdump 100", "qmrestore 9100", "vzrestore 9101", "qmstart 100",
+// "qmstop", "qmshutdown", "qmdestroy", "vzstart", … with the guest's id:
+//
+//	slow D                      the work takes D, spread over its bytes
+//	fail TEXT                   that guest fails; the task ends with "job errors"
+//	                            (vzdump) or TEXT
+//	full                        the storage runs full half way (vzdump)
+//	lock NAME                   vzdump finds the guest locked
+//	warnings [N]                the task ends with "WARNINGS: N", its work done
+//	exit TEXT                   the task ends with TEXT, its work done; "exit
+//	                            unexpected status" leaves the log without an end
+//	truncate [N], flip [N]      the finished archive is cut at byte N, or gets a
+//	                            flipped bit there; -N counts from its end,
+//	                            none is its middle (vzdump)
+//	remove                      the finished archive vanishes (vzdump)
+//
+// Others:
+//
+//	storage backup     disabled, unmounted, full
+//	agent 100          down: POST agent/ping is refused though the VM runs
+//	tls pve1.lab       new-cert: another certificate
+//	ssh offsite.lab    new-hostkey, refuse, hang (also pve1.lab)
+//	sftp offsite.lab OP, with OP get, put, remove, rename, mkdir, rmdir, list,
+//	stat, setstat, fsync, statvfs, link, symlink, readlink:
+//	  deny             permission denied
+//	  cut [N]          the connection ends, after N bytes of the file
+//	  enospc N         writing fails after N bytes
+//	  truncate N       what is read or written past byte N is lost silently
+//	  hang             no answer until the connection ends
+//	  slow D           the answer comes after D
+//	  append-only      no overwriting, renaming, removing, changing ("put",
+//	                   "rename", "remove" …: use "sftp offsite.lab *")
+//
+// # Sources of facts
+//
+// The API is checked against Proxmox's own schema of 9.2.3, cut to what is
+// served (proxmox/schema.json.gz: every path is named, so an unknown one is
+// 501 and an unplayed one says so). Behaviour follows recorded answers of a
+// real 9.2.11 node, which the tests play again (proxmox/testdata), and where
+// those say nothing Proxmox's Perl source. No client library of Proxmox is
+// used here: a fake that shares code with its client would share its mistakes.
 package lab

@@ -1,0 +1,467 @@
+package lab_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/neosofia/runner/builtins/lab"
+	"github.com/neosofia/runner/runtime/ledger"
+)
+
+// digests reads a tree: path -> mode, time, link or content.
+func digests(t *testing.T, root string) map[string]string {
+	t.Helper()
+	out := map[string]string{}
+	err := filepath.WalkDir(root, func(p string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := e.Info()
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(root, p)
+		if err != nil {
+			return err
+		}
+		line := info.Mode().String()
+		switch {
+		case info.Mode().IsRegular():
+			data, err := os.ReadFile(p)
+			if err != nil {
+				return err
+			}
+			st, ok := info.Sys().(*syscall.Stat_t)
+			line += fmt.Sprintf(" %x %v links %d", sha256.Sum256(data), info.ModTime().Unix(), st.Nlink)
+			if ok && info.Size() > 1<<20 {
+				line += fmt.Sprintf(" holes %v", st.Blocks*512 < info.Size()/2)
+			}
+		case info.Mode()&fs.ModeSymlink != 0:
+			to, err := os.Readlink(p)
+			if err != nil {
+				return err
+			}
+			line += " -> " + to
+		default:
+			line += fmt.Sprint(" ", info.ModTime().Unix())
+		}
+		out[rel] = line
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func TestContainerComesBack(t *testing.T) {
+	w, p := world(t)
+	if _, exit := p.task("POST", "/nodes/pve1/vzdump", backup(101)); exit != "OK" {
+		t.Fatal(exit)
+	}
+	if _, exit := p.task("POST", "/nodes/pve1/lxc", vals("vmid", "9101", "ostemplate", volid(t, p, 101), "restore", "1", "storage", "local",
+		"net0", "name=eth0,bridge=vmbr0,link_down=1", "hostname", "drill", "onboot", "0")); exit != "OK" {
+		t.Fatal(exit)
+	}
+	from, err := w.Disk(101, "rootfs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	to, err := w.Disk(9101, "rootfs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, got := digests(t, from), digests(t, to)
+	for _, gone := range []string{"tmp/leftover", "var/run/postfix.pid"} { // vzdump's standard excludes
+		delete(want, gone)
+	}
+	for name, w := range want {
+		if got[name] != w {
+			t.Errorf("%s: got %q, want %q", name, got[name], w)
+		}
+	}
+	if len(got) != len(want) {
+		t.Errorf("entries: got %d, want %d", len(got), len(want))
+	}
+	a, err := os.ReadFile(from + ".owners.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(to + ".owners.json")
+	if err != nil || !bytes.Equal(a, b) {
+		t.Errorf("owners: got %s, %v, want %s", b, err, a)
+	}
+	g := guest(t, w, 9101)
+	if g.Name != "drill" || g.Running || !strings.Contains(g.Config["net0"], "link_down=1") || !strings.Contains(g.Config["net0"], "hwaddr=") {
+		t.Errorf("restored guest: got %+v, want the overrides", g)
+	}
+}
+
+func TestUniqueTakesTheCardsOfTheArchive(t *testing.T) {
+	w, p := world(t)
+	for _, id := range []int{900, 101} {
+		if _, exit := p.task("POST", "/nodes/pve1/vzdump", backup(id)); exit != "OK" {
+			t.Fatal(exit)
+		}
+	}
+	if _, exit := p.task("POST", "/nodes/pve1/lxc", vals("vmid", "9101", "ostemplate", volid(t, p, 101), "restore", "1", "storage", "local",
+		"unique", "1", "net0", "name=eth0,bridge=vmbr0,link_down=1")); exit != "OK" {
+		t.Fatal(exit)
+	}
+	net := guest(t, w, 9101).Config["net0"]
+	if strings.Contains(net, "link_down") || strings.Contains(net, "BC:24:11:10:01:01") {
+		t.Errorf("container with unique: got %q, want the archive's card with a new address and without link_down", net)
+	}
+	if _, exit := p.task("POST", "/nodes/pve1/qemu", vals("vmid", "9900", "archive", volid(t, p, 900), "storage", "local",
+		"unique", "1", "net0", "virtio,bridge=vmbr0,link_down=1")); exit != "OK" {
+		t.Fatal(exit)
+	}
+	g := guest(t, w, 9900)
+	if !strings.Contains(g.Config["net0"], "link_down=1") || g.Config["vmgenid"] == guest(t, w, 900).Config["vmgenid"] {
+		t.Errorf("VM with unique: got %v, want the given card and a new vmgenid", g.Config)
+	}
+	upid, exit := p.task("POST", "/nodes/pve1/vzdump", backup(103))
+	if log := strings.Join(p.log(upid), "\n"); exit != "OK" || !strings.Contains(log, "excluding bind mount point mp0 ('/mnt/shared') from backup") {
+		t.Errorf("bind mount: got %q\n%s", exit, log)
+	}
+	_, exit = p.task("POST", "/nodes/pve1/lxc", vals("vmid", "9103", "ostemplate", volid(t, p, 103), "restore", "1", "storage", "local"))
+	if want := "unable to restore CT 9103 - restoring 'mp0' to bind mount is only possible for root"; exit != want {
+		t.Errorf("restore of a bind mount by a token: got %q, want %q", exit, want)
+	}
+}
+
+func TestExcludedDisk(t *testing.T) {
+	w, p := world(t)
+	upid, exit := p.task("POST", "/nodes/pve1/vzdump", backup(102))
+	if log := strings.Join(p.log(upid), "\n"); exit != "OK" || !strings.Contains(log, "exclude disk 'scsi1' 'local:102/vm-102-disk-1.raw' (backup=no)") {
+		t.Errorf("got %q\n%s", exit, log)
+	}
+	var text string
+	p.get("GET", "/nodes/pve1/vzdump/extractconfig", vals("volume", volid(t, p, 102)), &text)
+	if !strings.HasSuffix(text, "#qmdump#map:virtio0:drive-virtio0:local:raw:\n") || strings.Count(text, "#qmdump#") != 1 {
+		t.Errorf("archive's configuration: got %q, want one map line at its end", text)
+	}
+	if _, exit := p.task("POST", "/nodes/pve1/qemu", vals("vmid", "9102", "archive", volid(t, p, 102), "storage", "local")); exit != "OK" {
+		t.Fatal(exit)
+	}
+	g := guest(t, w, 9102)
+	if _, has := g.Config["scsi1"]; has || !bytes.Equal(disk(t, w, 102, "virtio0"), disk(t, w, 9102, "virtio0")) {
+		t.Errorf("restored guest: got %v, want virtio0 and no scsi1", g.Config)
+	}
+}
+
+// frozen never lets a wait end, free lets every wait end at once.
+func frozen(ctx context.Context, _ time.Duration) error { <-ctx.Done(); return ctx.Err() }
+func free(ctx context.Context, _ time.Duration) error   { return ctx.Err() }
+
+func TestReopenGoesOn(t *testing.T) {
+	cases := []struct {
+		name, fault string
+		start       func(p *pve) string
+		until       string // line of the log at which the process dies
+		check       func(t *testing.T, w *lab.World, p *pve)
+	}{
+		{"a VM's backup", "vzdump 100", func(p *pve) string { return p.begin("POST", "/nodes/pve1/vzdump", backup(100)) }, "started backup task", func(t *testing.T, w *lab.World, p *pve) {
+			restoreVM(t, w, p, 100)
+		}},
+		{"a container's backup", "vzdump 101", func(p *pve) string { return p.begin("POST", "/nodes/pve1/vzdump", backup(101)) }, "starting first sync", func(t *testing.T, w *lab.World, p *pve) {
+			if n := len(archives(t, w)); n != 1 {
+				t.Errorf("archives: got %d, want 1", n)
+			}
+		}},
+		{"the second guest of a job", "vzdump 101", func(p *pve) string {
+			v := backup(0)
+			v.Set("vmid", "900,101")
+			return p.begin("POST", "/nodes/pve1/vzdump", v)
+		}, "starting first sync", func(t *testing.T, w *lab.World, p *pve) {
+			if n := len(archives(t, w)); n != 2 {
+				t.Errorf("archives: got %d, want 2", n)
+			}
+		}},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "world")
+			w := open(t, dir, lab.WithClock(time.Now, frozen))
+			p := api(t, w)
+			inject(t, w, lab.Fault{On: c.fault, Do: "slow 1h", Times: 1})
+			upid := c.start(p)
+			before := p.until(upid, c.until)
+			if err := w.Close(); err != nil {
+				t.Fatal(err)
+			}
+			w = open(t, dir, lab.WithClock(time.Now, free))
+			p = api(t, w)
+			exit, err := w.WaitTask(t.Context(), upid)
+			if err != nil || exit != "OK" {
+				t.Fatalf("after reopening: got %q, %v, want OK\n%s", exit, err, strings.Join(p.log(upid), "\n"))
+			}
+			after := p.log(upid)
+			if len(after) < len(before) || strings.Join(after[:len(before)], "\n") != strings.Join(before, "\n") {
+				t.Errorf("the log was not continued:\n%s", strings.Join(after, "\n"))
+			}
+			for _, line := range []string{"Starting Backup of VM", "creating vzdump archive"} {
+				if n, want := strings.Count(strings.Join(after, "\n"), line), strings.Count(strings.Join(after, "\n"), "Finished Backup of VM"); n != want {
+					t.Errorf("%q: got %d times, want %d", line, n, want)
+				}
+			}
+			if got := unfinished(t, dir); len(got) != 0 {
+				t.Errorf("half-made archives: got %v, want none", got)
+			}
+			c.check(t, w, p)
+		})
+	}
+}
+
+func unfinished(t *testing.T, dir string) []string {
+	t.Helper()
+	list, err := filepath.Glob(filepath.Join(dir, "pve/nodes/pve1/srv/backup/dump/*.dat"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
+
+// begin starts work and does not wait.
+func (p *pve) begin(method, path string, form map[string][]string) (upid string) {
+	p.t.Helper()
+	p.get(method, path, form, &upid)
+	return upid
+}
+
+// until waits for a line of a task's log and returns the log so far.
+func (p *pve) until(upid, text string) []string {
+	p.t.Helper()
+	for p.t.Context().Err() == nil {
+		if lines := p.log(upid); strings.Contains(strings.Join(lines, "\n"), text) {
+			return lines
+		}
+	}
+	p.t.Fatal("the test ended before the line came: " + text)
+	return nil
+}
+
+func restoreVM(t *testing.T, w *lab.World, p *pve, id int) {
+	t.Helper()
+	if _, exit := p.task("POST", "/nodes/pve1/qemu", vals("vmid", "9100", "archive", volid(t, p, id), "storage", "local")); exit != "OK" {
+		t.Fatal(exit)
+	}
+	if !bytes.Equal(disk(t, w, id, "scsi0"), disk(t, w, 9100, "scsi0")) {
+		t.Error("the restored disk differs")
+	}
+}
+
+func TestRestoreGoesOn(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "world")
+	w := open(t, dir, lab.WithClock(time.Now, frozen))
+	p := api(t, w)
+	for _, id := range []int{100, 101} {
+		if _, exit := p.task("POST", "/nodes/pve1/vzdump", backup(id)); exit != "OK" {
+			t.Fatal(exit)
+		}
+	}
+	inject(t, w, lab.Fault{On: "*restore *", Do: "slow 1h", Times: 1})
+	vm := p.begin("POST", "/nodes/pve1/qemu", vals("vmid", "9100", "archive", volid(t, p, 100), "storage", "local"))
+	inject(t, w, lab.Fault{On: "*restore *", Do: "slow 1h", Times: 1})
+	ct := p.begin("POST", "/nodes/pve1/lxc", vals("vmid", "9101", "ostemplate", volid(t, p, 101), "restore", "1", "storage", "local"))
+	p.until(vm, "map 'drive-scsi0'")
+	p.until(ct, "extracting archive")
+	if g := guest(t, w, 9100); g.Lock != "create" {
+		t.Errorf("lock during a restore: got %q, want create", g.Lock)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	w = open(t, dir, lab.WithClock(time.Now, free))
+	for _, upid := range []string{vm, ct} {
+		if exit, err := w.WaitTask(t.Context(), upid); err != nil || exit != "OK" {
+			t.Fatalf("after reopening: got %q, %v, want OK", exit, err)
+		}
+	}
+	if !bytes.Equal(disk(t, w, 100, "scsi0"), disk(t, w, 9100, "scsi0")) {
+		t.Error("the restored disk differs")
+	}
+	for id, want := range map[int]int{9100: 2, 9101: 1} {
+		files, err := filepath.Glob(filepath.Join(dir, fmt.Sprintf("pve/nodes/pve1/var/lib/vz/images/%d/*", id)))
+		if err != nil || len(files) != want {
+			t.Errorf("disks of %d: got %v, %v, want %d", id, files, err, want)
+		}
+	}
+}
+
+// TestChild is not a test: it is the process that TestKilled kills.
+func TestChild(t *testing.T) {
+	dir := os.Getenv("LAB_CHILD")
+	if dir == "" {
+		t.Skip("runs as a child of TestKilled only")
+	}
+	w, err := lab.Open(t.Context(), dir, lab.WithClock(time.Now, frozen))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := api(t, w)
+	inject(t, w, lab.Fault{On: "vzdump 100", Do: "slow 1h", Times: 1})
+	upid := p.begin("POST", "/nodes/pve1/vzdump", backup(100))
+	p.until(upid, "started backup task")
+	fmt.Println(upid)
+	<-t.Context().Done()
+}
+
+func TestKilled(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "world")
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestChild$", "-test.v")
+	cmd.Env = append(os.Environ(), "LAB_CHILD="+dir)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	upid := ""
+	buf := make([]byte, 4096)
+	for seen := ""; upid == ""; {
+		n, err := out.Read(buf)
+		seen += string(buf[:n])
+		if i := strings.Index(seen, "UPID:"); i >= 0 && strings.Contains(seen[i:], "\n") {
+			upid, _, _ = strings.Cut(seen[i:], "\n")
+		} else if err != nil {
+			t.Fatalf("the child ended: %v\n%s", err, seen)
+		}
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err == nil {
+		t.Fatal("the child ended by itself")
+	}
+	w := open(t, dir, lab.WithClock(time.Now, free))
+	if exit, err := w.WaitTask(t.Context(), upid); err != nil || exit != "OK" {
+		t.Fatalf("after kill -9: got %q, %v, want OK", exit, err)
+	}
+	restoreVM(t, w, api(t, w), 100)
+}
+
+func TestSecondOpenerUsesTheFirst(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "world")
+	first := open(t, dir)
+	second := open(t, dir)
+	if _, err := second.Dial(t.Context(), "tcp", lab.ProxmoxAddr); err == nil {
+		t.Error("dial before the first one serves: got a connection")
+	}
+	if _, err := second.Serve(t.Context()); err == nil {
+		t.Error("serve by the second one: got no error")
+	}
+	addrs, err := first.Serve(t.Context())
+	if err != nil || len(addrs) != 3 {
+		t.Fatalf("serve: got %v, %v, want three addresses", addrs, err)
+	}
+	p := api(t, second)
+	p.get("GET", "/version", nil, nil)
+	offsite(t, second)
+	inject(t, second, lab.Fault{On: "GET /version", Do: "answer 500 x"})
+	if r := p.do("GET", "/version", nil); r.status != 500 {
+		t.Errorf("a fault of the second opener: got %d, want 500", r.status)
+	}
+	if err := second.SetGuest(900, func(g *lab.Guest) { g.Lock = "backup" }); err != nil {
+		t.Fatal(err)
+	}
+	if g := guest(t, first, 900); g.Lock != "backup" {
+		t.Errorf("a change by the second opener: got lock %q, want backup", g.Lock)
+	}
+}
+
+func TestWorldsAreEqual(t *testing.T) {
+	a, b := open(t, filepath.Join(t.TempDir(), "a")), open(t, filepath.Join(t.TempDir(), "b"))
+	for _, d := range []struct {
+		id  int
+		key string
+	}{{100, "scsi0"}, {100, "efidisk0"}, {102, "virtio0"}, {900, "scsi0"}} {
+		x, y := disk(t, a, d.id, d.key), disk(t, b, d.id, d.key)
+		if !bytes.Equal(x, y) {
+			t.Errorf("disk %s of %d differs between two worlds", d.key, d.id)
+		}
+	}
+	if n := len(disk(t, a, 100, "efidisk0")); n != 540672 {
+		t.Errorf("efidisk0: got %d bytes, want 540672", n)
+	}
+	c := open(t, filepath.Join(t.TempDir(), "c"), lab.WithSeed(2))
+	if bytes.Equal(disk(t, a, 900, "scsi0"), disk(t, c, 900, "scsi0")) {
+		t.Error("another seed gives the same disk")
+	}
+	if fingerprint(t, a) != lab.Fingerprint() || fingerprint(t, b) != lab.Fingerprint() {
+		t.Error("the certificate is not the one of Fingerprint")
+	}
+}
+
+func TestForeignFolderIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "photo.jpg"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := lab.Open(t.Context(), dir); err == nil || !strings.Contains(err.Error(), "photo.jpg") {
+		t.Errorf("got %v, want a refusal that names photo.jpg", err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "photo.jpg")); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestDevices(t *testing.T) {
+	w := open(t, filepath.Join(t.TempDir(), "world"))
+	id := func(path string) string {
+		t.Helper()
+		d, err := w.Device(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d.ID
+	}
+	if id("/media/offline-a/x") == id("/media/offline-b") || id("/srv/copies") == id("/srv") {
+		t.Error("two media are one device")
+	}
+	file := filepath.Join(w.Root(), "media/offline-a/copy")
+	if err := os.WriteFile(file, []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Detach("offline-a"); err != nil {
+		t.Fatal(err)
+	}
+	if id("/media/offline-a") != id("/") {
+		t.Error("an empty mount point is not on the root disk")
+	}
+	if _, err := os.Stat(file); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("file of a detached medium: got %v, want not exist", err)
+	}
+	if err := os.WriteFile(filepath.Join(w.Root(), "media/offline-a/stray"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Attach("offline-a"); err != nil {
+		t.Fatal(err)
+	}
+	entries, err := os.ReadDir(filepath.Dir(file))
+	if err != nil || len(entries) != 1 || entries[0].Name() != "copy" {
+		t.Errorf("attached again: got %v, %v, want the copy alone", entries, err)
+	}
+	if err := w.SetMedium("offline-b", func(d *ledger.Device) { d.Label, d.Serial = "offline-a", "SWAPPED" }); err != nil {
+		t.Fatal(err)
+	}
+	b, err := w.Device("/media/offline-b")
+	if err != nil || b.Label != "offline-a" || b.ID != "serial:SWAPPED" {
+		t.Errorf("changed medium: got %+v, %v", b, err)
+	}
+	if _, err := w.Device("media"); err == nil {
+		t.Error("a relative path: got a device")
+	}
+}
