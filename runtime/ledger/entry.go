@@ -1,7 +1,6 @@
 package ledger
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -51,7 +50,7 @@ func NewEntry(typ string, at time.Time, run, step string, body any) (Entry, erro
 		}
 		e.Body = raw
 	}
-	raw, err := Canonical(e)
+	raw, err := e.encode()
 	if err != nil {
 		return Entry{}, fmt.Errorf("encode %s of run %s: %w", typ, run, err)
 	}
@@ -86,45 +85,6 @@ func ParseEntry(seq int64, raw []byte) (Entry, error) {
 	return e, nil
 }
 
-// Canonical returns the one encoding of v: keys sorted, numbers as written, no
-// white space.
-func Canonical(v any) ([]byte, error) {
-	first, err := marshal(v)
-	if err != nil {
-		return nil, err
-	}
-	if flat(v) {
-		return first, nil
-	}
-	dec := json.NewDecoder(bytes.NewReader(first))
-	dec.UseNumber()
-	var tree any
-	if err := dec.Decode(&tree); err != nil {
-		return nil, err
-	}
-	return marshal(tree)
-}
-
-func marshal(v any) ([]byte, error) {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
-		return nil, err
-	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
-}
-
-// flat reports that marshal already sorted v: encoding/json sorts the keys of
-// maps, structs keep the order of their fields.
-func flat(v any) bool {
-	switch v.(type) {
-	case map[string]any, map[string]string, []any, string, nil:
-		return true
-	}
-	return false
-}
-
 // NewerError says that a ledger was written by a newer runner.
 type NewerError struct {
 	Have, Want int
@@ -132,5 +92,9 @@ type NewerError struct {
 }
 
 func (e *NewerError) Error() string {
-	return fmt.Sprintf("the ledger %s has format %d, this runner knows %d\nhint: install the runner that wrote it (runner show names its version) or a newer one; nothing was changed", e.Path, e.Want, e.Have)
+	name := "the ledger"
+	if e.Path != "" {
+		name += " " + e.Path
+	}
+	return fmt.Sprintf("%s has format %d, this runner knows %d\nhint: install the runner that wrote it, or a newer one; a copy of it lies on every target beside the backups; nothing was changed", name, e.Want, e.Have)
 }

@@ -3,7 +3,10 @@ package ledger
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"sync"
 )
 
@@ -52,33 +55,52 @@ func (l *Ledger) Record(_ context.Context, entries ...Entry) (Head, error) {
 		return c.head, c.err
 	}
 	l.busy = true
-	for len(l.queue) > 0 {
-		group := l.queue
-		l.queue = nil
-		l.mu.Unlock()
-		err := l.commit(group)
-		l.mu.Lock()
-		if err != nil && l.broken == nil {
-			l.broken = err
-		}
+	l.lead()
+	if l.busy = len(l.queue) > 0; l.busy {
+		go l.drain() // the others' entries are not this caller's time
 	}
-	l.busy = false
 	l.mu.Unlock()
 	return c.head, c.err
 }
 
-// commit is not cancelled with the run: an outcome is recorded all the same.
-func (l *Ledger) commit(group []*commit) error {
-	var all []Entry
-	for _, c := range group {
-		all = append(all, c.entries...)
+// drain commits what was queued until nothing is.
+func (l *Ledger) drain() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for len(l.queue) > 0 {
+		l.lead()
 	}
-	head, err := l.Store.Append(context.Background(), all)
+	l.busy = false
+}
+
+// lead commits what is queued as one group. It is called, and returns, with mu
+// held.
+func (l *Ledger) lead() {
+	group, err := l.queue, l.broken
+	l.queue = nil
+	l.mu.Unlock()
+	head := Head{}
+	if err == nil {
+		head, err = l.commit(group)
+	}
+	l.mu.Lock()
+	l.broken = err
 	for _, c := range group {
 		c.head, c.err = head, err
 		close(c.done)
 	}
-	return err
+}
+
+// commit is not cancelled with the run: an outcome is recorded all the same.
+func (l *Ledger) commit(group []*commit) (Head, error) {
+	var all []Entry
+	for _, c := range group {
+		all = append(all, c.entries...)
+	}
+	if len(all) == 0 {
+		return l.Store.Head(context.Background())
+	}
+	return l.Store.Append(context.Background(), all)
 }
 
 // Later records entries with the next durable write: the outcome of a Read may
@@ -97,15 +119,15 @@ func (l *Ledger) Later(entries ...Entry) error {
 	return l.Flush(context.Background())
 }
 
-// Flush makes durable what waits.
+// Flush makes durable what waits, also what another caller is committing.
 func (l *Ledger) Flush(ctx context.Context) error {
 	l.mu.Lock()
-	n := len(l.pending)
+	idle, err := len(l.pending) == 0 && !l.busy, l.broken
 	l.mu.Unlock()
-	if n == 0 {
-		return nil
+	if idle || err != nil {
+		return err
 	}
-	_, err := l.Record(ctx)
+	_, err = l.Record(ctx)
 	return err
 }
 
@@ -127,14 +149,19 @@ func (h Head) Checkpoint() string {
 // ParseCheckpoint reads the text form.
 func ParseCheckpoint(text string) (Head, error) {
 	var h Head
-	var root string
-	if n, err := fmt.Sscanf(text, "runner ledger\n%d\n%64s\n", &h.Size, &root); err != nil || n != 2 || h.Size < 0 {
-		return Head{}, fmt.Errorf("parse checkpoint: it is not one")
+	line := strings.Split(text, "\n")
+	if len(line) != 4 {
+		return Head{}, errors.New("parse checkpoint: it is not one")
 	}
-	raw, err := hex.DecodeString(root)
-	if err != nil || len(raw) != len(h.Root) {
-		return Head{}, fmt.Errorf("parse checkpoint: bad root %q", root)
+	size, err := strconv.ParseInt(line[1], 10, 64)
+	root, herr := hex.DecodeString(line[2])
+	if err != nil || herr != nil || size < 0 || len(root) != len(h.Root) {
+		return Head{}, errors.New("parse checkpoint: it is not one")
 	}
-	copy(h.Root[:], raw)
+	h.Size = size
+	copy(h.Root[:], root)
+	if h.Checkpoint() != text {
+		return Head{}, errors.New("parse checkpoint: it is not one")
+	}
 	return h, nil
 }

@@ -65,18 +65,12 @@ func Project(e Entry) ([]Change, error) {
 			return nil, nil
 		}
 		return []Change{{Drop: true, Row: Row{Kind: RowUndo, ID: u.ID}}}, nil
-	case StepEnd:
-		var end End
-		if err := e.Decode(&end); err != nil {
+	case StepEnd, Imported:
+		var f rawFacts
+		if err := e.Decode(&f); err != nil {
 			return nil, err
 		}
-		return facts(e, end.Facts)
-	case Imported:
-		var im Import
-		if err := e.Decode(&im); err != nil {
-			return nil, err
-		}
-		return facts(e, im.Facts)
+		return facts(e, f)
 	case StepBegin, StepMark:
 		return nil, nil
 	}
@@ -85,50 +79,78 @@ func Project(e Entry) ([]Change, error) {
 
 func put(_ Entry, r Row) ([]Change, error) { return []Change{{Row: r}}, nil }
 
-func facts(e Entry, f Facts) ([]Change, error) {
+// rawFacts are Facts whose parts keep the bytes that were recorded: a field that
+// this version does not know is projected all the same, and the projection of an
+// old entry stays what it was.
+type rawFacts struct {
+	Artifacts []json.RawMessage `json:"artifacts"`
+	Copies    []json.RawMessage `json:"copies"`
+	Proofs    []json.RawMessage `json:"proofs"`
+	Removed   []string          `json:"removed"`
+	Damaged   []string          `json:"damaged"`
+	Expected  []json.RawMessage `json:"expected"`
+	Media     []json.RawMessage `json:"media"`
+}
+
+// columns are the fields of facts that rows are found by.
+type columns struct {
+	ID       string    `json:"id"`
+	Asset    string    `json:"asset"`
+	Item     string    `json:"item"`
+	Name     string    `json:"name"`
+	Run      string    `json:"run"`
+	Step     string    `json:"step"`
+	Artifact string    `json:"artifact"`
+	Copy     string    `json:"copy"`
+	Target   string    `json:"target"`
+	Level    int       `json:"level"`
+	Created  time.Time `json:"created"`
+	Taken    time.Time `json:"taken"`
+	At       time.Time `json:"at"`
+}
+
+// facts lists the changes of one outcome, in this order: what was found damaged
+// loses its proofs before new ones count, what was removed is removed last.
+func facts(e Entry, f rawFacts) ([]Change, error) {
 	var out []Change
-	add := func(r Row, v any) error {
-		body, err := Canonical(v)
-		if err != nil {
-			return err
+	var err error
+	each := func(raws []json.RawMessage, row func(columns) Row) {
+		for _, raw := range raws {
+			var c columns
+			if uerr := json.Unmarshal(raw, &c); uerr != nil && err == nil {
+				err = fmt.Errorf("project entry %d: %w", e.Seq, uerr)
+			}
+			r := row(c)
+			r.Body = raw
+			out = append(out, Change{Row: r})
 		}
-		r.Body = body
-		out = append(out, Change{Row: r})
-		return nil
 	}
 	for _, id := range f.Damaged {
 		out = append(out, Change{Drop: true, Row: Row{Kind: RowProof, Ref: id}})
 	}
-	for _, a := range f.Artifacts {
-		if err := add(Row{Kind: RowArtifact, ID: a.ID, Asset: a.Asset, Item: a.Item, Run: a.Run, Time: a.Created}, a); err != nil {
-			return nil, err
-		}
-	}
-	for _, c := range f.Copies {
-		if err := add(Row{Kind: RowCopy, ID: c.ID, Asset: c.Asset, Item: c.Item, Run: e.Run, Ref: c.Artifact, Target: c.Target, Time: c.Taken}, c); err != nil {
-			return nil, err
-		}
-	}
-	for _, p := range f.Proofs {
-		if err := add(Row{Kind: RowProof, ID: p.ID(), Asset: p.Asset, Item: p.Item, Run: p.Run, Ref: p.Copy, Target: p.Target, Time: p.At}, p); err != nil {
-			return nil, err
-		}
-	}
-	for _, it := range f.Expected {
-		if err := add(Row{Kind: RowItem, ID: shortHash(e.Run, it.Asset, it.Name, it.ID), Asset: it.Asset, Item: it.Name, Run: e.Run, Time: e.Time}, it); err != nil {
-			return nil, err
-		}
-	}
-	for _, m := range f.Media {
-		if err := add(Row{Kind: RowMedium, ID: m.Target, Target: m.Target, Time: m.At}, m); err != nil {
-			return nil, err
-		}
-	}
+	each(f.Artifacts, func(c columns) Row {
+		return Row{Kind: RowArtifact, ID: c.ID, Asset: c.Asset, Item: c.Item, Run: c.Run, Time: c.Created}
+	})
+	each(f.Copies, func(c columns) Row {
+		return Row{Kind: RowCopy, ID: c.ID, Asset: c.Asset, Item: c.Item, Run: e.Run, Ref: c.Artifact, Target: c.Target, Time: c.Taken}
+	})
+	each(f.Proofs, func(c columns) Row {
+		p := Proof{Copy: c.Copy, Level: c.Level, Run: c.Run, Step: c.Step}
+		return Row{Kind: RowProof, ID: p.ID(), Asset: c.Asset, Item: c.Item, Run: c.Run, Ref: c.Copy, Target: c.Target, Time: c.At}
+	})
+	each(f.Expected, func(c columns) Row {
+		return Row{Kind: RowItem, ID: shortHash(e.Run, c.Asset, c.Name, c.ID), Asset: c.Asset, Item: c.Name, Run: e.Run, Time: e.Time}
+	})
+	each(f.Media, func(c columns) Row {
+		return Row{Kind: RowMedium, ID: c.Target, Target: c.Target, Time: c.At}
+	})
 	for _, id := range f.Removed {
-		if err := add(Row{Kind: RowRemoved, ID: id, Run: e.Run, Time: e.Time}, map[string]any{"id": id, "run": e.Run, "step": e.Step}); err != nil {
-			return nil, err
+		body, cerr := Canonical(map[string]string{"id": id, "run": e.Run, "step": e.Step})
+		if cerr != nil {
+			return nil, cerr
 		}
-		out = append(out, Change{Drop: true, Row: Row{Kind: RowCopy, ID: id}}, Change{Drop: true, Row: Row{Kind: RowProof, Ref: id}})
+		out = append(out, Change{Row: Row{Kind: RowRemoved, ID: id, Run: e.Run, Time: e.Time, Body: body}},
+			Change{Drop: true, Row: Row{Kind: RowCopy, ID: id}}, Change{Drop: true, Row: Row{Kind: RowProof, Ref: id}})
 	}
-	return out, nil
+	return out, err
 }

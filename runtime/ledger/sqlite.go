@@ -24,7 +24,7 @@ CREATE INDEX entries_run ON entries (run, seq) WHERE run <> '';
 CREATE TABLE head (id INTEGER PRIMARY KEY CHECK (id = 1), size INTEGER NOT NULL, root BLOB NOT NULL);
 CREATE TABLE facts (kind TEXT NOT NULL, id TEXT NOT NULL, asset TEXT NOT NULL, item TEXT NOT NULL, run TEXT NOT NULL,
   ref TEXT NOT NULL, target TEXT NOT NULL, time INTEGER NOT NULL, body BLOB NOT NULL, PRIMARY KEY (kind, id)) WITHOUT ROWID;
-CREATE INDEX facts_ref ON facts (kind, ref);
+CREATE INDEX facts_ref ON facts (kind, ref) WHERE ref <> '';
 CREATE INDEX facts_item ON facts (kind, item, time);
 CREATE INDEX facts_run ON facts (kind, run);
 CREATE TRIGGER entries_no_update BEFORE UPDATE ON entries BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
@@ -124,7 +124,7 @@ const (
 	updateHead  = "INSERT INTO head (id, size, root) VALUES (1, ?, ?) ON CONFLICT (id) DO UPDATE SET size = excluded.size, root = excluded.root"
 	putFact     = "INSERT INTO facts (kind, id, asset, item, run, ref, target, time, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (kind, id) DO UPDATE SET asset = excluded.asset, item = excluded.item, run = excluded.run, ref = excluded.ref, target = excluded.target, time = excluded.time, body = excluded.body"
 	dropFactID  = "DELETE FROM facts WHERE kind = ? AND id = ?"
-	dropFactRef = "DELETE FROM facts WHERE kind = ? AND ref = ?"
+	dropFactRef = "DELETE FROM facts WHERE kind = ? AND ref = ? AND ref <> ''"
 	selectHash  = "SELECT hashes FROM entries WHERE seq = ?"
 )
 
@@ -273,6 +273,9 @@ func (s *SQLite) Rows(ctx context.Context, q Query, fn func(Row) error) error {
 	for _, c := range []struct{ name, value string }{{"id", q.ID}, {"asset", q.Asset}, {"item", q.Item}, {"run", q.Run}, {"ref", q.Ref}, {"target", q.Target}} {
 		if c.value != "" {
 			text, args = text+" AND "+c.name+" = ?", append(args, c.value)
+			if c.name == "ref" {
+				text += " AND ref <> ''" // the index holds no others
+			}
 		}
 	}
 	return s.each(ctx, text+" ORDER BY time, id", args, func(rows *sql.Rows) error {
