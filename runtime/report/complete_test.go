@@ -1,0 +1,184 @@
+package report
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/neosofia/runner/runtime/ledger"
+)
+
+func TestComplete(t *testing.T) {
+	began := now.Add(-30 * time.Minute)
+	cases := []struct {
+		name  string
+		write func(b *book, d *ledger.Demands)
+		want  []string      // severity, text, hint
+		since time.Duration // before now; 0: half an hour
+	}{
+		{"everything has its proof", func(b *book, _ *ledger.Demands) { b.night("r", began, "erp", "mail") }, nil, 0},
+		{"nobody listed what the asset holds", func(b *book, _ *ledger.Demands) { b.begin("r", began) },
+			[]string{`degraded: nobody listed what vms holds: nothing of it was judged | in site.star: asset(name = "vms", items = […]), or call an inventory such as guests() in the policy`}, 0},
+		{"the site does not state the asset", func(_ *book, d *ledger.Demands) { d.Assets = nil },
+			[]string{`failed: the policy protects vms, the site states nothing of it | in site.star: asset(name = "vms", …)`}, 0},
+		{"a fixed item was forgotten", func(b *book, d *ledger.Demands) {
+			d.Assets[0].Items, d.Assets[0].On = []string{"wiki"}, nil
+			b.night("r", began, "erp")
+		}, []string{"failed: wiki was not backed up by this run | runner retry r"}, 0},
+		{"a guest of the inventory has no copy, and an old one elsewhere", func(b *book, _ *ledger.Demands) {
+			a := b.artifact("old", "erp", now.Add(-50*time.Hour))
+			b.copy(a, "nas", ledger.Opened)
+			b.copy(a, "offline-a", ledger.Read)
+			b.begin("r", began)
+			b.expect(began, "r", "erp")
+		}, []string{
+			"failed: erp has no copy on nas from this run; newest: 2 d old, opened | runner retry r",
+			"failed: erp has no copy on offsite from this run; there is none at all | runner retry r"}, 0},
+		{"a guest that is left out on purpose", func(b *book, d *ledger.Demands) {
+			d.Unprotected = []ledger.Exception{{Item: "scratch", Reason: "test", Until: now.Add(day)}}
+			b.night("r", began, "erp")
+			b.expect(began, "r", "scratch")
+		}, nil, 0},
+		{"a copy that was not read back", func(b *book, _ *ledger.Demands) {
+			b.expect(began, "r", "erp")
+			a := b.artifact("r", "erp", began)
+			b.copy(a, "nas", ledger.Opened)
+			b.copy(a, "offsite", ledger.Stored)
+			b.copy(a, "offline-a", ledger.Read)
+		}, []string{"failed: erp on offsite is stored (not read back), demanded: read | runner retry r"}, 0},
+		{"a sealed copy where opened is demanded", func(b *book, d *ledger.Demands) {
+			d.Assets[0].On[2].Level = ledger.Opened
+			b.night("r", began, "erp")
+		}, []string{"failed: erp on offsite is read, opened before sealing, demanded: opened | runner retry r"}, 0},
+		{"a copy without any proof", func(b *book, _ *ledger.Demands) {
+			b.expect(began, "r", "erp")
+			a := b.artifact("r", "erp", began)
+			b.copy(a, "nas", -1)
+			b.copy(a, "offsite", ledger.Read)
+			b.copy(a, "offline-a", ledger.Read)
+		}, []string{"failed: erp on nas is unproven, demanded: opened | runner retry r"}, 0},
+		{"a copy that was found damaged", func(b *book, _ *ledger.Demands) {
+			b.night("r", began, "erp")
+			copies, _ := b.catalog().Copies(b.t.Context(), ledger.Query{Target: "nas"})
+			b.facts(now, "r", ledger.Facts{Damaged: []string{copies[0].ID}})
+		}, []string{"failed: erp on nas is unproven, demanded: opened | runner retry r"}, 0},
+		{"an artifact that the node dated a little before the run", func(b *book, _ *ledger.Demands) {
+			b.night("r", began.Add(-90*time.Second), "erp") // taken half a minute before
+		}, nil, 0},
+		{"a clock that was set forward when the copy was made", func(b *book, d *ledger.Demands) {
+			d.Assets[0].On = d.Assets[0].On[:1]
+			b.expect(began, "r", "erp")
+			b.copy(b.artifact("r", "erp", now.Add(9*day)), "nas", ledger.Opened)
+		}, []string{"failed: erp on nas is dated 2026-12-02 03:00 UTC, which is in the future | check the clocks of this host and of the system that is backed up: timedatectl, then: runner retry r"}, 0},
+		{"a retry after more than the RPO", func(b *book, d *ledger.Demands) {
+			d.Assets[0].On = d.Assets[0].On[:1]
+			b.expect(began, "r", "erp")
+			b.copy(b.artifact("r", "erp", now.Add(-26*time.Hour)), "nas", ledger.Opened)
+		}, []string{"failed: erp on nas is 26 h old, demanded: at most 1 d | runner retry r"}, 27 * time.Hour},
+		{"an offline medium that is not due", func(b *book, _ *ledger.Demands) { offline(b, now.Add(-6*day)) }, nil, 0},
+		{"an offline medium that is due", func(b *book, _ *ledger.Demands) { offline(b, now.Add(-9*day)) },
+			[]string{"degraded: offline-a is overdue: erp on it is 9 d old, due every 7 d | attach offline-a, then: runner retry r"}, 0},
+		{"an offline medium past its grace", func(b *book, _ *ledger.Demands) { offline(b, now.Add(-11*day)) },
+			[]string{"failed: offline-a is overdue: erp on it is 11 d old, due every 7 d, and its grace of 3 d is over | attach offline-a, then: runner retry r"}, 0},
+		{"an offline medium in the first night", func(b *book, _ *ledger.Demands) { offline(b, time.Time{}) },
+			[]string{"degraded: offline-a has never been written: erp has no copy on it | attach offline-a, then: runner retry r"}, 0},
+		{"an offline medium that nobody ever fetched", func(b *book, _ *ledger.Demands) {
+			b.artifact("first", "erp", now.Add(-11*day))
+			offline(b, time.Time{})
+		}, []string{"failed: offline-a has never been written: erp has no copy on it, and its grace of 3 d is over | attach offline-a, then: runner retry r"}, 0},
+		{"an offline medium that was only written, never read back", func(b *book, d *ledger.Demands) {
+			d.Assets[0].On = d.Assets[0].On[1:2]
+			b.expect(began, "r", "erp")
+			b.copy(b.artifact("r", "erp", began), "offline-a", ledger.Stored)
+		}, []string{"failed: erp on offline-a is stored (not read back), demanded: read | attach offline-a, then: runner retry r"}, 0},
+		{"a gap that nobody accepted", func(b *book, d *ledger.Demands) { gap(b, d, began) },
+			[]string{`degraded: erp: disk scsi1 is left out (backup=0) | include it in the backup, or in site.star: accept_gap(item = "erp", gap = "disk scsi1", reason = "…", until = "2027-05-23")`}, 0},
+		{"a gap that is accepted", func(b *book, d *ledger.Demands) {
+			d.Accepted = []ledger.Exception{{Item: "erp", What: "disk scsi1", Until: now.Add(time.Hour)}}
+			gap(b, d, began)
+		}, nil, 0},
+		{"a gap whose acceptance ended", func(b *book, d *ledger.Demands) {
+			d.Accepted = []ledger.Exception{{Item: "erp", What: "disk scsi1", Until: now.Add(-time.Hour)}}
+			gap(b, d, began)
+		}, []string{`degraded: erp: disk scsi1 is left out (backup=0); that was accepted until 2026-11-23 | include it in the backup, or in site.star: accept_gap(item = "erp", gap = "disk scsi1", reason = "…", until = "2027-05-23")`}, 0},
+		{"exceptions that ended and a review that is due", func(b *book, d *ledger.Demands) {
+			b.night("r", began, "erp")
+			d.Unprotected = []ledger.Exception{{Item: "scratch", Reason: "test", Until: now}}
+			d.Accepted = []ledger.Exception{{Item: "mail", Reason: "old", Until: now}, {Asset: "logs", Item: "x", Until: now}}
+			d.Deviations = []ledger.Deviation{{SOP: "IT-245", Step: "4.2", ApprovedBy: "cto", Review: now}, {SOP: "IT-245", Step: "5", Review: now.Add(day)}}
+		}, []string{
+			`degraded: scratch was left out until 2026-11-23 (test): that is over | in site.star: remove unprotected(guest = "scratch", …), or give it a new date`,
+			`degraded: a gap of mail was accepted until 2026-11-23 (old): that is over | in site.star: remove accept_gap(item = "mail", …), or give it a new date`,
+			`degraded: the deviation from IT-245, 4.2, was to be reviewed by 2026-11-23 | review it with cto, then give it a new date in site.star`}, 0},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			b, d := newBook(t), demands()
+			c.write(b, &d)
+			found, err := Complete(t.Context(), b.catalog(), d, judged("r", now.Add(-cmp.Or(c.since, 30*time.Minute))))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, f := range found {
+				got = append(got, f.Severity+": "+f.Text+" | "+f.Type)
+			}
+			if !slices.Equal(got, c.want) {
+				t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(c.want, "\n"))
+			}
+		})
+	}
+}
+
+// offline records a complete night whose offline copy is of an earlier time.
+func offline(b *book, at time.Time) {
+	if !at.IsZero() {
+		b.copy(b.artifact("earlier", "erp", at), "offline-a", ledger.Read)
+	}
+	b.expect(now.Add(-20*time.Minute), "r", "erp")
+	a := b.artifact("r", "erp", now.Add(-20*time.Minute))
+	b.copy(a, "nas", ledger.Opened)
+	b.copy(a, "offsite", ledger.Read)
+}
+
+func gap(b *book, d *ledger.Demands, at time.Time) {
+	d.Assets[0].On = d.Assets[0].On[:1]
+	b.expect(at, "r", "erp")
+	b.copy(b.artifact("r", "erp", at, ledger.Gap{What: "disk scsi1", Why: "backup=0"}), "nas", ledger.Opened)
+}
+
+func TestARunThatProtectsNothingIsNotJudged(t *testing.T) {
+	d := demands()
+	d.Deviations = []ledger.Deviation{{Review: now}}
+	got, err := Complete(t.Context(), newBook(t).catalog(), d, ledger.Judged{Run: "r", Now: now})
+	if err != nil || got != nil {
+		t.Errorf("got %v, %v, want nothing", got, err)
+	}
+}
+
+// Of a complete run, no copy and no proof can be missed.
+func TestWithoutAnyOneCopyOrProofTheRunIsNotOK(t *testing.T) {
+	began := now.Add(-30 * time.Minute)
+	full := newBook(t)
+	full.night("r", began, "erp", "mail", "git")
+	copies, err := full.catalog().Copies(t.Context(), ledger.Query{})
+	if err != nil || len(copies) != 9 {
+		t.Fatalf("got %d copies, %v, want 9", len(copies), err)
+	}
+	for _, c := range copies {
+		for what, f := range map[string]ledger.Facts{"copy": {Removed: []string{c.ID}}, "proof": {Damaged: []string{c.ID}}} {
+			b := newBook(t)
+			b.night("r", began, "erp", "mail", "git")
+			b.facts(now, "r", f)
+			found, err := Complete(t.Context(), b.catalog(), demands(), judged("r", began))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(found) != 1 || found[0].Item != c.Item || found[0].Target != c.Target {
+				t.Errorf("without the %s of %s on %s: got %+v, want one finding that names them", what, c.Item, c.Target, found)
+			}
+		}
+	}
+}

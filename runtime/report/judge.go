@@ -1,0 +1,201 @@
+package report
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/neosofia/runner/runtime/ledger"
+)
+
+const (
+	// behind is how far a system's clock may be behind ours: an artifact is dated
+	// by the system that made it.
+	behind = time.Minute
+	// ahead is how far one may be ahead before its dates are not believed.
+	ahead = 5 * time.Minute
+)
+
+// judge holds what demands are judged by. Since is zero when the state as a whole
+// is asked for, not one run.
+type judge struct {
+	d          ledger.Demands
+	run        string
+	since, now time.Time
+}
+
+// item is what the ledger knows of one thing of an asset.
+type item struct {
+	name   string
+	first  time.Time        // of its first artifact
+	newest *ledger.Artifact // nil: never backed up
+	copies []ledger.Proven  // that exist, newest first
+}
+
+func (it *item) on(target string) []ledger.Proven {
+	var out []ledger.Proven
+	for _, c := range it.copies {
+		if c.Target == target {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// items loads what is known of an asset.
+func items(ctx context.Context, c ledger.Catalog, asset string) (map[string]*item, error) {
+	out := map[string]*item{}
+	get := func(name string) *item {
+		it := out[name]
+		if it == nil {
+			it = &item{name: name}
+			out[name] = it
+		}
+		return it
+	}
+	bodies := map[string]ledger.Row{} // of old artifacts only the dates matter: they are many
+	err := c.Rows(ctx, ledger.Query{Kind: ledger.RowArtifact, Asset: asset}, func(r ledger.Row) error {
+		if it := get(r.Item); it.first.IsZero() {
+			it.first = r.Time
+		}
+		bodies[r.Item] = r
+		return ctx.Err()
+	})
+	if err != nil {
+		return nil, err
+	}
+	for name, r := range bodies {
+		a, err := decode[ledger.Artifact](r)
+		if err != nil {
+			return nil, err
+		}
+		out[name].newest = a
+	}
+	copies, err := c.ProvenCopies(ctx, ledger.Query{Asset: asset})
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range copies {
+		it := get(p.Item)
+		it.copies = append(it.copies, p)
+	}
+	return out, nil
+}
+
+// demand judges one item on one target; nil means that the promise is kept.
+func (j judge) demand(a ledger.AssetDemand, on ledger.CopyDemand, it *item) *ledger.Finding {
+	f := &ledger.Finding{Severity: ledger.Failed, Asset: a.Name, Item: it.name, Target: on.Target}
+	copies := it.on(on.Target)
+	believed := copies[:0:0]
+	for _, c := range copies {
+		if !c.Taken.After(j.now.Add(ahead)) {
+			believed = append(believed, c)
+		}
+	}
+	if len(believed) == 0 && len(copies) > 0 {
+		f.Text = fmt.Sprintf("%s on %s is dated %s, which is in the future", it.name, on.Target, copies[0].Taken.UTC().Format("2006-01-02 15:04 UTC"))
+		f.Type = "check the clocks of this host and of the system that is backed up: timedatectl"
+		return f
+	}
+	if t, ok := j.d.Target(on.Target); ok && t.Due > 0 {
+		return j.fetched(f, t, on, it, believed)
+	}
+	return j.nightly(f, j.d.MaxAge(a, on), on, it, believed)
+}
+
+// nightly judges a target that every run writes.
+func (j judge) nightly(f *ledger.Finding, maxAge time.Duration, on ledger.CopyDemand, it *item, copies []ledger.Proven) *ledger.Finding {
+	var fresh []ledger.Proven
+	for _, c := range copies {
+		if j.since.IsZero() || !c.Taken.Before(j.since.Add(-behind)) {
+			fresh = append(fresh, c)
+		}
+	}
+	if len(fresh) == 0 {
+		f.Text = fmt.Sprintf("%s has no copy on %s", it.name, on.Target)
+		if !j.since.IsZero() {
+			f.Text += " from this run" + j.best(copies)
+		}
+		return f
+	}
+	old := -1
+	for i, c := range fresh {
+		if c.Level < on.Level {
+			continue
+		}
+		if maxAge == 0 || j.now.Sub(c.Taken) <= maxAge {
+			return nil
+		}
+		if old < 0 {
+			old = i
+		}
+	}
+	if old >= 0 {
+		f.Text = fmt.Sprintf("%s on %s is %s old, demanded: at most %s", it.name, on.Target, age(j.now.Sub(fresh[old].Taken)), span(maxAge))
+		return f
+	}
+	f.Text = lowText(it, on, fresh[0])
+	return f
+}
+
+func lowText(it *item, on ledger.CopyDemand, c ledger.Proven) string {
+	return fmt.Sprintf("%s on %s is %s, demanded: %s", it.name, on.Target, proofWords(c), ledger.LevelName(on.Level))
+}
+
+// best says what there is instead of a copy from this run.
+func (j judge) best(copies []ledger.Proven) string {
+	if len(copies) == 0 {
+		return "; there is none at all"
+	}
+	c := copies[0]
+	for _, o := range copies {
+		if o.Level >= ledger.Read {
+			c = o
+			break
+		}
+	}
+	return fmt.Sprintf("; newest: %s old, %s", age(j.now.Sub(c.Taken)), proofWords(c))
+}
+
+// fetched judges a medium that is fetched and written from time to time. One that
+// was never written is given, from the first backup on, as long as one that was.
+func (j judge) fetched(f *ledger.Finding, t ledger.TargetFacts, on ledger.CopyDemand, it *item, copies []ledger.Proven) *ledger.Finding {
+	var good *ledger.Proven
+	for i := range copies {
+		if copies[i].Level >= on.Level {
+			good = &copies[i]
+			break
+		}
+	}
+	f.Type = "attach " + t.Name
+	since := it.first
+	switch {
+	case good != nil:
+		since = good.Taken
+		if j.now.Sub(since) <= t.Due {
+			return nil
+		}
+		f.Text = fmt.Sprintf("%s is overdue: %s on it is %s old, due every %s", t.Name, it.name, age(j.now.Sub(since)), span(t.Due))
+	case len(copies) > 0:
+		f.Text = lowText(it, on, copies[0])
+		return f
+	default:
+		f.Text = fmt.Sprintf("%s has never been written: %s has no copy on it", t.Name, it.name)
+		if since.IsZero() {
+			since = j.now
+		}
+	}
+	if j.now.Sub(since) <= t.Due+t.Grace {
+		f.Severity = ledger.DegradedRun
+	} else {
+		f.Text += fmt.Sprintf(", and its grace of %s is over", spanOrNone(t.Grace))
+	}
+	return f
+}
+
+func spanOrNone(d time.Duration) string {
+	if d == 0 {
+		return "0 d"
+	}
+	return span(d)
+}
