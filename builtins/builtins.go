@@ -2,16 +2,69 @@
 // named after it, that holds its declaration (arguments, documentation, kind, way
 // to resume, codes, plan, fake) and the function behind it. All lists them; there
 // is no registration and no global state.
+//
+// This file is also the door to what lies in builtins/internal: sites, the world
+// behind them, keyrings. What primitives share below themselves is there, too.
 package builtins
 
-import "github.com/neosofia/runner/runtime"
+import (
+	"github.com/neosofia/runner/builtins/internal/client/keyring"
+	"github.com/neosofia/runner/builtins/internal/site"
+	"github.com/neosofia/runner/builtins/internal/survey"
+	"github.com/neosofia/runner/builtins/internal/target"
+	"github.com/neosofia/runner/builtins/internal/world"
+	"github.com/neosofia/runner/runtime"
+	"github.com/neosofia/runner/runtime/ledger"
+)
 
 // All lists the declarations.
 func All() []runtime.Declaration {
 	return []runtime.Declaration{
+		copyDeclaration(),
+		destroyVMDeclaration(),
 		guestsDeclaration(),
+		historyDeclaration(),
 		logDeclaration(),
 		nowDeclaration(),
+		pruneDeclaration(),
+		restoreVMDeclaration(),
 		snapshotVMDeclaration(),
+		verifyDeclaration(),
 	}
+}
+
+// What cmd/runner joins.
+type (
+	Site          = site.Site
+	World         = world.World
+	Env           = world.Env
+	Keyring       = keyring.Keyring
+	KeyringConfig = keyring.Config
+	Fullness      = survey.Fullness
+)
+
+// The functions behind them are documented where they are.
+var (
+	LoadSite         = site.Load
+	Constructors     = site.Docs
+	CheckSecretName  = site.CheckSecretName
+	NewWorld         = world.New
+	NewKeyring       = keyring.New
+	SystemDevice     = target.SystemDevice
+	LeaveCheckpoints = survey.LeaveCheckpoints
+	ReadCheckpoints  = survey.ReadCheckpoints
+	ReadManifests    = survey.ReadManifests
+	ObserveMedia     = survey.ObserveMedia
+	DaysUntilFull    = survey.DaysUntilFull
+)
+
+// FakeWorld is the world of one case of a policy test: the site's names and
+// demands, and nothing behind them.
+func FakeWorld(s *Site, given map[string]any) (any, ledger.Demands, map[string]bool) {
+	if given == nil {
+		given = map[string]any{}
+	}
+	w := world.New(s, world.Env{})
+	w.Given = given
+	return w, s.Demands, s.Allowed
 }

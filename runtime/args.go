@@ -17,6 +17,7 @@ type Param struct {
 	Type     string // as errors name it
 	Optional bool
 	Doc      string
+	Names    string // what it names in the site: "target", "asset", "proxmox"; else ""
 }
 
 // TypeNamed is implemented by types that keep their name in Starlark.
@@ -40,9 +41,21 @@ func params[A any]() []Param {
 		if name == "" {
 			continue
 		}
-		out = append(out, Param{name, typeName(f.Type), optional, f.Tag.Get("doc")})
+		out = append(out, Param{name, typeName(f.Type), optional, f.Tag.Get("doc"), f.Tag.Get("names")})
 	}
 	return out
+}
+
+// named gives the name of types that keep one in Starlark.
+func named(t reflect.Type) (string, bool) {
+	if t.Kind() == reflect.Pointer {
+		return "", false
+	}
+	n, ok := reflect.Zero(t).Interface().(TypeNamed)
+	if !ok {
+		return "", false
+	}
+	return n.StarlarkType(), true
 }
 
 func typeName(t reflect.Type) string {
@@ -54,8 +67,8 @@ func typeName(t reflect.Type) string {
 	case reflect.TypeFor[json.RawMessage]():
 		return "any"
 	}
-	if n, ok := reflect.Zero(t).Interface().(TypeNamed); ok {
-		return n.StarlarkType()
+	if n, ok := named(t); ok {
+		return n
 	}
 	switch t.Kind() {
 	case reflect.Pointer:
@@ -129,8 +142,8 @@ func fill(dst reflect.Value, v starlark.Value) error {
 	case reflect.TypeFor[time.Time]():
 		return fillTime(dst, v)
 	}
-	if n, ok := reflect.Zero(t).Interface().(TypeNamed); ok {
-		return fillNamed(dst, v, n.StarlarkType())
+	if n, ok := named(t); ok {
+		return fillNamed(dst, v, n)
 	}
 	switch t.Kind() {
 	case reflect.String:

@@ -43,6 +43,9 @@ func primitive(d Declaration) func(*starlark.Thread, *starlark.Builtin, starlark
 		} else if c.args, err = d.unpack(args, kwargs); err != nil {
 			return nil, err
 		}
+		if c.args != nil {
+			c.info.Kind = d.kind(c.args)
+		}
 		if c.begin, err = c.describe(position(t), kwargs); err != nil {
 			return nil, err
 		}

@@ -62,6 +62,8 @@ type Primitive[A any] struct {
 	Resume  Resume
 	Codes   []Code
 	Retries Retries
+	// KindOf narrows Kind by the arguments: a call that only tells is a Read.
+	KindOf func(a *A) Kind
 	// Holds names what the call writes ("asset:erp", "target:usb"): two runs do
 	// not hold one name at once.
 	Holds func(a *A) []string
@@ -92,6 +94,7 @@ type Declaration interface {
 	Info() Info
 	unpack(args starlark.Tuple, kwargs []starlark.Tuple) (any, error)
 	restore(raw json.RawMessage) (any, error)
+	kind(a any) Kind
 	holds(a any) []string
 	planned(a any) any
 	fake(ctx context.Context, s *Step, a any) (Result, error)
@@ -112,6 +115,13 @@ func (p Primitive[A]) unpack(args starlark.Tuple, kwargs []starlark.Tuple) (any,
 func (p Primitive[A]) restore(raw json.RawMessage) (any, error) {
 	a := new(A)
 	return a, decodeArgs(raw, a)
+}
+
+func (p Primitive[A]) kind(a any) Kind {
+	if p.KindOf == nil {
+		return p.Kind
+	}
+	return p.KindOf(a.(*A))
 }
 
 func (p Primitive[A]) holds(a any) []string {

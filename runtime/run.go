@@ -31,7 +31,8 @@ type Config struct {
 	Demands  ledger.Demands  // of the site
 	Allowed  map[string]bool // Destroy primitives that the site allows
 	World    any
-	Args     map[string]string // for main
+	Args     map[string]string  // for main
+	Call     *starlark.Function // called instead of the entry's main: policy tests
 	Mode     Mode
 	Observe  func(Event)
 	Complete Completeness                                      // nil: every run whose main returns is ok
@@ -302,9 +303,11 @@ func failureOf(err error) *ledger.Failure {
 
 // main calls the policy's main in the root branch.
 func (r *Run) main(ctx context.Context) (v starlark.Value, err error) {
-	fn, err := r.cfg.Program.Main()
-	if err != nil {
-		return nil, err
+	fn := r.cfg.Call
+	if fn == nil {
+		if fn, err = r.cfg.Program.Main(); err != nil {
+			return nil, err
+		}
 	}
 	var kwargs []starlark.Tuple
 	for _, k := range sortedKeys(r.cfg.Args) {

@@ -94,6 +94,18 @@ func (u *Undo) Keep(ctx context.Context) error {
 	return u.step.run.record(ctx, e)
 }
 
+// KeepAll keeps what every clean-up of this step would remove: a probe found the
+// effect whole.
+func (s *Step) KeepAll(ctx context.Context) error {
+	undos, err := ledger.All[ledger.Undo](ctx, s.run.ledger, ledger.Query{Kind: ledger.RowUndo, Run: s.Run, Ref: s.ID})
+	for _, u := range undos {
+		if kerr := (&Undo{s, u.ID}).Keep(ctx); err == nil {
+			err = kerr
+		}
+	}
+	return err
+}
+
 // Catalog reads the projections, up to the last step that ended.
 func (s *Step) Catalog(ctx context.Context) (ledger.Catalog, error) {
 	if err := s.run.ledger.Flush(ctx); err != nil {

@@ -144,6 +144,9 @@ func decodeResult(raw json.RawMessage) (starlark.Value, error) {
 	return v, err
 }
 
+// FromJSON turns JSON into a frozen Starlark value; objects become dicts.
+func FromJSON(raw json.RawMessage) (starlark.Value, error) { return decodeResult(raw) }
+
 func toStarlark(x any) (starlark.Value, error) {
 	switch x := x.(type) {
 	case nil:

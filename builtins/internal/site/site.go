@@ -193,3 +193,18 @@ func checkURL(text string, schemes ...string) error {
 	}
 	return fmt.Errorf("URL %q: want %s://", text, strings.Join(schemes, ":// or "))
 }
+
+// Names lists what policies can name.
+func (s *Site) Names() runtime.Names {
+	n := runtime.Names{"target": nil, "asset": nil, "proxmox": nil}
+	for _, t := range s.Targets {
+		n["target"] = append(n["target"], t.Name)
+	}
+	for _, a := range s.Demands.Assets {
+		n["asset"] = append(n["asset"], a.Name)
+	}
+	for _, p := range s.Proxmox {
+		n["proxmox"] = append(n["proxmox"], p.Name)
+	}
+	return n
+}

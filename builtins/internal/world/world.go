@@ -175,3 +175,14 @@ func (w *World) ArchiveSize(ctx context.Context, origin map[string]string) (int6
 	v, err := c.Archive(ctx, origin["node"], origin["volid"])
 	return v.Size, err
 }
+
+// ArchiveDevice identifies the device of an archive that is counted in place.
+// Where runner is not on the node, the node and storage stand for it.
+func (w *World) ArchiveDevice(origin map[string]string) ledger.Device {
+	if w.OnNode(origin["node"]) {
+		if d, err := w.Env.Device(filepath.Dir(origin["path"])); err == nil {
+			return d
+		}
+	}
+	return ledger.Device{ID: "host:" + origin["system"] + "/" + origin["node"] + "/" + origin["storage"]}
+}

@@ -1,0 +1,278 @@
+package builtins
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/neosofia/runner/builtins/internal/target"
+	"github.com/neosofia/runner/builtins/internal/world"
+	"github.com/neosofia/runner/runtime"
+	"github.com/neosofia/runner/runtime/ledger"
+)
+
+type copyArgs struct {
+	Artifact ledger.Artifact `star:"artifact" doc:"what a backup primitive returned"`
+	To       []string        `star:"to?" doc:"targets; default: those that the asset demands" names:"target"`
+}
+
+func copyDeclaration() runtime.Declaration {
+	return runtime.Primitive[copyArgs]{
+		Name: "copy", Kind: runtime.Write, Resume: runtime.Retry, Returns: "list of copies",
+		Doc: "copy: bring an artifact to targets, in one read of its source.\n\n" +
+			"Each target writes, resumes and fails by itself: the copies that could be made are returned, a target that failed is a finding of the run, and only when every target failed the call fails. " +
+			"Sealed targets get age files; the clear stream is opened completely in the very pass that seals it. A copy becomes visible with its manifest, which is written last. " +
+			"An offline medium that is not there is no failure of the copy: when it is due, the run says so.",
+		Example: `copy(artifact = snapshot_vm(guest = "erp"), to = ["offsite"])`,
+		Codes:   append(world.TargetCodes(), runtime.Code{Name: "E_ARCHIVE_MISSING", Doc: "the artifact's files are not there any more"}, runtime.Code{Name: "E_PVE_DOWN", Doc: "the node that holds the artifact cannot be reached"}, runtime.Code{Name: "E_PVE_SSH", Doc: "the node that holds the artifact cannot be read from here"}),
+		Retries: runtime.Retries{Attempts: 3, Wait: retryWait},
+		Holds:   func(a *copyArgs) []string { return []string{"asset:" + a.Artifact.Asset + "/" + a.Artifact.Item} },
+		Planned: func(*copyArgs) any { return runtime.Unknown{From: "copy"} },
+		Fake:    fakeCopy, Run: copyArtifact,
+	}
+}
+
+// carry is one copy call: what became of each target.
+type carry struct {
+	s      *runtime.Step
+	w      *world.World
+	art    ledger.Artifact
+	names  []string
+	asked  bool // the policy named the targets
+	res    runtime.Result
+	copies []ledger.Copy
+	first  error
+	failed int
+	soft   bool // a failure that another attempt may mend
+}
+
+func newCarry(s *runtime.Step, a *copyArgs) (*carry, error) {
+	c := &carry{s: s, w: world.Of(s), art: a.Artifact, names: a.To, asked: len(a.To) > 0}
+	if len(c.names) == 0 {
+		row, ok := c.w.Site.Demands.Asset(c.art.Asset)
+		if !ok || len(row.On) == 0 {
+			return nil, fmt.Errorf("the site demands no copies of the asset %q\nhint: add on = {\"TARGET\": \"read\"} to asset(name = %q), or name targets: copy(to = [...])", c.art.Asset, c.art.Asset)
+		}
+		for _, d := range row.On {
+			c.names = append(c.names, d.Target)
+		}
+	}
+	return c, nil
+}
+
+// fail notes what a target's failure means for the run.
+func (c *carry) fail(name string, err error) {
+	if c.first == nil {
+		c.first = err
+	}
+	c.failed++
+	severity := ledger.Failed
+	if runtime.CodeOf(err) == "E_MEDIA_OVERDUE" {
+		severity = ledger.DegradedRun
+	}
+	var own *runtime.Error
+	c.soft = c.soft || errors.As(err, &own) && own.Temporary
+	c.res.Facts.Findings = append(c.res.Facts.Findings, ledger.Finding{Severity: severity, Asset: c.art.Asset, Item: c.art.Item, Target: name,
+		Text: fmt.Sprintf("%s was not copied to %s: %s", c.art.Item, name, oneLine(err))})
+}
+
+func oneLine(err error) string {
+	text, hint, ok := strings.Cut(err.Error(), "\nhint: ")
+	if ok {
+		return text + "; " + strings.ReplaceAll(hint, "\n", " ")
+	}
+	return strings.ReplaceAll(text, "\n", " ")
+}
+
+// end makes the result: the copies, or the error when there is none. A temporary
+// failure of one target is worth another attempt: what is done is not done again.
+func (c *carry) end() (runtime.Result, error) {
+	c.res.Facts.Copies = c.copies
+	if c.first != nil && (len(c.copies) == 0 || c.soft && c.s.Attempt < 3) {
+		findings := c.res.Facts.Findings
+		c.res.Facts.Findings = nil // the error, or the next attempt, says it
+		if len(c.copies) == 0 && c.failed > 1 {
+			c.res.Facts.Findings = findings[1:]
+		}
+		return c.res, c.first
+	}
+	c.res.Value = c.copies
+	if c.copies == nil {
+		c.res.Value = []ledger.Copy{}
+	}
+	return c.res, nil
+}
+
+func copyArtifact(ctx context.Context, s *runtime.Step, a *copyArgs) (runtime.Result, error) {
+	c, err := newCarry(s, a)
+	if err != nil {
+		return runtime.Result{}, err
+	}
+	open, err := c.open(ctx)
+	if err != nil {
+		return c.res, err
+	}
+	defer func() {
+		for _, t := range open {
+			t.Close()
+		}
+	}()
+	if len(open) == 0 {
+		return c.end()
+	}
+	names := make([]string, len(open))
+	for i, t := range open {
+		names[i] = "target:" + t.Name()
+	}
+	release, err := s.Hold(ctx, names...)
+	if err != nil {
+		return c.res, err
+	}
+	defer release()
+	head, err := s.Head(ctx)
+	if err != nil {
+		return c.res, err
+	}
+	origin := world.Origin(c.art)
+	outcomes := target.Copy(ctx, target.Source{
+		Artifact: c.art, Check: world.Open, Head: head,
+		Manifest: map[string]string{"run": s.Run, "step": s.ID, "runner": c.w.Env.Version},
+		Open: func(ctx context.Context, file string, offset int64) (io.ReadCloser, error) {
+			return c.w.OpenArchive(ctx, origin, offset)
+		},
+	}, open)
+	for _, o := range outcomes {
+		c.outcome(ctx, o)
+	}
+	if ctx.Err() != nil {
+		return c.res, context.Cause(ctx)
+	}
+	return c.end()
+}
+
+func (c *carry) outcome(ctx context.Context, o target.Outcome) {
+	if o.Err != nil {
+		c.fail(o.Target, world.TargetError(o.Err))
+		return
+	}
+	for _, n := range o.Notes {
+		c.s.Log("%s: %s", o.Target, n)
+	}
+	if o.Resumed > 0 {
+		c.s.Log("%s: %d bytes were there already", o.Target, o.Resumed)
+	}
+	cp := o.Copy
+	if cp.InPlace {
+		cp.Device = c.w.ArchiveDevice(c.art.Origin)
+	}
+	if spec, err := c.w.Site.Target(o.Target); err == nil && spec.Immutable {
+		cp.Immutable = c.immutable(ctx, o.Target)
+	}
+	c.copies = append(c.copies, cp)
+}
+
+// immutable believes a declaration only after a probe with the run's own
+// credential.
+func (c *carry) immutable(ctx context.Context, name string) bool {
+	t, err := c.w.OpenTarget(ctx, c.s, name)
+	if err == nil {
+		defer t.Close()
+		var holds bool
+		if holds, err = target.ProbeImmutable(ctx, t); err == nil && holds {
+			return true
+		}
+	}
+	text := "it is declared immutable, but runner could overwrite, rename or delete a file"
+	if err != nil {
+		text = "whether it is immutable could not be probed: " + oneLine(err)
+	}
+	c.res.Facts.Findings = append(c.res.Facts.Findings, ledger.Finding{Severity: ledger.DegradedRun, Target: name, Text: name + ": " + text})
+	return false
+}
+
+// open opens the targets, and sorts out those that cannot take a copy.
+func (c *carry) open(ctx context.Context) ([]*target.Target, error) {
+	catalog, err := c.s.Catalog(ctx)
+	if err != nil {
+		return nil, err
+	}
+	have, err := catalog.Copies(ctx, ledger.Query{Ref: c.art.ID})
+	if err != nil {
+		return nil, err
+	}
+	devices := map[string]string{}
+	for _, cp := range have {
+		if cp.Device.ID != "" {
+			devices[cp.Device.ID] = cp.Target
+		}
+	}
+	var open []*target.Target
+	for _, name := range c.names {
+		t, err := c.w.OpenTarget(ctx, c.s, name, world.Origin(c.art))
+		if ctx.Err() != nil {
+			return open, context.Cause(ctx)
+		}
+		if err != nil {
+			c.absent(name, err)
+			continue
+		}
+		device := t.Device().ID
+		if other, taken := devices[device]; taken && device != "" && other != name {
+			t.Close()
+			c.fail(name, &runtime.Error{Code: "E_SAME_DEVICE", System: "target " + name, Doing: "copy " + c.art.Item,
+				Said: fmt.Sprintf("it lies on the same device as %s (%s): two folders on one disk are one copy", other, device)})
+			continue
+		}
+		if device != "" {
+			devices[device] = name
+		}
+		if t.Spec().Offline {
+			c.res.Facts.Media = append(c.res.Facts.Media, ledger.Medium{Target: name, State: "attached", Device: t.Device(), At: c.s.Now()})
+		}
+		open = append(open, t)
+	}
+	return open, nil
+}
+
+// absent tells a medium that was taken away, as it should be, from a failure.
+func (c *carry) absent(name string, err error) {
+	spec, serr := c.w.Site.Target(name)
+	if serr == nil && spec.Offline && !c.asked && runtime.CodeOf(err) == "E_MEDIA_ABSENT" {
+		c.s.Log("%s is not attached; whether it is due is judged at the end", name)
+		c.res.Facts.Media = append(c.res.Facts.Media, ledger.Medium{Target: name, State: "detached", At: c.s.Now()})
+		return
+	}
+	c.fail(name, err)
+}
+
+func fakeCopy(_ context.Context, s *runtime.Step, a *copyArgs) (runtime.Result, error) {
+	c, err := newCarry(s, a)
+	if err != nil {
+		return runtime.Result{}, err
+	}
+	for _, name := range c.names {
+		if err := s.Fault("to", name); err != nil {
+			c.fail(name, err)
+			continue
+		}
+		spec, err := c.w.Site.Target(name)
+		if err != nil {
+			c.fail(name, err)
+			continue
+		}
+		var files []ledger.StoredFile
+		for _, f := range c.art.Files {
+			files = append(files, ledger.StoredFile{Name: f.Name, Of: f.Name, Size: f.Size, SHA256: strings.Repeat("0", 64)})
+		}
+		c.copies = append(c.copies, ledger.Copy{ID: ledger.CopyID(c.art.ID, name), Artifact: c.art.ID, Kind: c.art.Kind, Asset: c.art.Asset, Item: c.art.Item,
+			Target: name, Medium: spec.Medium, Location: spec.Location, Device: ledger.Device{ID: "fake:" + name}, Files: files, Bytes: c.art.Bytes,
+			Taken: c.art.Created, Created: s.Now(), Offline: spec.Offline, Offsite: spec.Offsite, Opened: len(spec.SealedTo) > 0, SealedTo: spec.SealedTo,
+			InPlace: strings.HasPrefix(spec.URL, "pve:")})
+		if spec.Offline {
+			c.res.Facts.Media = append(c.res.Facts.Media, ledger.Medium{Target: name, State: "attached", At: s.Now()})
+		}
+	}
+	return c.end()
+}

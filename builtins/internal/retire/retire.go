@@ -1,0 +1,191 @@
+// Package retire chooses what prune may remove. It is the guard, not the rule: a
+// rule in a policy says what to keep, and whatever it forgets is kept here when
+// losing it would break a promise of the site.
+//
+// Times are those of the ledger, never those of files: a forged file date
+// removes nothing. A clock that jumped removes nothing at all.
+package retire
+
+import (
+	"fmt"
+	"sort"
+	"time"
+
+	"github.com/neosofia/runner/runtime/ledger"
+)
+
+// Input is what is known.
+type Input struct {
+	Demand        ledger.AssetDemand
+	Copies        []ledger.Proven
+	Artifacts     []ledger.Artifact
+	Keep          []string // artifacts
+	KeepOnStorage int      // archives in place that stay of each item; 0: no rule of their own
+	Now           time.Time
+	LastSeen      time.Time                  // the ledger's newest time before this run; zero: none
+	Gone          int                        // copies that this run has removed already
+	Due           func(string) time.Duration // of an offline target, with its grace; 0 else
+}
+
+// Removal is a copy that goes.
+type Removal struct {
+	Copy ledger.Copy
+	Why  string
+}
+
+// Choice is what Choose decided.
+type Choice struct {
+	Removals []Removal // oldest first
+	Refused  string    // why nothing may be removed at all
+	Notes    []string
+}
+
+// share of an asset's copies that one run may remove, in percent.
+const share = 30
+
+// Choose applies the guards.
+func Choose(in Input) Choice {
+	if why := clock(in); why != "" {
+		return Choice{Refused: why}
+	}
+	var out Choice
+	items := map[string][]ledger.Proven{}
+	for _, c := range in.Copies {
+		items[c.Item] = append(items[c.Item], c)
+	}
+	names := make([]string, 0, len(items))
+	for n := range items {
+		names = append(names, n)
+	}
+	sort.Strings(names)
+	kept := closure(in)
+	for _, n := range names {
+		removals, note := item(in, items[n], kept)
+		out.Removals = append(out.Removals, removals...)
+		if note != "" {
+			out.Notes = append(out.Notes, n+": "+note)
+		}
+	}
+	sort.SliceStable(out.Removals, func(i, j int) bool { return out.Removals[i].Copy.Taken.Before(out.Removals[j].Copy.Taken) })
+	limit := max(1, (len(in.Copies)+in.Gone)*share/100) - in.Gone
+	if n := len(out.Removals); n > max(0, limit) {
+		out.Removals = out.Removals[:max(0, limit)]
+		out.Notes = append(out.Notes, fmt.Sprintf("%d of %d copies could go; one run removes at most %d %%, the rest goes next time", n, len(in.Copies)+in.Gone, share))
+	}
+	return out
+}
+
+// clock refuses a time that cannot be trusted.
+func clock(in Input) string {
+	const slack = 5 * time.Minute
+	for _, c := range in.Copies {
+		if c.Taken.After(in.Now.Add(slack)) || c.At.After(in.Now.Add(slack)) {
+			return fmt.Sprintf("the clock shows %s, and a copy of %s was recorded at %s: the clock went back, or it was wrong then", in.Now.UTC().Format(time.RFC3339), c.Item, c.Taken.UTC().Format(time.RFC3339))
+		}
+	}
+	leap := max(8*in.Demand.RPO, 7*24*time.Hour)
+	if !in.LastSeen.IsZero() && in.Now.Sub(in.LastSeen) > leap {
+		return fmt.Sprintf("the last run ended at %s, %d days ago: the clock went forward, or nothing ran for long; the next run prunes", in.LastSeen.UTC().Format(time.RFC3339), int(in.Now.Sub(in.LastSeen).Hours()/24))
+	}
+	return ""
+}
+
+// closure is what is kept by name, with all that it needs.
+func closure(in Input) map[string]bool {
+	needs := map[string][]string{}
+	for _, a := range in.Artifacts {
+		needs[a.ID] = a.Needs
+	}
+	kept := map[string]bool{}
+	var keep func(id string)
+	keep = func(id string) {
+		if kept[id] {
+			return
+		}
+		kept[id] = true
+		for _, n := range needs[id] {
+			keep(n)
+		}
+	}
+	for _, id := range in.Keep {
+		keep(id)
+	}
+	return kept
+}
+
+// item chooses among the copies of one item, newest first.
+func item(in Input, copies []ledger.Proven, kept map[string]bool) ([]Removal, string) {
+	sort.SliceStable(copies, func(i, j int) bool { return copies[i].Taken.After(copies[j].Taken) })
+	if !provenSomewhere(copies, copies[0].Artifact) {
+		return nil, "its newest artifact is not proven: nothing of it is removed"
+	}
+	level := map[string]int{}
+	for _, d := range in.Demand.On {
+		level[d.Target] = d.Level
+	}
+	full := map[string]int{}     // proven copies met so far, per target
+	inPlace := map[string]bool{} // artifacts in place, newest first
+	var out []Removal
+	for _, c := range copies {
+		proven := c.Level >= max(level[c.Target], ledger.Read)
+		first := proven && full[c.Target] == 0
+		if proven {
+			full[c.Target]++
+		}
+		age := in.Now.Sub(c.Taken)
+		if c.InPlace {
+			inPlace[c.Artifact] = true
+			if in.KeepOnStorage > 0 && len(inPlace) > in.KeepOnStorage && elsewhere(in, copies, c.Artifact, level) {
+				out = append(out, Removal{c.Copy, fmt.Sprintf("every other demanded copy of it is read; the storage keeps %d", in.KeepOnStorage)})
+				continue
+			}
+		}
+		switch {
+		case kept[c.Artifact], first:
+		case in.Demand.Retention > 0 && age < in.Demand.Retention:
+		case in.Demand.Keep > 0 && full[c.Target] <= in.Demand.Keep:
+		default:
+			out = append(out, Removal{c.Copy, fmt.Sprintf("%d days old, no rule keeps it", int(age.Hours()/24))})
+		}
+	}
+	return out, ""
+}
+
+func provenSomewhere(copies []ledger.Proven, artifact string) bool {
+	for _, c := range copies {
+		if c.Artifact == artifact && c.Level >= ledger.Read {
+			return true
+		}
+	}
+	return false
+}
+
+// elsewhere reports whether every demanded copy but the one in place is at least
+// read. An offline medium that is away until it is due does not hold it up: a
+// newer artifact on it does as well.
+func elsewhere(in Input, copies []ledger.Proven, artifact string, level map[string]int) bool {
+	others := 0
+	for target := range level {
+		met, place := false, false
+		for _, c := range copies {
+			if c.Target != target {
+				continue
+			}
+			place = place || c.InPlace
+			if c.Artifact == artifact && c.Level >= ledger.Read {
+				met = true
+			}
+			if in.Due(target) > 0 && c.Level >= ledger.Read && in.Now.Sub(c.Taken) <= in.Due(target) {
+				met = true
+			}
+		}
+		if place {
+			continue
+		}
+		if !met {
+			return false
+		}
+		others++
+	}
+	return others > 0
+}

@@ -1,0 +1,228 @@
+// Package survey looks at all targets of a site from outside a run: checkpoints
+// and manifests that lie on them, how full they are, which media are attached.
+// A target that cannot be reached is told, never an empty answer.
+package survey
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/neosofia/runner/builtins/internal/target"
+	"github.com/neosofia/runner/builtins/internal/world"
+	"github.com/neosofia/runner/runtime"
+	"github.com/neosofia/runner/runtime/ledger"
+)
+
+// each opens every target that holds files of runner's own, and calls fn with it
+// or with the error; targets are asked at once.
+func each(ctx context.Context, w *world.World, only []string, fn func(name string, t *target.Target, err error)) {
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	for _, spec := range w.Site.Targets {
+		if strings.HasPrefix(spec.URL, "pve:") || len(only) > 0 && !has(only, spec.Name) {
+			continue
+		}
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			ctx, cancel := runtime.RealClock{}.Within(ctx, time.Minute, errors.New("it did not answer within a minute"))
+			defer cancel()
+			t, err := w.Survey(ctx, spec.Name)
+			if err == nil {
+				defer t.Close()
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			fn(spec.Name, t, err)
+		}()
+	}
+	wg.Wait()
+}
+
+func has(list []string, name string) bool {
+	for _, n := range list {
+		if n == name {
+			return true
+		}
+	}
+	return false
+}
+
+// LeaveCheckpoints writes the ledger's head to every target that is attached.
+func LeaveCheckpoints(ctx context.Context, w *world.World, l *ledger.Ledger, host string) error {
+	head, err := l.Head(ctx)
+	if err != nil {
+		return err
+	}
+	var failed []string
+	each(ctx, w, nil, func(name string, t *target.Target, err error) {
+		if err == nil {
+			err = t.PutCheckpoint(ctx, host, head.Checkpoint())
+		}
+		if err != nil && runtime.CodeOf(world.TargetError(err)) != "E_MEDIA_ABSENT" {
+			failed = append(failed, fmt.Sprintf("leave the ledger's checkpoint on %s: %v", name, err))
+		}
+	})
+	if len(failed) > 0 {
+		return errors.New(strings.Join(failed, "\n"))
+	}
+	return nil
+}
+
+// ReadCheckpoints reads what runs of a host left on targets. Notes tell which
+// targets could not be asked.
+func ReadCheckpoints(ctx context.Context, w *world.World, host string) (heads map[string]ledger.Head, notes []string) {
+	heads = map[string]ledger.Head{}
+	each(ctx, w, nil, func(name string, t *target.Target, err error) {
+		var texts map[string]string
+		if err == nil {
+			texts, err = t.Checkpoints(ctx)
+		}
+		if err != nil {
+			notes = append(notes, fmt.Sprintf("%s was not asked: %v", name, err))
+			return
+		}
+		for from, text := range texts {
+			if from != host && host != "" {
+				continue
+			}
+			head, err := ledger.ParseCheckpoint(text)
+			if err != nil {
+				notes = append(notes, fmt.Sprintf("%s: checkpoint of %s: %v", name, from, err))
+				continue
+			}
+			heads[name] = head
+		}
+	})
+	return heads, notes
+}
+
+// ReadManifests reads the manifests on targets: what a ledger is rebuilt from.
+func ReadManifests(ctx context.Context, w *world.World, only []string) (imports []ledger.Import, notes []string, err error) {
+	asked := 0
+	each(ctx, w, only, func(name string, t *target.Target, terr error) {
+		var list []target.Manifest
+		var bad []error
+		if terr == nil {
+			list, bad, terr = t.List(ctx)
+		}
+		if terr != nil {
+			notes = append(notes, fmt.Sprintf("%s was not read: %v", name, terr))
+			return
+		}
+		asked++
+		for _, b := range bad {
+			notes = append(notes, fmt.Sprintf("%s: %v", name, b))
+		}
+		im := ledger.Import{Target: name}
+		for _, m := range list {
+			m.Copy.Target = name
+			m.Copy.ID = ledger.CopyID(m.Artifact.ID, name)
+			im.Artifacts = append(im.Artifacts, m.Artifact)
+			im.Copies = append(im.Copies, m.Copy)
+		}
+		imports = append(imports, im)
+	})
+	if asked == 0 {
+		return nil, notes, fmt.Errorf("no target could be read\n%s", strings.Join(notes, "\n"))
+	}
+	return imports, notes, nil
+}
+
+// ObserveMedia tells which offline media are attached right now.
+func ObserveMedia(w *world.World) map[string]string {
+	out := map[string]string{}
+	for _, spec := range w.Site.Targets {
+		if !spec.Offline || !strings.HasPrefix(spec.URL, "file:") {
+			continue
+		}
+		t, err := w.Survey(context.Background(), spec.Name)
+		switch {
+		case err == nil:
+			out[spec.Name] = "attached"
+			t.Close()
+		case runtime.CodeOf(err) == "E_MEDIA_ABSENT":
+			out[spec.Name] = "detached"
+		}
+	}
+	return out
+}
+
+// Fullness is how long the space of a target will last.
+type Fullness struct {
+	Target string  `json:"target"`
+	Free   int64   `json:"free"`
+	Total  int64   `json:"total"`
+	PerDay int64   `json:"per_day"` // bytes that came in a day, of the last 30
+	Days   float64 `json:"days"`    // -1: it does not grow, or growth is unknown
+	Error  string  `json:"error,omitempty"`
+}
+
+// Text is a line for the operator.
+func (f Fullness) Text() string {
+	switch {
+	case f.Error != "":
+		return fmt.Sprintf("%s could not be asked: %s", f.Target, f.Error)
+	case f.Total < 0:
+		return f.Target + " does not tell its space"
+	case f.Days < 0:
+		return fmt.Sprintf("%s: %.1f of %.1f GiB free; how fast it fills is not known yet", f.Target, gib(f.Free), gib(f.Total))
+	}
+	return fmt.Sprintf("%s: %.1f of %.1f GiB free, %.1f GiB a day: %.0f days until it is full", f.Target, gib(f.Free), gib(f.Total), gib(f.PerDay), f.Days)
+}
+
+func gib(n int64) float64 { return float64(n) / (1 << 30) }
+
+// DaysUntilFull asks every target for its space and divides it by what came
+// lately. l may be nil.
+func DaysUntilFull(ctx context.Context, w *world.World, l *ledger.Ledger, now time.Time) []Fullness {
+	var out []Fullness
+	each(ctx, w, nil, func(name string, t *target.Target, err error) {
+		f := Fullness{Target: name, Days: -1}
+		if err == nil {
+			f.Free, f.Total, err = t.Space(ctx)
+		}
+		if err != nil {
+			f.Error = strings.Split(err.Error(), "\n")[0]
+		}
+		out = append(out, f)
+	})
+	for i := range out {
+		f := &out[i]
+		if l == nil || f.Error != "" {
+			continue
+		}
+		copies, err := ledger.Catalog{Store: l}.Copies(ctx, ledger.Query{Target: f.Target})
+		if err != nil {
+			f.Error = err.Error()
+			continue
+		}
+		f.grow(copies, now)
+	}
+	return out
+}
+
+func (f *Fullness) grow(copies []ledger.Copy, now time.Time) {
+	const window = 30 * 24 * time.Hour
+	var sum int64
+	oldest := now
+	for _, c := range copies {
+		if now.Sub(c.Created) > window {
+			continue
+		}
+		sum += c.Bytes
+		if c.Created.Before(oldest) {
+			oldest = c.Created
+		}
+	}
+	days := now.Sub(oldest).Hours() / 24
+	if days < 1 || sum == 0 {
+		return
+	}
+	f.PerDay = int64(float64(sum) / days)
+	f.Days = float64(f.Free) / float64(f.PerDay)
+}

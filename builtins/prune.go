@@ -1,0 +1,174 @@
+package builtins
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/neosofia/runner/builtins/internal/retire"
+	"github.com/neosofia/runner/builtins/internal/world"
+	"github.com/neosofia/runner/runtime"
+	"github.com/neosofia/runner/runtime/ledger"
+)
+
+type pruneArgs struct {
+	Asset         string   `star:"asset" doc:"asset of the site" names:"asset"`
+	Keep          []string `star:"keep" doc:"ids of the artifacts to keep: what a rule of @stdlib//retention.star chose"`
+	Item          string   `star:"item?" doc:"one item only"`
+	KeepOnStorage int      `star:"keep_on_storage?" doc:"of the archives that lie on the Proxmox storage itself, so many of each item stay; left out: they are kept as long as other copies"`
+	Apply         bool     `star:"apply?" doc:"True: remove; else only tell"`
+}
+
+func pruneDeclaration() runtime.Declaration {
+	return runtime.Primitive[pruneArgs]{
+		Name: "prune", Kind: runtime.Destroy, Resume: runtime.Retry, Returns: "list of what goes, with the reason",
+		KindOf: func(a *pruneArgs) runtime.Kind {
+			if a.Apply {
+				return runtime.Destroy
+			}
+			return runtime.Read
+		},
+		Doc: "prune: remove copies that a retention rule does not keep. Without apply = True it only tells.\n\n" +
+			"Whatever the rule says, it never removes the newest proven copy of an item on a target, anything below what the asset demands (retention, number of full copies), what an artifact that is kept needs, or what another tool made or somebody protected; " +
+			"it removes nothing of an item whose newest artifact is not proven, and nothing at all after the clock has jumped; and at most 30 % of the copies of the asset in one run, the oldest first. " +
+			"Archives on the Proxmox storage go once every other demanded copy is at least read. Each removal is recorded before it is done.",
+		Example: `prune(asset = "virtual_machines", keep = ["0123456789abcdef"])`,
+		Codes: append(append(world.TargetCodes(), world.PVECodes()...),
+			runtime.Code{Name: "E_CLOCK", Doc: "the clock stands before something that is recorded: what is old cannot be told"}),
+		Retries: runtime.Retries{Attempts: 2, Wait: retryWait},
+		Holds:   func(a *pruneArgs) []string { return []string{"prune:" + a.Asset} },
+		Planned: func(*pruneArgs) any { return runtime.Unknown{From: "prune"} },
+		Fake:    fakePrune, Run: prune,
+	}
+}
+
+func prune(ctx context.Context, s *runtime.Step, a *pruneArgs) (runtime.Result, error) {
+	return pruneWith(ctx, s, a, func(ctx context.Context, c ledger.Copy) error {
+		w := world.Of(s)
+		origins, err := originsOf(ctx, s, c)
+		if err != nil {
+			return err
+		}
+		t, err := w.OpenTarget(ctx, s, c.Target, origins...)
+		if err != nil {
+			return err
+		}
+		defer t.Close()
+		release, err := s.Hold(ctx, "target:"+c.Target)
+		if err != nil {
+			return err
+		}
+		defer release()
+		if err := world.TargetError(t.Remove(ctx, c)); err != nil && runtime.CodeOf(err) != "E_NOT_FOUND" {
+			return err
+		}
+		return nil
+	})
+}
+
+func fakePrune(ctx context.Context, s *runtime.Step, a *pruneArgs) (runtime.Result, error) {
+	return pruneWith(ctx, s, a, func(_ context.Context, c ledger.Copy) error { return s.Fault("target", c.Target) })
+}
+
+// goes is one row of what prune returns.
+type goes struct {
+	Copy   string    `json:"copy"`
+	Item   string    `json:"item"`
+	Target string    `json:"target"`
+	Taken  time.Time `json:"taken"`
+	Why    string    `json:"why"`
+}
+
+// StarlarkType names the type in policies.
+func (goes) StarlarkType() string { return "removal" }
+
+func pruneWith(ctx context.Context, s *runtime.Step, a *pruneArgs, remove func(context.Context, ledger.Copy) error) (runtime.Result, error) {
+	plan, findings, err := planPrune(ctx, s, a)
+	res := runtime.Result{Value: []goes{}, Facts: ledger.Facts{Findings: findings}}
+	if err != nil {
+		return res, err
+	}
+	told := []goes{}
+	var first error
+	for _, r := range plan {
+		if a.Apply && first == nil {
+			if err := s.Mark(ctx, "remove "+r.Copy.ID, r.Copy.Item+" on "+r.Copy.Target+" of "+r.Copy.Taken.Format(time.RFC3339)); err != nil {
+				return res, err
+			}
+			err := remove(ctx, r.Copy)
+			switch code := runtime.CodeOf(err); {
+			case err == nil:
+				res.Facts.Removed = append(res.Facts.Removed, r.Copy.ID)
+			case code == "E_MEDIA_ABSENT" || code == "E_TARGET_DOWN":
+				s.Log("%s of %s stays for now: %s", r.Copy.Target, r.Copy.Item, oneLine(err))
+				continue
+			case code == runtime.CodeRefused:
+				res.Facts.Findings = append(res.Facts.Findings, ledger.Finding{Severity: ledger.DegradedRun, Asset: a.Asset, Item: r.Copy.Item, Target: r.Copy.Target, Text: oneLine(err)})
+				continue
+			default:
+				first = err
+				continue
+			}
+		}
+		told = append(told, goes{r.Copy.ID, r.Copy.Item, r.Copy.Target, r.Copy.Taken, r.Why})
+	}
+	res.Value = told
+	return res, first
+}
+
+// planPrune reads what exists and lets package retire choose.
+func planPrune(ctx context.Context, s *runtime.Step, a *pruneArgs) ([]retire.Removal, []ledger.Finding, error) {
+	w := world.Of(s)
+	row, ok := w.Site.Demands.Asset(a.Asset)
+	if !ok {
+		return nil, nil, fmt.Errorf("the site has no asset %q", a.Asset)
+	}
+	catalog, err := s.Catalog(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	copies, err := catalog.ProvenCopies(ctx, ledger.Query{Asset: a.Asset, Item: a.Item})
+	if err != nil {
+		return nil, nil, err
+	}
+	arts, err := catalog.Artifacts(ctx, ledger.Query{Asset: a.Asset, Item: a.Item})
+	if err != nil {
+		return nil, nil, err
+	}
+	var gone int
+	err = catalog.Rows(ctx, ledger.Query{Kind: ledger.RowRemoved, Run: s.Run}, func(ledger.Row) error { gone++; return nil })
+	if err != nil {
+		return nil, nil, err
+	}
+	last, err := lastEntry(ctx, catalog, s.Run)
+	if err != nil {
+		return nil, nil, err
+	}
+	choice := retire.Choose(retire.Input{Demand: row, Copies: copies, Artifacts: arts, Keep: a.Keep, KeepOnStorage: a.KeepOnStorage,
+		Now: s.Now(), LastSeen: last, Gone: gone, Due: func(name string) time.Duration {
+			t, _ := w.Site.Demands.Target(name)
+			return t.Due + t.Grace
+		}})
+	if choice.Refused != "" {
+		text := "nothing of " + a.Asset + " was pruned: " + choice.Refused
+		return nil, []ledger.Finding{{Severity: ledger.DegradedRun, Asset: a.Asset, Text: text}}, nil
+	}
+	for _, note := range choice.Notes {
+		s.Log("%s", strings.TrimSpace(note))
+	}
+	return choice.Removals, nil, nil
+}
+
+// lastEntry is when the ledger was last written before this run: the newest time
+// that is known to have been real.
+func lastEntry(ctx context.Context, catalog ledger.Catalog, run string) (time.Time, error) {
+	var last time.Time
+	err := catalog.Rows(ctx, ledger.Query{Kind: ledger.RowRunEnd}, func(r ledger.Row) error {
+		if r.ID != run && r.Time.After(last) {
+			last = r.Time
+		}
+		return nil
+	})
+	return last, err
+}

@@ -1,0 +1,286 @@
+package builtins
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/neosofia/runner/builtins/internal/client/proxmox"
+	"github.com/neosofia/runner/builtins/internal/comeback"
+	"github.com/neosofia/runner/builtins/internal/vzdump"
+	"github.com/neosofia/runner/builtins/internal/world"
+	"github.com/neosofia/runner/runtime"
+	"github.com/neosofia/runner/runtime/ledger"
+)
+
+type restoreVMArgs struct {
+	Guest    string `star:"guest?" doc:"name of the guest: its newest proven copy is taken"`
+	Artifact string `star:"artifact?" doc:"id of an artifact: that one is taken"`
+	VMID     int64  `star:"vmid" doc:"a VMID that is free"`
+	Storage  string `star:"storage" doc:"Proxmox storage that receives the disks"`
+	From     string `star:"from_target?" doc:"take this target's copy only" names:"target"`
+	System   string `star:"system?" doc:"proxmox of the site; default: the only one"`
+	Node     string `star:"node?" doc:"node that restores; default: the one that made the archive"`
+	Name     string `star:"name?" doc:"another name for the restored guest"`
+	NICs     string `star:"nics?" doc:"down (default): every network interface is disconnected; up: as they were"`
+}
+
+func restoreVMDeclaration() runtime.Declaration {
+	return runtime.Primitive[restoreVMArgs]{
+		Name: "restore_vm", Kind: runtime.Write, Resume: runtime.Probe, Returns: "dict: vmid, node, copy, target, skipped",
+		Doc: "restore_vm: bring a VM or container back under a VMID that is free.\n\n" +
+			"Takes the newest proven copy, or the one that is named, reads it back first, and goes on to the next copy when one is damaged, saying so. A copy that is not on the Proxmox storage is brought there for the restore. " +
+			"Network interfaces are disconnected before the guest exists, and that is checked before the call ends. A restore that fails leaves nothing behind. It never overwrites a guest.",
+		Example: `restore_vm(guest = "erp", vmid = 9100, storage = "local")`,
+		Codes: append(append(world.PVECodes(), world.TargetCodes()...),
+			runtime.Code{Name: "E_NO_COPY", Doc: "there is no copy that could be restored; the text says why each was left"},
+			runtime.Code{Name: "E_VMID_TAKEN", Doc: "the VMID is not free"},
+			runtime.Code{Name: "E_RESTORE_FAILED", Doc: "Proxmox could not restore it; its words follow"},
+			runtime.Code{Name: "E_ARCHIVE_MISSING", Doc: "the archive is not there"},
+			runtime.Code{Name: "E_PVE_SSH", Doc: "the node cannot be reached over SSH"}),
+		Holds:   func(a *restoreVMArgs) []string { return []string{fmt.Sprintf("vmid:%d", a.VMID)} },
+		Planned: func(*restoreVMArgs) any { return runtime.Unknown{From: "restore_vm"} },
+		Fake:    fakeRestoreVM, Probe: probeRestoreVM, Run: restoreVM,
+	}
+}
+
+// choice is a copy that could be restored.
+type choice struct {
+	ledger.Proven
+	art ledger.Artifact
+}
+
+// choices lists the copies that could serve, the best first: the newest artifact,
+// and of its copies the one that needs no transfer.
+func choices(ctx context.Context, s *runtime.Step, a *restoreVMArgs) ([]choice, error) {
+	if (a.Guest == "") == (a.Artifact == "") {
+		return nil, errors.New("name the guest or the artifact, one of them")
+	}
+	catalog, err := s.Catalog(ctx)
+	if err != nil {
+		return nil, err
+	}
+	q := ledger.Query{Item: a.Guest, Ref: a.Artifact, Target: a.From}
+	copies, err := catalog.ProvenCopies(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	var out []choice
+	for _, c := range copies {
+		if a.Artifact == "" && c.Level < ledger.Read {
+			continue
+		}
+		art, found, err := catalog.Artifact(ctx, c.Artifact)
+		if err != nil {
+			return nil, err
+		}
+		if found && (art.Kind == "vm" || art.Kind == "ct") {
+			out = append(out, choice{c, art})
+		}
+	}
+	comeback.Order(out, func(c choice) ledger.Copy { return c.Copy })
+	if len(out) == 0 {
+		what := a.Guest + a.Artifact
+		return nil, &runtime.Error{Code: "E_NO_COPY", Doing: "restore " + what, Said: "no proven copy of it is recorded",
+			Hint: "runner status shows what there is; runner ledger rebuild --from TARGET reads the manifests of a target; runner recover --from PATH works without any record"}
+	}
+	return out, nil
+}
+
+func restoreVM(ctx context.Context, s *runtime.Step, a *restoreVMArgs) (runtime.Result, error) {
+	list, err := choices(ctx, s, a)
+	if err != nil {
+		return runtime.Result{}, err
+	}
+	w := world.Of(s)
+	c, sys, err := w.Proxmox(ctx, a.System)
+	if err != nil {
+		return runtime.Result{}, world.PVEError(a.System, "connect", err)
+	}
+	r := &restore{s: s, a: a, w: w, c: c, sys: sys.Name, store: sys.Storage}
+	if err := r.free(ctx); err != nil {
+		return runtime.Result{}, err
+	}
+	for _, ch := range list {
+		res, err := r.from(ctx, ch)
+		if err == nil {
+			return res, nil
+		}
+		if !nextCopy(err) {
+			return r.res, err
+		}
+		r.skip(ch, err)
+	}
+	return r.res, &runtime.Error{Code: "E_NO_COPY", Doing: "restore " + list[0].Item, Said: strings.Join(r.skipped, "; ")}
+}
+
+// nextCopy tells failures of a copy from those that another copy would meet too.
+func nextCopy(err error) bool {
+	switch runtime.CodeOf(err) {
+	case "E_DAMAGED", "E_NOT_FOUND", "E_BAD_MANIFEST", "E_ARCHIVE_MISSING", "E_NO_IDENTITY", "E_MEDIA_ABSENT", "E_WRONG_MEDIUM", "E_TARGET_DOWN", "E_TARGET_DENIED", "E_HOST_KEY":
+		return true
+	}
+	return false
+}
+
+// restore is one restore under way.
+type restore struct {
+	s       *runtime.Step
+	a       *restoreVMArgs
+	w       *world.World
+	c       *proxmox.Client
+	sys     string
+	store   string
+	res     runtime.Result
+	skipped []string
+}
+
+func (r *restore) skip(ch choice, err error) {
+	text := fmt.Sprintf("the copy on %s of %s was left: %s", ch.Target, ch.Taken.Format("2006-01-02T15:04:05Z"), oneLine(err))
+	r.skipped = append(r.skipped, text)
+	r.s.Log("%s", text)
+	switch runtime.CodeOf(err) {
+	case "E_DAMAGED", "E_NOT_FOUND", "E_BAD_MANIFEST", "E_ARCHIVE_MISSING":
+		r.res.Facts.Damaged = append(r.res.Facts.Damaged, ch.ID)
+		r.res.Facts.Findings = append(r.res.Facts.Findings, ledger.Finding{Severity: ledger.DegradedRun, Asset: ch.Asset, Item: ch.Item, Target: ch.Target, Text: text})
+	}
+}
+
+// free refuses a VMID that is in use.
+func (r *restore) free(ctx context.Context) error {
+	all, err := r.c.Guests(ctx)
+	if err != nil {
+		return world.PVEError(r.sys, "list guests", err)
+	}
+	for _, g := range all {
+		if int64(g.VMID) == r.a.VMID {
+			return &runtime.Error{Code: "E_VMID_TAKEN", System: "proxmox " + r.sys, Doing: fmt.Sprintf("restore under VMID %d", r.a.VMID), Said: "it belongs to " + g.Name + " on " + g.Node,
+				Hint: "name one that is free; restore_vm never overwrites a guest"}
+		}
+	}
+	return nil
+}
+
+// from restores one copy: read back, brought to the storage, restored, checked.
+func (r *restore) from(ctx context.Context, ch choice) (runtime.Result, error) {
+	node := r.a.Node
+	if node == "" {
+		node = ch.art.Origin["node"]
+	}
+	volid, done, err := comeback.Bring(ctx, r.s, r.c, r.sys, r.store, node, ch.art, ch.Copy)
+	if err != nil {
+		return r.res, err
+	}
+	defer done()
+	guest := guestType(ch.art.Kind)
+	overrides, err := r.overrides(ctx, node, volid, guest)
+	if err != nil {
+		return r.res, err
+	}
+	undo, err := r.s.Undo(ctx, "destroy_vm", map[string]any{"vmid": r.a.VMID, "system": r.sys, "token": r.s.Token()})
+	if err != nil {
+		return r.res, err
+	}
+	if err := r.s.Mark(ctx, "copy", ch.ID); err != nil {
+		return r.res, err
+	}
+	upid, err := r.c.Restore(ctx, node, guest, volid, r.a.VMID, r.a.Storage, overrides)
+	if err != nil {
+		return r.res, world.PVEError(r.sys, fmt.Sprintf("restore %s as %d", ch.Item, r.a.VMID), err)
+	}
+	if err := r.s.Mark(ctx, "upid", string(upid)); err != nil {
+		return r.res, err
+	}
+	if err := r.settle(ctx, upid, node, guest); err != nil {
+		return r.res, err
+	}
+	if err := undo.Keep(ctx); err != nil { // from here on the guest stays
+		return r.res, err
+	}
+	r.res.Value = map[string]any{"vmid": r.a.VMID, "node": node, "copy": ch.ID, "target": ch.Target, "taken": ch.Taken.Format("2006-01-02T15:04:05Z"), "skipped": append([]string{}, r.skipped...)}
+	return r.res, nil
+}
+
+func guestType(kind string) string {
+	if kind == "ct" {
+		return "lxc"
+	}
+	return "qemu"
+}
+
+// settle waits for the task and looks at what it made.
+func (r *restore) settle(ctx context.Context, upid proxmox.UPID, node, guest string) error {
+	lines := &vzdump.Lines{Progress: func(int64, int64) {}}
+	st, err := r.c.Follow(ctx, upid, r.s.Sleep, lines.Add)
+	if err != nil {
+		return world.PVEError(r.sys, "follow task "+string(upid), err)
+	}
+	if st.Exit != "OK" && !st.Warned() {
+		said := st.Exit
+		if n := len(lines.All); n > 1 {
+			said += "; its log: " + strings.Join(lines.All[max(0, n-4):], " | ")
+		}
+		return &runtime.Error{Code: "E_RESTORE_FAILED", System: "proxmox " + r.sys, Doing: fmt.Sprintf("restore as %d", r.a.VMID), Said: said}
+	}
+	config, err := r.c.GuestConfig(ctx, proxmox.Guest{VMID: proxmox.Int(r.a.VMID), Node: node, Type: guest})
+	if err != nil {
+		return world.PVEError(r.sys, "look at the restored guest", err)
+	}
+	for _, k := range comeback.NICs(config) {
+		if r.a.NICs != "up" && !strings.Contains(config[k], "link_down=1") {
+			return &runtime.Error{Code: "E_RESTORE_FAILED", System: "proxmox " + r.sys, Doing: fmt.Sprintf("restore as %d", r.a.VMID),
+				Said: k + " is connected though it was to be down: the guest is not kept"}
+		}
+	}
+	return nil
+}
+
+// overrides are the changes to the archive's configuration that go into the very
+// request: the guest never exists with its interfaces up.
+func (r *restore) overrides(ctx context.Context, node, volid, guest string) (map[string]any, error) {
+	text, err := r.c.ArchiveConfig(ctx, node, volid)
+	if err != nil {
+		return nil, world.PVEError(r.sys, "read the configuration in "+volid, err)
+	}
+	out := comeback.Overrides(guest, text, r.a.NICs != "up", r.a.Name)
+	out["description"] = r.s.Token()
+	return out, nil
+}
+
+func probeRestoreVM(ctx context.Context, s *runtime.Step, a *restoreVMArgs) (runtime.Result, bool, error) {
+	upid, copyID := proxmox.UPID(s.Marked("upid")), s.Marked("copy")
+	if upid == "" {
+		return runtime.Result{}, false, comeback.CleanStart(ctx, s, a.System, a.VMID)
+	}
+	w := world.Of(s)
+	c, sys, err := w.Proxmox(ctx, a.System)
+	if err != nil {
+		return runtime.Result{}, false, world.PVEError(a.System, "connect", err)
+	}
+	catalog, err := s.Catalog(ctx)
+	if err != nil {
+		return runtime.Result{}, false, err
+	}
+	cp, _, err := catalog.Copy(ctx, copyID)
+	if err != nil {
+		return runtime.Result{}, false, err
+	}
+	r := &restore{s: s, a: a, w: w, c: c, sys: sys.Name}
+	node := upid.Node()
+	if err := r.settle(ctx, upid, node, guestType(cp.Kind)); err != nil {
+		return runtime.Result{}, false, comeback.CleanStart(ctx, s, a.System, a.VMID)
+	}
+	comeback.Unbring(ctx, s, a.System)
+	r.res.Value = map[string]any{"vmid": a.VMID, "node": node, "copy": cp.ID, "target": cp.Target, "taken": cp.Taken.Format("2006-01-02T15:04:05Z"), "skipped": []string{}}
+	return r.res, true, s.KeepAll(ctx)
+}
+
+func fakeRestoreVM(ctx context.Context, s *runtime.Step, a *restoreVMArgs) (runtime.Result, error) {
+	list, err := choices(ctx, s, a)
+	if err != nil {
+		return runtime.Result{}, err
+	}
+	ch := list[0]
+	return runtime.Result{Value: map[string]any{"vmid": a.VMID, "node": "fake", "copy": ch.ID, "target": ch.Target, "taken": ch.Taken.Format("2006-01-02T15:04:05Z"), "skipped": []string{}}}, nil
+}

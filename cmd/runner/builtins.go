@@ -1,0 +1,136 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"sort"
+	"strings"
+
+	"github.com/neosofia/runner/builtins"
+	"github.com/neosofia/runner/runtime"
+	"github.com/spf13/cobra"
+)
+
+func builtinsCommand(f *flags) *cobra.Command {
+	return &cobra.Command{
+		Use: "builtins [NAME]", Short: "the primitives of policies and the constructors of sites, with their arguments", Args: cobra.MaximumNArgs(1),
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			var names []string
+			for _, d := range builtins.All() {
+				names = append(names, d.Info().Name)
+			}
+			return names, cobra.ShellCompDirectiveNoFileComp
+		},
+		RunE: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return f.listBuiltins()
+			}
+			for _, d := range builtins.All() {
+				if d.Info().Name == args[0] {
+					return f.describe(d.Info())
+				}
+			}
+			for _, c := range builtins.Constructors() {
+				if c.Name == args[0] {
+					printSignature(os.Stdout, c.Name, c.Params)
+					fmt.Printf("\n%s: %s (site.star)\n", c.Name, c.Doc)
+					printParams(os.Stdout, c.Params)
+					return nil
+				}
+			}
+			return usage("no builtin is named %q\nhint: runner builtins lists them", args[0])
+		},
+	}
+}
+
+func (f *flags) listBuiltins() error {
+	if f.json {
+		var all []runtime.Info
+		for _, d := range builtins.All() {
+			all = append(all, d.Info())
+		}
+		return json.NewEncoder(os.Stdout).Encode(map[string]any{"primitives": all, "constructors": builtins.Constructors()})
+	}
+	fmt.Println("primitives (policies, inside main):")
+	for _, d := range builtins.All() {
+		i := d.Info()
+		fmt.Printf("  %-14s %-8s %s\n", i.Name, i.Kind, firstSentence(i.Doc))
+	}
+	fmt.Println("\nsteering (policies, inside main):")
+	for _, l := range [][2]string{
+		{"each", "run independent procedures; a failure of one fails the run and keeps no other from its work"},
+		{"parallel", "run calls that need one another's success; results in the order of the list"},
+		{"catch", "call a function; struct(ok, value, error) for the codes that primitives declare"},
+		{"policy", "declare SOP, section, version and what a run protects, at the top level"},
+		{"time", "time.parse(text), time.unix(seconds), time.duration(text); the clock is now()"},
+	} {
+		fmt.Printf("  %-14s %-8s %s\n", l[0], "", l[1])
+	}
+	fmt.Println("\nconstructors (site.star):")
+	for _, c := range builtins.Constructors() {
+		fmt.Printf("  %-14s %-8s %s\n", c.Name, "", c.Doc)
+	}
+	return nil
+}
+
+func firstSentence(doc string) string {
+	line, _, _ := strings.Cut(doc, "\n")
+	_, text, ok := strings.Cut(line, ": ")
+	if !ok {
+		return line
+	}
+	return text
+}
+
+func (f *flags) describe(i runtime.Info) error {
+	if f.json {
+		return json.NewEncoder(os.Stdout).Encode(i)
+	}
+	printSignature(os.Stdout, i.Name, i.Params)
+	if i.Returns != "" {
+		fmt.Printf(" -> %s", i.Returns)
+	}
+	fmt.Printf("\n\n%s\n", i.Doc)
+	printParams(os.Stdout, i.Params)
+	fmt.Printf("\nkind: %s; after a crash: %s\n", i.Kind, i.Resume)
+	if i.Retries.Attempts > 1 {
+		fmt.Printf("temporary errors: %d attempts, the first pause %v\n", i.Retries.Attempts, i.Retries.Wait)
+	}
+	fmt.Printf("example: %s\n", i.Example)
+	if len(i.Codes) > 0 {
+		fmt.Println("\ncodes that catch() can see:")
+		codes := append([]runtime.Code(nil), i.Codes...)
+		sort.Slice(codes, func(a, b int) bool { return codes[a].Name < codes[b].Name })
+		for _, c := range codes {
+			fmt.Printf("  %-20s %s\n", c.Name, c.Doc)
+		}
+	}
+	return nil
+}
+
+func printSignature(w io.Writer, name string, params []runtime.Param) {
+	var parts []string
+	for _, p := range params {
+		text := p.Name
+		if p.Optional {
+			text += "?"
+		}
+		parts = append(parts, text)
+	}
+	fmt.Fprintf(w, "%s(%s)", name, strings.Join(parts, ", "))
+}
+
+func printParams(w io.Writer, params []runtime.Param) {
+	if len(params) > 0 {
+		fmt.Fprintln(w)
+	}
+	for _, p := range params {
+		kind := p.Type
+		if p.Optional {
+			kind += ", optional"
+		}
+		fmt.Fprintf(w, "  %-20s %s (%s)\n", p.Name, p.Doc, kind)
+	}
+}

@@ -1,0 +1,157 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/neosofia/runner/builtins"
+	"github.com/neosofia/runner/runtime"
+	"github.com/neosofia/runner/runtime/ledger"
+	"github.com/neosofia/runner/runtime/report"
+	"github.com/spf13/cobra"
+)
+
+func execCommand(f *flags) *cobra.Command {
+	var args []string
+	c := &cobra.Command{
+		Use: "exec POLICY.star", Short: "run a policy and record every step",
+		Long:    "exec runs main() of a policy. Every step is recorded before and after its effect; a run that dies is taken up with runner resume, one that failed with runner retry.",
+		Example: "  runner exec policies/nightly.star\n  runner exec --lab policies/nightly.star\n  runner exec one.star --arg guest=erp",
+		Args:    oneArg("POLICY.star"),
+		RunE: func(c *cobra.Command, pos []string) error {
+			named, err := namedArgs(args)
+			if err != nil {
+				return err
+			}
+			return f.start(c.Context(), pos[0], func(ctx context.Context, cfg runtime.Config) (*runtime.Outcome, error) {
+				cfg.Args = named
+				return runtime.Exec(ctx, cfg)
+			})
+		},
+	}
+	c.Flags().StringArrayVar(&args, "arg", nil, "argument of main: name=value")
+	return c
+}
+
+func oneArg(name string) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if len(args) != 1 {
+			return usage("%s takes one argument, %s\nhint: %s --help", c.Name(), name, c.CommandPath())
+		}
+		return nil
+	}
+}
+
+func namedArgs(list []string) (map[string]string, error) {
+	out := map[string]string{}
+	for _, a := range list {
+		k, v, ok := strings.Cut(a, "=")
+		if !ok || k == "" {
+			return nil, usage("--arg %q: want name=value", a)
+		}
+		out[k] = v
+	}
+	return out, nil
+}
+
+// boundData is the hard bound on what a policy can allocate: the process dies of
+// it, not the host. Its run can be resumed.
+func boundData() {
+	const limit = 6 << 30
+	var have syscall.Rlimit
+	if syscall.Getrlimit(syscall.RLIMIT_DATA, &have) == nil && have.Cur > limit {
+		have.Cur = limit
+		_ = syscall.Setrlimit(syscall.RLIMIT_DATA, &have) // a bound that the system refuses is one less
+	}
+}
+
+// start loads a policy, joins everything, and lets begin run it.
+func (f *flags) start(ctx context.Context, policy string, begin func(context.Context, runtime.Config) (*runtime.Outcome, error)) (err error) {
+	boundData()
+	s, err := f.session()
+	if err != nil {
+		return err
+	}
+	defer s.done(&err)
+	if err := s.openSite(policy); err != nil {
+		return err
+	}
+	program, err := f.runtime().Load(policy, nil)
+	if err != nil {
+		return err
+	}
+	if faults := program.Check(s.site.Names()); len(faults) > 0 {
+		return refused(faults)
+	}
+	if err := s.openLedger(ctx, true); err != nil {
+		return err
+	}
+	if err := s.openWorld(ctx); err != nil {
+		return err
+	}
+	return s.run(ctx, program, begin)
+}
+
+func refused(faults []runtime.Diagnostic) error {
+	var lines []string
+	for _, d := range faults {
+		lines = append(lines, d.String())
+	}
+	return &exit{exitRefused, fmt.Errorf("the policy is refused\n%s", strings.Join(lines, "\n"))}
+}
+
+func (s *session) run(ctx context.Context, program *runtime.Program, begin func(context.Context, runtime.Config) (*runtime.Outcome, error)) error {
+	screen := newScreen(os.Stdout, os.Stderr, s.flags)
+	cfg := runtime.Config{
+		Program: program, Ledger: s.ledger, State: s.state, Header: s.header(time.Now()), Demands: s.site.Demands,
+		Allowed: s.site.Allowed, World: s.world, Observe: screen.event, Complete: report.Complete,
+	}
+	cfg.Header.Path = program.Graph.Entry.Name
+	out, err := begin(ctx, cfg)
+	screen.close()
+	if err != nil {
+		return err
+	}
+	if out.Result != ledger.Interrupted {
+		if cerr := builtins.LeaveCheckpoints(context.WithoutCancel(ctx), s.world, s.ledger, cfg.Header.Host); cerr != nil {
+			fmt.Fprintln(os.Stderr, "runner: "+cerr.Error())
+		}
+	}
+	if err := s.tell(ctx, screen, out); err != nil {
+		return err
+	}
+	if code := codeOfRun(out); code != exitOK {
+		return &exit{code, nil}
+	}
+	return nil
+}
+
+// tell prints the summary: on the terminal and in logs alike.
+func (s *session) tell(ctx context.Context, screen *screen, out *runtime.Outcome) error {
+	r, err := report.NewRun(ctx, ledger.Catalog{Store: s.ledger}, out.Run)
+	if err != nil {
+		return err
+	}
+	if s.flags.json {
+		return r.JSON(os.Stdout)
+	}
+	if out.Err != nil {
+		fmt.Fprintln(os.Stderr, "runner: "+message(out.Err))
+	}
+	if out.Result == ledger.Interrupted {
+		fmt.Fprintf(os.Stderr, "runner: run %s is interrupted; go on with: runner resume %s%s\n", out.Run, out.Run, s.labFlag())
+		return nil
+	}
+	return r.Summary(os.Stdout, s.text())
+}
+
+func (s *session) labFlag() string {
+	if s.flags.lab {
+		return " --lab"
+	}
+	return ""
+}

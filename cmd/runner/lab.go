@@ -1,0 +1,109 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sort"
+
+	"github.com/neosofia/runner/builtins"
+	"github.com/neosofia/runner/builtins/lab"
+	"github.com/spf13/cobra"
+)
+
+func labCommand(f *flags) *cobra.Command {
+	c := &cobra.Command{
+		Use: "lab", Short: "start the lab's servers and tell how to talk to them; until interrupted", Args: cobra.NoArgs,
+		Long: "The lab is a small company on one Proxmox VE node: every system speaks its real wire protocol. --lab makes any verb work on it, in a state folder of its own, where it goes on from call to call.",
+		RunE: func(c *cobra.Command, _ []string) (err error) {
+			f.lab = true
+			s, err := f.session()
+			if err != nil {
+				return err
+			}
+			defer s.done(&err)
+			if err := s.openLabWorld(c.Context()); err != nil {
+				return err
+			}
+			addrs, err := s.lab.Serve(c.Context())
+			if err != nil {
+				return err
+			}
+			return s.explainLab(c.Context(), addrs)
+		},
+	}
+	c.AddCommand(
+		&cobra.Command{Use: "identity", Short: "print the recovery identity of the lab (a true one lies in a safe)", Args: cobra.NoArgs,
+			RunE: func(*cobra.Command, []string) error { fmt.Println(lab.RecoveryIdentity); return nil }},
+		&cobra.Command{Use: "site", Short: "print the site.star of the lab", Args: cobra.NoArgs,
+			RunE: func(*cobra.Command, []string) error { _, err := os.Stdout.Write(lab.Site); return err }})
+	return c
+}
+
+func (s *session) explainLab(ctx context.Context, addrs map[string]string) error {
+	fmt.Printf("LAB world in %s\n", filepath.Join(s.state, "world"))
+	var names []string
+	for n := range addrs {
+		names = append(names, n)
+	}
+	sort.Strings(names)
+	for _, n := range names {
+		fmt.Printf("LAB %-18s %s\n", n, addrs[n])
+	}
+	api := addrs[lab.ProxmoxAddr]
+	fmt.Printf("LAB curl -k -H 'Authorization: PVEAPIToken=%s=%s' https://%s/api2/json/version\n", lab.TokenID, lab.Secrets()["pve-token"], api)
+	fmt.Println("LAB other runners with the same --state use these servers; stop with Ctrl-C")
+	<-ctx.Done()
+	return nil
+}
+
+func (s *session) openLabWorld(ctx context.Context) error {
+	w, err := lab.Open(ctx, filepath.Join(s.state, "world"))
+	if err != nil {
+		return fmt.Errorf("open the lab: %w", err)
+	}
+	s.lab = w
+	s.close = append(s.close, w.Close)
+	return nil
+}
+
+// openLab puts the lab in the place of the outside.
+func (s *session) openLab(ctx context.Context) error {
+	if err := s.openLabWorld(ctx); err != nil {
+		return err
+	}
+	k, err := s.labRing()
+	if err != nil {
+		return err
+	}
+	s.world = builtins.NewWorld(s.site, builtins.Env{Root: s.lab.Root(), Dial: s.lab.Dial, Device: s.lab.Device, Keyring: k, Binary: staticBinary, Version: version})
+	s.close = append(s.close, s.world.Close)
+	return nil
+}
+
+// labRing is a true keyring of the file backend, filled when it is new.
+func (s *session) labRing() (*builtins.Keyring, error) {
+	dir := filepath.Join(s.state, "keyring")
+	k := builtins.NewKeyring(builtins.KeyringConfig{Backend: "file", Dir: dir, Password: func() (string, error) { return "lab", nil }})
+	if _, err := os.Stat(filepath.Join(dir, "offsite-ssh-key")); !errors.Is(err, fs.ErrNotExist) {
+		return k, err
+	}
+	secrets := lab.Secrets()
+	for _, name := range []string{"pve-token", "node-ssh-key", "offsite-ssh-key"} {
+		if err := k.Set(name, secrets[name]); err != nil {
+			return nil, err
+		}
+	}
+	return k, nil
+}
+
+func (f *flags) labKeyring(s *session, fn func(*builtins.Keyring) error) error {
+	k, err := s.labRing()
+	if err != nil {
+		return err
+	}
+	return fn(k)
+}

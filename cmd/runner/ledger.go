@@ -1,0 +1,312 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/neosofia/runner/builtins"
+	"github.com/neosofia/runner/runtime/ledger"
+	"github.com/spf13/cobra"
+)
+
+func ledgerCommand(f *flags) *cobra.Command {
+	c := &cobra.Command{Use: "ledger", Short: "verify, rebuild and continue the record of runs", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() }}
+	c.AddCommand(ledgerVerify(f), ledgerRebuild(f), ledgerContinue(f))
+	return c
+}
+
+func ledgerVerify(f *flags) *cobra.Command {
+	var offline bool
+	c := &cobra.Command{
+		Use: "verify", Short: "find any entry that was edited, removed, reordered, inserted or cut off", Args: cobra.NoArgs,
+		Long: "verify recomputes the tree over all entries and every projection, and compares the checkpoints that earlier runs left on the targets.",
+		RunE: func(c *cobra.Command, _ []string) (err error) {
+			s, err := f.session()
+			if err != nil {
+				return err
+			}
+			defer s.done(&err)
+			if err := s.openLedger(c.Context(), false); err != nil {
+				return err
+			}
+			heads, notes := map[string]ledger.Head{}, []string(nil)
+			if !offline {
+				if heads, notes, err = s.checkpoints(c.Context()); err != nil {
+					return err
+				}
+			}
+			rep, err := ledger.Verify(c.Context(), s.ledger, heads)
+			if err != nil {
+				return err
+			}
+			return f.tellVerified(rep, heads, notes)
+		},
+	}
+	c.Flags().BoolVar(&offline, "offline", false, "do not read checkpoints from targets")
+	return c
+}
+
+// checkpoints reads those of this host from the targets of the site.
+func (s *session) checkpoints(ctx context.Context) (map[string]ledger.Head, []string, error) {
+	if err := s.openSite(""); err != nil {
+		if s.flags.site != "" {
+			return nil, nil, err
+		}
+		return nil, []string{"no site: checkpoints on targets were not read"}, nil
+	}
+	if err := s.openWorld(ctx); err != nil {
+		return nil, nil, err
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return nil, nil, fmt.Errorf("read the host's name: %w", err)
+	}
+	heads, notes := builtins.ReadCheckpoints(ctx, s.world, host)
+	return heads, notes, nil
+}
+
+func (f *flags) tellVerified(rep ledger.Report, heads map[string]ledger.Head, notes []string) error {
+	lab := labMark(f.lab)
+	var problems []string
+	for _, p := range rep.Problems {
+		problems = append(problems, p.String())
+	}
+	if f.json {
+		if err := json.NewEncoder(os.Stdout).Encode(map[string]any{"entries": rep.Entries, "root": fmt.Sprintf("%x", rep.Head.Root[:]),
+			"checkpoints": len(heads), "gaps": rep.Gaps, "problems": problems, "notes": notes, "lab": f.lab}); err != nil {
+			return err
+		}
+	} else {
+		for _, n := range notes {
+			fmt.Printf("%snote: %s\n", lab, n)
+		}
+		for _, p := range problems {
+			fmt.Printf("%sWRONG %s\n", lab, p)
+		}
+		for _, g := range rep.Gaps {
+			fmt.Printf("%sgap: joined to a checkpoint of %d entries on %s: %s\n", lab, g.Size, g.Target, g.Reason)
+		}
+		if rep.OK() {
+			state := "ok"
+			if n := len(rep.Gaps); n > 0 {
+				state = fmt.Sprintf("ok with %d gap", n)
+			}
+			fmt.Printf("%s%s: %d entries, root %x, %d checkpoints agree\n", lab, state, rep.Entries, rep.Head.Root[:6], len(heads))
+		}
+	}
+	if !rep.OK() {
+		return &exit{exitFailed, nil}
+	}
+	return nil
+}
+
+func ledgerRebuild(f *flags) *cobra.Command {
+	var from []string
+	c := &cobra.Command{
+		Use: "rebuild", Short: "make a new ledger from the manifests on targets", Args: cobra.NoArgs,
+		Long: "rebuild is for a ledger that is lost or damaged beyond use. It reads the manifests on the targets of the site and records the artifacts and copies that they name, without proofs: runner verify reads the copies back. A damaged ledger is kept aside, never overwritten. The new one begins with an explicit gap where checkpoints show that there was more.",
+		RunE: func(c *cobra.Command, _ []string) (err error) {
+			s, err := f.session()
+			if err != nil {
+				return err
+			}
+			defer s.done(&err)
+			return s.rebuild(c.Context(), from)
+		},
+	}
+	c.Flags().StringSliceVar(&from, "from", nil, "targets to read; default: all that can be reached")
+	return c
+}
+
+func (s *session) rebuild(ctx context.Context, from []string) error {
+	if err := s.openSite(""); err != nil {
+		return err
+	}
+	for _, name := range from {
+		if _, err := s.site.Target(name); err != nil {
+			return usage("%v", err)
+		}
+	}
+	if err := s.openWorld(ctx); err != nil {
+		return err
+	}
+	imports, notes, err := builtins.ReadManifests(ctx, s.world, from)
+	if err != nil {
+		return err
+	}
+	aside, err := s.setAside()
+	if err != nil {
+		return err
+	}
+	if err := s.openLedger(ctx, true); err != nil {
+		return err
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return fmt.Errorf("read the host's name: %w", err)
+	}
+	heads, more := builtins.ReadCheckpoints(ctx, s.world, host)
+	copies, err := s.importAll(ctx, imports, heads)
+	if err != nil {
+		return err
+	}
+	for _, n := range append(notes, more...) {
+		fmt.Printf("%snote: %s\n", labMark(s.flags.lab), n)
+	}
+	if aside != "" {
+		fmt.Printf("%sthe old ledger is kept as %s\n", labMark(s.flags.lab), aside)
+	}
+	fmt.Printf("%srebuilt: %d copies from %d targets; none is proven until it is read back\n", labMark(s.flags.lab), copies, len(imports))
+	return nil
+}
+
+func (s *session) importAll(ctx context.Context, imports []ledger.Import, heads map[string]ledger.Head) (int, error) {
+	now := time.Now()
+	copies := 0
+	var entries []ledger.Entry
+	for _, im := range imports {
+		copies += len(im.Copies)
+		e, err := ledger.NewEntry(ledger.Imported, now, "", "", im)
+		if err != nil {
+			return 0, err
+		}
+		entries = append(entries, e)
+	}
+	gap, ok := newest(heads)
+	if ok {
+		gap.Reason = "rebuilt from targets: the entries before are lost"
+		e, err := ledger.NewEntry(ledger.Junction, now, "", "", gap)
+		if err != nil {
+			return 0, err
+		}
+		entries = append(entries, e)
+	}
+	_, err := s.ledger.Record(ctx, entries...)
+	return copies, err
+}
+
+func newest(heads map[string]ledger.Head) (ledger.LedgerGap, bool) {
+	var best ledger.LedgerGap
+	for name, h := range heads {
+		if h.Size > best.Size {
+			best = ledger.LedgerGap{Size: h.Size, Root: fmt.Sprintf("%x", h.Root[:]), Target: name}
+		}
+	}
+	return best, best.Size > 0
+}
+
+// setAside renames a ledger that is there.
+func (s *session) setAside() (string, error) {
+	aside := s.ledgerPath() + "." + time.Now().UTC().Format("20060102T150405Z") + ".old"
+	for _, ext := range []string{"", "-wal", "-shm"} {
+		err := os.Rename(s.ledgerPath()+ext, aside+ext)
+		if errors.Is(err, os.ErrNotExist) {
+			if ext == "" {
+				return "", nil
+			}
+			continue
+		}
+		if err != nil {
+			return "", fmt.Errorf("keep the old ledger aside: %w", err)
+		}
+	}
+	return aside, nil
+}
+
+func ledgerContinue(f *flags) *cobra.Command {
+	var reason string
+	c := &cobra.Command{
+		Use: "continue", Short: "go on with an older ledger after this host was itself restored", Args: cobra.NoArgs,
+		Long: "continue joins a ledger that is older than the checkpoints on the targets to the newest of them, by an explicit gap entry with a reason: ledger verify then says \"ok with 1 gap\". Copies that were made in the gap are taken over from the manifests.",
+		RunE: func(c *cobra.Command, _ []string) (err error) {
+			if strings.TrimSpace(reason) == "" {
+				return usage("--reason is missing: why is this ledger older? An auditor will read it")
+			}
+			s, err := f.session()
+			if err != nil {
+				return err
+			}
+			defer s.done(&err)
+			return s.join(c.Context(), reason)
+		},
+	}
+	c.Flags().StringVar(&reason, "reason", "", "why: \"host restored from the backup of 2026-11-22\"")
+	return c
+}
+
+func (s *session) join(ctx context.Context, reason string) error {
+	if err := s.openLedger(ctx, false); err != nil {
+		return err
+	}
+	heads, notes, err := s.checkpoints(ctx)
+	if err != nil {
+		return err
+	}
+	if s.world == nil {
+		return usage("there is no site: the checkpoints on its targets are needed\nhint: --site FILE")
+	}
+	rep, err := ledger.Verify(ctx, s.ledger, nil)
+	if err != nil {
+		return err
+	}
+	if !rep.OK() {
+		return fmt.Errorf("the ledger itself is damaged: %s\nhint: runner ledger rebuild", rep.Problems[0])
+	}
+	gap, ok := newest(heads)
+	if !ok || gap.Size <= rep.Entries {
+		return fmt.Errorf("no target holds a newer checkpoint than this ledger (%d entries): nothing is to be joined\n%s", rep.Entries, strings.Join(notes, "\n"))
+	}
+	gap.Reason = reason
+	e, err := ledger.NewEntry(ledger.Junction, time.Now(), "", "", gap)
+	if err != nil {
+		return err
+	}
+	if _, err := s.ledger.Record(ctx, e); err != nil {
+		return err
+	}
+	return s.takeOver(ctx, gap)
+}
+
+// takeOver records the copies that targets hold and this ledger does not know.
+func (s *session) takeOver(ctx context.Context, gap ledger.LedgerGap) error {
+	imports, notes, err := builtins.ReadManifests(ctx, s.world, nil)
+	if err != nil {
+		return err
+	}
+	cat := ledger.Catalog{Store: s.ledger}
+	new := 0
+	for _, im := range imports {
+		fresh := ledger.Import{Target: im.Target}
+		for i, c := range im.Copies {
+			_, known, err := cat.Copy(ctx, c.ID)
+			if err != nil {
+				return err
+			}
+			if !known {
+				fresh.Copies, fresh.Artifacts = append(fresh.Copies, c), append(fresh.Artifacts, im.Artifacts[i])
+			}
+		}
+		new += len(fresh.Copies)
+		if len(fresh.Copies) == 0 {
+			continue
+		}
+		e, err := ledger.NewEntry(ledger.Imported, time.Now(), "", "", fresh)
+		if err != nil {
+			return err
+		}
+		if _, err := s.ledger.Record(ctx, e); err != nil {
+			return err
+		}
+	}
+	for _, n := range notes {
+		fmt.Printf("%snote: %s\n", labMark(s.flags.lab), n)
+	}
+	fmt.Printf("%sjoined to the checkpoint of %d entries on %s; %d copies of the gap were taken over, unproven\n", labMark(s.flags.lab), gap.Size, gap.Target, new)
+	return nil
+}

@@ -1,0 +1,230 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/neosofia/runner/runtime"
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
+	"golang.org/x/term"
+)
+
+// screen shows a run while it goes on. On a terminal, transfers have a bar each
+// (mpb: several bars at once, and lines above them); elsewhere a step is a line
+// when it ends, and a long transfer a line every 30 seconds. --json makes every
+// event a line of JSON on standard error, so that standard output holds one
+// document.
+type screen struct {
+	mu     sync.Mutex
+	out    io.Writer
+	err    io.Writer
+	json   bool
+	lab    string
+	color  bool
+	bars   *mpb.Progress
+	bar    map[string]*mpb.Bar
+	told   map[string]time.Time
+	closed bool
+}
+
+const tellEvery = 30 * time.Second
+
+func newScreen(out, err *os.File, f *flags) *screen {
+	s := &screen{out: out, err: err, json: f.json, lab: labMark(f.lab), bar: map[string]*mpb.Bar{}, told: map[string]time.Time{}}
+	live := term.IsTerminal(int(err.Fd())) && os.Getenv("TERM") != "dumb" && !f.json
+	s.color = useColor(f.color, live)
+	if live {
+		s.bars = mpb.New(mpb.WithOutput(err), mpb.WithRefreshRate(200*time.Millisecond), mpb.WithAutoRefresh())
+	}
+	return s
+}
+
+func useColor(flag string, terminal bool) bool {
+	switch {
+	case flag == "always":
+		return true
+	case flag == "never", os.Getenv("NO_COLOR") != "":
+		return false
+	case os.Getenv("CLICOLOR_FORCE") != "", os.Getenv("FORCE_COLOR") != "":
+		return true
+	}
+	return terminal
+}
+
+// serial makes a watcher safe for branches.
+func serial(fn func(runtime.Event)) func(runtime.Event) {
+	var mu sync.Mutex
+	return func(e runtime.Event) {
+		mu.Lock()
+		defer mu.Unlock()
+		fn(e)
+	}
+}
+
+func (s *screen) event(e runtime.Event) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return
+	}
+	if s.json {
+		if e.Kind != runtime.EventProgress {
+			_ = json.NewEncoder(s.err).Encode(jsonEvent(e)) // a watcher that went away does not stop a backup
+		}
+		return
+	}
+	switch e.Kind {
+	case runtime.EventRun:
+		s.line("run %s", e.Text)
+	case runtime.EventProgress:
+		s.progress(e)
+	case runtime.EventEnd:
+		s.end(e)
+	case runtime.EventLog, runtime.EventWait:
+		s.line("%-10s %s: %s", e.Step, e.Primitive, e.Text)
+	case runtime.EventPrint:
+		s.line("%s", e.Text)
+	}
+}
+
+func jsonEvent(e runtime.Event) map[string]any {
+	m := map[string]any{"event": e.Kind}
+	for k, v := range map[string]string{"step": e.Step, "primitive": e.Primitive, "text": e.Text} {
+		if v != "" {
+			m[k] = v
+		}
+	}
+	if e.Failure != nil {
+		m["failure"] = e.Failure
+	}
+	if e.Kind == runtime.EventEnd {
+		m["seconds"], m["replayed"], m["args"] = e.Elapsed.Seconds(), e.Replayed, e.Args
+	}
+	return m
+}
+
+func (s *screen) line(format string, args ...any) {
+	text := s.lab + fmt.Sprintf(format, args...) + "\n"
+	if s.bars != nil {
+		_, _ = s.bars.Write([]byte(text))
+		return
+	}
+	_, _ = io.WriteString(s.err, text)
+}
+
+func (s *screen) end(e runtime.Event) {
+	for name, bar := range s.bar {
+		if strings.HasPrefix(name, e.Step+"\x00") {
+			bar.Abort(true)
+			delete(s.bar, name)
+		}
+	}
+	state := s.paint("32", "ok  ")
+	if e.Failure != nil {
+		state = s.paint("31", "FAIL")
+	}
+	if e.Replayed {
+		state = "had "
+	}
+	s.line("%s %-10s %-7s %s%s", state, e.Step, took(e.Elapsed), callText(e.Primitive, e.Args), s.made(e))
+	if e.Failure != nil {
+		s.line("     %s", strings.ReplaceAll(e.Failure.Message, "\n", "\n     "))
+	}
+}
+
+// made tells in a few words what a step left.
+func (s *screen) made(e runtime.Event) string {
+	if e.Facts == nil {
+		return ""
+	}
+	var parts []string
+	for _, a := range e.Facts.Artifacts {
+		parts = append(parts, fmt.Sprintf("%s, %s, %s", a.Item, sizeText(a.Bytes), a.Consistency))
+	}
+	for _, c := range e.Facts.Copies {
+		parts = append(parts, c.Item+" on "+c.Target)
+	}
+	if n := len(e.Facts.Proofs); n > 0 {
+		parts = append(parts, fmt.Sprintf("%d proofs", n))
+	}
+	if n := len(e.Facts.Removed); n > 0 {
+		parts = append(parts, fmt.Sprintf("%d copies removed", n))
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return "  -> " + strings.Join(parts, "; ")
+}
+
+func (s *screen) paint(code, text string) string {
+	if !s.color {
+		return text
+	}
+	return "\x1b[" + code + "m" + text + "\x1b[0m"
+}
+
+func (s *screen) progress(e runtime.Event) {
+	key := e.Step + "\x00" + e.Transfer
+	if s.bars == nil {
+		now := time.Now()
+		if last, ok := s.told[key]; ok && now.Sub(last) >= tellEvery {
+			s.line("     %-10s %s: %s of %s", e.Step, e.Transfer, sizeText(e.Done), sizeText(e.Total))
+			s.told[key] = now
+		} else if !ok {
+			s.told[key] = now
+		}
+		return
+	}
+	bar := s.bar[key]
+	if bar == nil {
+		name := s.lab + e.Transfer
+		bar = s.bars.AddBar(e.Total, mpb.BarRemoveOnComplete(),
+			mpb.PrependDecorators(decor.Name(name, decor.WC{W: 30, C: decor.DindentRight})),
+			mpb.AppendDecorators(decor.CountersKibiByte("% .1f / % .1f"), decor.Name("  "),
+				decor.AverageSpeed(decor.SizeB1024(0), "% .1f"), decor.Name("  "), decor.AverageETA(decor.ET_STYLE_GO)))
+		s.bar[key] = bar
+	}
+	bar.SetTotal(e.Total, false)
+	bar.SetCurrent(e.Done)
+}
+
+func (s *screen) close() {
+	s.mu.Lock()
+	s.closed = true
+	for _, b := range s.bar {
+		b.Abort(true)
+	}
+	s.mu.Unlock()
+	if s.bars != nil {
+		s.bars.Wait()
+	}
+}
+
+func took(d time.Duration) string {
+	switch {
+	case d < time.Second:
+		return fmt.Sprintf("%dms", d.Milliseconds())
+	case d < time.Minute:
+		return fmt.Sprintf("%.1fs", d.Seconds())
+	}
+	return d.Round(time.Second).String()
+}
+
+func sizeText(n int64) string {
+	const unit = 1024
+	if n < unit {
+		return fmt.Sprintf("%d B", n)
+	}
+	f, i := float64(n)/unit, 0
+	for f >= unit && i < 4 {
+		f /= unit
+		i++
+	}
+	return fmt.Sprintf("%.1f %ciB", f, "KMGTP"[i])
+}

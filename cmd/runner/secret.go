@@ -1,0 +1,100 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/neosofia/runner/builtins"
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+)
+
+func secretCommand(f *flags) *cobra.Command {
+	c := &cobra.Command{Use: "secret", Short: "set, list and remove what secret(\"name\") in site.star means", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() }}
+	c.AddCommand(
+		&cobra.Command{Use: "set NAME", Short: "store a secret: typed at a terminal without echo, else read from standard input", Args: oneArg("NAME"),
+			RunE: func(_ *cobra.Command, args []string) error {
+				if err := builtins.CheckSecretName(args[0]); err != nil {
+					return usage("%v", err)
+				}
+				return f.withKeyring(func(k *builtins.Keyring) error {
+					value, err := readSecret(args[0])
+					if err != nil {
+						return err
+					}
+					defer clear(value)
+					return k.Set(args[0], value)
+				})
+			}},
+		&cobra.Command{Use: "list", Short: "list the names", Args: cobra.NoArgs,
+			RunE: func(*cobra.Command, []string) error {
+				return f.withKeyring(func(k *builtins.Keyring) error {
+					names, err := k.List()
+					for _, n := range names {
+						fmt.Println(n)
+					}
+					return err
+				})
+			}},
+		&cobra.Command{Use: "remove NAME", Short: "remove a secret", Args: oneArg("NAME"),
+			RunE: func(_ *cobra.Command, args []string) error {
+				return f.withKeyring(func(k *builtins.Keyring) error { return k.Remove(args[0]) })
+			}})
+	return c
+}
+
+// withKeyring opens the keyring that the site names; without a site, the one in
+// the state folder.
+func (f *flags) withKeyring(fn func(*builtins.Keyring) error) (err error) {
+	s, err := f.session()
+	if err != nil {
+		return err
+	}
+	defer s.done(&err)
+	if f.lab {
+		return f.labKeyring(s, fn)
+	}
+	if err := s.openSite(""); err != nil && f.site != "" {
+		return err
+	}
+	return fn(s.keyring())
+}
+
+const maxSecret = 1 << 20
+
+func readSecret(name string) ([]byte, error) {
+	fd := int(os.Stdin.Fd())
+	if !term.IsTerminal(fd) {
+		value, err := io.ReadAll(io.LimitReader(os.Stdin, maxSecret+1))
+		if err != nil {
+			return nil, fmt.Errorf("read secret %s: %w", name, err)
+		}
+		if len(value) > maxSecret {
+			return nil, fmt.Errorf("read secret %s: more than %d bytes", name, maxSecret)
+		}
+		return bytes.TrimSuffix(value, []byte("\n")), nil
+	}
+	ask := func(prompt string) ([]byte, error) {
+		fmt.Fprint(os.Stderr, prompt)
+		v, err := term.ReadPassword(fd)
+		fmt.Fprintln(os.Stderr)
+		return v, err
+	}
+	first, err := ask("secret " + name + ": ")
+	if err != nil {
+		return nil, err
+	}
+	second, err := ask("once more: ")
+	if err != nil {
+		return nil, err
+	}
+	defer clear(second)
+	if !bytes.Equal(first, second) {
+		clear(first)
+		return nil, fmt.Errorf("set secret %s: the two do not agree; nothing was changed", name)
+	}
+	return first, nil
+}

@@ -1,0 +1,183 @@
+package runtime
+
+import (
+	"fmt"
+	"sort"
+	"strings"
+
+	"github.com/neosofia/runner/runtime/source"
+	"go.starlark.net/syntax"
+)
+
+// Diagnostic is a fault that can be seen without running a policy.
+type Diagnostic struct {
+	Pos  syntax.Position
+	Text string
+	Hint string
+}
+
+func (d Diagnostic) String() string {
+	text := d.Pos.String() + ": " + d.Text
+	if d.Hint != "" {
+		text += "\nhint: " + d.Hint
+	}
+	return text
+}
+
+// Names maps a kind of name ("target", "asset", "proxmox") to those of the site.
+type Names map[string][]string
+
+// Check looks at every call of a primitive in the program: unknown and missing
+// arguments, literals of the wrong type, and names that the site does not have.
+func (p *Program) Check(names Names) []Diagnostic {
+	c := checker{names: names, prims: map[string]Info{}}
+	for _, d := range p.rt.Primitives {
+		c.prims[d.Info().Name] = d.Info()
+	}
+	for _, m := range p.Graph.Modules {
+		c.module(m)
+	}
+	for _, pol := range p.Policies {
+		for _, a := range pol.Protects {
+			if !contains(names["asset"], a) {
+				c.add(syntax.MakePosition(&pol.Label, 1, 1), fmt.Sprintf("policy protects the asset %q, which the site does not have", a), have("assets", names["asset"]))
+			}
+		}
+	}
+	if _, err := p.Main(); err != nil {
+		c.add(syntax.MakePosition(&p.Graph.Entry.Name, 1, 1), "no function main", "a policy starts in def main():")
+	}
+	return c.out
+}
+
+type checker struct {
+	names Names
+	prims map[string]Info
+	out   []Diagnostic
+}
+
+func (c *checker) add(pos syntax.Position, text, hint string) {
+	c.out = append(c.out, Diagnostic{pos, text, hint})
+}
+
+func (c *checker) module(m *source.Module) {
+	local := map[string]bool{} // a name that the file itself binds is no primitive
+	syntax.Walk(m.File, func(n syntax.Node) bool {
+		if d, ok := n.(*syntax.DefStmt); ok {
+			local[d.Name.Name] = true
+		}
+		return true
+	})
+	syntax.Walk(m.File, func(n syntax.Node) bool {
+		call, ok := n.(*syntax.CallExpr)
+		if !ok {
+			return true
+		}
+		if fn, ok := call.Fn.(*syntax.Ident); ok && !local[fn.Name] {
+			if info, ok := c.prims[fn.Name]; ok {
+				c.call(call, info)
+			}
+		}
+		return true
+	})
+}
+
+func (c *checker) call(call *syntax.CallExpr, info Info) {
+	start, _ := call.Span()
+	given := map[string]bool{}
+	for _, a := range call.Args {
+		switch kw, ok := a.(*syntax.BinaryExpr); {
+		case ok && kw.Op == syntax.EQ:
+			name := kw.X.(*syntax.Ident).Name
+			given[name] = true
+			pos, _ := a.Span()
+			c.argument(pos, info, name, kw.Y)
+		default:
+			if u, ok := a.(*syntax.UnaryExpr); ok && (u.Op == syntax.STAR || u.Op == syntax.STARSTAR) {
+				return // cannot be seen from here
+			}
+			c.add(start, info.Name+": arguments are named", "")
+			return
+		}
+	}
+	for _, p := range info.Params {
+		if !p.Optional && !given[p.Name] {
+			c.add(start, fmt.Sprintf("%s: missing argument for %s (%s)", info.Name, p.Name, p.Doc), "")
+		}
+	}
+}
+
+func (c *checker) argument(pos syntax.Position, info Info, name string, value syntax.Expr) {
+	for _, p := range info.Params {
+		if p.Name != name {
+			continue
+		}
+		if lit, ok := value.(*syntax.Literal); ok {
+			c.literal(pos, info, p, lit)
+		}
+		if list, ok := value.(*syntax.ListExpr); ok && p.Names != "" {
+			for _, e := range list.List {
+				if lit, ok := e.(*syntax.Literal); ok {
+					c.known(pos, p, lit)
+				}
+			}
+		}
+		return
+	}
+	var all []string
+	for _, p := range info.Params {
+		all = append(all, p.Name)
+	}
+	c.add(pos, fmt.Sprintf("%s: unexpected argument %s", info.Name, name), have("arguments", all))
+}
+
+func (c *checker) literal(pos syntax.Position, info Info, p Param, lit *syntax.Literal) {
+	ok := true
+	switch p.Type {
+	case "string":
+		ok = lit.Token == syntax.STRING
+	case "int":
+		ok = lit.Token == syntax.INT
+	case "bool":
+		ok = false
+	case "duration":
+		text, isText := lit.Value.(string)
+		ok = isText
+		if isText {
+			if _, err := ParseDuration(text); err != nil {
+				c.add(pos, info.Name+": for parameter "+p.Name+": "+err.Error(), "")
+			}
+		}
+	}
+	if !ok {
+		c.add(pos, fmt.Sprintf("%s: for parameter %s: got %s, want %s", info.Name, p.Name, strings.ToLower(lit.Token.String()), p.Type), "")
+	}
+	if p.Names != "" {
+		c.known(pos, p, lit)
+	}
+}
+
+func (c *checker) known(pos syntax.Position, p Param, lit *syntax.Literal) {
+	name, ok := lit.Value.(string)
+	if list, can := c.names[p.Names]; ok && can && !contains(list, name) {
+		c.add(pos, fmt.Sprintf("the site has no %s %q", p.Names, name), have(p.Names+"s", list))
+	}
+}
+
+func contains(list []string, name string) bool {
+	for _, n := range list {
+		if n == name {
+			return true
+		}
+	}
+	return false
+}
+
+func have(what string, names []string) string {
+	if len(names) == 0 {
+		return ""
+	}
+	names = append([]string(nil), names...)
+	sort.Strings(names)
+	return what + ": " + strings.Join(names, ", ")
+}
