@@ -1,6 +1,9 @@
 package proxmox
 
 import (
+	"crypto/aes"
+	"crypto/cipher"
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -99,13 +102,17 @@ func (m *maker) disk(name string, size, data int64) error {
 	if err := f.Truncate(size); err != nil {
 		return err
 	}
-	src := m.rng(name)
-	r := rand.New(src)
+	content, err := m.filler(name)
+	if err != nil {
+		return err
+	}
+	r := rand.New(m.rng(name))
 	const block = 4096
 	buf := make([]byte, 0, 64*block)
 	put := func(kind int, at, n int64) error {
 		n = min(n, size-at)
-		buf = fill(buf[:n], kind, at, src)
+		buf = buf[:n]
+		content.fill(buf, kind, at)
 		_, err := f.WriteAt(buf, at)
 		return err
 	}
@@ -126,21 +133,47 @@ func (m *maker) disk(name string, size, data int64) error {
 	return f.Close()
 }
 
-// fill makes text (0), records (1) or noise (2) that is never all zero.
-func fill(b []byte, kind int, at int64, src *rand.ChaCha8) []byte {
-	switch kind {
-	case 0:
-		for n := 0; n < len(b); {
-			line := fmt.Sprintf("2026-11-%02d %012d order %08x booked, customer %04d\n", 1+(at/4096)%28, at+int64(n), src.Uint64()>>32, src.Uint64()%5000)
-			n += copy(b[n:], line)
-		}
-	case 1:
-		for i := range b {
-			b[i] = byte(i>>4) ^ byte(at>>12)
-		}
-		copy(b, "RECORDS\x01")
-	default:
-		_, _ = src.Read(b) // never fails
+// filler makes the content of disks. It is quick, since every new world needs
+// tens of megabytes: text is one page with a new first line, noise a key stream
+// of AES.
+type filler struct {
+	page  []byte
+	noise cipher.Stream
+}
+
+func (m *maker) filler(name string) (*filler, error) {
+	src := m.rng("fill " + name)
+	var key, iv [16]byte
+	_, _ = src.Read(key[:]) // never fails
+	block, err := aes.NewCipher(key[:])
+	if err != nil {
+		return nil, err
 	}
-	return b
+	f := &filler{noise: cipher.NewCTR(block, iv[:])}
+	for len(f.page) < 4096 {
+		f.page = fmt.Appendf(f.page, "order %08x booked, customer %04d\n", src.Uint64()>>32, src.Uint64()%5000)
+	}
+	return f, nil
+}
+
+// fill makes text (0), records (1) or noise (2); no block of it is all zero.
+func (f *filler) fill(b []byte, kind int, at int64) {
+	if kind == 2 {
+		clear(b)
+		f.noise.XORKeyStream(b, b)
+		return
+	}
+	for n := 0; n < len(b); n += 4096 {
+		page := b[n:min(n+4096, len(b))]
+		if kind == 0 {
+			copy(page, f.page)
+			copy(page, fmt.Sprintf("page %012d ", at+int64(n)))
+			continue
+		}
+		clear(page)
+		copy(page, fmt.Sprintf("RECORDS\x01%012d", at+int64(n)))
+		for i := 64; i+8 < len(page); i += 64 {
+			binary.LittleEndian.PutUint64(page[i:], uint64(at)+uint64(n+i))
+		}
+	}
 }

@@ -16,5 +16,6 @@
 // What differs from a real node, knowingly: two backups of one guest within
 // one second take names a second apart, where PVE would refuse the second one;
 // a "dir" storage holds its disks as raw, never qcow2; figures of memory and
-// CPU are fixed; suspend mode logs its copying but does not copy.
+// CPU are fixed; suspend mode logs its copying but does not copy; a bandwidth
+// limit is logged but not kept (the fault "slow" makes a backup slow).
 package proxmox

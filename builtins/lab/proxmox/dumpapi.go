@@ -16,6 +16,11 @@ func (c *Cluster) postVzdump(r *request) (any, error) {
 			}
 		}
 	}
+	for _, k := range []string{"exclude-path", "stdexcludes"} {
+		if v := r.get(k); v != "" && v != "1" {
+			return nil, notServed("POST", r.path+" with "+k)
+		}
+	}
 	switch all, ids, pool := r.bool("all"), r.get("vmid") != "", r.get("pool") != ""; {
 	case all && ids:
 		return nil, badParam("all", "option conflicts with option 'vmid'")

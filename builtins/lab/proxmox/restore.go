@@ -274,6 +274,11 @@ func (c *Cluster) reserve(node, kind string, id int, force bool) error {
 
 // restoreRights checks who may bring a guest back, and to where.
 func (c *Cluster) restoreRights(r *request, a archive, volid string) error {
+	for _, k := range []string{"pool", "live-restore", "ha-managed"} {
+		if v := r.get(k); v != "" && v != "0" {
+			return notServed("POST", r.path+" with "+k)
+		}
+	}
 	vm := "/vms/" + strconv.Itoa(r.vmid())
 	if !r.user.has(vm, "VM.Allocate") && !(r.bool("force") && r.user.has(vm, "VM.Backup")) {
 		return forbidden(vm, "VM.Allocate")

@@ -52,24 +52,25 @@ func (c *Cluster) serveConn(conn net.Conn) {
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
 	in := bufio.NewReader(io.LimitReader(conn, 1<<30))
-	for range perConnection {
+	for n := range perConnection {
 		idle := time.AfterFunc(idleTime, func() { conn.Close() })
 		_, err := in.Peek(1)
 		idle.Stop()
 		if err != nil {
 			return
 		}
-		if !c.serveOne(ctx, conn, in) {
+		if !c.serveOne(ctx, conn, in, n == perConnection-1) {
 			return
 		}
 	}
 }
 
-// serveOne answers one request; false ends the connection.
-func (c *Cluster) serveOne(ctx context.Context, conn net.Conn, in *bufio.Reader) bool {
+// serveOne answers one request; false ends the connection, which the last one
+// says.
+func (c *Cluster) serveOne(ctx context.Context, conn net.Conn, in *bufio.Reader, last bool) bool {
 	r, err := http.ReadRequest(in)
 	if err != nil {
-		_ = writeAnswer(conn, &answer{status: 400, reason: "bad request"}, true)
+		_ = writeAnswer(conn, &answer{status: 400, reason: "bad request"}, c.cfg.Now(), true)
 		return false
 	}
 	a := c.readAndHandle(ctx, r)
@@ -79,8 +80,8 @@ func (c *Cluster) serveOne(ctx context.Context, conn net.Conn, in *bufio.Reader)
 	if _, err := io.Copy(io.Discard, io.LimitReader(r.Body, maxBody)); err != nil {
 		return false
 	}
-	end := a.status >= 400 || r.Close
-	return writeAnswer(conn, a, end) == nil && !end
+	end := a.status >= 400 || r.Close || last
+	return writeAnswer(conn, a, c.cfg.Now(), end) == nil && !end
 }
 
 func (c *Cluster) readAndHandle(ctx context.Context, r *http.Request) *answer {
@@ -104,7 +105,7 @@ type answer struct {
 	body   map[string]any
 }
 
-func writeAnswer(w io.Writer, a *answer, end bool) error {
+func writeAnswer(w io.Writer, a *answer, now time.Time, end bool) error {
 	var body []byte
 	if a.body != nil {
 		var err error
@@ -125,7 +126,7 @@ func writeAnswer(w io.Writer, a *answer, end bool) error {
 	} else {
 		b.WriteString("Connection: Keep-Alive\r\n")
 	}
-	fmt.Fprintf(&b, "Date: %s\r\nPragma: no-cache\r\nServer: pve-api-daemon/3.0\r\nContent-Length: %d\r\n", time.Unix(0, 0).UTC().Format(http.TimeFormat), len(body))
+	fmt.Fprintf(&b, "Date: %s\r\nPragma: no-cache\r\nServer: pve-api-daemon/3.0\r\nContent-Length: %d\r\n", now.UTC().Format(http.TimeFormat), len(body))
 	if a.body != nil {
 		b.WriteString("Content-Type: application/json;charset=UTF-8\r\n")
 	}

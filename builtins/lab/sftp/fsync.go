@@ -70,6 +70,9 @@ func (s *syncer) nextPacket() error {
 		return err
 	}
 	length, kind := binary.BigEndian.Uint32(head), head[4]
+	if length == 0 {
+		return errors.New("read sftp packet: it has no type")
+	}
 	if kind == typeExtended && length >= 5 && length <= maxExtended {
 		body := make([]byte, length-1)
 		if _, err := io.ReadFull(s.in, body); err != nil {
