@@ -1,0 +1,174 @@
+package target
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"hash"
+	"io"
+	"path"
+
+	"filippo.io/age"
+
+	"github.com/neosofia/runner/runtime/ledger"
+)
+
+// OpenFile returns the clear bytes of a file of a copy, over parts and sealing.
+// The bytes are to be trusted only when the reader has come to io.EOF: a stored
+// file whose digest is not that of c ends with E_DAMAGED instead.
+func (t *Target) OpenFile(ctx context.Context, c ledger.Copy, file string, ids []age.Identity) (io.ReadCloser, error) {
+	for _, f := range c.Files {
+		if f.Of == file {
+			r := newClear(ctx, t, c, file, ids)
+			if err := r.open(); err != nil {
+				return nil, err
+			}
+			return r, nil
+		}
+	}
+	return nil, &Error{Code: CodeNotFound, Target: t.spec.Name, Doing: "open " + file, Said: "the copy has no such file"}
+}
+
+// clearReader reads the stored files of a file one after the other.
+type clearReader struct {
+	ctx   context.Context
+	t     *Target
+	c     ledger.Copy
+	ids   []age.Identity
+	left  []ledger.StoredFile
+	cur   *stored
+	r     io.Reader // of the clear bytes of cur
+	bytes int64     // read from the target
+	err   error
+}
+
+func newClear(ctx context.Context, t *Target, c ledger.Copy, file string, ids []age.Identity) *clearReader {
+	r := &clearReader{ctx: ctx, t: t, c: c, ids: ids}
+	for _, f := range c.Files {
+		if f.Of == file {
+			r.left = append(r.left, f)
+		}
+	}
+	return r
+}
+
+// open begins the next stored file.
+func (r *clearReader) open() error {
+	f := r.left[0]
+	cur, err := r.t.openStored(r.ctx, r.c, f)
+	if err != nil {
+		return err
+	}
+	r.left, r.cur, r.r = r.left[1:], cur, cur
+	if f.Sealed {
+		r.r, err = r.t.openSealed(f.Name, cur, r.ids)
+	}
+	return err
+}
+
+func (r *clearReader) Read(p []byte) (int, error) {
+	for r.err == nil {
+		if r.cur == nil {
+			if len(r.left) == 0 {
+				r.err = io.EOF
+			} else {
+				r.err = r.open()
+			}
+			continue
+		}
+		n, err := r.r.Read(p)
+		if err == io.EOF {
+			// age stops at its last chunk; what follows has to be nothing.
+			if _, err = io.Copy(io.Discard, r.cur); err == nil {
+				r.finish()
+			}
+		}
+		if err != nil {
+			r.err = r.blame(err)
+		}
+		if n > 0 {
+			return n, nil
+		}
+	}
+	return 0, r.err
+}
+
+// blame says whether bytes that could not be decrypted are those that were stored.
+func (r *clearReader) blame(err error) error {
+	if code(err) != "" || r.ctx.Err() != nil {
+		return err
+	}
+	if _, rest := io.Copy(io.Discard, r.cur); rest != nil {
+		return rest
+	}
+	return r.t.opening(r.cur.f.Name, err)
+}
+
+func (r *clearReader) finish() {
+	r.bytes += r.cur.n
+	r.cur.Close()
+	r.cur = nil
+}
+
+// Close implements io.Closer.
+func (r *clearReader) Close() error {
+	if r.err == nil {
+		r.err = io.ErrClosedPipe
+	}
+	if r.cur != nil {
+		r.finish()
+	}
+	return nil
+}
+
+// stored reads one stored file and holds it against its size and digest.
+type stored struct {
+	io.Closer
+	t *Target
+	f ledger.StoredFile
+	r io.Reader
+	h hash.Hash
+	n int64
+}
+
+func (t *Target) openStored(ctx context.Context, c ledger.Copy, f ledger.StoredFile) (*stored, error) {
+	var rc io.ReadCloser
+	var err error
+	if t.store == nil {
+		rc, err = t.openInPlace(ctx, c, f.Of)
+	} else {
+		rc, err = t.openListed(ctx, c, f)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &stored{Closer: rc, t: t, f: f, r: rc, h: sha256.New()}, nil
+}
+
+func (t *Target) openListed(ctx context.Context, c ledger.Copy, f ledger.StoredFile) (io.ReadCloser, error) {
+	if err := checkFolder(c.Ref, c.Artifact); err != nil || !safePart(f.Name) {
+		return nil, &Error{Code: CodeNotFound, Target: t.spec.Name, Doing: "open copy " + c.ID, Said: "its names are none of the layout"}
+	}
+	rc, err := t.store.Get(ctx, path.Join(c.Ref, f.Name), 0, -1)
+	if code(err) == CodeNotFound {
+		return nil, damaged(t.spec.Name, "read "+path.Join(c.Ref, f.Name), "it is missing")
+	}
+	return rc, err
+}
+
+func (s *stored) Read(p []byte) (int, error) {
+	n, err := s.r.Read(p)
+	s.h.Write(p[:n])
+	s.n += int64(n)
+	switch {
+	case s.n > s.f.Size:
+		return n, damaged(s.t.spec.Name, "read "+s.f.Name, "it has more than the %d bytes that it was stored with", s.f.Size)
+	case err == io.EOF && s.n < s.f.Size:
+		return n, damaged(s.t.spec.Name, "read "+s.f.Name, "it ends after %d of %d bytes", s.n, s.f.Size)
+	case err == io.EOF:
+		if sum := hex.EncodeToString(s.h.Sum(nil)); sum != s.f.SHA256 {
+			return n, damaged(s.t.spec.Name, "read "+s.f.Name, "its SHA-256 is %s; it was stored as %s", sum, s.f.SHA256)
+		}
+	}
+	return n, err
+}

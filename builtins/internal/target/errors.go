@@ -1,0 +1,146 @@
+package target
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"syscall"
+)
+
+// Codes of Error.
+const (
+	CodeMediaAbsent = "E_MEDIA_ABSENT"    // the medium is not attached, or was taken away
+	CodeWrongMedium = "E_WRONG_MEDIUM"    // another medium than the demanded one is there
+	CodeFull        = "E_TARGET_FULL"     // no space, or no quota
+	CodeReadOnly    = "E_TARGET_READONLY" // mounted read-only
+	CodeDown        = "E_TARGET_DOWN"     // cannot be reached, or broke off
+	CodeHostKey     = "E_HOST_KEY"        // the server is not the one that the site names
+	CodeDenied      = "E_TARGET_DENIED"   // the credential is refused, or may not do this
+	CodeDamaged     = "E_DAMAGED"         // bytes differ from what they have to be
+	CodeNoIdentity  = "E_NO_IDENTITY"     // sealed, and no identity opens it
+	CodeNotFound    = "E_NOT_FOUND"       // not there
+	CodeBadManifest = "E_BAD_MANIFEST"    // a manifest that is not one
+	CodeBadTarget   = "E_BAD_TARGET"      // the target is declared wrongly
+)
+
+// Error is what went wrong at a target, for an operator.
+type Error struct {
+	Code      string
+	Target    string // name of the target
+	Doing     string // "write vm/erp/…/disk.vma.zst"
+	Said      string // what the system said
+	Hint      string // what can be done
+	Temporary bool   // trying again later may help
+	Cause     error
+}
+
+func (e *Error) Error() string {
+	text := e.Said
+	if e.Doing != "" {
+		text = e.Doing + ": " + text
+	}
+	if e.Target != "" {
+		text = e.Target + ": " + text
+	}
+	return text
+}
+
+func (e *Error) Unwrap() error { return e.Cause }
+
+// sourceError is a failure of the source: every target has it, none is at fault.
+type sourceError struct {
+	err   error
+	broke bool // while it was read: what was read until then was good
+}
+
+func (e *sourceError) Error() string { return e.err.Error() }
+func (e *sourceError) Unwrap() error { return e.err }
+
+func code(err error) string {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Code
+	}
+	return ""
+}
+
+func damaged(target, doing, format string, args ...any) *Error {
+	return &Error{Code: CodeDamaged, Target: target, Doing: doing, Said: fmt.Sprintf(format, args...),
+		Hint: "do not trust this copy; make it again and look at the medium"}
+}
+
+// badTarget is the error for a declaration that cannot work.
+func badTarget(target, format string, args ...any) *Error {
+	return &Error{Code: CodeBadTarget, Target: target, Doing: "open target", Said: fmt.Sprintf(format, args...),
+		Hint: "correct the target in site.star"}
+}
+
+// settled reports an error that needs no classification: ours already, the
+// source's, or the caller's wish to stop.
+func settled(target string, err error) (error, bool) {
+	var e *Error
+	var s *sourceError
+	switch {
+	case err == nil:
+		return nil, true
+	case errors.As(err, &s), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.Is(err, errRestart), errors.Is(err, errNobody):
+		return err, true
+	case errors.As(err, &e):
+		if e.Target == "" {
+			e.Target = target
+		}
+		return err, true
+	}
+	return err, false
+}
+
+var kinds = []struct {
+	errno     syscall.Errno
+	code      string
+	temporary bool
+	hint      string
+}{
+	{syscall.ENOSPC, CodeFull, false, "free space on the target, or shorten what it keeps"},
+	{syscall.EDQUOT, CodeFull, false, "raise the quota, or shorten what the target keeps"},
+	{syscall.EFBIG, CodeFull, false, "the file system takes no file of this size: set part_size (2 GiB for FAT)"},
+	{syscall.EROFS, CodeReadOnly, false, "see dmesg: a file system turns read-only after errors; run fsck, or mount it writable"},
+	{syscall.EACCES, CodeDenied, false, "check the owner and the mode of the target's folder"},
+	{syscall.EPERM, CodeDenied, false, "check the owner, the mode and the attributes (lsattr) of the target's folder"},
+	{syscall.EIO, CodeMediaAbsent, true, "the medium was taken away or fails: see dmesg"},
+	{syscall.ENXIO, CodeMediaAbsent, true, "the medium was taken away: attach it again"},
+	{syscall.ENODEV, CodeMediaAbsent, true, "the medium was taken away: attach it again"},
+	{syscall.ESTALE, CodeMediaAbsent, true, "the server of this mount forgot it: mount it again"},
+	{syscall.ENOTCONN, CodeMediaAbsent, true, "the mount broke off: mount it again"},
+}
+
+// localError classifies an error of a local file system.
+func localError(target, doing string, err error) error {
+	if err, ok := settled(target, err); ok {
+		return err
+	}
+	e := &Error{Code: CodeDown, Target: target, Doing: doing, Said: err.Error(), Temporary: true, Cause: err}
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		e.Said = p.Err.Error()
+	}
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		e.Said = errno.Error()
+		for _, k := range kinds {
+			if k.errno == errno {
+				e.Code, e.Temporary, e.Hint = k.code, k.temporary, k.hint
+			}
+		}
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		e.Code, e.Temporary = CodeNotFound, false
+	}
+	return e
+}
+
+func errorAs[T error](err error) (T, bool) {
+	var e T
+	ok := errors.As(err, &e)
+	return e, ok
+}

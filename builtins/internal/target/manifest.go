@@ -1,0 +1,174 @@
+package target
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"unicode"
+
+	"github.com/neosofia/runner/runtime/ledger"
+)
+
+const (
+	manifestVersion = 1
+	maxManifest     = 8 << 20 // bytes; about 25,000 parts
+)
+
+// Manifest says what a copy is. Artifact.Files have the clear sizes and digests,
+// Copy.Files those of the bytes on the target. Artifact.Origin is left out: where
+// the files lay on the source is not the target's business.
+type Manifest struct {
+	Version  int               `json:"version"`
+	Artifact ledger.Artifact   `json:"artifact"`
+	Copy     ledger.Copy       `json:"copy"`
+	Tree     Tree              `json:"tree"`
+	Fields   map[string]string `json:"fields,omitempty"` // policy, sop, version of runner
+}
+
+// Tree is the ledger's head as of the step that made the copy.
+type Tree struct {
+	Size int64  `json:"size"`
+	Root string `json:"root"` // hex
+}
+
+func encodeManifest(m Manifest) ([]byte, error) {
+	m.Version = manifestVersion
+	m.Artifact.Origin = nil
+	b, err := json.MarshalIndent(m, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("encode manifest: %w", err)
+	}
+	b = append(b, '\n')
+	if _, err := ParseManifest(b); err != nil {
+		return nil, fmt.Errorf("encode manifest: it could not be read again: %w", err)
+	}
+	return b, nil
+}
+
+// ParseManifest reads a manifest and believes nothing in it: sizes, names,
+// digests and counts are bounded, and no key may be there twice. A manifest that
+// passes can be used in paths and on a terminal; whether it is true, only the
+// digests of the files and the ledger say.
+func ParseManifest(b []byte) (Manifest, error) {
+	var m Manifest
+	if len(b) > maxManifest {
+		return m, fmt.Errorf("parse manifest: it has more than %d bytes", maxManifest)
+	}
+	if err := strict(b); err != nil {
+		return m, fmt.Errorf("parse manifest: %w", err)
+	}
+	var head struct {
+		Version int `json:"version"`
+	}
+	if err := json.Unmarshal(b, &head); err != nil {
+		return m, fmt.Errorf("parse manifest: %w", err)
+	}
+	if head.Version != manifestVersion {
+		return m, fmt.Errorf("parse manifest: version %d is not known; this program knows version %d", head.Version, manifestVersion)
+	}
+	if err := json.Unmarshal(b, &m); err != nil {
+		return m, fmt.Errorf("parse manifest: %w", err)
+	}
+	if err := m.validate(); err != nil {
+		return Manifest{}, fmt.Errorf("parse manifest: %w", err)
+	}
+	return m, nil
+}
+
+func (m *Manifest) validate() error {
+	a, c := m.Artifact, m.Copy
+	if !plain(a.ID) || !plain(c.ID) {
+		return errors.New("an id is not one")
+	}
+	if c.Artifact != a.ID || c.Kind != a.Kind || c.Asset != a.Asset || c.Item != a.Item {
+		return errors.New("copy and artifact are not of one thing")
+	}
+	for _, s := range []string{a.Kind, a.Asset, a.Item, a.Run, a.Step, a.Source, c.Target, c.Medium, c.Location, c.Account, c.Device.ID} {
+		if !printable(s) {
+			return fmt.Errorf("%q has characters that cannot be shown", s)
+		}
+	}
+	if err := checkFolder(c.Ref, a.ID); err != nil {
+		return err
+	}
+	if len(a.Files) == 0 {
+		return errors.New("the artifact has no files")
+	}
+	if m.Tree.Size < 0 || m.Tree.Root != "" && !isDigest(m.Tree.Root) {
+		return errors.New("the ledger's head is not one")
+	}
+	return m.validateFiles()
+}
+
+// validateFiles holds that each file of the artifact is there exactly once, as
+// one stored file or as all of its parts in order.
+func (m *Manifest) validateFiles() error {
+	names := map[string]bool{}
+	stored := m.Copy.Files
+	var clear, bytes int64
+	for _, f := range m.Artifact.Files {
+		if f.Name == "" || len(f.Name) > 1024 || !printable(f.Name) || names["="+f.Name] {
+			return fmt.Errorf("file %q has a name that cannot be, or is there twice", f.Name)
+		}
+		names["="+f.Name] = true
+		if !add(&clear, f.Size) || !isDigest(f.SHA256) {
+			return fmt.Errorf("file %q has a size or digest that cannot be", f.Name)
+		}
+		part, whole, sealed := 0, int64(0), false
+		for part == 0 || len(stored) > 0 && stored[0].Of == f.Name && stored[0].Part == part+1 {
+			if len(stored) == 0 || stored[0].Of != f.Name || stored[0].Part > 1 && part == 0 {
+				return fmt.Errorf("file %q is not stored, or its parts are not in order", f.Name)
+			}
+			s := stored[0]
+			stored = stored[1:]
+			key := strings.ToLower(s.Name)
+			if !safePart(s.Name) || names[key] || !add(&bytes, s.Size) || !isDigest(s.SHA256) {
+				return fmt.Errorf("stored file %q has a name, size or digest that cannot be", s.Name)
+			}
+			names[key] = true
+			whole, sealed = whole+s.Size, sealed || s.Sealed
+			if part = s.Part; part == 0 {
+				break
+			}
+		}
+		if !sealed && whole != f.Size {
+			return fmt.Errorf("file %q has %d bytes and is stored with %d", f.Name, f.Size, whole)
+		}
+	}
+	if len(stored) > 0 {
+		return fmt.Errorf("stored file %q is of no file", stored[0].Name)
+	}
+	if bytes != m.Copy.Bytes {
+		return fmt.Errorf("the stored files have %d bytes together, not %d", bytes, m.Copy.Bytes)
+	}
+	return nil
+}
+
+// add sums sizes of at most 2^60 bytes, so that nothing overflows.
+func add(sum *int64, n int64) bool {
+	const most = 1 << 60
+	if n < 0 || n > most || *sum > most {
+		return false
+	}
+	*sum += n
+	return true
+}
+
+func isDigest(s string) bool {
+	b, err := hex.DecodeString(s)
+	return err == nil && len(b) == 32 && strings.ToLower(s) == s
+}
+
+func printable(s string) bool {
+	if len(s) > 4096 {
+		return false
+	}
+	for _, r := range s {
+		if !unicode.IsPrint(r) {
+			return false
+		}
+	}
+	return true
+}

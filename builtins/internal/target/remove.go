@@ -1,0 +1,96 @@
+package target
+
+import (
+	"context"
+	"errors"
+	"path"
+
+	"github.com/neosofia/runner/runtime/ledger"
+)
+
+// Remove deletes a copy: its manifest first, so that it is never seen half. What
+// is gone already is no error. It refuses everything that is no copy's folder.
+func (t *Target) Remove(ctx context.Context, c ledger.Copy) error {
+	if t.store == nil {
+		return t.removeInPlace(ctx, c)
+	}
+	refused := func(said string) error {
+		return &Error{Code: CodeNotFound, Target: t.spec.Name, Doing: "remove copy " + c.ID, Said: said}
+	}
+	if err := checkFolder(c.Ref, c.Artifact); err != nil {
+		return refused(err.Error())
+	}
+	if !plain(c.ID) {
+		return refused("its id is not one")
+	}
+	m, err := t.manifest(ctx, c.Ref)
+	switch {
+	case err == nil && m.Copy.ID != c.ID:
+		return refused("the folder holds copy " + m.Copy.ID)
+	case err != nil && code(err) != CodeNotFound && code(err) != CodeBadManifest:
+		return err
+	}
+	if err := t.store.Delete(ctx, path.Join(c.Ref, manifestFile)); err != nil {
+		return err
+	}
+	if err := t.removeFolder(ctx, c.Ref); err != nil {
+		return err
+	}
+	if err := t.removeFolder(ctx, path.Join(partsFolder, c.ID)); err != nil {
+		return err
+	}
+	return t.removeEmpty(ctx, path.Dir(c.Ref))
+}
+
+// removeEmpty deletes the folders of an item and a kind of which this was the last.
+func (t *Target) removeEmpty(ctx context.Context, dir string) error {
+	for ; dir != "."; dir = path.Dir(dir) {
+		infos, err := t.store.List(ctx, dir)
+		if code(err) == CodeNotFound {
+			continue
+		}
+		if err != nil || len(infos) > 0 {
+			return err
+		}
+		if err := t.store.Delete(ctx, dir); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Sweep deletes what broken transfers left, but for the copies that keep names,
+// and returns the ids of those that are gone.
+func (t *Target) Sweep(ctx context.Context, keep func(copyID string) bool) (gone []string, err error) {
+	if t.store == nil {
+		return nil, nil
+	}
+	infos, err := t.store.List(ctx, partsFolder)
+	if code(err) == CodeNotFound {
+		return nil, nil
+	}
+	for _, info := range infos {
+		if !info.Dir || !plain(info.Name) || keep(info.Name) {
+			continue
+		}
+		if rerr := t.removeFolder(ctx, path.Join(partsFolder, info.Name)); rerr != nil {
+			err = errors.Join(err, rerr)
+			continue
+		}
+		gone = append(gone, info.Name)
+	}
+	return gone, err
+}
+
+func (t *Target) removeInPlace(ctx context.Context, c ledger.Copy) error {
+	if err := t.checkPlace(c); err != nil {
+		return err
+	}
+	if t.env.Remove == nil {
+		return &Error{Code: CodeDown, Target: t.spec.Name, Doing: "remove " + c.Ref, Said: "nothing here deletes from Proxmox storages"}
+	}
+	if err := t.env.Remove(ctx, t.origin(c, "")); err != nil {
+		return t.placeError("remove "+c.Ref, err)
+	}
+	return nil
+}

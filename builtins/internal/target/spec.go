@@ -1,0 +1,132 @@
+package target
+
+import (
+	"context"
+	"io"
+	"net"
+	"sync/atomic"
+	"time"
+
+	"filippo.io/age"
+
+	"github.com/neosofia/runner/runtime/ledger"
+)
+
+// Spec declares a target.
+type Spec struct {
+	Name      string
+	URL       string // file:///mnt/usb, sftp://user@host[:port]/path (/~/path below the login's folder), pve://storage
+	Medium    string
+	Location  string
+	Offline   bool // meant to be taken away
+	Offsite   bool
+	Immutable bool // nothing can be renamed or deleted: write in place
+
+	SealedTo []string // age recipients, all age1… or all age1pq1…; none: plain
+
+	UUID   string // demanded of the file system behind a file:// target
+	Serial string // demanded of the disk behind a file:// target
+
+	PartSize  int64 // bytes a stored file may have; 0: any
+	Bandwidth int64 // bytes a second; 0: any
+
+	HostKey string                                    // authorized_keys form, one key a line; sftp
+	Key     func(ctx context.Context) ([]byte, error) // private key (PEM); called at each dial, zeroed after use; sftp
+}
+
+// Env is the world that targets are in. Now is required.
+type Env struct {
+	Root string // prefix of every local path; "" is the real machine
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+	// Device looks up the medium behind a directory (Root included); nil is SystemDevice.
+	Device func(path string) (ledger.Device, error)
+	// InPlace opens what a pve:// target holds. The origin has "volid", "storage" and "file".
+	InPlace func(ctx context.Context, origin map[string]string, offset int64) (io.ReadCloser, error)
+	// Remove deletes what a pve:// target holds; origin as for InPlace.
+	Remove func(ctx context.Context, origin map[string]string) error
+	// Binary is the static runner to leave on targets.
+	Binary func() (path string, ok bool)
+	Now    func() time.Time
+	// Progress is called about every MiB, from several goroutines; total is -1 when unknown.
+	Progress func(target, file string, done, total int64)
+}
+
+// Source is an artifact that can be read.
+type Source struct {
+	// Artifact is what is copied. The size of a file may be -1: not known yet.
+	Artifact ledger.Artifact
+	// Open reads a file of the artifact from an offset. An error of Close counts.
+	Open func(ctx context.Context, file string, offset int64) (io.ReadCloser, error)
+	// Check opens a clear stream completely; nil: none.
+	Check CheckFunc
+	// Manifest has extra fields of the manifest: policy, sop, version.
+	Manifest map[string]string
+	// Head is the ledger's as of the step's begin.
+	Head ledger.Head
+}
+
+// CheckFunc opens the clear stream of a file completely.
+type CheckFunc func(ctx context.Context, name string, r io.Reader) error
+
+// Outcome is what became of one target of Copy.
+type Outcome struct {
+	Target  string
+	Copy    ledger.Copy // valid without Err
+	Device  ledger.Device
+	Err     error
+	Resumed int64             // stored bytes that were there already
+	Clear   map[string]string // SHA-256 of each file of the artifact, once the source was read
+	Notes   []string          // what the target lacks beside the copy, in words: "the program could not be left: …"
+}
+
+// Verified is what a check of a copy came to.
+type Verified struct {
+	Level int    // of proof, as in package ledger
+	Bytes int64  // read from the target
+	Nanos int64  // that it took
+	Note  string // why the level is lower than asked for
+}
+
+// Target is an open target. Its methods may be called concurrently.
+type Target struct {
+	spec    Spec
+	env     Env
+	store   Store // nil for pve://
+	caps    Capabilities
+	device  ledger.Device
+	account string
+	storage string // of pve://
+	seals   []age.Recipient
+	prints  []string // fingerprints of the recipients
+	head    int64    // bytes of an age header for them
+	limit   *limiter
+	probed  atomic.Bool // ProbeImmutable said yes
+}
+
+// Name returns the target's name.
+func (t *Target) Name() string { return t.spec.Name }
+
+// Spec returns the declaration.
+func (t *Target) Spec() Spec { return t.spec }
+
+// Device returns the medium as it was when the target was opened.
+func (t *Target) Device() ledger.Device { return t.device }
+
+// Account returns user and host of a remote target.
+func (t *Target) Account() string { return t.account }
+
+// Close ends the connection, or lets go of the folder so that it can be unmounted.
+func (t *Target) Close() error {
+	if t.caps.Close == nil {
+		return nil
+	}
+	return t.caps.Close()
+}
+
+// Space returns free and total bytes; -1 where the target does not tell.
+func (t *Target) Space(ctx context.Context) (free, total int64, err error) {
+	if t.caps.Space == nil {
+		return -1, -1, nil
+	}
+	return t.caps.Space(ctx)
+}

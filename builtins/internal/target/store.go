@@ -1,0 +1,47 @@
+package target
+
+import "context"
+import "io"
+
+// Store is what a scheme does with named bytes. Names are slash-separated paths
+// below the target's folder, made by the layout. Errors are *Error, an error of
+// the reader as it is, or ctx's.
+type Store interface {
+	// Put writes what r has from offset on, drops what follows, and makes it
+	// durable. Folders are made. size is the file's expected size, -1 unknown. It
+	// returns the bytes taken from r; after an error those before a hole count.
+	Put(ctx context.Context, name string, offset, size int64, r io.Reader) (int64, error)
+	// Get reads length bytes from offset (-1: to the end), past any cache of this host.
+	Get(ctx context.Context, name string, offset, length int64) (io.ReadCloser, error)
+	Stat(ctx context.Context, name string) (Info, error)
+	// List returns what is directly in a folder, at most maxEntries.
+	List(ctx context.Context, dir string) ([]Info, error)
+	// Rename moves a file over another, or a folder to a free name. Folders are made.
+	Rename(ctx context.Context, from, to string) error
+	// Delete removes a file or an empty folder. What is not there is no error.
+	Delete(ctx context.Context, name string) error
+}
+
+// Info is one entry of a store.
+type Info struct {
+	Name    string // base name
+	Size    int64  // bytes
+	Dir     bool
+	Regular bool
+}
+
+// maxEntries bounds a folder: more than any honest target has.
+const maxEntries = 100_000
+
+// Capabilities are what a store can do beyond Store.
+type Capabilities struct {
+	// Stages: sealing gets a goroutine of its own, since Put waits for a disk.
+	Stages bool
+	// Space returns free and total bytes, -1 where unknown.
+	Space func(ctx context.Context) (free, total int64, err error)
+	// Digest asks the target itself for the SHA-256 (hex) of a file; nil: it cannot.
+	Digest func(ctx context.Context, name string) (string, error)
+	// Guard says whether the target is still the one that was opened.
+	Guard func(ctx context.Context) error
+	Close func() error
+}

@@ -1,0 +1,135 @@
+package target
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+)
+
+// Stat implements Store.
+func (s *fileStore) Stat(ctx context.Context, name string) (Info, error) {
+	if err := ctx.Err(); err != nil {
+		return Info{}, err
+	}
+	info, err := s.root.Lstat(name)
+	if err != nil {
+		return Info{}, s.fail("look up", name, err)
+	}
+	return fileInfo(info), nil
+}
+
+func fileInfo(info fs.FileInfo) Info {
+	return Info{Name: info.Name(), Size: info.Size(), Dir: info.IsDir(), Regular: info.Mode().IsRegular()}
+}
+
+// List implements Store.
+func (s *fileStore) List(ctx context.Context, dir string) ([]Info, error) {
+	f, err := s.root.OpenFile(dir, os.O_RDONLY|openFlags, 0)
+	if err != nil {
+		return nil, s.fail("list", dir, err)
+	}
+	defer f.Close()
+	var all []Info
+	for {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		some, err := f.Readdir(1000)
+		for _, info := range some {
+			all = append(all, fileInfo(info))
+		}
+		if errors.Is(err, io.EOF) {
+			return all, nil
+		}
+		if err == nil && len(all) > maxEntries {
+			err = fmt.Errorf("the folder has more than %d entries", maxEntries)
+		}
+		if err != nil {
+			return nil, s.fail("list", dir, err)
+		}
+	}
+}
+
+// Rename implements Store.
+func (s *fileStore) Rename(ctx context.Context, from, to string) error {
+	err := s.guard(ctx)
+	if err == nil {
+		err = s.folders(path.Dir(to))
+	}
+	if err == nil {
+		err = s.root.Rename(from, to)
+	}
+	if err == nil {
+		err = s.syncFolder(path.Dir(to))
+	}
+	if err == nil && path.Dir(from) != path.Dir(to) {
+		err = s.syncFolder(path.Dir(from))
+	}
+	return s.fail("rename "+from+" to", to, err)
+}
+
+// Delete implements Store.
+func (s *fileStore) Delete(ctx context.Context, name string) error {
+	err := s.guard(ctx)
+	if err == nil {
+		err = s.root.Remove(name)
+	}
+	if err == nil {
+		err = s.syncFolder(path.Dir(name))
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return s.fail("delete", name, err)
+}
+
+// folders makes a folder and those above it, durably.
+func (s *fileStore) folders(dir string) error {
+	if dir == "." {
+		return nil
+	}
+	info, err := s.root.Lstat(dir)
+	if err == nil && info.IsDir() {
+		return nil
+	}
+	if err == nil {
+		return fmt.Errorf("%s is a %s, not a folder", dir, info.Mode().Type())
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := s.folders(path.Dir(dir)); err != nil {
+		return err
+	}
+	if err := s.root.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return s.syncFolder(path.Dir(dir))
+}
+
+func (s *fileStore) syncFolder(dir string) error {
+	f, err := s.root.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return syncFolder(f)
+}
+
+// Space returns free and total bytes of the file system.
+func (s *fileStore) Space(ctx context.Context) (free, total int64, err error) {
+	if err := ctx.Err(); err != nil {
+		return 0, 0, err
+	}
+	f, err := s.root.Open(".")
+	if err != nil {
+		return 0, 0, s.fail("look up space of", ".", err)
+	}
+	defer f.Close()
+	free, total, err = diskSpace(f)
+	return free, total, s.fail("look up space of", ".", err)
+}

@@ -1,0 +1,68 @@
+package target
+
+import (
+	"errors"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// openFlags keep a hostile medium from making us wait for a FIFO.
+const openFlags = unix.O_NONBLOCK
+
+// advise tells the kernel that a file is read once, in order, and from the medium.
+func advise(f *os.File) error {
+	// What was not written back yet would stay in the cache: flush it first.
+	if err := unix.Fdatasync(int(f.Fd())); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.EROFS) {
+		return &os.PathError{Op: "fdatasync", Path: f.Name(), Err: err}
+	}
+	if err := unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED); err != nil {
+		return &os.PathError{Op: "fadvise", Path: f.Name(), Err: err}
+	}
+	return sequential(f)
+}
+
+func sequential(f *os.File) error {
+	if err := unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_SEQUENTIAL); err != nil && !errors.Is(err, unix.ESPIPE) {
+		return &os.PathError{Op: "fadvise", Path: f.Name(), Err: err}
+	}
+	return nil
+}
+
+// startWriteback has the kernel write a range now instead of all at the fsync.
+func startWriteback(f *os.File, offset, n int64) error {
+	err := unix.SyncFileRange(int(f.Fd()), offset, n, unix.SYNC_FILE_RANGE_WRITE)
+	if err == nil || errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ESPIPE) {
+		return nil
+	}
+	return &os.PathError{Op: "sync_file_range", Path: f.Name(), Err: err}
+}
+
+// reserve takes space for bytes that will come, where the file system can.
+func reserve(f *os.File, offset, n int64) error {
+	err := unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_KEEP_SIZE, offset, n)
+	if err == nil || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EINVAL) {
+		return nil
+	}
+	return &os.PathError{Op: "reserve", Path: f.Name(), Err: err}
+}
+
+func diskSpace(f *os.File) (free, total int64, err error) {
+	var s unix.Statfs_t
+	if err := unix.Fstatfs(int(f.Fd()), &s); err != nil {
+		return 0, 0, &os.PathError{Op: "statfs", Path: f.Name(), Err: err}
+	}
+	unit := int64(s.Frsize)
+	if unit == 0 {
+		unit = int64(s.Bsize)
+	}
+	return int64(s.Bavail) * unit, int64(s.Blocks) * unit, nil
+}
+
+// syncFolder makes names durable. Some file systems (FUSE, CIFS) cannot and say EINVAL.
+func syncFolder(f *os.File) error {
+	if err := f.Sync(); err != nil && !errors.Is(err, unix.EINVAL) {
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,161 @@
+package targettest
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/pem"
+	"errors"
+	"net"
+	"sync"
+	"testing"
+
+	"github.com/pkg/sftp"
+	"golang.org/x/crypto/ssh"
+
+	"github.com/neosofia/runner/builtins/internal/target"
+)
+
+// Faults are what a server does wrong. Zero is nothing.
+type Faults struct {
+	CutAfter  int64 // bytes written after which the connection breaks, once
+	FullAfter int64 // bytes written after which the disk is full
+	ReadOnly  bool  // the disk is mounted read-only
+	Deny      bool  // every change is denied
+	Keep      bool  // overwriting, renaming and deleting are denied
+	Lose      int64 // the size of every file comes out smaller by this
+	Mute      bool  // requests are not answered any more
+}
+
+// Server is an SFTP server in this process, serving one folder.
+type Server struct {
+	Dir     string
+	Addr    string
+	HostKey string // authorized_keys form
+	Key     []byte // PEM of the key that may log in
+
+	mu      sync.Mutex
+	faults  Faults
+	written int64
+	conns   map[net.Conn]bool
+	quiet   chan struct{}
+	conf    *ssh.ServerConfig
+}
+
+// Set changes what the server does wrong from now on.
+func (s *Server) Set(f Faults) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.faults, s.written = f, 0
+}
+
+// Conns counts the connections that are open.
+func (s *Server) Conns() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.conns)
+}
+
+// Serve starts a server that ends with the test.
+func Serve(t testing.TB, dir string) *Server {
+	t.Helper()
+	s := &Server{Dir: dir, conns: map[net.Conn]bool{}, quiet: make(chan struct{})}
+	host, _ := newKey(t)
+	client, block := newKey(t)
+	s.HostKey, s.Key = string(ssh.MarshalAuthorizedKey(host.PublicKey())), block
+	s.conf = &ssh.ServerConfig{PublicKeyCallback: func(_ ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
+		if string(key.Marshal()) != string(client.PublicKey().Marshal()) {
+			return nil, errors.New("this key may not")
+		}
+		return nil, nil
+	}}
+	s.conf.AddHostKey(host)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Addr = l.Addr().String()
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			wg.Go(func() { s.serve(conn) })
+		}
+	})
+	t.Cleanup(func() {
+		l.Close()
+		close(s.quiet)
+		s.cut()
+		wg.Wait()
+	})
+	return s
+}
+
+func newKey(t testing.TB) (ssh.Signer, []byte) {
+	_, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := ssh.NewSignerFromKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, err := ssh.MarshalPrivateKey(private, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signer, pem.EncodeToMemory(block)
+}
+
+// cut breaks all connections.
+func (s *Server) cut() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.conns {
+		c.Close()
+	}
+}
+
+func (s *Server) serve(raw net.Conn) {
+	s.mu.Lock()
+	s.conns[raw] = true
+	s.mu.Unlock()
+	defer func() {
+		raw.Close()
+		s.mu.Lock()
+		delete(s.conns, raw)
+		s.mu.Unlock()
+	}()
+	conn, chans, reqs, err := ssh.NewServerConn(raw, s.conf)
+	if err != nil {
+		return
+	}
+	defer conn.Close()
+	go ssh.DiscardRequests(reqs)
+	for c := range chans {
+		ch, requests, err := c.Accept()
+		if err != nil {
+			return
+		}
+		go func() {
+			for r := range requests {
+				_ = r.Reply(r.Type == "subsystem", nil) // a client that is gone needs none
+			}
+		}()
+		h := &handler{s}
+		server := sftp.NewRequestServer(ch, sftp.Handlers{FileGet: h, FilePut: h, FileCmd: h, FileList: h})
+		go func() {
+			_ = server.Serve() // it ends with the connection
+			ch.Close()
+		}()
+	}
+}
+
+// Spec declares the target that the server is.
+func (s *Server) Spec() target.Spec {
+	return target.Spec{Name: "offsite", URL: "sftp://backup@" + s.Addr + "/", Medium: "disk", Location: "elsewhere", Offsite: true, HostKey: s.HostKey,
+		Key: func(context.Context) ([]byte, error) { return append([]byte(nil), s.Key...), nil }}
+}

@@ -1,0 +1,196 @@
+package target
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"path"
+	"slices"
+
+	"filippo.io/age"
+
+	"github.com/neosofia/runner/runtime/ledger"
+)
+
+// Verify proves that a copy is what the ledger says, at a level of package
+// ledger: Stored (manifest and sizes, and digests where the target computes
+// them), Read (every byte read back past the cache) or Opened (in the same pass
+// decrypted with ids where sealed, compared with the digest of the clear bytes,
+// and parsed completely by check).
+//
+// Errors are *Error: E_DAMAGED where anything differs, E_NO_IDENTITY, those of
+// the target; and ctx's.
+func (t *Target) Verify(ctx context.Context, c ledger.Copy, level int, ids []age.Identity, check CheckFunc) (Verified, error) {
+	if level < ledger.Stored || level > ledger.Opened {
+		return Verified{}, fmt.Errorf("verify copy %s: level %d is not for a target to prove", c.ID, level)
+	}
+	begin := t.env.Now()
+	v := &verification{t: t, c: c, ids: ids, check: check}
+	err := v.run(ctx, level)
+	return Verified{Level: v.level, Bytes: v.bytes, Nanos: int64(t.env.Now().Sub(begin)), Note: v.note}, err
+}
+
+type verification struct {
+	t     *Target
+	c     ledger.Copy
+	ids   []age.Identity
+	check CheckFunc
+	clear map[string]string // file -> SHA-256 of its clear bytes
+	level int
+	bytes int64
+	note  string
+}
+
+func (v *verification) run(ctx context.Context, level int) error {
+	if err := v.stored(ctx); err != nil {
+		return err
+	}
+	v.level = ledger.Stored
+	if level == ledger.Opened && v.check == nil {
+		level, v.note = ledger.Read, "read back; there is nothing that opens this kind"
+	}
+	if level == ledger.Stored {
+		return nil
+	}
+	for _, file := range filesOf(v.c) {
+		var err error
+		if level == ledger.Opened {
+			err = v.open(ctx, file)
+		} else {
+			err = v.read(ctx, file)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	v.level = level
+	return nil
+}
+
+// filesOf returns the names of the artifact's files in order.
+func filesOf(c ledger.Copy) (names []string) {
+	for _, f := range c.Files {
+		if !slices.Contains(names[max(0, len(names)-1):], f.Of) {
+			names = append(names, f.Of)
+		}
+	}
+	return names
+}
+
+// stored holds the manifest on the target against the ledger, and the sizes
+// against the manifest.
+func (v *verification) stored(ctx context.Context) error {
+	if v.t.store == nil {
+		return v.t.checkPlace(v.c)
+	}
+	m, err := v.t.find(ctx, v.c)
+	if err != nil {
+		return err
+	}
+	v.clear = map[string]string{}
+	for _, f := range m.Artifact.Files {
+		v.clear[f.Name] = f.SHA256
+	}
+	for _, f := range v.c.Files {
+		name := path.Join(v.c.Ref, f.Name)
+		info, err := v.t.store.Stat(ctx, name)
+		if code(err) == CodeNotFound {
+			return damaged(v.t.spec.Name, "look up "+name, "it is missing")
+		}
+		if err != nil {
+			return err
+		}
+		if !info.Regular || info.Size != f.Size {
+			return damaged(v.t.spec.Name, "look up "+name, "it has %d bytes; it was stored with %d", info.Size, f.Size)
+		}
+		if v.t.caps.Digest == nil {
+			continue
+		}
+		if sum, err := v.t.caps.Digest(ctx, name); err != nil {
+			return err
+		} else if sum != f.SHA256 {
+			return damaged(v.t.spec.Name, "digest "+name, "the target says %s; it was stored as %s", sum, f.SHA256)
+		}
+	}
+	return nil
+}
+
+// find reads the manifest of a copy and holds it against what is known of the copy.
+func (t *Target) find(ctx context.Context, c ledger.Copy) (Manifest, error) {
+	if err := checkFolder(c.Ref, c.Artifact); err != nil {
+		return Manifest{}, &Error{Code: CodeNotFound, Target: t.spec.Name, Doing: "find copy " + c.ID, Said: err.Error()}
+	}
+	m, err := t.manifest(ctx, c.Ref)
+	switch code(err) {
+	case CodeNotFound:
+		return m, damaged(t.spec.Name, "read "+path.Join(c.Ref, manifestFile), "it is missing: there is no complete copy")
+	case CodeBadManifest:
+		e, _ := errorAs[*Error](err)
+		return m, damaged(t.spec.Name, e.Doing, "%s", e.Said)
+	}
+	if err != nil {
+		return m, err
+	}
+	if m.Copy.ID != c.ID || m.Copy.Artifact != c.Artifact || m.Copy.Kind != c.Kind || m.Copy.Asset != c.Asset || m.Copy.Item != c.Item ||
+		!m.Copy.Taken.Equal(c.Taken) || !slices.Equal(m.Copy.SealedTo, c.SealedTo) || !slices.Equal(m.Copy.Files, c.Files) {
+		return m, damaged(t.spec.Name, "read "+path.Join(c.Ref, manifestFile), "it differs from what the ledger says of copy %s", c.ID)
+	}
+	return m, nil
+}
+
+// read reads the stored files of a file back; their digests are compared on the way.
+func (v *verification) read(ctx context.Context, file string) error {
+	for _, f := range v.c.Files {
+		if f.Of != file {
+			continue
+		}
+		r, err := v.t.openStored(ctx, v.c, f)
+		if err != nil {
+			return err
+		}
+		n, err := io.CopyBuffer(discard{}, r, make([]byte, chunkSize))
+		r.Close()
+		v.bytes += n
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// open reads a file back, opens and parses it, and takes both digests in one pass.
+func (v *verification) open(ctx context.Context, file string) error {
+	clear := newClear(ctx, v.t, v.c, file, v.ids)
+	defer clear.Close()
+	sum := sha256.New()
+	r := io.TeeReader(clear, sum)
+	err := v.check(ctx, file, r)
+	// What lies on the target comes first: bytes that differ explain why they
+	// could not be parsed.
+	_, rest := io.CopyBuffer(discard{}, r, make([]byte, chunkSize))
+	v.bytes += clear.bytes
+	if rest != nil {
+		return rest
+	}
+	if err != nil && ctx.Err() != nil {
+		return ctx.Err()
+	}
+	want := v.clear[file]
+	if got := hex.EncodeToString(sum.Sum(nil)); want != "" && got != want {
+		return damaged(v.t.spec.Name, "open "+file, "the SHA-256 of the clear bytes is %s; the source had %s", got, want)
+	}
+	if err != nil {
+		e := damaged(v.t.spec.Name, "open "+file, "%v", err)
+		e.Cause = err
+		return e
+	}
+	return nil
+}
+
+// discard has no ReadFrom, so that the buffer it is given is used: io.Discard
+// reads 8 KiB at a time.
+type discard struct{}
+
+func (discard) Write(p []byte) (int, error) { return len(p), nil }
