@@ -1,0 +1,241 @@
+package report
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sort"
+	"time"
+
+	"github.com/neosofia/runner/runtime/ledger"
+)
+
+// Live is what can be seen now and is not in the ledger.
+type Live struct {
+	Media map[string]string     // target -> "attached", "detached", or "" when it cannot be known
+	Lab   bool                  // the built-in site
+	Alive func(run string) bool // whether a run without an end is still running; nil: none is
+}
+
+// Status is the state of everything that the site states. Durations are seconds,
+// 0 is "N/A" where the site states none.
+type Status struct {
+	V           int                `json:"v"` // of this encoding: 1
+	At          time.Time          `json:"at"`
+	Lab         bool               `json:"lab,omitempty"`
+	Empty       bool               `json:"empty,omitempty"` // nothing has run yet
+	Assets      []AssetStatus      `json:"assets"`
+	Media       []MediumStatus     `json:"media,omitempty"` // the offline ones
+	Unprotected []ledger.Exception `json:"unprotected,omitempty"`
+	Accepted    []ledger.Exception `json:"accepted_gaps,omitempty"`
+	Deviations  []ledger.Deviation `json:"deviations,omitempty"`
+	Missing     []Need             `json:"missing"`
+}
+
+// AssetStatus is one row of the SOP and what there is of it.
+type AssetStatus struct {
+	Name      string       `json:"name"`
+	Title     string       `json:"title"`
+	RPO       int64        `json:"rpo_seconds,omitempty"`
+	RTO       int64        `json:"rto_seconds,omitempty"`
+	Retention int64        `json:"retention_seconds,omitempty"`
+	Online    string       `json:"online,omitempty"` // the SOP's words
+	Keep      int          `json:"keep_full,omitempty"`
+	Demanded  Sum          `json:"demanded"`
+	Items     []ItemStatus `json:"items"`
+	Note      string       `json:"note,omitempty"`
+}
+
+// ItemStatus is one thing of an asset. The times are estimates from measured
+// reading: a restore also writes.
+type ItemStatus struct {
+	Name    string       `json:"name"`
+	Gone    bool         `json:"gone,omitempty"`   // newer inventories do not have it: nothing is demanded
+	Newest  *CopyStatus  `json:"newest,omitempty"` // the newest copy that is at least read back
+	Age     int64        `json:"age_seconds,omitempty"`
+	Copies  []CopyStatus `json:"copies,omitempty"` // the newest of each target
+	Sum     Sum          `json:"sum"`
+	Restore int64        `json:"restore_seconds_estimate,omitempty"`
+	Rate    int64        `json:"restore_bytes_per_second_estimate,omitempty"`
+	Kept    int          `json:"kept_full"` // artifacts with a copy that was read back and is online
+}
+
+// CopyStatus is one copy with what is proven of it.
+type CopyStatus struct {
+	Target string    `json:"target"`
+	Taken  time.Time `json:"taken"`
+	Bytes  int64     `json:"bytes"`
+	Level  string    `json:"level"` // "none", "stored", "read", …
+	Proof  string    `json:"proof"` // in words
+	At     time.Time `json:"proven,omitzero"`
+	Device string    `json:"device,omitempty"`
+}
+
+// MediumStatus is an offline target as it was last seen.
+type MediumStatus struct {
+	Target string    `json:"target"`
+	State  string    `json:"state"`         // "attached", "detached" or "unknown"
+	At     time.Time `json:"seen,omitzero"` // of that observation
+}
+
+// Need is something that is missing, and what to type.
+type Need struct {
+	ledger.Finding
+}
+
+// NewStatus computes the state as of now, by the demands d.
+func NewStatus(ctx context.Context, c ledger.Catalog, d ledger.Demands, now time.Time, live Live) (*Status, error) {
+	b := &builder{c: c, j: judge{d: d, now: now}, live: live, out: &Status{V: 1, At: now.UTC(), Lab: live.Lab, Assets: []AssetStatus{}, Missing: []Need{},
+		Accepted: d.Accepted, Deviations: d.Deviations, Unprotected: d.Unprotected}}
+	if err := b.runs(ctx); err != nil {
+		return nil, fmt.Errorf("read the runs: %w", err)
+	}
+	if err := b.media(ctx); err != nil {
+		return nil, fmt.Errorf("read the media: %w", err)
+	}
+	met := map[string]bool{}
+	for _, a := range d.Assets {
+		if err := b.asset(ctx, a, met); err != nil {
+			return nil, fmt.Errorf("read %s: %w", a.Name, err)
+		}
+	}
+	var names []string
+	for _, a := range d.Assets {
+		names = append(names, a.Name)
+	}
+	for _, f := range b.j.expired(names, met) {
+		b.need(f)
+	}
+	return b.out, nil
+}
+
+type builder struct {
+	c      ledger.Catalog
+	j      judge
+	live   Live
+	recent []ledger.Run // newest first
+	ended  map[string]string
+	seen   map[string]ledger.Medium
+	out    *Status
+}
+
+func (b *builder) need(f ledger.Finding) { b.out.Missing = append(b.out.Missing, Need{f}) }
+
+// media merges what is seen now with what was recorded.
+func (b *builder) media(ctx context.Context) error {
+	b.seen = map[string]ledger.Medium{}
+	recorded, err := ledger.All[ledger.Medium](ctx, b.c.Store, ledger.Query{Kind: ledger.RowMedium})
+	if err != nil {
+		return err
+	}
+	for _, m := range recorded {
+		b.seen[m.Target] = m
+	}
+	for target, state := range b.live.Media {
+		if state != "" {
+			b.seen[target] = ledger.Medium{Target: target, State: state, At: b.j.now}
+		}
+	}
+	for _, t := range b.j.d.Targets {
+		if t.Offline {
+			m := MediumStatus{Target: t.Name, State: "unknown"}
+			if s, ok := b.seen[t.Name]; ok {
+				m.State, m.At = s.State, s.At
+			}
+			b.out.Media = append(b.out.Media, m)
+		}
+	}
+	return nil
+}
+
+func (b *builder) asset(ctx context.Context, a ledger.AssetDemand, met map[string]bool) error {
+	known, err := items(ctx, b.c, a.Name)
+	if err != nil {
+		return err
+	}
+	listed, err := b.inventory(ctx, a)
+	if err != nil {
+		return err
+	}
+	out := AssetStatus{Name: a.Name, Title: a.Title, RPO: int64(a.RPO / time.Second), RTO: int64(a.RTO / time.Second), Retention: int64(a.Retention / time.Second),
+		Online: a.Online, Keep: a.Keep, Note: a.Note, Items: []ItemStatus{}, Demanded: Sum{a.Copies, a.Media, a.Offsite, a.Offline, 0}}
+	names := slices.Clone(listed)
+	for n := range known {
+		names = append(names, n)
+	}
+	sort.Strings(names)
+	rates := rates(known)
+	for _, n := range slices.Compact(names) {
+		if _, excused := b.j.d.Excused(n, b.j.now); excused {
+			continue
+		}
+		it := known[n]
+		if it == nil {
+			it = &item{name: n}
+		}
+		gone := len(listed) > 0 && !slices.Contains(listed, n)
+		out.Items = append(out.Items, b.item(a, it, gone, rates, met))
+	}
+	if len(out.Items) == 0 && (len(a.On) > 0 || a.Copies > 0) {
+		b.need(ledger.Finding{Severity: ledger.Failed, Asset: a.Name, Text: fmt.Sprintf("nothing of %s was ever backed up", a.Name), Type: b.command(a.Name)})
+	}
+	b.out.Assets = append(b.out.Assets, out)
+	return nil
+}
+
+// inventory lists the items that the site names and those that inventories saw
+// lately. Lately is the RPO before the newest inventory: two runs may each list
+// a part of an asset, and what one of them did not ask for is not gone.
+func (b *builder) inventory(ctx context.Context, a ledger.AssetDemand) ([]string, error) {
+	seen := map[string]time.Time{}
+	var newest time.Time
+	err := b.c.Rows(ctx, ledger.Query{Kind: ledger.RowItem, Asset: a.Name}, func(r ledger.Row) error {
+		seen[r.Item], newest = r.Time, r.Time
+		return ctx.Err()
+	})
+	names := slices.Clone(a.Items)
+	for n, at := range seen {
+		if newest.Sub(at) <= max(a.RPO, day) {
+			names = append(names, n)
+		}
+	}
+	return names, err
+}
+
+func (b *builder) item(a ledger.AssetDemand, it *item, gone bool, rates map[string]int64, met map[string]bool) ItemStatus {
+	out := ItemStatus{Name: it.name, Gone: gone}
+	targets := map[string]bool{}
+	full := map[string]bool{}
+	for i := range it.copies {
+		c := it.copies[i]
+		if !targets[c.Target] {
+			targets[c.Target] = true
+			out.Copies = append(out.Copies, copyStatus(c))
+		}
+		if c.Level < ledger.Read || c.Taken.After(b.j.now.Add(ahead)) {
+			continue
+		}
+		if out.Newest == nil {
+			newest := copyStatus(c)
+			out.Newest, out.Age = &newest, int64(max(0, b.j.now.Sub(c.Taken))/time.Second)
+		}
+		full[c.Artifact] = full[c.Artifact] || !c.Offline
+	}
+	for _, online := range full {
+		if online {
+			out.Kept++
+		}
+	}
+	sort.SliceStable(out.Copies, func(i, k int) bool { return out.Copies[i].Target < out.Copies[k].Target })
+	out.Restore, out.Rate = b.restore(it, rates)
+	counted := b.count(a, it)
+	out.Sum = counted.sum
+	if !gone {
+		b.missing(a, it, out, counted, met)
+	}
+	return out
+}
+
+func copyStatus(c ledger.Proven) CopyStatus {
+	return CopyStatus{Target: c.Target, Taken: c.Taken, Bytes: c.Bytes, Level: ledger.LevelName(c.Level), Proof: proofWords(c), At: c.At, Device: deviceOf(c.Copy)}
+}

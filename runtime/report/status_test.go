@@ -1,0 +1,263 @@
+package report
+
+import (
+	"bytes"
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/neosofia/runner/runtime/ledger"
+)
+
+func status(t *testing.T, b *book, d ledger.Demands, at time.Time, live Live) *Status {
+	t.Helper()
+	s, err := NewStatus(t.Context(), b.catalog(), d, at, live)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestTheSumOfAnItem(t *testing.T) {
+	at := now.Add(-3 * time.Hour)
+	detach := func(b *book) { b.medium("offline-a", "detached", now.Add(-time.Hour)) }
+	cases := []struct {
+		name  string
+		write func(b *book, d *ledger.Demands)
+		live  Live
+		want  string
+		miss  []string
+	}{
+		{"all that is demanded", func(b *book, _ *ledger.Demands) { b.night("r", at, "erp"); detach(b) }, Live{},
+			"3/3 copies, 2/2 media, 1/1 offsite, 1/1 offline, 0 unproven", nil},
+		{"the medium is still attached", func(b *book, _ *ledger.Demands) { b.night("r", at, "erp") }, Live{Media: map[string]string{"offline-a": "attached"}},
+			"3/3 copies, 2/2 media, 1/1 offsite, 0/1 offline, 0 unproven",
+			[]string{"erp has 0 of 1 offline copies: offline-a is still attached | unmount offline-a and take it away, then: runner status"}},
+		{"the medium was seen again after it was taken away", func(b *book, _ *ledger.Demands) { b.night("r", at, "erp"); detach(b) }, Live{Media: map[string]string{"offline-a": "attached"}},
+			"3/3 copies, 2/2 media, 1/1 offsite, 0/1 offline, 0 unproven",
+			[]string{"erp has 0 of 1 offline copies: offline-a is still attached | unmount offline-a and take it away, then: runner status"}},
+		{"the medium was taken away before it was read back", func(b *book, _ *ledger.Demands) {
+			b.medium("offline-a", "detached", at)
+			b.night("r", at, "erp")
+		}, Live{Media: map[string]string{"offline-a": ""}},
+			"3/3 copies, 2/2 media, 1/1 offsite, 0/1 offline, 0 unproven",
+			[]string{"erp has 0 of 1 offline copies: it is not known whether offline-a was taken away since it was written | unmount offline-a and take it away, then: runner status"}},
+		{"the medium is seen to be away", func(b *book, _ *ledger.Demands) { b.night("r", at, "erp") }, Live{Media: map[string]string{"offline-a": "detached"}},
+			"3/3 copies, 2/2 media, 1/1 offsite, 1/1 offline, 0 unproven", nil},
+		{"another disk was taken away", func(b *book, _ *ledger.Demands) {
+			b.night("r", at, "erp")
+			b.facts(now, "m", ledger.Facts{Media: []ledger.Medium{{Target: "offline-a", State: "detached", At: now, Device: ledger.Device{ID: "serial:USB9"}}}})
+		}, Live{}, "3/3 copies, 2/2 media, 1/1 offsite, 0/1 offline, 0 unproven",
+			[]string{"erp has 0 of 1 offline copies: it is not known whether offline-a was taken away since it was written | unmount offline-a and take it away, then: runner status"}},
+		{"two folders on one disk", func(b *book, d *ledger.Demands) {
+			d.Assets[0].On = []ledger.CopyDemand{{Target: "nas", Level: 1}, {Target: "second", Level: 1}, {Target: "offsite", Level: 1}}
+			d.Assets[0].Offline, d.Assets[0].Media = 0, 1
+			b.begin("r", at)
+			a := b.artifact("r", "erp", at)
+			b.copy(a, "nas", 2)
+			b.copy(a, "second", 2)
+			b.copy(a, "offsite", 1)
+			b.end("r", now, ledger.OK)
+		}, Live{}, "2/3 copies, 1/1 media, 1/1 offsite, 0 offline, 0 unproven",
+			[]string{`erp has 2 of 3 copies: nas and second are one device (serial:NAS1) | in site.star: a target(...) on another device, named in on of asset(name = "vms")`}},
+		{"one copy was never read back", func(b *book, _ *ledger.Demands) {
+			b.begin("r", at)
+			a := b.artifact("r", "erp", at)
+			b.copy(a, "nas", ledger.Opened)
+			b.copy(a, "offsite", ledger.Stored)
+			b.copy(a, "offline-a", ledger.Read)
+			detach(b)
+			b.end("r", now, ledger.Failed)
+		}, Live{}, "2/3 copies, 2/2 media, 0/1 offsite, 1/1 offline, 1 unproven",
+			[]string{"erp on offsite is stored (not read back), demanded: read | runner retry r"}},
+		{"the nightly copies are too old", func(b *book, _ *ledger.Demands) {
+			b.night("r", now.Add(-50*time.Hour), "erp")
+			detach(b)
+			b.end("r", now, ledger.OK)
+		}, Live{},
+			"1/3 copies, 1/2 media, 0/1 offsite, 1/1 offline, 2 unproven",
+			[]string{"erp on nas is 2 d old, demanded: at most 1 d | runner exec policies/nightly.star", "erp on offsite is 2 d old, demanded: at most 1 d | runner exec policies/nightly.star"}},
+		{"the run is under way", func(b *book, d *ledger.Demands) {
+			d.Assets[0].On = d.Assets[0].On[:1]
+			d.Assets[0].Copies, d.Assets[0].Media, d.Assets[0].Offsite, d.Assets[0].Offline = 1, 1, 0, 0
+			b.begin("r", at)
+			b.expect(at, "r", "erp")
+		}, Live{Alive: func(string) bool { return true }}, "0/1 copies, 0/1 media, 0 offsite, 0 offline, 1 unproven",
+			[]string{"erp has no copy on nas | wait: run r is under way"}},
+		{"the run died, in the lab", func(b *book, d *ledger.Demands) {
+			d.Assets[0].On = d.Assets[0].On[:1]
+			b.begin("r", at)
+			b.expect(at, "r", "erp")
+		}, Live{Lab: true}, "0/3 copies, 0/2 media, 0/1 offsite, 0/1 offline, 1 unproven",
+			[]string{"erp has no copy on nas | runner resume --lab r"}},
+		{"reading back would take longer than the RTO", func(b *book, d *ledger.Demands) {
+			d.Assets[0].RTO = 5 * time.Second
+			b.night("r", at, "erp")
+			detach(b)
+		}, Live{}, "3/3 copies, 2/2 media, 1/1 offsite, 1/1 offline, 0 unproven",
+			[]string{"erp takes about 11 s to read back (estimate: at 102.4 MiB/s), RTO 5.0 s | a faster target, or in site.star: deviation(...)"}},
+		{"nothing is demanded but an RPO", func(b *book, d *ledger.Demands) {
+			d.Assets[0] = ledger.AssetDemand{Name: "vms", RPO: day}
+			b.night("r", now.Add(-50*time.Hour), "erp")
+			b.end("r", now, ledger.OK)
+		}, Live{}, "0 copies, 0 media, 0 offsite, 0 offline, 0 unproven",
+			[]string{"erp was last backed up 2 d ago, RPO 1 d | runner exec policies/nightly.star"}},
+		{"a gap", func(b *book, d *ledger.Demands) {
+			d.Assets[0] = ledger.AssetDemand{Name: "vms"}
+			b.copy(b.artifact("r", "erp", at, ledger.Gap{What: "mp0", Why: "bind mount"}), "nas", 2)
+		}, Live{}, "1 copies, 1 media, 0 offsite, 0 offline, 0 unproven",
+			[]string{`erp: mp0 is left out (bind mount) | include it in the backup, or in site.star: accept_gap(item = "erp", gap = "mp0", reason = "…", until = "2027-05-23")`}},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			b, d := newBook(t), demands()
+			c.write(b, &d)
+			s := status(t, b, d, now, c.live)
+			if len(s.Assets) != 1 || len(s.Assets[0].Items) != 1 {
+				t.Fatalf("got %+v, want one item", s.Assets)
+			}
+			if got := s.Assets[0].Items[0].Sum.Of(s.Assets[0].Demanded); got != c.want {
+				t.Errorf("got  %s\nwant %s", got, c.want)
+			}
+			var miss []string
+			for _, n := range s.Missing {
+				miss = append(miss, n.Text+" | "+n.Type)
+			}
+			if !slices.Equal(miss, c.miss) {
+				t.Errorf("got\n%s\nwant\n%s", strings.Join(miss, "\n"), strings.Join(c.miss, "\n"))
+			}
+		})
+	}
+}
+
+func TestWhatAnInventoryNoLongerListsIsNotDemanded(t *testing.T) {
+	b := newBook(t)
+	b.night("old", now.Add(-5*day), "erp", "sold")
+	b.night("part", now.Add(-5*time.Hour), "git")
+	b.night("r", now.Add(-3*time.Hour), "erp")
+	b.medium("offline-a", "detached", now)
+	s := status(t, b, demands(), now, Live{})
+	gone := map[string]bool{}
+	for _, it := range s.Assets[0].Items {
+		gone[it.Name] = it.Gone
+	}
+	if len(gone) != 3 || gone["erp"] || gone["git"] || !gone["sold"] || len(s.Missing) != 0 {
+		t.Errorf("got gone %v, missing %v, want only sold gone and nothing missing", gone, s.Missing)
+	}
+}
+
+func TestStatusText(t *testing.T) {
+	b, d := newBook(t), demands()
+	d.Unprotected = []ledger.Exception{{Item: "scratch", Reason: "test machine", Until: now.Add(90 * day)}}
+	b.night("r", now.Add(-3*time.Hour), "erp", "mail")
+	b.end("r", now, ledger.OK)
+	cases := []struct {
+		name string
+		s    *Status
+		want string
+	}{
+		{"after the lab's first night", status(t, b, d, now, Live{Lab: true, Media: map[string]string{"offline-a": "detached"}}), `
+LAB  status at 2026-11-23 03:00 UTC (04:00 CET)
+LAB
+LAB  vms  Virtual Machines
+LAB    SOP: RPO 1 d, RTO 1 h, retention 28 d, online copies 1 full + 27 incr., kept as 28 full
+LAB    erp   3/3 copies, 2/2 media, 1/1 offsite, 1/1 offline, 0 unproven  2 h old  ~11 s  1/28 full
+LAB    mail  3/3 copies, 2/2 media, 1/1 offsite, 1/1 offline, 0 unproven  2 h old  ~11 s  1/28 full
+LAB    newest copies
+LAB      erp   nas        2 h  opened                       1.0 GiB  serial:NAS1
+LAB      erp   offline-a  2 h  read                         1.0 GiB  serial:USB1
+LAB      erp   offsite    2 h  read, opened before sealing  1.0 GiB  backup@offsite at berlin
+LAB      mail  nas        2 h  opened                       1.0 GiB  serial:NAS1
+LAB      mail  offline-a  2 h  read                         1.0 GiB  serial:USB1
+LAB      mail  offsite    2 h  read, opened before sealing  1.0 GiB  backup@offsite at berlin
+LAB
+LAB  offline media
+LAB    offline-a  detached  seen 2026-11-23 03:00 UTC (04:00 CET)
+LAB
+LAB  left out on purpose
+LAB    scratch  until 2027-02-21  test machine
+LAB
+LAB  nothing is missing
+`},
+		{"before anything has run", status(t, newBook(t), demands(), now, Live{}), `
+status at 2026-11-23 03:00 UTC (04:00 CET)
+nothing has run yet: type runner exec policies/nightly.star
+
+vms  Virtual Machines
+  SOP: RPO 1 d, RTO 1 h, retention 28 d, online copies 1 full + 27 incr., kept as 28 full
+
+offline media
+  offline-a  unknown  never seen
+
+missing
+  failed    nothing of vms was ever backed up
+            type: runner exec POLICY.star, with a policy that protects vms
+`},
+		{"two guests fail alike", status(t, b, ledger.Demands{Assets: []ledger.AssetDemand{{Name: "vms", On: []ledger.CopyDemand{{Target: "tape", Level: 1}}}}}, now, Live{}), `
+status at 2026-11-23 03:00 UTC (04:00 CET)
+
+vms
+  SOP: RPO N/A, RTO N/A, retention N/A, online copies N/A
+  erp   3 copies, 2 media, 1 offsite, 0 offline, 1 unproven  2 h old  ~11 s  1 full
+  mail  3 copies, 2 media, 1 offsite, 0 offline, 1 unproven  2 h old  ~11 s  1 full
+  newest copies
+    erp   nas        2 h  opened                       1.0 GiB  serial:NAS1
+    erp   offline-a  2 h  read                         1.0 GiB  serial:USB1
+    erp   offsite    2 h  read, opened before sealing  1.0 GiB  backup@offsite at berlin
+    mail  nas        2 h  opened                       1.0 GiB  serial:NAS1
+    mail  offline-a  2 h  read                         1.0 GiB  serial:USB1
+    mail  offsite    2 h  read, opened before sealing  1.0 GiB  backup@offsite at berlin
+
+missing
+  failed    erp has no copy on tape
+            the same for mail
+            type: runner exec policies/nightly.star
+`},
+	}
+	for _, c := range cases {
+		var out bytes.Buffer
+		if err := c.s.Text(&out, TextOptions{Zone: time.FixedZone("CET", 3600)}); err != nil {
+			t.Fatal(err)
+		}
+		if got, want := out.String(), strings.TrimPrefix(c.want, "\n"); got != want {
+			t.Errorf("%s: got\n%s\nwant\n%s", c.name, got, want)
+		}
+		var back Status
+		out.Reset()
+		if err := c.s.JSON(&out); err != nil {
+			t.Fatal(err)
+		}
+		if err := json.Unmarshal(out.Bytes(), &back); err != nil || len(back.Missing) != len(c.s.Missing) || back.Lab != c.s.Lab {
+			t.Errorf("%s: the JSON reads back as %+v, %v", c.name, back, err)
+		}
+	}
+}
+
+func TestNothingThatASystemSaysReachesTheTerminalAsCode(t *testing.T) {
+	b := newBook(t)
+	evil := "erp\x1b]0;owned\x07\u202e\nLAB"
+	b.night("r", now.Add(-time.Hour), evil)
+	b.end("r", now, ledger.Failed, ledger.Finding{Severity: ledger.Failed, Item: evil, Text: evil + "\x1b[2J", Type: "\x1b[31m"})
+	var out bytes.Buffer
+	if err := status(t, b, demands(), now, Live{}).Text(&out, TextOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	r, err := NewRun(t.Context(), b.catalog(), "r")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Text(&out, TextOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Summary(&out, TextOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if i := strings.IndexAny(out.String(), "\x1b\x07\u202e"); i >= 0 {
+		t.Errorf("got a control character at %d of %q", i, out.String())
+	}
+	if !strings.Contains(out.String(), "owned") {
+		t.Error("the name itself is missing")
+	}
+}

@@ -1,0 +1,158 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/neosofia/runner/runtime/ledger"
+)
+
+// Text writes the status for an operator: a table for each asset, then what is
+// missing and what to type.
+func (s *Status) Text(w io.Writer, o TextOptions) error {
+	p := newPrinter(w, o, s.Lab)
+	p.line("status at %s", when(s.At, o.Zone))
+	if s.Empty {
+		p.line("nothing has run yet: type %s", s.verb("exec policies/nightly.star"))
+	}
+	for _, a := range s.Assets {
+		p.line("")
+		a.text(p, s.At)
+	}
+	s.exceptions(p)
+	p.line("")
+	if len(s.Missing) == 0 {
+		p.line("nothing is missing")
+		return p.flush()
+	}
+	p.line("missing")
+	var found []ledger.Finding
+	for _, n := range s.Missing {
+		found = append(found, n.Finding)
+	}
+	p.findings(found)
+	return p.flush()
+}
+
+func (s *Status) verb(rest string) string {
+	verb, arg, _ := strings.Cut(rest, " ")
+	if s.Lab {
+		verb += " --lab"
+	}
+	return "runner " + verb + " " + arg
+}
+
+func (a AssetStatus) text(p *printer, now time.Time) {
+	title := a.Name
+	if a.Title != "" && a.Title != a.Name {
+		title += "  " + a.Title
+	}
+	p.line("%s", clean(title))
+	p.wrap("  ", "SOP: "+a.row())
+	if a.Note != "" {
+		p.wrap("  note: ", a.Note)
+	}
+	var rows [][]string
+	for _, it := range a.Items {
+		rows = append(rows, it.cells(a))
+	}
+	p.table("  ", rows)
+	rows = rows[:0]
+	for _, it := range a.Items {
+		for _, c := range it.Copies {
+			rows = append(rows, []string{it.Name, c.Target, age(now.Sub(c.Taken)), c.Proof, size(c.Bytes), c.Device})
+		}
+	}
+	if len(rows) > 0 {
+		p.line("  newest copies")
+		p.table("    ", rows)
+	}
+}
+
+// row is the line of the SOP's table. Full copies stand where it says full and
+// incremental, until there are incremental ones.
+func (a AssetStatus) row() string {
+	na := func(seconds int64) string {
+		if seconds == 0 {
+			return "N/A"
+		}
+		return span(time.Duration(seconds) * time.Second)
+	}
+	online := a.Online
+	if online == "" {
+		online = "N/A"
+	}
+	if a.Keep > 0 {
+		online = fmt.Sprintf("%s, kept as %d full", online, a.Keep)
+	}
+	return fmt.Sprintf("RPO %s, RTO %s, retention %s, online copies %s", na(a.RPO), na(a.RTO), na(a.Retention), online)
+}
+
+func (it ItemStatus) cells(a AssetStatus) []string {
+	if it.Gone {
+		return []string{it.Name + " (no longer in the inventory)"}
+	}
+	ago, restore := "never backed up", ""
+	if it.Newest != nil {
+		ago = age(time.Duration(it.Age)*time.Second) + " old"
+	} else if len(it.Copies) > 0 {
+		ago = "not read back"
+	}
+	if it.Restore > 0 {
+		restore = "~" + roughly(time.Duration(it.Restore)*time.Second)
+	}
+	kept := fmt.Sprintf("%d full", it.Kept)
+	if a.Keep > 0 {
+		kept = fmt.Sprintf("%d/%d full", it.Kept, a.Keep)
+	}
+	return []string{it.Name, it.Sum.Of(a.Demanded), ago, restore, kept}
+}
+
+// roughly says an estimated duration without false precision.
+func roughly(d time.Duration) string {
+	switch {
+	case d < time.Minute:
+		return fmt.Sprintf("%d s", d/time.Second)
+	case d < 2*time.Hour:
+		return fmt.Sprintf("%d min", (d+30*time.Second)/time.Minute)
+	}
+	return fmt.Sprintf("%d h", (d+30*time.Minute)/time.Hour)
+}
+
+// exceptions lists what the site leaves out on purpose.
+func (s *Status) exceptions(p *printer) {
+	section := func(title string, rows [][]string) {
+		if len(rows) > 0 {
+			p.line("")
+			p.line("%s", title)
+			p.table("  ", rows)
+		}
+	}
+	var media, out, gaps, dev [][]string
+	for _, m := range s.Media {
+		seen := "never seen"
+		if !m.At.IsZero() {
+			seen = "seen " + when(m.At, p.o.Zone)
+		}
+		media = append(media, []string{m.Target, m.State, seen})
+	}
+	for _, x := range s.Unprotected {
+		out = append(out, []string{x.Item, "until " + date(x.Until), x.Reason})
+	}
+	for _, x := range s.Accepted {
+		what := x.What
+		if what == "" {
+			what = "every gap"
+		}
+		gaps = append(gaps, []string{x.Item, what, "until " + date(x.Until), x.Reason})
+	}
+	for _, v := range s.Deviations {
+		dev = append(dev, []string{v.SOP + ", " + v.Step, "instead: " + v.Instead, "approved by " + v.ApprovedBy, "review " + date(v.Review)})
+	}
+	section("offline media", media)
+	section("left out on purpose", out)
+	section("accepted gaps", gaps)
+	section("deviations from the SOP", dev)
+}
