@@ -39,6 +39,7 @@ type Server struct {
 	written int64
 	conns   map[net.Conn]bool
 	quiet   chan struct{}
+	left    chan struct{} // has room for one: a connection ended
 	conf    *ssh.ServerConfig
 }
 
@@ -49,17 +50,28 @@ func (s *Server) Set(f Faults) {
 	s.faults, s.written = f, 0
 }
 
-// Conns counts the connections that are open.
-func (s *Server) Conns() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.conns)
+// WaitForNoConns waits until all connections have ended.
+func (s *Server) WaitForNoConns(t testing.TB) {
+	t.Helper()
+	for {
+		s.mu.Lock()
+		n, left := len(s.conns), s.left
+		s.mu.Unlock()
+		if n == 0 {
+			return
+		}
+		select {
+		case <-left:
+		case <-t.Context().Done():
+			t.Fatalf("%d connections are left", n)
+		}
+	}
 }
 
 // Serve starts a server that ends with the test.
 func Serve(t testing.TB, dir string) *Server {
 	t.Helper()
-	s := &Server{Dir: dir, conns: map[net.Conn]bool{}, quiet: make(chan struct{})}
+	s := &Server{Dir: dir, conns: map[net.Conn]bool{}, quiet: make(chan struct{}), left: make(chan struct{}, 1)}
 	host, _ := newKey(t)
 	client, block := newKey(t)
 	s.HostKey, s.Key = string(ssh.MarshalAuthorizedKey(host.PublicKey())), block
@@ -128,6 +140,10 @@ func (s *Server) serve(raw net.Conn) {
 		s.mu.Lock()
 		delete(s.conns, raw)
 		s.mu.Unlock()
+		select {
+		case s.left <- struct{}{}:
+		default:
+		}
 	}()
 	conn, chans, reqs, err := ssh.NewServerConn(raw, s.conf)
 	if err != nil {
