@@ -8,7 +8,9 @@
 package builtins
 
 import (
+	"filippo.io/age"
 	"github.com/neosofia/runner/builtins/internal/client/keyring"
+	"github.com/neosofia/runner/builtins/internal/recovery"
 	"github.com/neosofia/runner/builtins/internal/site"
 	"github.com/neosofia/runner/builtins/internal/survey"
 	"github.com/neosofia/runner/builtins/internal/target"
@@ -41,6 +43,11 @@ type (
 	Keyring       = keyring.Keyring
 	KeyringConfig = keyring.Config
 	Fullness      = survey.Fullness
+
+	Medium         = recovery.Medium
+	MediumEntry    = recovery.Entry
+	RecoverOptions = recovery.Options
+	Identity       = age.Identity
 )
 
 // The functions behind them are documented where they are.
@@ -56,6 +63,9 @@ var (
 	ReadManifests    = survey.ReadManifests
 	ObserveMedia     = survey.ObserveMedia
 	DaysUntilFull    = survey.DaysUntilFull
+	OpenMedium       = recovery.Open
+	ParseIdentities  = age.ParseIdentities
+	LevelWords       = recovery.LevelWords
 )
 
 // FakeWorld is the world of one case of a policy test: the site's names and

@@ -209,6 +209,13 @@ func toObject(typ string, x map[string]any) (starlark.Value, error) {
 	return o, nil
 }
 
+// NewObject makes a value of a type with attributes; texts that are times become
+// times.
+func NewObject(typ string, attrs map[string]any) (starlark.Value, error) {
+	attrs["$type"] = typ
+	return toObject(typ, attrs)
+}
+
 func toDict(x map[string]any) (starlark.Value, error) {
 	keys := make([]string, 0, len(x))
 	for k := range x {

@@ -108,7 +108,7 @@ func labMark(lab bool) string {
 }
 
 // stepLess orders step ids as a reader counts.
-func stepLess(a, b string) bool { return runtime.StepKey(a) < builtins.StepKey(b) }
+func stepLess(a, b string) bool { return runtime.StepKey(a) < runtime.StepKey(b) }
 
 // callText shows a call with its arguments, as a policy would write it.
 func callText(name string, raw json.RawMessage) string {

@@ -45,7 +45,7 @@ func statusCommand(f *flags) *cobra.Command {
 			} else {
 				err = st.Text(os.Stdout, s.text())
 			}
-			if err == nil && !st.OK() {
+			if err == nil && len(st.Missing) > 0 {
 				return &exit{exitDegraded, nil}
 			}
 			return err

@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"fmt"
+	"maps"
 	"sort"
 	"sync"
 
@@ -59,7 +60,7 @@ func (m *Memory) apply(c Change) {
 		kind[c.ID] = c.Row
 	case c.ID != "":
 		delete(kind, c.ID)
-	default:
+	case c.Ref != "":
 		for id, r := range kind {
 			if r.Ref == c.Ref {
 				delete(kind, id)
@@ -137,16 +138,30 @@ func (m *Memory) Hash(_ context.Context, index int64) (tlog.Hash, error) {
 }
 
 // Scan implements Store.
-func (m *Memory) Scan(_ context.Context, fn func(int64, []byte, []byte) error) error {
+func (m *Memory) Scan(ctx context.Context, fn func(int64, []byte, []byte) error) error {
 	m.mu.RLock()
 	entries, blobs := m.entries, m.blobs
 	m.mu.RUnlock()
 	for i, e := range entries {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		if err := fn(int64(i), e.raw, blobs[i]); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// snapshot is the store as of now.
+func (m *Memory) snapshot(context.Context) (Store, error) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	out := &Memory{entries: m.entries, blobs: m.blobs, head: m.head, rows: map[string]map[string]Row{}}
+	for kind, rows := range m.rows {
+		out.rows[kind] = maps.Clone(rows)
+	}
+	return out, nil
 }
 
 // Close implements Store.

@@ -4,9 +4,13 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
 
 	"golang.org/x/mod/sumdb/tlog"
 )
+
+// maxProblems bounds a report: a ledger with more is not looked at one by one.
+const maxProblems = 100
 
 // Problem is one thing that is wrong with a ledger. Seq is the entry, or -1.
 type Problem struct {
@@ -33,200 +37,210 @@ type Report struct {
 func (r Report) OK() bool { return len(r.Problems) == 0 }
 
 // Verify recomputes every leaf and every inner hash, the root, and all
-// projections, and compares them with what is stored. Checkpoints are heads of
-// the same ledger that were left elsewhere: each must be a prefix of it.
+// projections, and compares them with what is stored, as of one moment: other
+// processes may go on appending. Checkpoints are heads of the same ledger that
+// were left elsewhere, by where they were found: each must be a prefix of it.
+//
+// It streams: its memory is that of the digests of the rows, some 80 bytes each.
 func Verify(ctx context.Context, s Store, checkpoints map[string]Head) (Report, error) {
-	v := verifier{leaves: map[tlog.Hash]int64{}, hashes: map[int64]tlog.Hash{}, again: NewMemory()}
-	head, err := s.Head(ctx)
-	if err != nil {
-		return Report{}, err
+	if l, ok := s.(*Ledger); ok {
+		s = l.Store
 	}
-	v.report.Head = head
-	if err := s.Scan(ctx, func(seq int64, raw, hashes []byte) error {
-		v.stored = append(v.stored, scanned{seq, bytes.Clone(raw), bytes.Clone(hashes)})
-		return ctx.Err()
-	}); err != nil {
-		return Report{}, err
-	}
-	v.leavesOf()
-	v.sequence(head.Size)
-	v.contents()
-	if v.report.OK() {
-		v.tree(head)
-		v.checkpoints(ctx, checkpoints)
-		if err := v.projections(ctx, s); err != nil {
-			return v.report, err
+	if o, ok := s.(interface {
+		snapshot(context.Context) (Store, error)
+	}); ok {
+		snap, err := o.snapshot(ctx)
+		if err != nil {
+			return Report{}, err
 		}
+		defer snap.Close()
+		s = snap
 	}
-	return v.report, nil
-}
-
-type scanned struct {
-	seq         int64
-	raw, hashes []byte
+	v := verifier{s: s, odd: -1, roots: map[int64]tlog.Hash{}, rows: newRowSet()}
+	for _, cp := range checkpoints {
+		v.roots[cp.Size] = tlog.Hash{}
+	}
+	err := v.run(ctx, checkpoints)
+	return v.report, err
 }
 
 type verifier struct {
-	stored []scanned
-	leaves map[tlog.Hash]int64 // stored leaf hash -> entry that it stands in
-	hashes map[int64]tlog.Hash
-	again  *Memory
+	s      Store
+	tree   frontier
+	next   int64 // number that the next entry must have
+	bad    map[tlog.Hash]int64
+	odd    int64 // first entry whose inner hashes are not those of the tree, or -1
+	roots  map[int64]tlog.Hash
+	joins  []join
+	rows   *rowSet
+	blob   []byte
 	report Report
 }
 
+// join is a gap entry and where it stands.
+type join struct {
+	seq int64
+	gap LedgerGap
+}
+
 func (v *verifier) problem(seq int64, format string, args ...any) {
-	if len(v.report.Problems) < 100 {
+	switch n := len(v.report.Problems); {
+	case n < maxProblems:
 		v.report.Problems = append(v.report.Problems, Problem{seq, fmt.Sprintf(format, args...)})
+	case n == maxProblems:
+		v.report.Problems = append(v.report.Problems, Problem{-1, "and more: only the first are listed"})
 	}
 }
 
-func (v *verifier) leavesOf() {
-	for _, e := range v.stored {
-		if h, err := hashAt(e.hashes, 0); err == nil {
-			v.leaves[h] = e.seq
-		}
-	}
-}
-
-// sequence finds what is missing: numbers must be 0, 1, 2 … up to the size.
-func (v *verifier) sequence(size int64) {
-	next := int64(0)
-	for _, e := range v.stored {
-		for ; next < e.seq; next++ {
-			v.problem(next, "removed: no entry has this number")
-		}
-		next = e.seq + 1
-	}
-	v.report.Entries = int64(len(v.stored))
-	if next < size {
-		v.problem(-1, "truncated: the last entry is %d, but %d were written", next-1, size)
-	}
-	if next > size {
-		v.problem(size, "inserted: %d entries follow the recorded end of the ledger", next-size)
-	}
-}
-
-// contents compares each entry with the leaf hash that was stored with it.
-func (v *verifier) contents() {
-	for _, e := range v.stored {
-		leaf := tlog.RecordHash(e.raw)
-		want, err := hashAt(e.hashes, 0)
-		if err == nil && want == leaf {
-			continue
-		}
-		if from, moved := v.leaves[leaf]; moved {
-			v.problem(e.seq, "reordered: these are the contents of entry %d", from)
-			continue
-		}
-		v.problem(e.seq, "edited: its contents are not those that were recorded")
-	}
-}
-
-// tree rebuilds the tree from the leaves. An entry that was inserted or removed
-// with its numbers shifted carries hashes of another place.
-func (v *verifier) tree(head Head) {
-	var entries []Entry
-	for _, e := range v.stored {
-		entries = append(entries, Entry{Seq: e.seq, raw: e.raw})
-	}
-	blobs, root, err := grow(0, entries, func(i int64) (tlog.Hash, error) {
-		return tlog.Hash{}, fmt.Errorf("no hash %d", i)
-	})
+func (v *verifier) run(ctx context.Context, checkpoints map[string]Head) error {
+	head, err := v.s.Head(ctx)
 	if err != nil {
-		v.problem(-1, "the tree cannot be computed: %v", err)
+		return err
+	}
+	v.report.Head, v.bad = head, map[tlog.Hash]int64{}
+	v.root()
+	if err := v.s.Scan(ctx, func(seq int64, raw, hashes []byte) error {
+		v.entry(seq, raw, hashes)
+		return ctx.Err()
+	}); err != nil {
+		return err
+	}
+	if err := v.judge(ctx, head); err != nil || !v.report.OK() {
+		return err
+	}
+	v.checkpoints(checkpoints)
+	return v.projections(ctx)
+}
+
+// root keeps the root of the tree so far where a checkpoint wants it.
+func (v *verifier) root() {
+	if _, wanted := v.roots[v.tree.size]; wanted {
+		v.roots[v.tree.size] = v.tree.root()
+	}
+}
+
+// entry checks one entry against what was stored with it.
+func (v *verifier) entry(seq int64, raw, hashes []byte) {
+	for ; v.next < seq && len(v.report.Problems) < maxProblems; v.next++ {
+		v.problem(v.next, "removed: no entry has this number")
+	}
+	v.next = seq + 1
+	v.report.Entries++
+	leaf := tlog.RecordHash(raw)
+	v.blob = v.tree.add(leaf, v.blob[:0])
+	v.root()
+	stored, err := hashAt(hashes, 0)
+	if (err != nil || stored != leaf) && len(v.bad) <= maxProblems {
+		v.bad[leaf] = seq
+	}
+	if v.odd < 0 && !bytes.Equal(v.blob, hashes) {
+		v.odd = seq
+	}
+	if len(v.report.Problems) == 0 && len(v.bad) == 0 {
+		v.project(seq, raw)
+	}
+}
+
+func (v *verifier) project(seq int64, raw []byte) {
+	e, err := ParseEntry(seq, raw)
+	if err != nil {
+		v.problem(seq, "%v", err)
 		return
 	}
-	for i, e := range v.stored {
-		if !bytes.Equal(blobs[i], e.hashes) {
-			v.problem(e.seq, "inserted, removed or reordered here: the entries up to this one do not make the tree that was recorded with it")
-			return
-		}
-		for level := 0; level*tlog.HashSize < len(blobs[i]); level++ {
-			h, _ := hashAt(blobs[i], level)
-			v.hashes[tlog.StoredHashIndex(level, (e.seq+1)>>level-1)] = h
-		}
+	changes, err := Project(e)
+	if err != nil {
+		v.problem(seq, "%v", err)
+		return
 	}
-	if root.Root != head.Root {
-		v.problem(-1, "the recorded root %v is not that of the entries, %v", head.Root, root.Root)
+	for _, c := range changes {
+		v.rows.apply(c)
 	}
-}
-
-func (v *verifier) checkpoints(ctx context.Context, heads map[string]Head) {
-	reader := tlog.HashReaderFunc(func(indexes []int64) ([]tlog.Hash, error) {
-		out := make([]tlog.Hash, len(indexes))
-		for i, x := range indexes {
-			h, ok := v.hashes[x]
-			if !ok {
-				return nil, fmt.Errorf("no hash %d", x)
-			}
-			out[i] = h
-		}
-		return out, nil
-	})
-	for name, cp := range heads {
-		if cp.Size > int64(len(v.stored)) {
-			if v.joined(cp) {
-				continue
-			}
-			v.problem(-1, "truncated or older: %s holds a checkpoint of %d entries, this ledger has %d\nhint: if this machine was restored from a backup, type: runner ledger continue --reason \"…\"", name, cp.Size, len(v.stored))
-			continue
-		}
-		root, err := tlog.TreeHash(cp.Size, reader)
-		if err != nil {
-			v.problem(-1, "compute the root of %d for the checkpoint on %s: %v", cp.Size, name, err)
-		} else if root != cp.Root && !v.joined(cp) {
-			v.problem(-1, "the checkpoint of %d entries on %s has root %v, this ledger has %v there: one of the first %d entries was changed, or the target belongs to another ledger", cp.Size, name, cp.Root, root, cp.Size)
-		}
+	var gap LedgerGap
+	if e.Type == Junction && e.Decode(&gap) == nil {
+		v.joins = append(v.joins, join{seq, gap})
+		v.report.Gaps = append(v.report.Gaps, gap)
 	}
 }
 
-// joined reports that a gap entry accounts for a checkpoint beyond this ledger.
-func (v *verifier) joined(cp Head) bool {
-	for _, e := range v.stored {
-		entry, err := ParseEntry(e.seq, e.raw)
-		var gap LedgerGap
-		if err == nil && entry.Type == Junction && entry.Decode(&gap) == nil && cp.Size <= gap.Size && cp.Size > e.seq {
-			return true
-		}
+// judge tells what happened to the entries. The recorded root decides whether
+// entries were changed, or only hashes beside them.
+func (v *verifier) judge(ctx context.Context, head Head) error {
+	whole := v.next == v.report.Entries && v.next == head.Size && v.tree.root() == head.Root
+	if head.Size == 0 && v.next == 0 {
+		whole = true // nothing was written yet: there is no root
 	}
-	return false
-}
-
-func (v *verifier) projections(ctx context.Context, s Store) error {
-	for _, e := range v.stored {
-		entry, err := ParseEntry(e.seq, e.raw)
-		if err != nil {
-			v.problem(e.seq, "%v", err)
-			return nil
-		}
-		changes, err := Project(entry)
-		if err != nil {
-			v.problem(e.seq, "%v", err)
-			return nil
-		}
-		for _, c := range changes {
-			v.again.apply(c)
-		}
-		var gap LedgerGap
-		if entry.Type == Junction && entry.Decode(&gap) == nil {
-			v.report.Gaps = append(v.report.Gaps, gap)
-		}
+	switch {
+	case v.next < head.Size:
+		v.problem(-1, "truncated: the last entry is %d, but %d were written", v.next-1, head.Size)
+	case v.next > head.Size:
+		v.problem(head.Size, "inserted: %d entries follow the recorded end of the ledger", v.next-head.Size)
 	}
-	for _, kind := range []string{RowRun, RowRunEnd, RowArtifact, RowCopy, RowRemoved, RowProof, RowItem, RowMedium, RowUndo, RowDemands, RowGap} {
-		want := v.again.rows[kind]
-		seen := 0
-		if err := s.Rows(ctx, Query{Kind: kind}, func(r Row) error {
-			seen++
-			if w, ok := want[r.ID]; !ok || !bytes.Equal(w.Body, r.Body) || w.Ref != r.Ref || w.Item != r.Item || w.Target != r.Target {
-				v.problem(-1, "the %s %s is not what the entries say", kind, r.ID)
-			}
-			return nil
-		}); err != nil {
-			return err
-		}
-		if seen != len(want) {
-			v.problem(-1, "%d rows of kind %s are stored, the entries make %d", seen, kind, len(want))
-		}
+	switch {
+	case whole && v.odd >= 0:
+		v.problem(v.odd, "the hashes stored with it were edited; the entry itself is what was recorded")
+	case len(v.bad) > 0:
+		return v.edited(ctx)
+	case v.odd >= 0 && v.report.Entries == v.next:
+		v.problem(v.odd, "inserted, removed or reordered here: the entries up to this one do not make the tree that was recorded with it")
+	case !whole && v.report.OK():
+		v.problem(-1, "the recorded root %v is not that of the entries, %v", head.Root, v.tree.root())
 	}
 	return nil
+}
+
+// edited tells entries with new contents from those that changed places: the
+// hash of a moved one is stored elsewhere.
+func (v *verifier) edited(ctx context.Context) error {
+	from := map[int64]int64{}
+	err := v.s.Scan(ctx, func(seq int64, _, hashes []byte) error {
+		if h, err := hashAt(hashes, 0); err == nil {
+			if at, ok := v.bad[h]; ok && at != seq {
+				from[at] = seq
+			}
+		}
+		return ctx.Err()
+	})
+	var seqs []int64
+	for _, seq := range v.bad {
+		seqs = append(seqs, seq)
+	}
+	slices.Sort(seqs)
+	for _, seq := range seqs {
+		if other, moved := from[seq]; moved {
+			v.problem(seq, "reordered: these are the contents of entry %d", other)
+		} else {
+			v.problem(seq, "edited: its contents are not those that were recorded")
+		}
+	}
+	return err
+}
+
+func (v *verifier) checkpoints(heads map[string]Head) {
+	var names []string
+	for name := range heads {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		cp := heads[name]
+		beyond := cp.Size > v.report.Entries
+		switch {
+		case !beyond && v.roots[cp.Size] == cp.Root, v.joined(cp):
+		case beyond:
+			v.problem(-1, "truncated or older: %s holds a checkpoint of %d entries, this ledger has %d\nhint: if this machine was restored from a backup, type: runner ledger continue --reason \"…\"", name, cp.Size, v.report.Entries)
+		default:
+			v.problem(-1, "the checkpoint of %d entries on %s has root %v, this ledger has %v there: one of the first %d entries was changed, or the target belongs to another ledger", cp.Size, name, cp.Root, v.roots[cp.Size], cp.Size)
+		}
+	}
+}
+
+// joined reports that a gap entry accounts for a checkpoint: it lies in the part
+// that was lost. The end of that part is known by its root.
+func (v *verifier) joined(cp Head) bool {
+	return slices.ContainsFunc(v.joins, func(j join) bool {
+		if cp.Size == j.gap.Size && j.gap.Root != "" && j.gap.Root != cp.Root.String() && j.gap.Root != fmt.Sprintf("%x", cp.Root[:]) {
+			return false
+		}
+		return cp.Size <= j.gap.Size && cp.Size > j.seq
+	})
 }

@@ -71,6 +71,7 @@ func environment() starlark.StringDict {
 		"failed":         starlark.NewBuiltin("failed", wants(ledger.Failed)),
 		"everything_but": starlark.NewBuiltin("everything_but", everythingBut),
 		"once":           starlark.NewBuiltin("once", once),
+		"fake_artifact":  starlark.NewBuiltin("fake_artifact", fakeArtifact),
 	}
 }
 
@@ -225,4 +226,17 @@ func codes(rt *runtime.Runtime, prim string) ([]string, bool) {
 		}
 	}
 	return nil, false
+}
+
+// fakeArtifact makes a value such as history() returns: for tests of pure rules.
+func fakeArtifact(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	var a struct {
+		ID      string    `star:"id" doc:"any"`
+		Item    string    `star:"item" doc:"any"`
+		Created time.Time `star:"created" doc:"a time"`
+	}
+	if err := runtime.Unpack(b.Name(), &a, args, kwargs); err != nil {
+		return nil, err
+	}
+	return runtime.NewObject("past_artifact", map[string]any{"id": a.ID, "item": a.Item, "created": a.Created.UTC().Format(time.RFC3339Nano)})
 }

@@ -52,11 +52,9 @@ func Bring(ctx context.Context, s *runtime.Step, c *proxmox.Client, system, stor
 // upload puts the clear archive into the storage's dump folder, under a name that
 // no archive has: the guest's VMID and this moment.
 func upload(ctx context.Context, s *runtime.Step, c *proxmox.Client, system, storage, node string, art ledger.Artifact, cp ledger.Copy, t *target.Target, ids []age.Identity) (string, func(), error) {
-	var conf struct {
-		Path string `json:"path"`
-	}
-	if err := c.Get(ctx, "/storage/"+storage, &conf); err != nil || conf.Path == "" {
-		return "", nil, world.PVEError(system, "find the folder of storage "+storage, orElse(err, "it is not a folder: archives cannot be put there"))
+	folder, err := c.StorageFolder(ctx, storage)
+	if err != nil {
+		return "", nil, world.PVEError(system, "find the folder of storage "+storage, err)
 	}
 	file := art.Files[0].Name
 	_, ext, _ := strings.Cut(file, ".")
@@ -65,7 +63,7 @@ func upload(ctx context.Context, s *runtime.Step, c *proxmox.Client, system, sto
 		kind = "qemu"
 	}
 	name := fmt.Sprintf("vzdump-%s-%s-%s.%s", kind, vmidOf(art), s.Now().Format("2006_01_02-15_04_05"), ext)
-	full := path.Join(conf.Path, "dump", name)
+	full := path.Join(folder, "dump", name)
 	if err := s.Mark(ctx, markBrought, node+" "+full); err != nil {
 		return "", nil, err
 	}
@@ -88,13 +86,6 @@ func vmidOf(a ledger.Artifact) string {
 		return "100"
 	}
 	return id
-}
-
-func orElse(err error, text string) error {
-	if err == nil {
-		err = fmt.Errorf("%s", text)
-	}
-	return err
 }
 
 // Put writes a file on a node: here when runner is on it, else over SFTP.

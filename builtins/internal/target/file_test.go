@@ -8,14 +8,13 @@ import (
 
 	"github.com/neosofia/runner/builtins/internal/target"
 	. "github.com/neosofia/runner/builtins/internal/target/targettest"
-	"github.com/neosofia/runner/runtime/ledger"
 )
 
 // folder opens a new folder as a target; change may alter the declaration.
-func folder(t testing.TB, dir string, device *ledger.Device, change func(*target.Spec, *target.Env)) (*target.Target, error) {
+func folder(t testing.TB, dir string, medium *Medium, change func(*target.Spec, *target.Env)) (*target.Target, error) {
 	t.Helper()
 	spec := target.Spec{Name: "usb-a", URL: "file:///backups", Medium: "usb", Location: "safe", Offline: true}
-	env := Env(device)
+	env := Env(medium)
 	env.Root = filepath.Dir(dir)
 	if change != nil {
 		change(&spec, &env)

@@ -60,7 +60,11 @@ func (w *World) OpenTarget(ctx context.Context, s *runtime.Step, name string, or
 }
 
 func (w *World) spec(t *site.Target) target.Spec {
-	spec := target.Spec{Name: t.Name, URL: t.URL, Medium: t.Medium, Location: t.Location, Offline: t.Offline, Offsite: t.Offsite, Immutable: t.Immutable,
+	url := t.URL
+	if _, storage, ok := strings.Cut(strings.TrimPrefix(url, "pve://"), "/"); ok && strings.HasPrefix(url, "pve://") {
+		url = "pve://" + storage // the system is the artifact's
+	}
+	spec := target.Spec{Name: t.Name, URL: url, Medium: t.Medium, Location: t.Location, Offline: t.Offline, Offsite: t.Offsite, Immutable: t.Immutable,
 		SealedTo: t.SealedTo, UUID: t.UUID, Serial: t.Serial, PartSize: t.PartSize, Bandwidth: t.Bandwidth, HostKey: t.HostKey}
 	if t.Key.Name != "" {
 		spec.Key = func(ctx context.Context) ([]byte, error) { return w.Secret(ctx, t.Key) }

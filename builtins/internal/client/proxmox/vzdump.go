@@ -120,6 +120,24 @@ func (c *Client) StorageOf(ctx context.Context, node, storage string) (Storage, 
 	return Storage{}, fmt.Errorf("node %s shows no storage %s: it does not exist there, or the token lacks Datastore.Audit on /storage/%s", node, storage, storage)
 }
 
+// StorageFolder returns the folder of a storage that is one. The list shows it to
+// who may audit the storage; the single entry would need Datastore.Allocate.
+func (c *Client) StorageFolder(ctx context.Context, storage string) (string, error) {
+	var list []struct {
+		Storage string `json:"storage"`
+		Path    string `json:"path"`
+	}
+	if err := c.Get(ctx, "/storage", &list); err != nil {
+		return "", err
+	}
+	for _, s := range list {
+		if s.Storage == storage && s.Path != "" {
+			return s.Path, nil
+		}
+	}
+	return "", fmt.Errorf("storage %s is no folder that the token may see: archives cannot be put there", storage)
+}
+
 // ArchiveConfig returns the guest's configuration inside an archive.
 func (c *Client) ArchiveConfig(ctx context.Context, node, volid string) (string, error) {
 	var text string

@@ -150,13 +150,10 @@ func (s *Session) Reader(ctx context.Context, path string, offset int64) (io.Rea
 	if err != nil {
 		return nil, err
 	}
-	if _, err := f.Seek(offset, io.SeekStart); err != nil {
-		return nil, err
-	}
 	pr, pw := io.Pipe()
 	stop := context.AfterFunc(ctx, func() { pw.CloseWithError(context.Cause(ctx)); s.conn.Close() })
 	go func() {
-		_, err := f.WriteTo(pw)
+		_, err := CopyInOrder(ctx, pw, f, offset)
 		pw.CloseWithError(err)
 	}()
 	return &reader{pr, s, stop}, nil

@@ -2,6 +2,7 @@ package targettest
 
 import (
 	"errors"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -12,9 +13,35 @@ import (
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
-// Env is a world in which every folder is on one device and a second passes with
-// each look at the clock.
-func Env(device *ledger.Device) target.Env {
+// Medium is the device that test targets are on. It can be exchanged.
+type Medium struct {
+	mu     sync.Mutex
+	device ledger.Device
+}
+
+// Stick returns a medium.
+func Stick() *Medium {
+	return &Medium{device: ledger.Device{ID: "serial:STICK-1", Serial: "STICK-1", UUID: "1b4e28ba-2fa1-11d2-883f-0016d3cca427",
+		FS: "ext4", Mount: "/mnt/stick", Removable: true}}
+}
+
+// Device returns what is attached now.
+func (m *Medium) Device() ledger.Device {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.device
+}
+
+// Exchange attaches another medium.
+func (m *Medium) Exchange(d ledger.Device) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.device = d
+}
+
+// Env is a world in which folders called "backups" are on the medium and all
+// others on the system's disk. A second passes with each look at the clock.
+func Env(m *Medium) target.Env {
 	var mu sync.Mutex
 	now := time.Date(2026, 11, 24, 1, 0, 0, 0, time.UTC)
 	return target.Env{
@@ -24,17 +51,13 @@ func Env(device *ledger.Device) target.Env {
 			now = now.Add(time.Second)
 			return now
 		},
-		Device: func(string) (ledger.Device, error) {
-			mu.Lock()
-			defer mu.Unlock()
-			return *device, nil
+		Device: func(path string) (ledger.Device, error) {
+			if filepath.Base(path) != "backups" {
+				return ledger.Device{ID: "serial:SSD", Serial: "SSD", UUID: "system", FS: "ext4", Mount: "/"}, nil
+			}
+			return m.Device(), nil
 		},
 	}
-}
-
-// Stick is the device that test targets are on.
-func Stick() *ledger.Device {
-	return &ledger.Device{ID: "serial:STICK-1", Serial: "STICK-1", UUID: "1b4e28ba-2fa1-11d2-883f-0016d3cca427", FS: "ext4", Mount: "/mnt/stick", Removable: true}
 }
 
 // Code returns the code of a target's error, "" for none.

@@ -1,0 +1,211 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/neosofia/runner/builtins"
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+)
+
+type recoverFlags struct {
+	from, identity, item, id, to, hostKey, key string
+	verify, archive, commands                  bool
+}
+
+func recoverCommand(f *flags) *cobra.Command {
+	var r recoverFlags
+	c := &cobra.Command{
+		Use: "recover --from PATH|URL", Short: "bring things back from one copy's medium, without site, ledger or network",
+		Long: `recover needs the medium and, where copies are sealed, the recovery identity; nothing else.
+Without further flags it lists what is there. --verify reads everything back. --to DIR extracts
+disks to raw sparse files, or a container's tree; with --archive it writes the clear archive instead.
+--commands prints what to type to do the same with sha256sum, age, qmrestore and pct alone.`,
+		Example: "  runner recover --from /media/usb\n  runner recover --from /media/usb --verify --identity key.txt\n  runner recover --from /media/usb --item erp --to /restore --identity key.txt",
+		Args:    cobra.NoArgs,
+		RunE:    func(c *cobra.Command, _ []string) error { return f.recover(c.Context(), r) },
+	}
+	set := c.Flags()
+	set.StringVar(&r.from, "from", "", "folder of the medium, or sftp://user@host/folder")
+	set.StringVar(&r.identity, "identity", "", "file of the age identity; - or nothing: ask for it when it is needed")
+	set.StringVar(&r.item, "item", "", "this item only: a guest's name")
+	set.StringVar(&r.id, "id", "", "this artifact only; default: the newest of each item")
+	set.StringVar(&r.to, "to", "", "folder to extract into")
+	set.BoolVar(&r.verify, "verify", false, "read back and open")
+	set.BoolVar(&r.archive, "archive", false, "with --to: write the clear archives")
+	set.BoolVar(&r.commands, "commands", false, "print the commands of the vendor's tools")
+	set.StringVar(&r.hostKey, "host-key", "", "sftp: public key of the host")
+	set.StringVar(&r.key, "key", "", "sftp: file of the private key")
+	return c
+}
+
+func (f *flags) recover(ctx context.Context, r recoverFlags) (err error) {
+	if r.from == "" {
+		return usage("--from is missing: the folder of the medium, or sftp://user@host/folder")
+	}
+	s, err := f.session()
+	if err != nil {
+		return err
+	}
+	defer s.done(&err)
+	o := builtins.RecoverOptions{HostKey: r.hostKey}
+	if f.lab {
+		if err := s.openLabWorld(ctx); err != nil {
+			return err
+		}
+		o.Env.Root, o.Env.Dial, o.Env.Device = s.lab.Root(), s.lab.Dial, s.lab.Device
+	}
+	if r.key != "" {
+		if o.Key, err = os.ReadFile(r.key); err != nil {
+			return usage("read the private key: %v", err)
+		}
+	}
+	if o.Identities, err = r.identities(); err != nil {
+		return err
+	}
+	m, err := builtins.OpenMedium(ctx, r.from, o)
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	for _, b := range m.Bad {
+		fmt.Fprintf(os.Stderr, "runner: left out: %v\n", b)
+	}
+	if !r.verify && r.to == "" && !r.commands {
+		return f.listMedium(m)
+	}
+	picked, err := m.Pick(r.item, r.id)
+	if err != nil {
+		return err
+	}
+	return f.bringBack(ctx, m, picked, r)
+}
+
+// identities reads the recovery identity; at a terminal it is asked for when the
+// flag is "-".
+func (r recoverFlags) identities() ([]builtins.Identity, error) {
+	switch {
+	case r.identity == "":
+		return nil, nil
+	case r.identity != "-":
+		raw, err := os.ReadFile(r.identity)
+		if err != nil {
+			return nil, usage("read the identity: %v", err)
+		}
+		defer clear(raw)
+		return builtins.ParseIdentities(bytes.NewReader(raw))
+	case !term.IsTerminal(int(os.Stdin.Fd())):
+		return builtins.ParseIdentities(os.Stdin)
+	}
+	fmt.Fprint(os.Stderr, "recovery identity (AGE-SECRET-KEY-…): ")
+	raw, err := term.ReadPassword(int(os.Stdin.Fd()))
+	fmt.Fprintln(os.Stderr)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(raw)
+	return builtins.ParseIdentities(bytes.NewReader(raw))
+}
+
+func (f *flags) listMedium(m *builtins.Medium) error {
+	entries := m.Entries()
+	if f.json {
+		return json.NewEncoder(os.Stdout).Encode(map[string]any{"place": m.Place, "copies": entries, "lab": f.lab})
+	}
+	lab := labMark(f.lab)
+	if len(entries) == 0 {
+		return fmt.Errorf("%s holds no copy that runner made\nhint: a copy is a folder KIND/ITEM/TIME-ID with a manifest.json", m.Place)
+	}
+	fmt.Printf("%s%-4s %-16s %-21s %-11s %-7s %s\n", lab, "kind", "item", "taken (UTC)", "size", "sealed", "id")
+	sealed := false
+	for _, e := range entries {
+		state := "no"
+		if e.Sealed {
+			state, sealed = "yes", true
+		}
+		fmt.Printf("%s%-4s %-16s %-21s %-11s %-7s %s\n", lab, e.Kind, e.Item, e.Taken.UTC().Format("2006-01-02 15:04:05"), sizeText(e.Bytes), state, e.ID)
+		for _, g := range e.Gaps {
+			fmt.Printf("%s     not in it: %s\n", lab, g)
+		}
+	}
+	need := ""
+	if sealed {
+		need = " --identity FILE"
+	}
+	fmt.Printf("%sread everything back:  runner recover --from %s --verify%s%s\n", lab, m.Place, need, labSuffix(f.lab))
+	fmt.Printf("%sbring one back:        runner recover --from %s --item ITEM --to DIR%s%s\n", lab, m.Place, need, labSuffix(f.lab))
+	return nil
+}
+
+func labSuffix(lab bool) string {
+	if lab {
+		return " --lab"
+	}
+	return ""
+}
+
+func (f *flags) bringBack(ctx context.Context, m *builtins.Medium, picked []builtins.MediumEntry, r recoverFlags) error {
+	lab := labMark(f.lab)
+	failed := 0
+	for _, e := range picked {
+		what := fmt.Sprintf("%s %s of %s", e.Kind, e.Item, e.Taken.UTC().Format("2006-01-02 15:04:05Z"))
+		if err := f.bringOne(ctx, m, e, r, what); err != nil {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			failed++
+			fmt.Printf("%sFAIL %s: %s\n", lab, what, strings.ReplaceAll(err.Error(), "\n", "\n     "))
+		}
+	}
+	if failed > 0 {
+		fmt.Printf("%s%d of %d could not be brought back; older copies: runner recover --from %s, then --id ID\n", lab, failed, len(picked), m.Place)
+		return &exit{exitFailed, nil}
+	}
+	return nil
+}
+
+func (f *flags) bringOne(ctx context.Context, m *builtins.Medium, e builtins.MediumEntry, r recoverFlags, what string) error {
+	lab := labMark(f.lab)
+	if r.commands {
+		identity := r.identity
+		if identity == "" || identity == "-" {
+			identity = "KEYFILE"
+		}
+		lines, err := m.Commands(e.ID, identity)
+		if err != nil {
+			return err
+		}
+		fmt.Printf("# %s%s\n%s\n", lab, what, strings.Join(lines, "\n"))
+		return nil
+	}
+	if r.to == "" || r.verify {
+		v, err := m.Verify(ctx, e.ID)
+		if err != nil {
+			return err
+		}
+		fmt.Printf("%sok   %s: %s, %s\n", lab, what, builtins.LevelWords(v.Level, e.Sealed, e.Opened), sizeText(v.Bytes))
+	}
+	if r.to == "" {
+		return nil
+	}
+	extract := m.Extract
+	if r.archive {
+		extract = m.Archive
+	}
+	out, err := extract(ctx, e.ID, r.to)
+	if err != nil {
+		return err
+	}
+	for _, p := range append(out.Paths, out.Config...) {
+		fmt.Printf("%sok   %s -> %s\n", lab, what, p)
+	}
+	for _, sk := range out.Skipped {
+		fmt.Printf("%snote %s was left out\n", lab, sk)
+	}
+	return nil
+}
