@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -110,7 +111,11 @@ func (s *session) run(ctx context.Context, program *runtime.Program, begin func(
 		Program: program, Ledger: s.ledger, State: s.state, Header: s.header(time.Now()), Demands: s.site.Demands,
 		Allowed: s.site.Allowed, World: s.world, Observe: screen.event, Complete: report.Complete,
 	}
-	cfg.Header.Path = program.Graph.Entry.Name
+	path, err := filepath.Abs(program.Graph.Entry.Name)
+	if err != nil {
+		return fmt.Errorf("find the policy's folder: %w", err)
+	}
+	cfg.Header.Path = path // resume and retry may be typed elsewhere
 	out, err := begin(ctx, cfg)
 	screen.close()
 	if err != nil {

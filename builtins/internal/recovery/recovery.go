@@ -324,6 +324,10 @@ func (m *Medium) Commands(id string, identity string) ([]string, error) {
 	}
 	folder := strings.TrimSuffix(strings.TrimPrefix(m.Place, "file://"), "/") + "/" + x.Copy.Ref
 	out := []string{"cd " + quote(folder), "sha256sum -c SHA256SUMS"}
+	if len(x.Copy.SealedTo) > 0 {
+		out = append(out, "# age before 1.3 cannot open what is sealed to a hybrid recipient (age1pq1...); the runner on this medium can:",
+			"#   runner recover --from "+quote(m.Place)+" --id "+id+" --archive --to /var/lib/vz/dump --identity "+quote(identity))
+	}
 	for _, f := range x.Artifact.Files {
 		var parts []string
 		sealed := false
