@@ -2,7 +2,7 @@
 
 # everything that must hold before a commit
 check:
-    test -z "$(gofmt -l .)" && go vet ./... && go run honnef.co/go/tools/cmd/staticcheck@v0.7.0 ./... && go test -race ./runtime/... ./builtins/... ./cmd/...
+    test -z "$(gofmt -l .)" && go vet ./... && go run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./... && go test -race ./runtime/... ./builtins/... ./cmd/...
 
 # all tests that need nothing installed
 test:

@@ -122,7 +122,7 @@ func (s *session) run(ctx context.Context, program *runtime.Program, begin func(
 		return err
 	}
 	if out.Result != ledger.Interrupted {
-		if cerr := builtins.LeaveCheckpoints(context.WithoutCancel(ctx), s.world, s.ledger, cfg.Header.Host); cerr != nil {
+		if cerr := builtins.LeaveCheckpoints(context.WithoutCancel(ctx), s.world, s.ledger, cfg.Header.Host, out.Run); cerr != nil {
 			fmt.Fprintln(os.Stderr, "runner: "+cerr.Error())
 		}
 	}

@@ -69,7 +69,8 @@ type verifier struct {
 	tree   frontier
 	next   int64 // number that the next entry must have
 	bad    map[tlog.Hash]int64
-	odd    int64 // first entry whose inner hashes are not those of the tree, or -1
+	odd    int64 // first entry whose hashes are not those of the tree, or -1
+	among  int64 // the first entry below the smallest hash that differs there
 	roots  map[int64]tlog.Hash
 	joins  []join
 	rows   *rowSet
@@ -134,7 +135,13 @@ func (v *verifier) entry(seq int64, raw, hashes []byte) {
 		v.bad[leaf] = seq
 	}
 	if v.odd < 0 && !bytes.Equal(v.blob, hashes) {
-		v.odd = seq
+		v.odd, v.among = seq, seq
+		for level := 0; (level+1)*tlog.HashSize <= min(len(v.blob), len(hashes)); level++ {
+			if at := level * tlog.HashSize; !bytes.Equal(v.blob[at:at+tlog.HashSize], hashes[at:at+tlog.HashSize]) {
+				v.among = seq - 1<<level + 1
+				break
+			}
+		}
 	}
 	if len(v.report.Problems) == 0 && len(v.bad) == 0 {
 		v.project(seq, raw)
@@ -181,7 +188,7 @@ func (v *verifier) judge(ctx context.Context, head Head) error {
 	case len(v.bad) > 0:
 		return v.edited(ctx)
 	case v.odd >= 0 && v.report.Entries == v.next:
-		v.problem(v.odd, "inserted, removed or reordered here: the entries up to this one do not make the tree that was recorded with it")
+		v.problem(v.among, "inserted, removed or reordered here: entries %d to %d do not make the tree that was recorded with them", v.among, v.odd)
 	case !whole && v.report.OK():
 		v.problem(-1, "the recorded root %v is not that of the entries, %v", head.Root, v.tree.root())
 	}
@@ -225,7 +232,7 @@ func (v *verifier) checkpoints(heads map[string]Head) {
 		cp := heads[name]
 		beyond := cp.Size > v.report.Entries
 		switch {
-		case !beyond && v.roots[cp.Size] == cp.Root, v.joined(cp):
+		case cp.Size == 0, !beyond && v.roots[cp.Size] == cp.Root, v.joined(cp):
 		case beyond:
 			v.problem(-1, "truncated or older: %s holds a checkpoint of %d entries, this ledger has %d\nhint: if this machine was restored from a backup, type: runner ledger continue --reason \"…\"", name, cp.Size, v.report.Entries)
 		default:

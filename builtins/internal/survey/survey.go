@@ -52,14 +52,25 @@ func has(list []string, name string) bool {
 	return false
 }
 
-// LeaveCheckpoints writes the ledger's head to every target that is attached.
-func LeaveCheckpoints(ctx context.Context, w *world.World, l *ledger.Ledger, host string) error {
+// LeaveCheckpoints writes the ledger's head to every target that got a copy from
+// a run and is still attached.
+func LeaveCheckpoints(ctx context.Context, w *world.World, l *ledger.Ledger, host, run string) error {
+	copies, err := ledger.Catalog{Store: l}.Copies(ctx, ledger.Query{Run: run})
+	if err != nil || len(copies) == 0 {
+		return err
+	}
+	var names []string
+	for _, c := range copies {
+		if !has(names, c.Target) {
+			names = append(names, c.Target)
+		}
+	}
 	head, err := l.Head(ctx)
 	if err != nil {
 		return err
 	}
 	var failed []string
-	each(ctx, w, nil, func(name string, t *target.Target, err error) {
+	each(ctx, w, names, func(name string, t *target.Target, err error) {
 		if err == nil {
 			err = t.PutCheckpoint(ctx, host, head.Checkpoint())
 		}

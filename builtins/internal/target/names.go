@@ -56,6 +56,9 @@ func changed(name string) string {
 		stem, ext = name[:i], name[i:]
 	}
 	b := []byte(stem[:min(len(stem), 60)])
+	if len(b) == 0 {
+		b = []byte{'_'}
+	}
 	for i, c := range b {
 		if !allowed(c) || i == 0 && strings.IndexByte(".-", c) >= 0 {
 			b[i] = '_'
