@@ -36,11 +36,41 @@ func labCommand(f *flags) *cobra.Command {
 		},
 	}
 	c.AddCommand(
+		f.onWorld("detach NAME", "take a medium away: offline-a, offline-b", 1, func(w *lab.World, args []string) error { return w.Detach(args[0]) }),
+		f.onWorld("attach NAME", "bring a medium back", 1, func(w *lab.World, args []string) error { return w.Attach(args[0]) }),
+		f.onWorld("fault [ON DO]", "let something fail from now on, such as: fault 'vzdump 101' 'fail disk error'; without arguments: nothing", -1, func(w *lab.World, args []string) error {
+			switch len(args) {
+			case 0:
+				return w.Inject()
+			case 2:
+				return w.Inject(lab.Fault{On: args[0], Do: args[1]})
+			}
+			return usage("lab fault takes two arguments, or none\nhint: go doc ./builtins/lab lists them")
+		}),
 		&cobra.Command{Use: "identity", Short: "print the recovery identity of the lab (a true one lies in a safe)", Args: cobra.NoArgs,
 			RunE: func(*cobra.Command, []string) error { fmt.Println(lab.RecoveryIdentity); return nil }},
 		&cobra.Command{Use: "site", Short: "print the site.star of the lab", Args: cobra.NoArgs,
 			RunE: func(*cobra.Command, []string) error { _, err := os.Stdout.Write(lab.Site); return err }})
 	return c
+}
+
+// onWorld is a verb that changes the lab's world.
+func (f *flags) onWorld(use, short string, n int, fn func(*lab.World, []string) error) *cobra.Command {
+	return &cobra.Command{Use: use, Short: short, RunE: func(c *cobra.Command, args []string) (err error) {
+		if n >= 0 && len(args) != n {
+			return usage("%s takes %d argument", c.CommandPath(), n)
+		}
+		f.lab = true
+		s, err := f.session()
+		if err != nil {
+			return err
+		}
+		defer s.done(&err)
+		if err := s.openLabWorld(c.Context()); err != nil {
+			return err
+		}
+		return fn(s.lab, args)
+	}}
 }
 
 func (s *session) explainLab(ctx context.Context, addrs map[string]string) error {
