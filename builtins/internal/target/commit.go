@@ -61,13 +61,10 @@ func (j *job) dropStale(ctx context.Context, files []ledger.StoredFile) error {
 }
 
 func (j *job) manifest(p *pass) Manifest {
-	c := j.newCopy(p)
+	c := j.newCopy()
 	c.Ref, c.Files, c.SealedTo = j.final, j.files, j.t.prints
-	for i := range c.Files {
-		if f := &c.Files[i]; f.SHA256 == "" {
-			f.SHA256 = p.clear[f.Of]
-		}
-		c.Bytes += c.Files[i].Size
+	for _, f := range c.Files {
+		c.Bytes += f.Size
 	}
 	c.Opened = p.opened && len(j.t.seals) > 0
 	c.WriteBytes, c.WriteNanos = j.sent, int64(c.Created.Sub(j.began))
@@ -82,7 +79,7 @@ func (j *job) manifest(p *pass) Manifest {
 	return m
 }
 
-func (j *job) newCopy(p *pass) ledger.Copy {
+func (j *job) newCopy() ledger.Copy {
 	a, s := j.src.Artifact, j.t.spec
 	return ledger.Copy{
 		ID: j.id, Artifact: a.ID, Kind: a.Kind, Asset: a.Asset, Item: a.Item,

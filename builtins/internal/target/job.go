@@ -138,8 +138,11 @@ func (j *job) confirm(clear map[string]string) error {
 	if !same {
 		return damaged(j.t.spec.Name, "copy to "+j.final, "there is a copy of this artifact already, of other bytes")
 	}
-	j.copy, j.clear = j.there.Copy, clear
-	j.resumed = j.copy.Bytes
+	// What the medium says of its own device and place is not believed.
+	c, now := j.there.Copy, j.newCopy()
+	now.Ref, now.Files, now.Bytes, now.SealedTo, now.Opened = c.Ref, c.Files, c.Bytes, c.SealedTo, c.Opened
+	now.Created, now.WriteBytes, now.WriteNanos = c.Created, c.WriteBytes, c.WriteNanos
+	j.copy, j.clear, j.resumed = now, clear, c.Bytes
 	j.settle(nil)
 	return nil
 }
@@ -214,14 +217,16 @@ func (j *job) storedSize(n int64) int64 {
 func (j *job) run(p *pass, f *feed) error {
 	var err error
 	if f != nil {
-		err = j.blame(p, j.write(p.ctx, f))
+		err = j.blame(p, j.write(p, f))
 	}
 	if err == nil {
 		err = p.verdict()
 	}
 	if _, bad := errorAs[*sourceError](err); bad && f != nil && code(err) == CodeDamaged {
 		// What was sent of it is worth nothing, and takes space.
-		return errors.Join(err, j.t.removeFolder(context.WithoutCancel(p.ctx), j.parts))
+		if rerr := j.t.removeFolder(context.WithoutCancel(p.ctx), j.parts); rerr != nil {
+			j.notes = append(j.notes, "what was sent of it is left there: "+rerr.Error())
+		}
 	}
 	if err != nil {
 		return err

@@ -31,6 +31,8 @@ type pass struct {
 	err    error
 	broke  error             // of the source
 	clear  map[string]string // file -> SHA-256
+	known  []chan struct{}   // for each file: closed once its digest is in sums
+	sums   []string
 	sizes  map[string]int64
 	opened bool
 }
@@ -38,7 +40,21 @@ type pass struct {
 func newPass(ctx context.Context, src Source, jobs []*job) *pass {
 	p := &pass{src: src, jobs: jobs, free: newChunks(), done: make(chan struct{}), clear: map[string]string{}, sizes: map[string]int64{}}
 	p.ctx, p.cancel = context.WithCancelCause(ctx)
+	p.sums = make([]string, len(src.Artifact.Files))
+	for range p.sums {
+		p.known = append(p.known, make(chan struct{}))
+	}
 	return p
+}
+
+// sum waits for the digest of a file that its caller has read to the end.
+func (p *pass) sum(file int) (string, error) {
+	select {
+	case <-p.known[file]:
+		return p.sums[file], nil
+	case <-p.ctx.Done():
+		return "", context.Cause(p.ctx)
+	}
 }
 
 func (p *pass) feed() *feed {
@@ -203,7 +219,7 @@ func (p *pass) hand(c *chunk) {
 // digest takes the SHA-256 of each file and holds it against the declared one.
 func (p *pass) digest(f *feed) error {
 	defer f.drop()
-	for _, file := range p.src.Artifact.Files {
+	for i, file := range p.src.Artifact.Files {
 		h := sha256.New()
 		if _, err := (&part{f: f, left: -1}).WriteTo(h); err != nil {
 			return err
@@ -213,7 +229,8 @@ func (p *pass) digest(f *feed) error {
 		if file.SHA256 != "" && file.SHA256 != sum {
 			return p.lies(file.Name, "its SHA-256 is %s; it was %s before", sum, file.SHA256)
 		}
-		p.clear[file.Name] = sum
+		p.clear[file.Name], p.sums[i] = sum, sum
+		close(p.known[i])
 	}
 	return nil
 }

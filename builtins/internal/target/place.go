@@ -30,7 +30,7 @@ func (t *Target) checkOrigin(a ledger.Artifact) error {
 
 // inPlace counts the source's own archive.
 func (j *job) inPlace(p *pass) {
-	c := j.newCopy(p)
+	c := j.newCopy()
 	c.Ref, c.InPlace = j.src.Artifact.Origin["volid"], true
 	for _, f := range j.src.Artifact.Files {
 		c.Files = append(c.Files, ledger.StoredFile{Name: f.Name, Of: f.Name, Size: p.sizes[f.Name], SHA256: p.clear[f.Name]})

@@ -14,9 +14,19 @@ import (
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
-// write stores all files in the folder for parts.
-func (j *job) write(ctx context.Context, f *feed) error {
-	for _, file := range j.src.Artifact.Files {
+// writer stores the files of a pass in the folder for parts.
+type writer struct {
+	*job
+	p    *pass
+	ctx  context.Context
+	f    *feed
+	file int // index of the current one
+}
+
+func (j *job) write(p *pass, f *feed) error {
+	w := &writer{job: j, p: p, ctx: p.ctx, f: f}
+	for i, file := range j.src.Artifact.Files {
+		w.file = i
 		if report := j.t.env.Progress; report != nil {
 			var done int64
 			f.step = func(n int) {
@@ -24,7 +34,7 @@ func (j *job) write(ctx context.Context, f *feed) error {
 				report(j.t.spec.Name, file.Name, done, file.Size)
 			}
 		}
-		if err := j.writeFile(ctx, f, file); err != nil {
+		if err := w.writeFile(file); err != nil {
 			return err
 		}
 		f.next()
@@ -34,10 +44,10 @@ func (j *job) write(ctx context.Context, f *feed) error {
 
 // writeFile stores a file, as one or in parts. Of a file of unknown size it is
 // not known whether it will need parts, so it is cut in any case.
-func (j *job) writeFile(ctx context.Context, f *feed, file ledger.File) error {
-	per := j.t.clearPart()
+func (w *writer) writeFile(file ledger.File) error {
+	per := w.t.clearPart()
 	if per == 0 || file.Size >= 0 && file.Size <= per {
-		return j.writePart(ctx, f, ledger.StoredFile{Of: file.Name}, 0, file.Size, -1)
+		return w.writePart(ledger.StoredFile{Of: file.Name}, 0, file.Size, -1)
 	}
 	width := 6
 	if file.Size >= 0 {
@@ -50,10 +60,10 @@ func (j *job) writeFile(ctx context.Context, f *feed, file ledger.File) error {
 			want = min(left, per)
 			left -= want
 		}
-		if err := j.writePart(ctx, f, ledger.StoredFile{Of: file.Name, Part: i}, width, want, per); err != nil {
+		if err := w.writePart(ledger.StoredFile{Of: file.Name, Part: i}, width, want, per); err != nil {
 			return err
 		}
-		if _, err := f.peek(); err == io.EOF {
+		if _, err := w.f.peek(); err == io.EOF {
 			return nil
 		} else if err != nil {
 			return err
@@ -63,57 +73,63 @@ func (j *job) writeFile(ctx context.Context, f *feed, file ledger.File) error {
 
 // writePart stores the next bytes of the current file: at most most of them
 // (-1: all), and want when that is known (-1: not).
-func (j *job) writePart(ctx context.Context, f *feed, s ledger.StoredFile, width int, want, most int64) error {
-	s.Sealed = len(j.t.seals) > 0
+func (w *writer) writePart(s ledger.StoredFile, width int, want, most int64) error {
+	s.Sealed = len(w.t.seals) > 0
 	s.Name = storedName(s.Of, s.Part, width, s.Sealed)
-	f.sum = nil
-	if s.Part > 0 || s.Sealed {
-		f.sum = sha256.New()
+	w.f.sum = nil
+	if s.Part > 0 {
+		w.f.sum = sha256.New()
 	}
-	store := j.writePlain
+	store := w.writePlain
 	if s.Sealed {
-		store = j.writeSealed
+		store = w.writeSealed
 	}
-	if err := store(ctx, f, &s, want, most); err != nil {
+	if err := store(&s, want, most); err != nil {
 		return err
 	}
-	j.files = append(j.files, s)
+	w.files = append(w.files, s)
 	return nil
 }
 
-// writePlain stores bytes as they are. The digest of a whole file is the
-// source's; only parts need one of their own.
-func (j *job) writePlain(ctx context.Context, f *feed, s *ledger.StoredFile, want, most int64) error {
-	name := path.Join(j.parts, s.Name)
-	p := &part{f: f, left: most}
-	same, err := j.match(ctx, p, name)
+// clear returns the digest of the clear bytes that were just consumed: a whole
+// file's is taken for all targets at once.
+func (w *writer) clear() (string, error) {
+	if w.f.sum == nil {
+		return w.p.sum(w.file)
+	}
+	return hex.EncodeToString(w.f.sum.Sum(nil)), nil
+}
+
+// writePlain stores bytes as they are.
+func (w *writer) writePlain(s *ledger.StoredFile, want, most int64) error {
+	name := path.Join(w.parts, s.Name)
+	p := &part{f: w.f, left: most}
+	same, err := w.match(p, name)
 	if err != nil {
 		return err
 	}
-	n, err := j.t.store.Put(ctx, name, same, want, j.t.limit.wrap(ctx, p))
-	j.resumed += same
-	j.sent += n
+	n, err := w.t.store.Put(w.ctx, name, same, want, w.t.limit.wrap(w.ctx, p))
+	w.resumed += same
+	w.sent += n
 	if err != nil {
 		return err
 	}
 	s.Size = same + n
-	if f.sum != nil {
-		s.SHA256 = hex.EncodeToString(f.sum.Sum(nil))
-	}
-	return nil
+	s.SHA256, err = w.clear()
+	return err
 }
 
 // match consumes the bytes that an earlier transfer left already and returns
 // their number. They are read from the medium, so what is lost there is sent again.
-func (j *job) match(ctx context.Context, p *part, name string) (same int64, err error) {
-	info, err := j.t.store.Stat(ctx, name)
+func (w *writer) match(p *part, name string) (same int64, err error) {
+	info, err := w.t.store.Stat(w.ctx, name)
 	if code(err) == CodeNotFound {
 		return 0, nil
 	}
 	if err != nil || info.Size == 0 {
 		return 0, err
 	}
-	there, err := j.t.store.Get(ctx, name, 0, -1)
+	there, err := w.t.store.Get(w.ctx, name, 0, -1)
 	if err != nil {
 		return 0, err
 	}
@@ -155,44 +171,59 @@ func prefix(a, b []byte) int {
 }
 
 // writeSealed stores bytes as an age file, unless an earlier transfer finished it.
-func (j *job) writeSealed(ctx context.Context, f *feed, s *ledger.StoredFile, want, most int64) error {
-	p := &part{f: f, left: most}
-	if done, ok, err := j.finished(ctx, s.Name); err != nil {
-		return err
-	} else if ok {
-		if _, err := p.WriteTo(io.Discard); err != nil {
-			return err
-		}
-		if hex.EncodeToString(f.sum.Sum(nil)) != done.Clear {
-			return errRestart
-		}
-		s.Size, s.SHA256 = done.Size, done.SHA256
-		j.resumed += s.Size
-		return nil
-	}
-	sealed, err := age.EncryptReader(struct{ io.Reader }{p}, j.t.seals...)
+func (w *writer) writeSealed(s *ledger.StoredFile, want, most int64) error {
+	p := &part{f: w.f, left: most}
+	done, ok, err := w.finished(w.ctx, s.Name)
 	if err != nil {
-		return badTarget(j.t.spec.Name, "seal for its recipients: %v", err)
+		return err
+	}
+	if ok {
+		return w.skip(p, s, done)
+	}
+	sealed, err := age.EncryptReader(struct{ io.Reader }{p}, w.t.seals...)
+	if err != nil {
+		return badTarget(w.t.spec.Name, "seal for its recipients: %v", err)
 	}
 	summed := newSummed(sealed)
 	size := int64(-1)
 	if want >= 0 {
-		size = j.t.sealedSize(want)
+		size = w.t.sealedSize(want)
 	}
-	n, err := j.putStaged(ctx, path.Join(j.parts, s.Name), size, summed)
-	j.sent += n
+	n, err := w.putStaged(path.Join(w.parts, s.Name), size, summed)
+	w.sent += n
 	if err != nil {
 		return err
 	}
 	s.Size, s.SHA256 = summed.n, summed.hex()
-	return j.finish(ctx, *s, hex.EncodeToString(f.sum.Sum(nil)))
+	clear, err := w.clear()
+	if err != nil {
+		return err
+	}
+	return w.finish(w.ctx, *s, clear)
 }
 
-func (j *job) putStaged(ctx context.Context, name string, size int64, r io.Reader) (int64, error) {
-	if j.t.caps.Stages {
+// skip consumes what is stored already, if the source still has the same bytes.
+func (w *writer) skip(p *part, s *ledger.StoredFile, done finished) error {
+	if _, err := p.WriteTo(io.Discard); err != nil {
+		return err
+	}
+	clear, err := w.clear()
+	if err != nil {
+		return err
+	}
+	if clear != done.Clear {
+		return errRestart
+	}
+	s.Size, s.SHA256 = done.Size, done.SHA256
+	w.resumed += s.Size
+	return nil
+}
+
+func (w *writer) putStaged(name string, size int64, r io.Reader) (int64, error) {
+	if w.t.caps.Stages {
 		s := newStage(r)
 		defer s.Close()
 		r = s
 	}
-	return j.t.store.Put(ctx, name, 0, size, j.t.limit.wrap(ctx, r))
+	return w.t.store.Put(w.ctx, name, 0, size, w.t.limit.wrap(w.ctx, r))
 }
