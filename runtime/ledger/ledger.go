@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	goruntime "runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -55,6 +56,9 @@ func (l *Ledger) Record(_ context.Context, entries ...Entry) (Head, error) {
 		return c.head, c.err
 	}
 	l.busy = true
+	l.mu.Unlock()
+	goruntime.Gosched() // callers that are ready to record join this commit
+	l.mu.Lock()
 	l.lead()
 	if l.busy = len(l.queue) > 0; l.busy {
 		go l.drain() // the others' entries are not this caller's time
