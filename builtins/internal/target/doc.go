@@ -44,7 +44,8 @@
 // both digests and is not sent again when the source still has the same bytes
 // there. That file has no more authority than the target it lies on: who can
 // write the target can exchange a part, and level "read" would not notice. Level
-// "opened" does, for it compares with the digest that the source's bytes had.
+// "opened" does, for it compares with the digest that the source's bytes had. The
+// same holds for a manifest that a crash left without an entry in the ledger.
 //
 // # Where the facts come from
 //
@@ -54,6 +55,10 @@
 // ext4. github.com/pkg/sftp is the SFTP client that golang.org/x/crypto/ssh is
 // used with everywhere; it has no deadlines, so sftp.go counts its requests and
 // answers. filippo.io/age seals.
+//
+// A target has one connection for all of its calls. pkg/sftp can end a call only
+// by ending the connection, so cancelling one call fails those beside it with
+// E_TARGET_DOWN; the next call connects again.
 //
 // Times come from Env.Now; tickers measure how long the other side is silent.
 package target

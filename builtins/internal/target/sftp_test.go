@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/neosofia/runner/builtins/internal/target"
 	. "github.com/neosofia/runner/builtins/internal/target/targettest"
@@ -47,6 +50,52 @@ func TestServer(t *testing.T) {
 			return tgt
 		}}
 	})
+}
+
+// TestOpenSSH is TestServer with OpenSSH's own server program at the other end.
+func TestOpenSSH(t *testing.T) {
+	const program = "/usr/lib/openssh/sftp-server"
+	if _, err := os.Stat(program); err != nil {
+		t.Skip("install openssh-sftp-server")
+	}
+	Run(t, func(t *testing.T) (*target.Target, Hooks) {
+		s := ServeBy(t, t.TempDir(), program)
+		open := func(t *testing.T, change func(*target.Spec, *target.Env)) *target.Target {
+			tgt, err := openServer(t, s, change)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return tgt
+		}
+		return open(t, nil), Hooks{Dir: s.Dir, Open: open}
+	})
+}
+
+// TestOpenSSHOnADisk holds that "failure" is understood.
+func TestOpenSSHOnADisk(t *testing.T) {
+	const program = "/usr/lib/openssh/sftp-server"
+	if _, err := os.Stat(program); err != nil {
+		t.Skip("install openssh-sftp-server")
+	}
+	for name, readOnly := range map[string]bool{"full": false, "read-only": true} {
+		t.Run(name, func(t *testing.T) {
+			s := ServeBy(t, disk(t, "16m"), program)
+			tgt, err := openServer(t, s, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			src, want := Source(File{Name: "disk.raw", Data: Bytes(5, 20<<20)}), target.CodeFull
+			src.Artifact.Files[0].Size = -1
+			if readOnly {
+				want = target.CodeReadOnly
+				if err := unix.Mount("", s.Dir, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
+					t.Fatal(err)
+				}
+			}
+			o := target.Copy(context.Background(), src, []*target.Target{tgt})[0]
+			Refused(t, o.Err, want)
+		})
+	}
 }
 
 func TestServerThatCutsTheConnection(t *testing.T) {
@@ -182,8 +231,8 @@ func TestServerThatKeepsEverything(t *testing.T) {
 	if o := One(t, src, tgt); !o.Copy.Immutable || len(o.Notes) > 0 {
 		t.Errorf("got immutable %t and notes %q, want a copy that counts as immutable", o.Copy.Immutable, o.Notes)
 	}
-	if _, err := filepath.Glob(filepath.Join(s.Dir, ".runner-parts")); err != nil {
-		t.Error(err)
+	if _, err := os.Stat(filepath.Join(s.Dir, ".runner-parts")); err == nil {
+		t.Error("got a folder for parts, want files written in place")
 	}
 }
 

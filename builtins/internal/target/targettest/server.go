@@ -6,7 +6,9 @@ import (
 	"crypto/rand"
 	"encoding/pem"
 	"errors"
+	"io"
 	"net"
+	"os/exec"
 	"sync"
 	"testing"
 
@@ -33,6 +35,8 @@ type Server struct {
 	Addr    string
 	HostKey string // authorized_keys form
 	Key     []byte // PEM of the key that may log in
+
+	program string
 
 	mu      sync.Mutex
 	faults  Faults
@@ -69,9 +73,13 @@ func (s *Server) WaitForNoConns(t testing.TB) {
 }
 
 // Serve starts a server that ends with the test.
-func Serve(t testing.TB, dir string) *Server {
+func Serve(t testing.TB, dir string) *Server { return ServeBy(t, dir, "") }
+
+// ServeBy is Serve with a program that answers, OpenSSH's sftp-server. It sees
+// the whole machine, so the target's URL names the folder.
+func ServeBy(t testing.TB, dir, program string) *Server {
 	t.Helper()
-	s := &Server{Dir: dir, conns: map[net.Conn]bool{}, quiet: make(chan struct{}), left: make(chan struct{}, 1)}
+	s := &Server{Dir: dir, program: program, conns: map[net.Conn]bool{}, quiet: make(chan struct{}), left: make(chan struct{}, 1)}
 	host, _ := newKey(t)
 	client, block := newKey(t)
 	s.HostKey, s.Key = string(ssh.MarshalAuthorizedKey(host.PublicKey())), block
@@ -161,6 +169,10 @@ func (s *Server) serve(raw net.Conn) {
 				_ = r.Reply(r.Type == "subsystem", nil) // a client that is gone needs none
 			}
 		}()
+		if s.program != "" {
+			go s.execute(ch)
+			continue
+		}
 		h := &handler{s}
 		server := sftp.NewRequestServer(ch, sftp.Handlers{FileGet: h, FilePut: h, FileCmd: h, FileList: h})
 		go func() {
@@ -170,8 +182,29 @@ func (s *Server) serve(raw net.Conn) {
 	}
 }
 
+// execute joins a channel with the program.
+func (s *Server) execute(ch ssh.Channel) {
+	defer ch.Close()
+	cmd := exec.Command(s.program)
+	cmd.Stdout = ch
+	in, err := cmd.StdinPipe()
+	if err != nil || cmd.Start() != nil {
+		return // the client sees the channel close
+	}
+	_, _ = io.Copy(in, ch) // it ends when either side does
+	in.Close()
+	_ = cmd.Wait() // killed or ended: the client is gone
+}
+
+func (s *Server) folder() string {
+	if s.program != "" {
+		return s.Dir
+	}
+	return "/"
+}
+
 // Spec declares the target that the server is.
 func (s *Server) Spec() target.Spec {
-	return target.Spec{Name: "offsite", URL: "sftp://backup@" + s.Addr + "/", Medium: "disk", Location: "elsewhere", Offsite: true, HostKey: s.HostKey,
+	return target.Spec{Name: "offsite", URL: "sftp://backup@" + s.Addr + s.folder(), Medium: "disk", Location: "elsewhere", Offsite: true, HostKey: s.HostKey,
 		Key: func(context.Context) ([]byte, error) { return append([]byte(nil), s.Key...), nil }}
 }

@@ -141,7 +141,7 @@ func roundTrip(t *testing.T, tgt *target.Target, h Hooks) {
 
 func combinations(t *testing.T, _ *target.Target, h Hooks) {
 	for _, seal := range []string{"plain", "classic", "hybrid"} {
-		for _, size := range []int64{0, 5000, 200_000} {
+		for _, size := range []int64{0, 20_000, 200_000} {
 			for _, unknown := range []bool{false, true} {
 				t.Run(fmt.Sprintf("%s, parts of %d, size unknown %t", seal, size, unknown), func(t *testing.T) {
 					combination(t, h, seal, size, unknown)
