@@ -47,6 +47,7 @@ type (
 	Medium         = recovery.Medium
 	MediumEntry    = recovery.Entry
 	RecoverOptions = recovery.Options
+	Bare           = recovery.Bare
 	Identity       = age.Identity
 )
 
@@ -64,6 +65,7 @@ var (
 	ObserveMedia     = survey.ObserveMedia
 	DaysUntilFull    = survey.DaysUntilFull
 	OpenMedium       = recovery.Open
+	BareArchive      = recovery.BareArchive
 	ParseIdentities  = age.ParseIdentities
 	LevelWords       = recovery.LevelWords
 )

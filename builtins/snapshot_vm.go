@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"strings"
 	"time"
 
 	"github.com/neosofia/runner/builtins/internal/client/proxmox"
@@ -34,20 +35,25 @@ func snapshotVMDeclaration() runtime.Declaration {
 			"A lost answer or a crash is settled by that token: the task that runs is adopted, another is not started. " +
 			"The artifact says how consistent it is (agent freeze, suspended, stopped, crash-consistent) and what it does not hold: disks with backup=0, bind mounts.",
 		Example: `snapshot_vm(guest = "erp")`,
-		Codes: append(world.PVECodes(), []runtime.Code{
-			{Name: "E_GUEST_LOCKED", Doc: "the guest stayed locked until the deadline; the text names the lock"},
-			{Name: "E_VZDUMP_FAILED", Doc: "vzdump failed for this guest; its words follow"},
-			{Name: "E_VZDUMP_NOTHING", Doc: "vzdump was answered without a task: the guest is not on that node any more"},
-			{Name: "E_STORAGE", Doc: "the storage does not exist, is disabled, or is not mounted"},
-			{Name: "E_STORAGE_FULL", Doc: "the storage is full"},
-			{Name: "E_STORAGE_LIMIT", Doc: "the storage's own retention limit refuses another archive"},
-			{Name: "E_ARCHIVE_MISSING", Doc: "the archive is not there, or is not the one that the task made"},
-		}...),
+		Codes:   append(world.PVECodes(), dumpCodes()...),
 		Retries: runtime.Retries{Attempts: 3, Wait: 30 * time.Second},
 		Holds:   func(a *snapshotVMArgs) []string { return []string{"guest:" + a.Guest} },
 		Planned: func(*snapshotVMArgs) any { return runtime.Unknown{From: "snapshot_vm"} },
 		Fake:    fakeSnapshotVM, Probe: probeSnapshotVM, Run: snapshotVM,
 	}}
+}
+
+// dumpCodes are those of a vzdump that made no archive.
+func dumpCodes() []runtime.Code {
+	return []runtime.Code{
+		{Name: "E_GUEST_LOCKED", Doc: "the guest stayed locked until the deadline; the text names the lock"},
+		{Name: "E_VZDUMP_FAILED", Doc: "vzdump failed for this guest; its words follow"},
+		{Name: "E_VZDUMP_NOTHING", Doc: "vzdump was answered without a task: the guest is not on that node any more"},
+		{Name: "E_STORAGE", Doc: "the storage does not exist, is disabled, or is not mounted"},
+		{Name: "E_STORAGE_FULL", Doc: "the storage is full"},
+		{Name: "E_STORAGE_LIMIT", Doc: "the storage's own retention limit refuses another archive"},
+		{Name: "E_ARCHIVE_MISSING", Doc: "the archive is not there, or is not the one that the task made"},
+	}
 }
 
 // dumpJob is one vzdump under way.
@@ -122,13 +128,13 @@ func (j *dumpJob) ready(ctx context.Context) error {
 	until := j.s.Now().Add(wait)
 	for pause, told := time.Second, false; ; pause = min(2*pause, 15*time.Second) {
 		now, err := j.c.GuestStatus(ctx, j.guest)
-		if proxmox.Moved(err) {
+		moved := proxmox.Moved(err)
+		if moved {
+			now.Lock = "migrate"
 			if err := j.find(ctx); err != nil {
 				return err
 			}
-			continue
-		}
-		if err != nil {
+		} else if err != nil {
 			return world.PVEError(j.sys, "read the state of "+j.item, err)
 		}
 		if now.Lock == "" {
@@ -140,7 +146,7 @@ func (j *dumpJob) ready(ctx context.Context) error {
 		} else if pause > left {
 			pause = left
 		}
-		if !told {
+		if !told && !moved {
 			j.s.Log("%s is locked (%s); waiting until %s", j.item, now.Lock, until.UTC().Format(time.RFC3339))
 			told = true
 		}
@@ -156,14 +162,17 @@ func (j *dumpJob) start(ctx context.Context) (proxmox.UPID, error) {
 	if mode == "" {
 		mode = "snapshot"
 	}
+	if err := j.forget(ctx); err != nil {
+		return "", err
+	}
 	for try := 0; ; try++ {
-		if err := j.s.Mark(ctx, "since", fmt.Sprint(j.s.Now().Unix())); err != nil {
+		if err := j.s.Mark(ctx, markSince, fmt.Sprint(j.s.Now().Unix(), " ", j.guest.Node)); err != nil {
 			return "", err
 		}
 		upid, err := j.c.Backup(ctx, j.guest, proxmox.BackupOptions{Storage: j.store, Mode: mode, Notes: j.s.Token(), BWLimit: j.a.BWLimit, Compress: "zstd"})
 		switch {
 		case err == nil:
-			return upid, j.s.Mark(ctx, "upid", string(upid))
+			return upid, j.s.Mark(ctx, markUPID, string(upid))
 		case errors.As(err, new(*proxmox.NoTaskError)) && try < 3:
 			was := j.guest.Node
 			if ferr := j.find(ctx); ferr != nil {
@@ -180,7 +189,7 @@ func (j *dumpJob) start(ctx context.Context) (proxmox.UPID, error) {
 				return "", serr
 			}
 			if found {
-				return upid, j.s.Mark(ctx, "upid", string(upid))
+				return upid, j.s.Mark(ctx, markUPID, string(upid))
 			}
 			return "", world.PVEError(j.sys, "start vzdump of "+j.item, err)
 		default:
@@ -189,17 +198,42 @@ func (j *dumpJob) start(ctx context.Context) (proxmox.UPID, error) {
 	}
 }
 
+// Marks of a step.
+const (
+	markSince = "since" // when, and on which node, vzdump was asked for
+	markUPID  = "upid"  // its task; "" until it is known
+	markPast  = "past"  // tasks of attempts that failed
+)
+
+// forget puts the task of an attempt that failed behind: it carries the same
+// token as the one that begins now.
+func (j *dumpJob) forget(ctx context.Context) error {
+	upid := j.s.Marked(markUPID)
+	if upid == "" {
+		return nil
+	}
+	if err := j.s.Mark(ctx, markPast, strings.TrimSpace(j.s.Marked(markPast)+" "+upid)); err != nil {
+		return err
+	}
+	return j.s.Mark(ctx, markUPID, "")
+}
+
 // search finds the task that carries our token, for as long as a proxy may hold
 // a request back.
 func (j *dumpJob) search(ctx context.Context) (proxmox.UPID, bool, error) {
-	since := j.s.Now().Add(-24 * time.Hour)
+	since, nodes := j.s.Now().Add(-24*time.Hour), []string{j.guest.Node}
 	var unix int64
-	if _, err := fmt.Sscan(j.s.Marked("since"), &unix); err == nil {
+	var node string
+	if _, err := fmt.Sscan(j.s.Marked(markSince), &unix, &node); err == nil {
 		since = time.Unix(unix, 0).Add(-15 * time.Minute) // the node's clock may differ
+		if node != j.guest.Node {
+			nodes = append(nodes, node) // it moved since
+		}
 	}
+	past := strings.Fields(j.s.Marked(markPast))
 	var last error
 	for try := 0; try < 6; try++ {
-		upid, err := vzdump.FindTask(ctx, j.c, j.guest, since, j.s.Token())
+		upid, err := vzdump.FindTask(ctx, j.c, nodes, j.guest.VMID, since, j.s.Token(), past)
 		if upid != "" {
 			j.s.Log("adopted task %s", upid)
 			return upid, true, nil
@@ -214,28 +248,31 @@ func (j *dumpJob) search(ctx context.Context) (proxmox.UPID, bool, error) {
 
 // probeSnapshotVM settles a vzdump that had begun.
 func probeSnapshotVM(ctx context.Context, s *runtime.Step, a *snapshotVMArgs) (runtime.Result, bool, error) {
-	if s.Marked("since") == "" {
+	if s.Marked(markSince) == "" {
 		return runtime.Result{}, false, nil
 	}
 	j, err := openDump(ctx, s, a)
 	if err != nil {
 		return runtime.Result{}, false, err
 	}
-	upid := proxmox.UPID(s.Marked("upid"))
+	upid := proxmox.UPID(s.Marked(markUPID))
 	if upid == "" {
 		var found bool
 		if upid, found, err = j.search(ctx); err != nil || !found {
 			return runtime.Result{}, false, err
 		}
-		if err := s.Mark(ctx, "upid", string(upid)); err != nil {
+		if err := s.Mark(ctx, markUPID, string(upid)); err != nil {
 			return runtime.Result{}, false, err
 		}
 	}
-	if st, err := j.c.TaskOf(ctx, upid); err == nil && st.Status == "stopped" && st.Exit != "OK" && !st.Warned() {
-		return runtime.Result{}, false, nil // it failed: a new attempt is right
-	}
 	j.s.Log("going on with task %s", upid)
 	res, err := j.finish(ctx, upid)
+	for _, c := range dumpCodes() {
+		if c.Name == runtime.CodeOf(err) {
+			j.s.Log("that task made nothing: %s", oneLine(err))
+			return runtime.Result{}, false, nil // a new attempt is right
+		}
+	}
 	return res, true, err
 }
 
@@ -271,9 +308,9 @@ func (j *dumpJob) finish(ctx context.Context, upid proxmox.UPID) (runtime.Result
 		Gaps: vzdump.Gaps(j.asset, j.item, j.guest.Type, config, log), Declared: vzdump.Disks(j.guest.Type, config),
 	}
 	res := runtime.Result{Value: art, Facts: ledger.Facts{Artifacts: []ledger.Artifact{art}}}
-	if st.Warned() || len(log.Warnings) > 0 {
+	if st.Exit != "OK" || len(log.Warnings) > 0 {
 		res.Facts.Findings = append(res.Facts.Findings, ledger.Finding{Severity: ledger.DegradedRun, Asset: j.asset, Item: j.item,
-			Text: fmt.Sprintf("vzdump of %s ended with warnings: %s", j.item, vzdump.Warning(st, log))})
+			Text: fmt.Sprintf("vzdump of %s made its archive, but its task ended so: %s", j.item, vzdump.Warning(st, log))})
 	}
 	return res, nil
 }

@@ -129,7 +129,7 @@ func Destroy(ctx context.Context, s *runtime.Step, system string, vmid int64, to
 	if err != nil {
 		return world.PVEError(sys.Name, doing, err)
 	}
-	if !strings.Contains(config["description"], token) && config["lock"] != "create" {
+	if !proxmox.Carries(config["description"], token) && config["lock"] != "create" {
 		return &runtime.Error{Code: "E_NOT_OURS", System: "proxmox " + sys.Name, Doing: doing, Said: "its description does not carry " + token + ": somebody else's guest is never removed",
 			Hint: "look at it, and remove it by hand if it is the rest of a restore"}
 	}

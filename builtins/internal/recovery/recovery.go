@@ -243,6 +243,11 @@ func (m *Medium) Extract(ctx context.Context, id, dir string) (out Extracted, er
 		return out, err
 	}
 	defer r.Close()
+	return unpack(ctx, name, r, into)
+}
+
+// unpack extracts the clear stream of an archive into a folder that is there.
+func unpack(ctx context.Context, name string, r io.Reader, into string) (out Extracted, err error) {
 	var report archive.Report
 	if strings.Contains(name, ".vma") {
 		report, err = extractDisks(ctx, name, r, into, &out)

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"path"
 	"regexp"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -72,12 +73,11 @@ type Failure struct {
 	Temporary        bool
 }
 
-// Judge tells whether the guest's archive was made.
+// Judge tells whether the guest's archive was made: nil when the log says so. How
+// the task ended beside that is for Warning.
 func Judge(st proxmox.TaskStatus, log proxmox.Log, lines []string) *Failure {
 	if log.Finished && log.Failure == "" {
-		if st.Exit == "OK" || st.Warned() || st.Exit == "job errors" {
-			return nil
-		}
+		return nil
 	}
 	said := log.Failure
 	if said == "" {
@@ -117,31 +117,34 @@ func Judge(st proxmox.TaskStatus, log proxmox.Log, lines []string) *Failure {
 
 // Warning words what a task warned of.
 func Warning(st proxmox.TaskStatus, log proxmox.Log) string {
-	if len(log.Warnings) > 0 {
+	if st.Exit == "OK" {
 		return strings.Join(log.Warnings, "; ")
 	}
-	return st.Exit
+	return strings.Join(append([]string{st.Exit}, log.Warnings...), "; ")
 }
 
-// FindTask looks for the vzdump of a guest whose notes carry a token.
-func FindTask(ctx context.Context, c *proxmox.Client, g proxmox.Guest, since time.Time, token string) (proxmox.UPID, error) {
-	tasks, err := c.Tasks(ctx, g.Node, "vzdump", g.VMID, since)
-	if err != nil {
-		return "", err
-	}
-	for _, t := range tasks {
-		found := false
-		_, ferr := c.Head(ctx, t.UPID, 20, func(line string) {
-			if strings.Contains(line, "starting new backup job") && strings.Contains(line, "'"+token+"'") {
-				found = true
+// FindTask looks on nodes for the vzdump of a guest whose notes carry a token;
+// tasks in past are not meant.
+func FindTask(ctx context.Context, c *proxmox.Client, nodes []string, vmid proxmox.Int, since time.Time, token string, past []string) (proxmox.UPID, error) {
+	var failed error
+	for _, node := range nodes {
+		tasks, err := c.Tasks(ctx, node, "vzdump", vmid, since)
+		failed = errors.Join(failed, err)
+		for _, t := range tasks {
+			if slices.Contains(past, string(t.UPID)) {
+				continue
 			}
-		})
-		if found {
-			return t.UPID, nil
+			found := false
+			_, err := c.Head(ctx, t.UPID, 20, func(line string) {
+				found = found || strings.Contains(line, "starting new backup job") && proxmox.Carries(line, token)
+			})
+			if found {
+				return t.UPID, nil
+			}
+			failed = errors.Join(failed, err)
 		}
-		err = errors.Join(err, ferr)
 	}
-	return "", err
+	return "", failed
 }
 
 // Archive finds the archive that a log names, and refuses one that carries
@@ -156,7 +159,7 @@ func Archive(ctx context.Context, c *proxmox.Client, node, storage string, log p
 		return v, err
 	}
 	switch {
-	case !strings.Contains(v.Notes, token):
+	case !proxmox.Carries(v.Notes, token):
 		return v, fmt.Errorf("%s carries other notes (%q) than those of this step", volid, first(v.Notes))
 	case !log.SizeFits(v.Size):
 		return v, fmt.Errorf("%s has %d bytes, the task's log says %s: it was changed since", volid, v.Size, log.SizeText)

@@ -31,6 +31,7 @@ func TargetCodes() []runtime.Code {
 		{Name: "E_NO_IDENTITY", Doc: "a sealed copy was to be opened, and there is no identity for it here"},
 		{Name: "E_NOT_FOUND", Doc: "the copy is not there"},
 		{Name: "E_BAD_MANIFEST", Doc: "a manifest cannot be read, or contradicts the ledger"},
+		{Name: "E_BAD_TARGET", Doc: "the target is declared wrongly in the site"},
 		{Name: "E_SECRET", Doc: "a secret is not in the keyring, or the keyring is locked"},
 	}
 }
@@ -113,7 +114,7 @@ func (w *World) RemoveArchive(ctx context.Context, s *runtime.Step, origin map[s
 	refuse := func(why string) error {
 		return &runtime.Error{Code: runtime.CodeRefused, System: "proxmox " + sys.Name, Doing: "remove " + origin["volid"], Said: why}
 	}
-	if !strings.Contains(v.Notes, origin["token"]) || origin["token"] == "" {
+	if !proxmox.Carries(v.Notes, origin["token"]) {
 		return refuse("its notes do not carry the token of the step that made it: another tool's archive is never removed")
 	}
 	if v.Protected != 0 {

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // UPID names a task.
@@ -38,6 +40,12 @@ func (u UPID) Node() string {
 
 func (u UPID) path() string {
 	return "/nodes/" + url.PathEscape(u.Node()) + "/tasks/" + url.PathEscape(string(u))
+}
+
+// Carries reports whether a text that Proxmox keeps (notes, a description, the
+// first line of a log) has a token as a word of its own: "run/1" is not in "run/10".
+func Carries(text, token string) bool {
+	return token != "" && slices.Contains(strings.FieldsFunc(text, func(r rune) bool { return unicode.IsSpace(r) || r == '\'' || r == '"' }), token)
 }
 
 // TaskStatus is the state of a task.
