@@ -1,0 +1,182 @@
+package tests
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"sort"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/neosofia/runner"
+
+// layers says what each package may import of ours, from the top to the bottom.
+// Whatever is not listed is forbidden, and so is a package that is not listed.
+var layers = []struct {
+	pkg  string
+	may  []string
+	test []string // what its tests may import beyond
+}{
+	// The program joins everything.
+	{"cmd/runner", []string{"builtins", "builtins/lab", "cmd/runner/internal/nodbus", "runtime", "runtime/ledger", "runtime/policytest", "runtime/report", "stdlib"}, nil},
+	{"cmd/runner/internal/nodbus", nil, nil},
+
+	// What crosses packages sees them as their users do.
+	{"tests", nil, []string{"builtins", "builtins/lab", "runtime/ledger", "tests/internal/program"}},
+	{"tests/crash", nil, []string{"builtins/lab", "runtime/ledger", "tests/internal/program"}},
+	{"tests/internal/program", nil, nil},
+	{"tests/real", nil, []string{"builtins", "builtins/lab", "runtime/ledger", "tests/internal/program"}},
+
+	// Primitives know the runtime's contract, and reach systems through world.
+	{"builtins", []string{
+		"builtins/internal/client/keyring", "builtins/internal/client/proxmox", "builtins/internal/comeback", "builtins/internal/recovery",
+		"builtins/internal/retire", "builtins/internal/site", "builtins/internal/survey", "builtins/internal/target", "builtins/internal/vzdump",
+		"builtins/internal/world", "runtime", "runtime/ledger",
+	}, []string{"builtins/lab", "runtime/policytest", "runtime/report", "stdlib"}},
+	{"builtins/internal/comeback", []string{"builtins/internal/client/proxmox", "builtins/internal/client/ssh", "builtins/internal/target", "builtins/internal/world", "runtime", "runtime/ledger"}, []string{"builtins/lab"}},
+	{"builtins/internal/recovery", []string{"builtins/internal/format/archive", "builtins/internal/format/vma", "builtins/internal/target", "runtime", "runtime/ledger"}, nil},
+	{"builtins/internal/survey", []string{"builtins/internal/target", "builtins/internal/world", "runtime", "runtime/ledger"}, nil},
+	{"builtins/internal/world", []string{
+		"builtins/internal/client/keyring", "builtins/internal/client/proxmox", "builtins/internal/client/ssh", "builtins/internal/format/archive",
+		"builtins/internal/site", "builtins/internal/target", "runtime", "runtime/ledger",
+	}, nil},
+	{"builtins/internal/site", []string{"runtime", "runtime/ledger"}, nil},
+	{"builtins/internal/retire", []string{"runtime/ledger"}, nil},
+	{"builtins/internal/vzdump", []string{"builtins/internal/client/proxmox", "runtime/ledger"}, nil},
+
+	// Targets know no Starlark and no backup system.
+	{"builtins/internal/target", []string{"runtime/ledger"}, []string{"builtins/internal/target/targettest"}},
+	{"builtins/internal/target/targettest", []string{"builtins/internal/target", "runtime/ledger"}, nil},
+
+	// Clients know one system each; formats know nothing of ours.
+	{"builtins/internal/client/keyring", nil, nil},
+	{"builtins/internal/client/proxmox", nil, []string{"builtins/lab"}},
+	{"builtins/internal/client/ssh", nil, []string{"builtins/lab"}},
+	{"builtins/internal/format/archive", []string{"builtins/internal/format/vma"}, nil},
+	{"builtins/internal/format/vma", nil, nil},
+
+	// The lab shares formats with the clients, and nothing else: it would share
+	// their mistakes.
+	{"builtins/lab", []string{"builtins/lab/fault", "builtins/lab/proxmox", "builtins/lab/sftp", "runtime/ledger"}, nil},
+	{"builtins/lab/proxmox", []string{"builtins/internal/format/vma", "builtins/lab/fault"}, []string{"builtins/internal/format/archive"}},
+	{"builtins/lab/sftp", []string{"builtins/lab/fault"}, nil},
+	{"builtins/lab/fault", nil, nil},
+
+	// The runtime knows Starlark and the ledger; the bottom knows nothing of ours.
+	{"runtime/policytest", []string{"runtime", "runtime/ledger"}, nil},
+	{"runtime", []string{"runtime/ledger", "runtime/source"}, nil},
+	{"runtime/report", []string{"runtime/ledger"}, nil},
+	{"runtime/ledger", nil, nil},
+	{"runtime/source", nil, nil},
+	{"stdlib", nil, nil},
+}
+
+// pkg is what go list tells about one package.
+type pkg struct {
+	ImportPath, Dir                     string
+	Imports, TestImports, XTestImports  []string
+	GoFiles, IgnoredGoFiles             []string
+	TestGoFiles, XTestGoFiles, CgoFiles []string
+}
+
+func (p pkg) name() string { return strings.TrimPrefix(p.ImportPath, module+"/") }
+
+// packages lists all packages of the module.
+func packages(t *testing.T) []pkg {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Dir,Imports,TestImports,XTestImports,GoFiles,IgnoredGoFiles,TestGoFiles,XTestGoFiles,CgoFiles", "./...")
+	cmd.Dir = ".."
+	var errText strings.Builder
+	cmd.Stderr = &errText
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v\n%s", err, errText.String())
+	}
+	var list []pkg
+	for d := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p pkg
+		if err := d.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, p)
+	}
+	if len(list) < 20 {
+		t.Fatalf("go list names %d packages: this is not the whole tree", len(list))
+	}
+	return list
+}
+
+func ours(imports ...[]string) []string {
+	var out []string
+	for _, list := range imports {
+		for _, path := range list {
+			if strings.HasPrefix(path, module) {
+				out = append(out, strings.TrimPrefix(path, module+"/"))
+			}
+		}
+	}
+	sort.Strings(out)
+	return out
+}
+
+func TestImportsPointDown(t *testing.T) {
+	allowed, tests := map[string]map[string]bool{}, map[string]map[string]bool{}
+	for _, l := range layers {
+		allowed[l.pkg], tests[l.pkg] = set(l.may), set(l.may, l.test, []string{l.pkg})
+	}
+	for _, p := range packages(t) {
+		if allowed[p.name()] == nil {
+			t.Errorf("%s is in no layer: name it, and what it may import, in the list of this test", p.name())
+			continue
+		}
+		for _, path := range ours(p.Imports) {
+			if !allowed[p.name()][path] {
+				t.Errorf("%s imports %s: no arrow of the list allows it", p.name(), path)
+			}
+		}
+		for _, path := range ours(p.TestImports, p.XTestImports) {
+			if !tests[p.name()][path] {
+				t.Errorf("a test of %s imports %s: no arrow of the list allows it", p.name(), path)
+			}
+		}
+	}
+}
+
+// The list itself keeps the shape that the design gives it.
+func TestTheListOfLayersKeepsItsShape(t *testing.T) {
+	rank := map[string]int{}
+	for i, l := range layers {
+		rank[l.pkg] = i
+	}
+	for _, l := range layers {
+		for _, to := range l.may {
+			if _, listed := rank[to]; !listed {
+				t.Errorf("%s may import %s, which is in no layer", l.pkg, to)
+			}
+			switch {
+			case strings.HasPrefix(l.pkg, "runtime") && strings.HasPrefix(to, "builtins"):
+				t.Errorf("%s may import %s: the runtime knows no backup system", l.pkg, to)
+			case strings.HasPrefix(l.pkg, "builtins/lab") && strings.HasPrefix(to, "builtins/internal/client"):
+				t.Errorf("%s may import %s: the lab shares no mistakes with clients", l.pkg, to)
+			case strings.HasPrefix(l.pkg, "builtins/internal/client") && (to == "runtime" || strings.HasPrefix(to, "builtins") && !strings.HasPrefix(to, "builtins/internal/format")):
+				t.Errorf("%s may import %s: clients know formats only", l.pkg, to)
+			case strings.HasPrefix(l.pkg, "builtins/internal/format") && !strings.HasPrefix(to, "builtins/internal/format"):
+				t.Errorf("%s may import %s: formats import nothing of ours", l.pkg, to)
+			}
+		}
+	}
+}
+
+func set(lists ...[]string) map[string]bool {
+	m := map[string]bool{}
+	for _, l := range lists {
+		for _, s := range l {
+			m[s] = true
+		}
+	}
+	return m
+}
