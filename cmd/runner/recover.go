@@ -5,7 +5,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/neosofia/runner/builtins"
@@ -25,7 +27,8 @@ func recoverCommand(f *flags) *cobra.Command {
 		Long: `recover needs the medium and, where copies are sealed, the recovery identity; nothing else.
 Without further flags it lists what is there. --verify reads everything back. --to DIR extracts
 disks to raw sparse files, or a container's tree; with --archive it writes the clear archive instead.
---commands prints what to type to do the same with sha256sum, age, qmrestore and pct alone.`,
+--commands prints what to type to do the same with sha256sum, age, qmrestore and pct alone.
+PATH can also be a single vzdump archive, whoever made it.`,
 		Example: "  runner recover --from /media/usb\n  runner recover --from /media/usb --verify --identity key.txt\n  runner recover --from /media/usb --item erp --to /restore --identity key.txt",
 		Args:    cobra.NoArgs,
 		RunE:    func(c *cobra.Command, _ []string) error { return f.recover(c.Context(), r) },
@@ -47,6 +50,9 @@ disks to raw sparse files, or a container's tree; with --archive it writes the c
 func (f *flags) recover(ctx context.Context, r recoverFlags) (err error) {
 	if r.from == "" {
 		return usage("--from is missing: the folder of the medium, or sftp://user@host/folder")
+	}
+	if b, ok := builtins.BareArchive(r.from); ok {
+		return f.recoverBare(ctx, b, r)
 	}
 	s, err := f.session()
 	if err != nil {
@@ -206,6 +212,35 @@ func (f *flags) bringOne(ctx context.Context, m *builtins.Medium, e builtins.Med
 	}
 	for _, sk := range out.Skipped {
 		fmt.Printf("%snote %s was left out\n", lab, sk)
+	}
+	return nil
+}
+
+// recoverBare opens, and with --to extracts, an archive without a manifest.
+func (f *flags) recoverBare(ctx context.Context, b *builtins.Bare, r recoverFlags) error {
+	c, err := b.Check(ctx)
+	if err != nil {
+		return fmt.Errorf("%s is damaged: %w", r.from, err)
+	}
+	if f.json && r.to == "" {
+		return json.NewEncoder(os.Stdout).Encode(c)
+	}
+	fmt.Printf("ok   %s: %s, opened, %s inside\nok   sha256 %s (there is no manifest to compare it with)\n", r.from, c.Format, sizeText(c.Bytes), c.SHA256)
+	for _, name := range slices.Sorted(maps.Keys(c.Disks)) {
+		fmt.Printf("ok   disk %s, %d bytes\n", name, c.Disks[name])
+	}
+	if r.to == "" {
+		return nil
+	}
+	out, err := b.Extract(ctx, r.to)
+	if err != nil {
+		return err
+	}
+	for _, p := range append(out.Paths, out.Config...) {
+		fmt.Printf("ok   -> %s\n", p)
+	}
+	for _, sk := range out.Skipped {
+		fmt.Printf("note %s was left out\n", sk)
 	}
 	return nil
 }

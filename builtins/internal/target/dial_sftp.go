@@ -48,7 +48,7 @@ func (t *Target) openSFTP(ctx context.Context, u *url.URL) error {
 	store := &sftpStore{target: t.spec.Name, base: base, dialer: d}
 	t.store, t.account = store, d.user+"@"+u.Hostname()
 	t.device = ledger.Device{ID: "host:" + d.addr}
-	t.caps = Capabilities{Space: store.Space, Close: store.Close}
+	t.caps = Capabilities{Space: store.Space, Program: store.Program, Close: store.Close}
 	info, err := store.Stat(ctx, ".")
 	if err == nil && !info.Dir {
 		err = &Error{Code: CodeNotFound, Target: t.spec.Name, Doing: "open " + base, Said: "it is not a folder"}

@@ -33,7 +33,7 @@ func (t *Target) openFolder(ctx context.Context, u *url.URL) error {
 	f.device, f.root = device, root
 	store := &fileStore{target: t.spec.Name, root: root, guard: f.guard}
 	t.device, t.store = device, store
-	t.caps = Capabilities{Stages: true, Space: store.Space, Guard: f.guard, Close: root.Close}
+	t.caps = Capabilities{Stages: true, Space: store.Space, Guard: f.guard, Program: store.Program, Close: root.Close}
 	return nil
 }
 

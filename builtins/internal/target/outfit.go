@@ -81,5 +81,10 @@ func (t *Target) leaveProgram(ctx context.Context, file string) error {
 			return err
 		}
 	}
+	if t.caps.Program != nil {
+		if err := t.caps.Program(ctx, name); err != nil {
+			return err
+		}
+	}
 	return t.putSmall(ctx, name+".sha256", []byte(line))
 }

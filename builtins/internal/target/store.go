@@ -43,5 +43,7 @@ type Capabilities struct {
 	Digest func(ctx context.Context, name string) (string, error)
 	// Guard says whether the target is still the one that was opened.
 	Guard func(ctx context.Context) error
-	Close func() error
+	// Program lets a file be started; nil: the target has no such thing.
+	Program func(ctx context.Context, name string) error
+	Close   func() error
 }

@@ -54,6 +54,14 @@ func (s *fileStore) List(ctx context.Context, dir string) ([]Info, error) {
 	}
 }
 
+// Program makes a file one that can be started.
+func (s *fileStore) Program(_ context.Context, name string) error {
+	if err := s.root.Chmod(name, 0o755); err != nil {
+		return s.fail("allow to start", name, err)
+	}
+	return nil
+}
+
 // Rename implements Store.
 func (s *fileStore) Rename(ctx context.Context, from, to string) error {
 	err := s.guard(ctx)

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"strings"
 	"sync"
 
 	"github.com/pkg/sftp"
@@ -86,7 +87,7 @@ func (s *sftpStore) judge(ctx context.Context, conn *session, doing string, err 
 func (s *sftpStore) failure(conn *session, e *Error, status *sftp.StatusError) {
 	e.Temporary = false
 	e.Code = CodeDenied
-	if status.Code == noSpace || status.Code == overQuota {
+	if status.Code == noSpace || status.Code == overQuota || strings.Contains(status.Error(), "no space left") {
 		e.Code, e.Hint = CodeFull, "free space on the target, or shorten what it keeps"
 		return
 	}

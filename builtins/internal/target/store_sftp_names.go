@@ -37,6 +37,11 @@ func (s *sftpStore) List(ctx context.Context, dir string) (all []Info, err error
 	return all, err
 }
 
+// Program makes a file one that can be started.
+func (s *sftpStore) Program(ctx context.Context, name string) error {
+	return s.do(ctx, "allow to start", name, func(c *sftp.Client) error { return c.Chmod(path.Join(s.base, name), 0o755) })
+}
+
 // Rename implements Store.
 func (s *sftpStore) Rename(ctx context.Context, from, to string) error {
 	return s.do(ctx, "rename "+from+" to", to, func(c *sftp.Client) error {

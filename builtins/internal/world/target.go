@@ -56,7 +56,9 @@ func (w *World) OpenTarget(ctx context.Context, s *runtime.Step, name string, or
 	if err != nil {
 		return nil, err
 	}
-	t, err := target.Open(ctx, w.spec(spec), w.targetEnv(s, origins))
+	env := w.targetEnv(s, origins)
+	env.Binary = w.program(name)
+	t, err := target.Open(ctx, w.spec(spec), env)
 	return t, TargetError(err)
 }
 
@@ -83,7 +85,7 @@ func (w *World) targetEnv(s *runtime.Step, origins []map[string]string) target.E
 		return origin
 	}
 	return target.Env{
-		Root: w.Env.Root, Dial: w.Env.Dial, Binary: w.Env.Binary, Now: s.Now,
+		Root: w.Env.Root, Dial: w.Env.Dial, Now: s.Now,
 		Device: func(path string) (ledger.Device, error) {
 			return w.Env.Device(strings.TrimPrefix(path, w.Env.Root))
 		},

@@ -44,6 +44,7 @@ type World struct {
 
 	mu      sync.Mutex
 	clients map[string]*proxmox.Client
+	left    map[string]bool // targets that this run has left the program on
 }
 
 // New joins a site with its outside.
@@ -51,7 +52,21 @@ func New(s *site.Site, env Env) *World {
 	if env.Dial == nil {
 		env.Dial = (&net.Dialer{}).DialContext
 	}
-	return &World{Site: s, Env: env, clients: map[string]*proxmox.Client{}}
+	return &World{Site: s, Env: env, clients: map[string]*proxmox.Client{}, left: map[string]bool{}}
+}
+
+// program is the static runner for a target, once in a run: it is hashed and
+// compared each time.
+func (w *World) program(target string) func() (string, bool) {
+	return func() (string, bool) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if w.Env.Binary == nil || w.left[target] {
+			return "", false
+		}
+		w.left[target] = true
+		return w.Env.Binary()
+	}
 }
 
 // Of gives the world of a step.
