@@ -25,6 +25,9 @@ func (t *Target) outfit(ctx context.Context) (notes []string) {
 	if !ok {
 		return append(notes, "the program could not be left: there is no static one")
 	}
+	if file == "" {
+		return notes
+	}
 	if err := t.leaveProgram(ctx, file); err != nil {
 		notes = append(notes, "the program could not be left: "+err.Error())
 	}

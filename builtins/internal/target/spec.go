@@ -44,7 +44,8 @@ type Env struct {
 	InPlace func(ctx context.Context, origin map[string]string, offset int64) (io.ReadCloser, error)
 	// Remove deletes what a pve:// target holds; origin as for InPlace.
 	Remove func(ctx context.Context, origin map[string]string) error
-	// Binary is the static runner to leave on targets.
+	// Binary is the static runner to leave on targets. An empty path with ok means
+	// that it was left already.
 	Binary func() (path string, ok bool)
 	Now    func() time.Time
 	// Progress is called about every MiB, from several goroutines; total is -1 when unknown.

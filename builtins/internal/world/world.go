@@ -61,10 +61,13 @@ func (w *World) program(target string) func() (string, bool) {
 	return func() (string, bool) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		if w.Env.Binary == nil || w.left[target] {
-			return "", false
+		if w.left[target] {
+			return "", true
 		}
 		w.left[target] = true
+		if w.Env.Binary == nil {
+			return "", false
+		}
 		return w.Env.Binary()
 	}
 }
