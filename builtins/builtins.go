@@ -59,7 +59,7 @@ var (
 	NewWorld         = world.New
 	NewKeyring       = keyring.New
 	SystemDevice     = target.SystemDevice
-	LeaveCheckpoints = survey.LeaveCheckpoints
+	Settle           = survey.Settle
 	ReadCheckpoints  = survey.ReadCheckpoints
 	ReadManifests    = survey.ReadManifests
 	ObserveMedia     = survey.ObserveMedia

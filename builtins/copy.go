@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/neosofia/runner/builtins/internal/target"
@@ -18,6 +19,8 @@ type copyArgs struct {
 	To       []string        `star:"to?" doc:"targets; default: those that the asset demands" names:"target"`
 }
 
+const copyAttempts = 3
+
 func copyDeclaration() runtime.Declaration {
 	return runtime.Primitive[copyArgs]{
 		Name: "copy", Kind: runtime.Write, Resume: runtime.Retry, Returns: "list of copies",
@@ -27,7 +30,7 @@ func copyDeclaration() runtime.Declaration {
 			"An offline medium that is not there is no failure of the copy: when it is due, the run says so.",
 		Example: `copy(artifact = snapshot_vm(guest = "erp"), to = ["offsite"])`,
 		Codes:   append(world.TargetCodes(), runtime.Code{Name: "E_ARCHIVE_MISSING", Doc: "the artifact's files are not there any more"}, runtime.Code{Name: "E_PVE_DOWN", Doc: "the node that holds the artifact cannot be reached"}, runtime.Code{Name: "E_PVE_SSH", Doc: "the node that holds the artifact cannot be read from here"}),
-		Retries: runtime.Retries{Attempts: 3, Wait: retryWait},
+		Retries: runtime.Retries{Attempts: copyAttempts, Wait: retryWait},
 		Holds:   func(a *copyArgs) []string { return []string{"asset:" + a.Artifact.Asset + "/" + a.Artifact.Item} },
 		Planned: func(*copyArgs) any { return runtime.Unknown{From: "copy"} },
 		Fake:    fakeCopy, Run: copyArtifact,
@@ -43,13 +46,13 @@ type carry struct {
 	asked  bool // the policy named the targets
 	res    runtime.Result
 	copies []ledger.Copy
-	first  error
-	failed int
-	soft   bool // a failure that another attempt may mend
+	failed []error
+	lost   []ledger.Finding // what the failures mean for the run, one each
+	soft   int              // index of a failure that another attempt may mend; -1: none
 }
 
 func newCarry(s *runtime.Step, a *copyArgs) (*carry, error) {
-	c := &carry{s: s, w: world.Of(s), art: a.Artifact, names: a.To, asked: len(a.To) > 0}
+	c := &carry{s: s, w: world.Of(s), art: a.Artifact, names: a.To, asked: len(a.To) > 0, soft: -1}
 	if len(c.names) == 0 {
 		row, ok := c.w.Site.Demands.Asset(c.art.Asset)
 		if !ok || len(row.On) == 0 {
@@ -64,17 +67,16 @@ func newCarry(s *runtime.Step, a *copyArgs) (*carry, error) {
 
 // fail notes what a target's failure means for the run.
 func (c *carry) fail(name string, err error) {
-	if c.first == nil {
-		c.first = err
+	var own *runtime.Error
+	if c.soft < 0 && errors.As(err, &own) && own.Temporary {
+		c.soft = len(c.failed)
 	}
-	c.failed++
+	c.failed = append(c.failed, err)
 	severity := ledger.Failed
 	if runtime.CodeOf(err) == "E_MEDIA_OVERDUE" {
 		severity = ledger.DegradedRun
 	}
-	var own *runtime.Error
-	c.soft = c.soft || errors.As(err, &own) && own.Temporary
-	c.res.Facts.Findings = append(c.res.Facts.Findings, ledger.Finding{Severity: severity, Asset: c.art.Asset, Item: c.art.Item, Target: name,
+	c.lost = append(c.lost, ledger.Finding{Severity: severity, Asset: c.art.Asset, Item: c.art.Item, Target: name,
 		Text: fmt.Sprintf("%s was not copied to %s: %s", c.art.Item, name, oneLine(err))})
 }
 
@@ -90,14 +92,15 @@ func oneLine(err error) string {
 // failure of one target is worth another attempt: what is done is not done again.
 func (c *carry) end() (runtime.Result, error) {
 	c.res.Facts.Copies = c.copies
-	if c.first != nil && (len(c.copies) == 0 || c.soft && c.s.Attempt < 3) {
-		findings := c.res.Facts.Findings
-		c.res.Facts.Findings = nil // the error, or the next attempt, says it
-		if len(c.copies) == 0 && c.failed > 1 {
-			c.res.Facts.Findings = findings[1:]
-		}
-		return c.res, c.first
+	switch {
+	case c.soft >= 0 && c.s.Attempt < copyAttempts:
+		c.res.Facts.Findings = nil // the next attempt meets what is left of them
+		return c.res, c.failed[c.soft]
+	case len(c.failed) > 0 && len(c.copies) == 0:
+		c.res.Facts.Findings = append(c.res.Facts.Findings, c.lost[1:]...)
+		return c.res, c.failed[0]
 	}
+	c.res.Facts.Findings = append(c.res.Facts.Findings, c.lost...)
 	c.res.Value = c.copies
 	if c.copies == nil {
 		c.res.Value = []ledger.Copy{}
@@ -131,6 +134,9 @@ func copyArtifact(ctx context.Context, s *runtime.Step, a *copyArgs) (runtime.Re
 		return c.res, err
 	}
 	defer release()
+	if err := c.clear(ctx, open); err != nil {
+		return c.res, err
+	}
 	head, err := s.Head(ctx)
 	if err != nil {
 		return c.res, err
@@ -234,6 +240,65 @@ func (c *carry) open(ctx context.Context) ([]*target.Target, error) {
 		open = append(open, t)
 	}
 	return open, nil
+}
+
+// clear removes copies that were found damaged: what lies there has the right
+// names and sizes, and would be taken for the copy.
+func (c *carry) clear(ctx context.Context, open []*target.Target) error {
+	catalog, err := c.s.Catalog(ctx)
+	if err != nil {
+		return err
+	}
+	have, err := catalog.ProvenCopies(ctx, ledger.Query{Item: c.art.Item, Ref: c.art.ID})
+	if err != nil {
+		return err
+	}
+	for _, cp := range have {
+		if cp.Level >= ledger.Stored || cp.InPlace {
+			continue
+		}
+		for _, t := range open {
+			if t.Name() != cp.Target {
+				continue
+			}
+			if bad, err := damaged(ctx, catalog, cp.Copy); err != nil || !bad {
+				return err
+			}
+			if err := c.source(ctx); err != nil {
+				return err // a damaged copy is better than none
+			}
+			c.s.Log("%s: the copy that is there was found damaged: it is made again", cp.Target)
+			if err := world.TargetError(t.Remove(ctx, cp.Copy)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// source tells whether the artifact can be read again.
+func (c *carry) source(ctx context.Context) error {
+	r, err := c.w.OpenArchive(ctx, world.Origin(c.art), 0)
+	if err != nil {
+		return err
+	}
+	return r.Close()
+}
+
+// damaged reports whether the record calls a copy damaged since it was made.
+func damaged(ctx context.Context, catalog ledger.Catalog, cp ledger.Copy) (bad bool, err error) {
+	err = catalog.Entries(ctx, ledger.Filter{Type: ledger.StepEnd}, func(e ledger.Entry) error {
+		if e.Time.Before(cp.Created) {
+			return nil
+		}
+		var end ledger.End
+		if err := e.Decode(&end); err != nil {
+			return err
+		}
+		bad = bad || slices.Contains(end.Damaged, cp.ID)
+		return nil
+	})
+	return bad, err
 }
 
 // absent tells a medium that was taken away, as it should be, from a failure.

@@ -29,6 +29,7 @@ type Medium struct {
 	Place string
 	Bad   []error // what lies there and cannot be read
 	list  []target.Manifest
+	notes map[string]string // artifact -> "read on 2026-…", as its maker noted it
 	t     *target.Target
 	ids   []age.Identity
 }
@@ -69,6 +70,7 @@ func Open(ctx context.Context, place string, o Options) (*Medium, error) {
 		t.Close()
 		return nil, err
 	}
+	m.readProofs(ctx)
 	sort.SliceStable(m.list, func(i, j int) bool {
 		a, b := m.list[i].Artifact, m.list[j].Artifact
 		if a.Kind+a.Item != b.Kind+b.Item {
@@ -77,6 +79,31 @@ func Open(ctx context.Context, place string, o Options) (*Medium, error) {
 		return a.Created.After(b.Created)
 	})
 	return m, nil
+}
+
+// readProofs reads what the maker noted of proofs. It is only told: what a medium
+// says of itself proves nothing.
+func (m *Medium) readProofs(ctx context.Context) {
+	m.notes = map[string]string{}
+	texts, err := m.t.Checkpoints(ctx)
+	if err != nil {
+		m.Bad = append(m.Bad, err)
+	}
+	for name, text := range texts {
+		if !strings.HasSuffix(name, "-proofs") {
+			continue
+		}
+		for _, line := range strings.Split(text, "\n") {
+			f := strings.Fields(line)
+			if len(f) != 3 {
+				continue
+			}
+			at, err := time.Parse(time.RFC3339, f[2])
+			if _, known := ledger.ParseLevel(f[1]); known && err == nil {
+				m.notes[f[0]] = f[1] + " on " + at.UTC().Format("2006-01-02")
+			}
+		}
+	}
 }
 
 // Close lets go of the medium.
@@ -96,6 +123,7 @@ type Entry struct {
 	Consistency string    `json:"consistency,omitempty"`
 	Gaps        []string  `json:"gaps,omitempty"`
 	Run         string    `json:"run"`
+	Proven      string    `json:"proven,omitempty"` // as its maker noted it on the medium
 	Folder      string    `json:"folder"`
 }
 
@@ -104,7 +132,7 @@ func (m *Medium) Entries() []Entry {
 	var out []Entry
 	for _, x := range m.list {
 		e := Entry{ID: x.Artifact.ID, Kind: x.Artifact.Kind, Item: x.Artifact.Item, Taken: x.Artifact.Created, Written: x.Copy.Created, Bytes: x.Copy.Bytes,
-			Sealed: len(x.Copy.SealedTo) > 0, Opened: x.Copy.Opened, Consistency: x.Artifact.Consistency, Run: x.Artifact.Run, Folder: x.Copy.Ref}
+			Sealed: len(x.Copy.SealedTo) > 0, Opened: x.Copy.Opened, Consistency: x.Artifact.Consistency, Run: x.Artifact.Run, Folder: x.Copy.Ref, Proven: m.notes[x.Artifact.ID]}
 		for _, f := range x.Copy.Files {
 			e.Files = append(e.Files, f.Name)
 		}

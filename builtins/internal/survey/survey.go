@@ -52,10 +52,12 @@ func has(list []string, name string) bool {
 	return false
 }
 
-// LeaveCheckpoints writes the ledger's head to every target that got a copy from
-// a run and is still attached.
-func LeaveCheckpoints(ctx context.Context, w *world.World, l *ledger.Ledger, host, run string) error {
-	copies, err := ledger.Catalog{Store: l}.Copies(ctx, ledger.Query{Run: run})
+// Settle is for the end of a run: on every target that got a copy from it, and is
+// still attached, it leaves the ledger's head and the proofs of the copies there,
+// and sweeps away what broken transfers of earlier runs left behind.
+func Settle(ctx context.Context, w *world.World, l *ledger.Ledger, host, run string) error {
+	catalog := ledger.Catalog{Store: l}
+	copies, err := catalog.Copies(ctx, ledger.Query{Run: run})
 	if err != nil || len(copies) == 0 {
 		return err
 	}
@@ -69,10 +71,23 @@ func LeaveCheckpoints(ctx context.Context, w *world.World, l *ledger.Ledger, hos
 	if err != nil {
 		return err
 	}
+	wanted, err := mayResume(ctx, catalog, run)
+	if err != nil {
+		return err
+	}
+	proofs := map[string]string{}
+	for _, name := range names {
+		if proofs[name], err = proofText(ctx, catalog, name); err != nil {
+			return err
+		}
+	}
 	var failed []string
 	each(ctx, w, names, func(name string, t *target.Target, err error) {
 		if err == nil {
-			err = t.PutCheckpoint(ctx, host, head.Checkpoint())
+			err = errors.Join(t.PutCheckpoint(ctx, host, head.Checkpoint()), t.PutCheckpoint(ctx, host+proofsOf, proofs[name]))
+		}
+		if err == nil {
+			_, err = t.Sweep(ctx, func(copyID string) bool { return wanted[name+copyID] })
 		}
 		if err != nil && runtime.CodeOf(world.TargetError(err)) != "E_MEDIA_ABSENT" {
 			failed = append(failed, fmt.Sprintf("leave the ledger's checkpoint on %s: %v", name, err))
@@ -82,6 +97,61 @@ func LeaveCheckpoints(ctx context.Context, w *world.World, l *ledger.Ledger, hos
 		return errors.New(strings.Join(failed, "\n"))
 	}
 	return nil
+}
+
+// proofsOf marks the note on a target that lists proofs.
+const proofsOf = "-proofs"
+
+// mayResume names, as target and copy id, the broken transfers that a retry of
+// this run, or the resumption of another, can take up.
+func mayResume(ctx context.Context, c ledger.Catalog, run string) (map[string]bool, error) {
+	ended := map[string]bool{}
+	if err := c.Rows(ctx, ledger.Query{Kind: ledger.RowRunEnd}, func(r ledger.Row) error { ended[r.ID] = r.ID != run; return nil }); err != nil {
+		return nil, err
+	}
+	arts, err := c.Artifacts(ctx, ledger.Query{})
+	if err != nil {
+		return nil, err
+	}
+	targets := map[string]bool{}
+	d, err := c.Demands(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range d.Targets {
+		targets[t.Name] = true
+	}
+	out := map[string]bool{}
+	for _, a := range arts {
+		if ended[a.Run] {
+			continue
+		}
+		for t := range targets {
+			out[t+ledger.CopyID(a.ID, t)] = true
+		}
+	}
+	return out, nil
+}
+
+// maxProofs bounds the note: the newest copies count.
+const maxProofs = 600
+
+// proofText lists the copies on a target with their proofs, newest first.
+func proofText(ctx context.Context, c ledger.Catalog, name string) (string, error) {
+	copies, err := c.ProvenCopies(ctx, ledger.Query{Target: name})
+	if err != nil {
+		return "", err
+	}
+	var b strings.Builder
+	for i, p := range copies {
+		if i == maxProofs {
+			break
+		}
+		if p.Level >= 0 {
+			fmt.Fprintf(&b, "%s %s %s\n", p.Artifact, ledger.LevelName(p.Level), p.At.UTC().Format(time.RFC3339))
+		}
+	}
+	return b.String(), nil
 }
 
 // ReadCheckpoints reads what runs of a host left on targets. Notes tell which
@@ -98,7 +168,7 @@ func ReadCheckpoints(ctx context.Context, w *world.World, host string) (heads ma
 			return
 		}
 		for from, text := range texts {
-			if from != host && host != "" {
+			if from != host {
 				continue
 			}
 			head, err := ledger.ParseCheckpoint(text)
