@@ -1,10 +1,15 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -29,6 +34,9 @@ func execCommand(f *flags) *cobra.Command {
 				return err
 			}
 			return f.start(c.Context(), pos[0], func(ctx context.Context, cfg runtime.Config) (*runtime.Outcome, error) {
+				if err := fits(cfg.Program, named); err != nil {
+					return nil, err
+				}
 				cfg.Args = named
 				return runtime.Exec(ctx, cfg)
 			})
@@ -81,12 +89,9 @@ func (f *flags) start(ctx context.Context, policy string, begin func(context.Con
 	if err := s.openSite(policy); err != nil {
 		return err
 	}
-	program, err := f.runtime().Load(policy, nil)
+	program, err := s.load(policy)
 	if err != nil {
 		return err
-	}
-	if faults := program.Check(s.site.Names()); len(faults) > 0 {
-		return refused(faults)
 	}
 	if err := s.openLedger(ctx, true); err != nil {
 		return err
@@ -95,6 +100,52 @@ func (f *flags) start(ctx context.Context, policy string, begin func(context.Con
 		return err
 	}
 	return s.run(ctx, program, begin)
+}
+
+// load reads a policy and refuses one with faults: nothing of it has run.
+func (s *session) load(policy string) (*runtime.Program, error) {
+	if _, err := os.Stat(policy); errors.Is(err, fs.ErrNotExist) {
+		return nil, usage("read policy %s: no such file", policy)
+	}
+	program, err := s.flags.runtime().Load(policy, nil)
+	switch {
+	case err != nil && codeOf(err) == exitFailed:
+		return nil, &exit{exitRefused, err}
+	case err != nil:
+		return nil, err
+	}
+	if faults := program.Check(s.site.Names()); len(faults) > 0 {
+		return nil, refused(faults)
+	}
+	return program, nil
+}
+
+// fits refuses arguments that main does not take, before a run begins.
+func fits(p *runtime.Program, named map[string]string) error {
+	main, err := p.Main()
+	if err != nil {
+		return err
+	}
+	n := main.NumParams() // *args and **kwargs come last
+	for _, rest := range []bool{main.HasVarargs(), main.HasKwargs()} {
+		if rest {
+			n--
+		}
+	}
+	var list []string
+	for i := range n {
+		name, _ := main.Param(i)
+		list = append(list, name)
+		if _, given := named[name]; !given && main.ParamDefault(i) == nil {
+			return usage("main of %s wants an argument %s\nhint: --arg %s=VALUE", p.Graph.Entry.Name, name, name)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(named)) {
+		if !slices.Contains(list, name) && !main.HasKwargs() {
+			return usage("main of %s has no argument %q\nhint: it takes %s", p.Graph.Entry.Name, name, cmp.Or(strings.Join(list, ", "), "none"))
+		}
+	}
+	return nil
 }
 
 func refused(faults []runtime.Diagnostic) error {
@@ -122,7 +173,7 @@ func (s *session) run(ctx context.Context, program *runtime.Program, begin func(
 		return err
 	}
 	if out.Result != ledger.Interrupted {
-		if cerr := builtins.LeaveCheckpoints(context.WithoutCancel(ctx), s.world, s.ledger, cfg.Header.Host, out.Run); cerr != nil {
+		if cerr := builtins.Settle(context.WithoutCancel(ctx), s.world, s.ledger, cfg.Header.Host, out.Run); cerr != nil {
 			fmt.Fprintln(os.Stderr, "runner: "+cerr.Error())
 		}
 	}

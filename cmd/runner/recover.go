@@ -54,13 +54,13 @@ func (f *flags) recover(ctx context.Context, r recoverFlags) (err error) {
 	if b, ok := builtins.BareArchive(r.from); ok {
 		return f.recoverBare(ctx, b, r)
 	}
-	s, err := f.session()
-	if err != nil {
-		return err
-	}
+	s := &session{flags: f} // without --lab there is no state, and no place for it
 	defer s.done(&err)
 	o := builtins.RecoverOptions{HostKey: r.hostKey}
 	if f.lab {
+		if s.state, err = f.stateDir(); err != nil {
+			return err
+		}
 		if err := s.openLabWorld(ctx); err != nil {
 			return err
 		}
@@ -127,14 +127,18 @@ func (f *flags) listMedium(m *builtins.Medium) error {
 	if len(entries) == 0 {
 		return fmt.Errorf("%s holds no copy that runner made\nhint: a copy is a folder KIND/ITEM/TIME-ID with a manifest.json", m.Place)
 	}
-	fmt.Printf("%s%-4s %-16s %-21s %-11s %-7s %s\n", lab, "kind", "item", "taken (UTC)", "size", "sealed", "id")
+	fmt.Printf("%s%-4s %-16s %-20s %-10s %-7s %-22s %s\n", lab, "kind", "item", "taken (UTC)", "size", "sealed", "proven by its maker", "id")
 	sealed := false
 	for _, e := range entries {
 		state := "no"
 		if e.Sealed {
 			state, sealed = "yes", true
 		}
-		fmt.Printf("%s%-4s %-16s %-21s %-11s %-7s %s\n", lab, e.Kind, e.Item, e.Taken.UTC().Format("2006-01-02 15:04:05"), sizeText(e.Bytes), state, e.ID)
+		proven := e.Proven
+		if proven == "" {
+			proven = "not noted"
+		}
+		fmt.Printf("%s%-4s %-16s %-20s %-10s %-7s %-22s %s\n", lab, e.Kind, e.Item, e.Taken.UTC().Format("2006-01-02 15:04:05"), sizeText(e.Bytes), state, proven, e.ID)
 		for _, g := range e.Gaps {
 			fmt.Printf("%s     not in it: %s\n", lab, g)
 		}

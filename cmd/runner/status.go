@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/neosofia/runner/builtins"
+	"github.com/neosofia/runner/runtime"
 	"github.com/neosofia/runner/runtime/ledger"
 	"github.com/neosofia/runner/runtime/report"
 	"github.com/spf13/cobra"
@@ -35,7 +36,7 @@ func statusCommand(f *flags) *cobra.Command {
 			if err := s.openWorld(c.Context()); err != nil {
 				return err
 			}
-			live := report.Live{Lab: f.lab, Media: builtins.ObserveMedia(s.world)}
+			live := report.Live{Lab: f.lab, Media: builtins.ObserveMedia(s.world), Alive: func(run string) bool { return runtime.Alive(s.state, run) }}
 			st, err := report.NewStatus(c.Context(), ledger.Catalog{Store: s.ledger}, s.site.Demands, time.Now(), live)
 			if err != nil {
 				return err
