@@ -25,7 +25,9 @@ var layers = []struct {
 
 	// What crosses packages sees them as their users do.
 	{"tests", nil, []string{"builtins", "builtins/lab", "runtime/ledger", "tests/internal/program"}},
+	{"tests/bench", nil, []string{"runtime", "runtime/ledger", "tests/gauge", "tests/internal/program"}},
 	{"tests/crash", nil, []string{"builtins/lab", "runtime/ledger", "tests/internal/program"}},
+	{"tests/gauge", nil, nil},
 	{"tests/internal/program", nil, nil},
 	{"tests/real", nil, []string{"builtins", "builtins/lab", "runtime/ledger", "tests/internal/program"}},
 
@@ -47,7 +49,7 @@ var layers = []struct {
 	{"builtins/internal/vzdump", []string{"builtins/internal/client/proxmox", "runtime/ledger"}, nil},
 
 	// Targets know no Starlark and no backup system.
-	{"builtins/internal/target", []string{"runtime/ledger"}, []string{"builtins/internal/target/targettest"}},
+	{"builtins/internal/target", []string{"runtime/ledger"}, []string{"builtins/internal/format/archive", "builtins/internal/format/vma", "builtins/internal/target/targettest", "tests/gauge"}},
 	{"builtins/internal/target/targettest", []string{"builtins/internal/target", "runtime/ledger"}, nil},
 
 	// Clients know one system each; formats know nothing of ours.

@@ -1,0 +1,77 @@
+package bench
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/neosofia/runner/tests/gauge"
+	"github.com/neosofia/runner/tests/internal/program"
+)
+
+func TestBench(t *testing.T) {
+	m := gauge.Begin(t)
+	var table gauge.Table
+	t.Run("verbs", func(t *testing.T) { verbs(t, m, &table) })
+	t.Run("steps", func(t *testing.T) { steps(t, m, &table) })
+	table.Print(t)
+}
+
+// verbs start the binary that ships.
+func verbs(t *testing.T, m gauge.Mode, table *gauge.Table) {
+	dir := t.TempDir()
+	bin, err := program.Build(dir, "bench")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{"site.star": "", "one.star": "def main():\n    log(text = \"one line\")\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	policy := filepath.Join(dir, "one.star")
+	for _, v := range []struct {
+		what string
+		gate float64 // milliseconds
+		args []string
+	}{
+		{"runner --version", 10, []string{"--version"}},
+		{"runner help", 10, []string{"help"}},
+		{"runner builtins", 10, []string{"builtins"}},
+		{"runner check, one line", 10, []string{"check", "--space=false", policy}},
+		{"runner exec, first run", 30, []string{"exec", policy}},
+		{"runner exec, ledger exists", 20, []string{"exec", policy}},
+	} {
+		fresh := v.gate == 30
+		costs := start(t, bin, filepath.Join(dir, "state"), fresh, v.args...)
+		cpu := gauge.Median(costs, func(c gauge.Cost) time.Duration { return c.CPU })
+		table.Limit(t, v.what+", CPU", cpu.Seconds()*1e3, v.gate, "ms", m == gauge.Full)
+		table.Peak(t, v.what, costs, 40)
+	}
+}
+
+// start runs a verb twenty times; fresh means each time without a ledger.
+func start(t *testing.T, bin, state string, fresh bool, args ...string) (costs []gauge.Cost) {
+	t.Helper()
+	for range 20 {
+		if fresh {
+			if err := os.RemoveAll(state); err != nil {
+				t.Fatal(err)
+			}
+		}
+		cmd := exec.CommandContext(t.Context(), bin, append(args, "--state", state)...)
+		costs = append(costs, gauge.Run(t, cmd))
+	}
+	if wrote := len(args) > 0 && args[0] == "exec"; wrote != there(filepath.Join(state, "ledger.db")) {
+		t.Errorf("%s: a ledger is there: %t, want %t", fmt.Sprint(args), !wrote, wrote)
+	}
+	return costs
+}
+
+func there(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
