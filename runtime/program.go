@@ -186,6 +186,9 @@ func explainSyntax(err error) error {
 	var re resolve.ErrorList
 	switch {
 	case errors.As(err, &se):
+		if strings.HasPrefix(se.Msg, "got string literal, want ") {
+			return fmt.Errorf("%w\nhint: there are no f-strings: use \"%%s is %%d\" %% (name, n)", err)
+		}
 		for word, hint := range habits {
 			if hint != "" && (strings.Contains(se.Msg, "'"+word+"'") || strings.Contains(se.Msg, "got "+word+",") || strings.HasSuffix(se.Msg, "keyword: "+word)) {
 				return fmt.Errorf("%w\nhint: %s", err, hint)
@@ -195,6 +198,9 @@ func explainSyntax(err error) error {
 		var lines []string
 		for _, e := range re {
 			lines = append(lines, e.Pos.String()+": "+e.Msg)
+			if strings.Contains(e.Msg, "while loops") {
+				lines = append(lines, "hint: "+habits["while"])
+			}
 		}
 		return errors.New(strings.Join(lines, "\n"))
 	}

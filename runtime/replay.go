@@ -193,16 +193,21 @@ func sameCode(h ledger.Run, cfg Config) error {
 	now := cfg.Program.Graph.Sums()
 	for _, label := range sortedKeys(h.Sources) {
 		if now[label] != h.Sources[label] {
-			return fmt.Errorf("%s was changed since run %s began (%.12s… then, %.12s… now)\nhint: put the old text back to resume, or start a new run", label, h.ID, h.Sources[label], now[label])
+			return changed(label, h.ID, h.Sources[label], now[label])
 		}
 	}
 	if len(now) != len(h.Sources) {
-		return fmt.Errorf("the policy loads other files than when run %s began\nhint: start a new run", h.ID)
+		return &Error{Code: CodeRefused, Doing: "the policy loads other files than when run " + h.ID + " began", Hint: "start a new run"}
 	}
 	if cfg.Header.Site != h.Site {
-		return fmt.Errorf("the site %s was changed since run %s began (%.12s… then, %.12s… now)\nhint: put the old text back to resume, or start a new run", cfg.Header.SitePath, h.ID, h.Site, cfg.Header.Site)
+		return changed("the site "+cfg.Header.SitePath, h.ID, h.Site, cfg.Header.Site)
 	}
 	return nil
+}
+
+func changed(what, run, then, now string) error {
+	return &Error{Code: CodeRefused, Doing: fmt.Sprintf("%s was changed since run %s began (%.12s… then, %.12s… now)", what, run, then, now),
+		Hint: "put the old text back to resume, or start a new run"}
 }
 
 // chain finds when the first of the runs began that this one retries, and takes
@@ -240,6 +245,9 @@ func RetryRun(ctx context.Context, cfg Config, id string) (*Outcome, error) {
 	if end.Result == ledger.OK {
 		return nil, fmt.Errorf("run %s ended ok: nothing is left to do", id)
 	}
+	if err := notRetried(ctx, cfg.Ledger, id); err != nil {
+		return nil, err
+	}
 	if old.Policy != cfg.Program.Graph.Entry.Label {
 		return nil, fmt.Errorf("run %s was of %s, not of %s", id, old.Policy, cfg.Program.Graph.Entry.Label)
 	}
@@ -261,6 +269,21 @@ func RetryRun(ctx context.Context, cfg Config, id string) (*Outcome, error) {
 		return nil, err
 	}
 	return r.execute(ctx)
+}
+
+// notRetried refuses a run whose place another one took: what that one has done
+// would be done again.
+func notRetried(ctx context.Context, s ledger.Store, id string) error {
+	runs, err := ledger.All[ledger.Run](ctx, s, ledger.Query{Kind: ledger.RowRun})
+	if err != nil {
+		return ledgerError(err)
+	}
+	for _, r := range runs {
+		if r.RetryOf == id {
+			return fmt.Errorf("run %s was retried by run %s\nhint: runner show %s; if it is not ok: runner retry %s", id, r.ID, r.ID, r.ID)
+		}
+	}
+	return nil
 }
 
 // settleOthers closes runs of this policy that died without an end, and cleans

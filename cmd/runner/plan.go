@@ -48,12 +48,12 @@ func (f *flags) plan(ctx context.Context, policy string, args map[string]string)
 	if err := s.openSite(policy); err != nil {
 		return err
 	}
-	program, err := f.runtime().Load(policy, nil)
+	program, err := s.load(policy)
 	if err != nil {
 		return err
 	}
-	if faults := program.Check(s.site.Names()); len(faults) > 0 {
-		return refused(faults)
+	if err := fits(program, args); err != nil {
+		return err
 	}
 	if err := s.openLedger(ctx, false); err != nil {
 		s.ledger = ledger.New(ledger.NewMemory())

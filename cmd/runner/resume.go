@@ -15,13 +15,13 @@ func resumeCommand(f *flags) *cobra.Command {
 		Long: "resume replays what a run without an end has done, settles what was under way by asking the systems, and goes on. Policy and site must be the ones that it began with.",
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			return f.takeUp(c.Context(), args, runtime.ResumeRun, func(h ledger.Run, ended string) bool { return ended == "" }, "no run waits to be resumed")
+			return f.takeUp(c.Context(), args, runtime.ResumeRun, func(ended string, _ bool) bool { return ended == "" }, "no run waits to be resumed")
 		},
 	}
 }
 
 // takeUp finds the run that is meant, and its policy.
-func (f *flags) takeUp(ctx context.Context, args []string, begin func(context.Context, runtime.Config, string) (*runtime.Outcome, error), fits func(ledger.Run, string) bool, none string) error {
+func (f *flags) takeUp(ctx context.Context, args []string, begin func(context.Context, runtime.Config, string) (*runtime.Outcome, error), fits func(ended string, retried bool) bool, none string) error {
 	run, err := f.pick(ctx, args, fits, none)
 	if err != nil {
 		return err
@@ -31,8 +31,9 @@ func (f *flags) takeUp(ctx context.Context, args []string, begin func(context.Co
 	})
 }
 
-// pick returns the named run, or the newest that fits.
-func (f *flags) pick(ctx context.Context, args []string, fits func(ledger.Run, string) bool, none string) (run ledger.Run, err error) {
+// pick returns the named run, or the newest that fits: ended is "" for one
+// without an end, retried tells that a later run took its place.
+func (f *flags) pick(ctx context.Context, args []string, fits func(ended string, retried bool) bool, none string) (run ledger.Run, err error) {
 	s, err := f.session()
 	if err != nil {
 		return run, err
@@ -45,6 +46,10 @@ func (f *flags) pick(ctx context.Context, args []string, fits func(ledger.Run, s
 	if err != nil {
 		return run, err
 	}
+	retried := map[string]bool{}
+	for _, r := range runs {
+		retried[r.RetryOf] = true
+	}
 	for i := len(runs) - 1; i >= 0; i-- {
 		if len(args) == 1 {
 			if runs[i].ID == args[0] {
@@ -56,7 +61,7 @@ func (f *flags) pick(ctx context.Context, args []string, fits func(ledger.Run, s
 		if _, err := ledger.One(ctx, s.ledger, ledger.Query{Kind: ledger.RowRunEnd, ID: runs[i].ID}, &end); err != nil {
 			return run, err
 		}
-		if fits(runs[i], end.Result) && !(end.Result == "" && runtime.Alive(s.state, runs[i].ID)) {
+		if fits(end.Result, retried[runs[i].ID]) && !(end.Result == "" && runtime.Alive(s.state, runs[i].ID)) {
 			return runs[i], nil
 		}
 	}

@@ -12,8 +12,8 @@ func retryCommand(f *flags) *cobra.Command {
 		Long: "retry is a new run, linked to the old one. Archives, copies and proofs that still stand are taken over; the rest is done.",
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			return f.takeUp(c.Context(), args, runtime.RetryRun, func(_ ledger.Run, ended string) bool {
-				return ended == ledger.Failed || ended == ledger.DegradedRun || ended == ledger.Interrupted
+			return f.takeUp(c.Context(), args, runtime.RetryRun, func(ended string, retried bool) bool {
+				return !retried && (ended == ledger.Failed || ended == ledger.DegradedRun || ended == ledger.Interrupted)
 			}, "no run failed or is degraded")
 		},
 	}
