@@ -60,6 +60,7 @@ var build = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	built = dir
 	bin := filepath.Join(dir, "runner")
 	c := exec.Command("go", "build", "-o", bin, "../../cmd/runner")
 	c.Env = append(os.Environ(), "CGO_ENABLED=0")
@@ -70,10 +71,13 @@ var build = sync.OnceValues(func() (string, error) {
 	return bin, err
 })
 
+// built is the folder that TestMain removes.
+var built string
+
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if bin, err := build(); err == nil {
-		os.RemoveAll(filepath.Dir(bin))
+	if built != "" {
+		os.RemoveAll(built)
 	}
 	os.Exit(code)
 }
