@@ -53,21 +53,21 @@ type (
 
 // The functions behind them are documented where they are.
 var (
-	LoadSite         = site.Load
-	Constructors     = site.Docs
-	CheckSecretName  = site.CheckSecretName
-	NewWorld         = world.New
-	NewKeyring       = keyring.New
-	SystemDevice     = target.SystemDevice
-	Settle           = survey.Settle
-	ReadCheckpoints  = survey.ReadCheckpoints
-	ReadManifests    = survey.ReadManifests
-	ObserveMedia     = survey.ObserveMedia
-	DaysUntilFull    = survey.DaysUntilFull
-	OpenMedium       = recovery.Open
-	BareArchive      = recovery.BareArchive
-	ParseIdentities  = age.ParseIdentities
-	LevelWords       = recovery.LevelWords
+	LoadSite        = site.Load
+	Constructors    = site.Docs
+	CheckSecretName = site.CheckSecretName
+	NewWorld        = world.New
+	NewKeyring      = keyring.New
+	SystemDevice    = target.SystemDevice
+	Settle          = survey.Settle
+	ReadCheckpoints = survey.ReadCheckpoints
+	ReadManifests   = survey.ReadManifests
+	ObserveMedia    = survey.ObserveMedia
+	DaysUntilFull   = survey.DaysUntilFull
+	OpenMedium      = recovery.Open
+	BareArchive     = recovery.BareArchive
+	ParseIdentities = age.ParseIdentities
+	LevelWords      = recovery.LevelWords
 )
 
 // FakeWorld is the world of one case of a policy test: the site's names and

@@ -3,6 +3,7 @@ package builtins
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -25,7 +26,7 @@ func verifyDeclaration() runtime.Declaration {
 			"A copy that fails is damaged from then on: its earlier proofs are void.",
 		Example: `verify(copies = copy(artifact = snapshot_vm(guest = "erp")), level = "read")`,
 		Codes:   append(world.TargetCodes(), runtime.Code{Name: "E_ARCHIVE_MISSING", Doc: "an archive that is counted in place is not there"}, runtime.Code{Name: "E_PVE_DOWN", Doc: "the node that holds a copy cannot be reached"}, runtime.Code{Name: "E_PVE_SSH", Doc: "the node that holds a copy cannot be read from here"}),
-		Retries: runtime.Retries{Attempts: 3, Wait: retryWait},
+		Retries: runtime.Retries{Attempts: verifyAttempts, Wait: retryWait},
 		Fake:    fakeVerify, Run: verify,
 	}}
 }
@@ -50,39 +51,62 @@ func (a *verifyArgs) level(w *world.World, c ledger.Copy) (int, error) {
 // proving collects what becomes of each copy.
 type proving struct {
 	mu     sync.Mutex
+	copies []ledger.Copy
 	proofs []ledger.Proof
+	errs   []error
 	res    runtime.Result
-	first  error
-	at     int
+}
+
+func newProving(copies []ledger.Copy) *proving {
+	return &proving{copies: copies, proofs: make([]ledger.Proof, len(copies)), errs: make([]error, len(copies))}
 }
 
 func (p *proving) add(i int, proof ledger.Proof, damaged string, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if err == nil {
-		p.proofs[i] = proof
-		return
-	}
+	p.proofs[i], p.errs[i] = proof, err
 	if damaged != "" {
 		p.res.Facts.Damaged = append(p.res.Facts.Damaged, damaged)
 	}
-	if p.first == nil || i < p.at {
-		p.first, p.at = err, i
-	}
 }
 
-func (p *proving) end(copies []ledger.Copy) (runtime.Result, error) {
+// end makes the result. One error is the call's: one that another attempt may
+// mend, as long as there is one, else the first. The others are findings.
+func (p *proving) end(attempt int) (runtime.Result, error) {
 	made := []ledger.Proof{}
-	for _, proof := range p.proofs {
-		if proof.Copy != "" {
-			made = append(made, proof)
+	first, soft := -1, -1
+	for i, err := range p.errs {
+		if err == nil {
+			made = append(made, p.proofs[i])
+			continue
+		}
+		var own *runtime.Error
+		if soft < 0 && errors.As(err, &own) && own.Temporary {
+			soft = i
+		}
+		if first < 0 {
+			first = i
 		}
 	}
 	p.res.Facts.Proofs, p.res.Value = made, made
-	return p.res, p.first
+	switch {
+	case first < 0:
+		return p.res, nil
+	case soft >= 0 && attempt < verifyAttempts:
+		return p.res, p.errs[soft]
+	}
+	for i, err := range p.errs {
+		if c := p.copies[i]; err != nil && i != first {
+			p.res.Facts.Findings = append(p.res.Facts.Findings, ledger.Finding{Severity: ledger.Failed, Asset: c.Asset, Item: c.Item, Target: c.Target, Text: oneLine(err)})
+		}
+	}
+	return p.res, p.errs[first]
 }
 
-const readBacks = 4 // at once: they lie on different devices
+const (
+	readBacks      = 4 // at once: they lie on different devices
+	verifyAttempts = 3
+)
 
 func verify(ctx context.Context, s *runtime.Step, a *verifyArgs) (runtime.Result, error) {
 	w := world.Of(s)
@@ -90,7 +114,7 @@ func verify(ctx context.Context, s *runtime.Step, a *verifyArgs) (runtime.Result
 	if err != nil {
 		return runtime.Result{}, err
 	}
-	p := &proving{proofs: make([]ledger.Proof, len(a.Copies))}
+	p := newProving(a.Copies)
 	slots := make(chan struct{}, readBacks)
 	var wg sync.WaitGroup
 	for i, c := range a.Copies {
@@ -107,7 +131,7 @@ func verify(ctx context.Context, s *runtime.Step, a *verifyArgs) (runtime.Result
 	if ctx.Err() != nil {
 		return p.res, context.Cause(ctx)
 	}
-	return p.end(a.Copies)
+	return p.end(s.Attempt)
 }
 
 // prove reads one copy back. damaged is its id when what is there is not what was
@@ -116,6 +140,9 @@ func prove(ctx context.Context, s *runtime.Step, w *world.World, a *verifyArgs, 
 	level, err := a.level(w, c)
 	if err != nil {
 		return ledger.Proof{}, "", err
+	}
+	if had, found, err := earlier(ctx, s, c, level); err != nil || found {
+		return had, "", err
 	}
 	origins, err := originsOf(ctx, s, c)
 	if err != nil {
@@ -137,10 +164,25 @@ func prove(ctx context.Context, s *runtime.Step, w *world.World, a *verifyArgs, 
 	return proofOf(s, c, v.Level, v.Bytes, v.Nanos, v.Note), "", nil
 }
 
+// earlier finds the proof that an attempt of this very step made before: what was
+// read is not read again because another target was away.
+func earlier(ctx context.Context, s *runtime.Step, c ledger.Copy, level int) (ledger.Proof, bool, error) {
+	if s.Attempt == 1 {
+		return ledger.Proof{}, false, nil
+	}
+	catalog, err := s.Catalog(ctx)
+	if err != nil {
+		return ledger.Proof{}, false, err
+	}
+	var had ledger.Proof
+	found, err := ledger.One(ctx, catalog, ledger.Query{Kind: ledger.RowProof, ID: proofOf(s, c, level, 0, 0, "").ID()}, &had)
+	return had, found, err
+}
+
 // about names the item in an error that speaks of a copy.
 func about(c ledger.Copy, err error) error {
-	own, ok := err.(*runtime.Error)
-	if !ok {
+	var own *runtime.Error
+	if !errors.As(err, &own) {
 		return err
 	}
 	named := *own
@@ -189,7 +231,7 @@ func proofsStand(ctx context.Context, s *runtime.Step, _ *verifyArgs, value json
 }
 
 func fakeVerify(_ context.Context, s *runtime.Step, a *verifyArgs) (runtime.Result, error) {
-	p := &proving{proofs: make([]ledger.Proof, len(a.Copies))}
+	p := newProving(a.Copies)
 	for i, c := range a.Copies {
 		if err := s.Fault("target", c.Target); err != nil {
 			damaged := ""
@@ -205,5 +247,5 @@ func fakeVerify(_ context.Context, s *runtime.Step, a *verifyArgs) (runtime.Resu
 		}
 		p.add(i, proofOf(s, c, level, c.Bytes, int64(c.Bytes), ""), "", nil)
 	}
-	return p.end(a.Copies)
+	return p.end(s.Attempt)
 }
