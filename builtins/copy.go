@@ -225,6 +225,9 @@ func (c *carry) open(ctx context.Context) ([]*target.Target, error) {
 			continue
 		}
 		device := t.Device().ID
+		if strings.HasPrefix(t.Spec().URL, "pve:") {
+			device = c.w.ArchiveDevice(c.art.Origin).ID
+		}
 		if other, taken := devices[device]; taken && device != "" && other != name {
 			t.Close()
 			c.fail(name, &runtime.Error{Code: "E_SAME_DEVICE", System: "target " + name, Doing: "copy " + c.art.Item,

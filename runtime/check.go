@@ -45,7 +45,7 @@ func (p *Program) Check(names Names) []Diagnostic {
 		}
 	}
 	if _, err := p.Main(); err != nil {
-		c.add(syntax.MakePosition(&p.Graph.Entry.Name, 1, 1), "no function main", "a policy starts in def main():")
+		c.add(syntax.MakePosition(&p.Graph.Entry.Name, 1, 1), "no function main", "a policy starts in def main()")
 	}
 	return c.out
 }

@@ -104,7 +104,7 @@ func (p *Program) order() {
 func (p *Program) Main() (*starlark.Function, error) {
 	fn, ok := p.Globals[p.Graph.Entry.Label]["main"].(*starlark.Function)
 	if !ok {
-		return nil, fmt.Errorf("%s: no function main\nhint: a policy starts in def main():", p.Graph.Entry.Name)
+		return nil, fmt.Errorf("%s: no function main\nhint: a policy starts in def main()", p.Graph.Entry.Name)
 	}
 	return fn, nil
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -57,8 +58,9 @@ func (f *flags) withKeyring(fn func(*builtins.Keyring) error) (err error) {
 	if f.lab {
 		return f.labKeyring(s, fn)
 	}
-	if err := s.openSite(""); err != nil && f.site != "" {
-		return err
+	var none *exit
+	if err := s.openSite(""); err != nil && (f.site != "" || !errors.As(err, &none) || none.code != exitUsage) {
+		return err // a site that is there and broken may name another keyring
 	}
 	return fn(s.keyring())
 }

@@ -89,6 +89,7 @@ func ParseEntry(seq int64, raw []byte) (Entry, error) {
 type NewerError struct {
 	Have, Want int
 	Path       string
+	Version    string // of the runner that began the newest run in it; "" unknown
 }
 
 func (e *NewerError) Error() string {
@@ -96,5 +97,9 @@ func (e *NewerError) Error() string {
 	if e.Path != "" {
 		name += " " + e.Path
 	}
-	return fmt.Sprintf("%s has format %d, this runner knows %d\nhint: install the runner that wrote it, or a newer one; a copy of it lies on every target beside the backups; nothing was changed", name, e.Want, e.Have)
+	wrote := "the runner that wrote it"
+	if e.Version != "" {
+		wrote = "runner " + e.Version + ", which wrote it"
+	}
+	return fmt.Sprintf("%s has format %d, this runner knows %d\nhint: install %s, or a newer one; a copy of it lies on every target beside the backups; nothing was changed", name, e.Want, e.Have, wrote)
 }

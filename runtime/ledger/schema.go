@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
@@ -99,7 +100,7 @@ func (s *SQLite) prepare(ctx context.Context, want layout) error {
 	}
 	switch {
 	case version > want.version:
-		return &NewerError{Have: want.version, Want: version, Path: s.path}
+		return &NewerError{Have: want.version, Want: version, Path: s.path, Version: writer(ctx, s.db)}
 	case version == 0:
 		return s.change(ctx, 0, want.version, []string{want.create})
 	case version < want.version:
@@ -116,7 +117,7 @@ func (s *SQLite) compatible(ctx context.Context, q querier) error {
 		return err
 	}
 	if version > s.version {
-		return &NewerError{Have: s.version, Want: version, Path: s.path}
+		return &NewerError{Have: s.version, Want: version, Path: s.path, Version: writer(ctx, q)}
 	}
 	var raw []byte
 	err = q.QueryRowContext(ctx, "SELECT raw FROM entries ORDER BY seq DESC LIMIT 1").Scan(&raw)
@@ -128,9 +129,24 @@ func (s *SQLite) compatible(ctx context.Context, q querier) error {
 	}
 	var newer *NewerError
 	if _, err := s.parse(0, raw); errors.As(err, &newer) {
+		newer.Version = writer(ctx, q)
 		return newer
 	}
 	return nil // one that cannot be read is for Verify to tell
+}
+
+// writer is the version of the runner that began the newest run, if that can be
+// read: only to word what to install.
+func writer(ctx context.Context, q querier) string {
+	var raw []byte
+	if q.QueryRowContext(ctx, "SELECT raw FROM entries WHERE type = 'run.begin' ORDER BY seq DESC LIMIT 1").Scan(&raw) != nil {
+		return ""
+	}
+	var e struct{ Body struct{ Version string } }
+	if json.Unmarshal(raw, &e) != nil {
+		return ""
+	}
+	return e.Body.Version
 }
 
 // change runs statements that lead from one version to another, unless another

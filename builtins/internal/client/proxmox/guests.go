@@ -45,8 +45,8 @@ func (g Guest) path() string {
 	return fmt.Sprintf("/nodes/%s/%s/%d", url.PathEscape(g.Node), g.Type, g.VMID)
 }
 
-// Guests lists every guest of the cluster, by VMID. The token must see them: an
-// empty list is refused unless its rights cover all of them.
+// Guests lists every guest of the cluster that the token may see, by VMID; those
+// of a node that is down with the status "node down".
 func (c *Client) Guests(ctx context.Context) ([]Guest, error) {
 	var nodes []struct {
 		Node   string `json:"node"`
@@ -56,9 +56,11 @@ func (c *Client) Guests(ctx context.Context) ([]Guest, error) {
 		return nil, err
 	}
 	var out []Guest
+	down := map[string]bool{}
 	for _, n := range nodes {
 		if n.Status != "online" {
-			return nil, &Error{Status: 595, Method: "GET", Path: "/nodes/" + n.Node, Reason: "node " + n.Node + " is " + n.Status + ": its guests cannot be listed"}
+			down[n.Node] = true
+			continue
 		}
 		for _, typ := range []string{"qemu", "lxc"} {
 			var list []Guest
@@ -67,6 +69,20 @@ func (c *Client) Guests(ctx context.Context) ([]Guest, error) {
 			}
 			for _, g := range list {
 				g.Node, g.Type = n.Node, typ
+				out = append(out, g)
+			}
+		}
+	}
+	if len(down) > 0 {
+		// The cluster remembers the guests of a node that is down. They are listed,
+		// so that each fails by itself and the others get their backups.
+		var all []Guest
+		if err := c.Get(ctx, "/cluster/resources?type=vm", &all); err != nil {
+			return nil, err
+		}
+		for _, g := range all {
+			if down[g.Node] {
+				g.Status = "node down"
 				out = append(out, g)
 			}
 		}
