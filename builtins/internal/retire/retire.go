@@ -8,6 +8,7 @@ package retire
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 	"time"
 
@@ -61,7 +62,7 @@ func Choose(in Input) Choice {
 	kept := closure(in)
 	for _, n := range names {
 		removals, note := item(in, items[n], kept)
-		out.Removals = append(out.Removals, removals...)
+		out.Removals = append(out.Removals, chains(in, items[n], removals)...)
 		if note != "" {
 			out.Notes = append(out.Notes, n+": "+note)
 		}
@@ -83,6 +84,9 @@ func clock(in Input) string {
 			return fmt.Sprintf("the clock shows %s, and a copy of %s was recorded at %s: the clock went back, or it was wrong then", in.Now.UTC().Format(time.RFC3339), c.Item, c.Taken.UTC().Format(time.RFC3339))
 		}
 	}
+	if in.LastSeen.After(in.Now.Add(slack)) {
+		return fmt.Sprintf("the clock shows %s, and a run ended at %s: the clock went back, or it was wrong then", in.Now.UTC().Format(time.RFC3339), in.LastSeen.UTC().Format(time.RFC3339))
+	}
 	leap := max(8*in.Demand.RPO, 7*24*time.Hour)
 	if !in.LastSeen.IsZero() && in.Now.Sub(in.LastSeen) > leap {
 		return fmt.Sprintf("the last run ended at %s, %d days ago: the clock went forward, or nothing ran for long; the next run prunes", in.LastSeen.UTC().Format(time.RFC3339), int(in.Now.Sub(in.LastSeen).Hours()/24))
@@ -92,25 +96,44 @@ func clock(in Input) string {
 
 // closure is what is kept by name, with all that it needs.
 func closure(in Input) map[string]bool {
+	return needed(in, in.Keep)
+}
+
+// needed is a list of artifacts with all that they need, and so on.
+func needed(in Input, list []string) map[string]bool {
 	needs := map[string][]string{}
 	for _, a := range in.Artifacts {
 		needs[a.ID] = a.Needs
 	}
-	kept := map[string]bool{}
-	var keep func(id string)
-	keep = func(id string) {
-		if kept[id] {
-			return
-		}
-		kept[id] = true
-		for _, n := range needs[id] {
-			keep(n)
+	out := map[string]bool{}
+	for len(list) > 0 {
+		id := list[len(list)-1]
+		list = list[:len(list)-1]
+		if !out[id] {
+			out[id] = true
+			list = append(list, needs[id]...)
 		}
 	}
-	for _, id := range in.Keep {
-		keep(id)
+	return out
+}
+
+// chains takes back removals of what a copy that stays on the same target needs.
+func chains(in Input, copies []ledger.Proven, removals []Removal) []Removal {
+	going := map[string]bool{}
+	for _, r := range removals {
+		going[r.Copy.ID] = true
 	}
-	return kept
+	stays := map[string][]string{} // target -> artifacts
+	for _, c := range copies {
+		if !going[c.ID] {
+			stays[c.Target] = append(stays[c.Target], c.Artifact)
+		}
+	}
+	held := map[string]map[string]bool{}
+	for target, list := range stays {
+		held[target] = needed(in, list)
+	}
+	return slices.DeleteFunc(removals, func(r Removal) bool { return held[r.Copy.Target][r.Copy.Artifact] })
 }
 
 // item chooses among the copies of one item, newest first.
@@ -135,13 +158,13 @@ func item(in Input, copies []ledger.Proven, kept map[string]bool) ([]Removal, st
 		age := in.Now.Sub(c.Taken)
 		if c.InPlace {
 			inPlace[c.Artifact] = true
-			if in.KeepOnStorage > 0 && len(inPlace) > in.KeepOnStorage && elsewhere(in, copies, c.Artifact, level) {
+			if in.KeepOnStorage > 0 && !first && len(inPlace) > in.KeepOnStorage && elsewhere(in, copies, c.Artifact, level) {
 				out = append(out, Removal{c.Copy, fmt.Sprintf("every other demanded copy of it is read; the storage keeps %d", in.KeepOnStorage)})
 				continue
 			}
 		}
 		switch {
-		case kept[c.Artifact], first:
+		case kept[c.Artifact], first, c.Artifact == copies[0].Artifact:
 		case in.Demand.Retention > 0 && age < in.Demand.Retention:
 		case in.Demand.Keep > 0 && full[c.Target] <= in.Demand.Keep:
 		default:
