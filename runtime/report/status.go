@@ -179,6 +179,10 @@ func (b *builder) asset(ctx context.Context, a ledger.AssetDemand, met map[strin
 	if len(out.Items) == 0 && (len(a.On) > 0 || a.Copies > 0) {
 		b.need(ledger.Finding{Severity: ledger.Failed, Asset: a.Name, Text: fmt.Sprintf("nothing of %s was ever backed up", a.Name), Type: b.command(a.Name)})
 	}
+	if len(out.Items) == 0 && len(a.On) == 0 && a.Copies == 0 && (a.RPO > 0 || a.Retention > 0) {
+		b.need(ledger.Finding{Severity: ledger.DegradedRun, Asset: a.Name, Text: fmt.Sprintf("nothing protects %s: the SOP asks for it, and the site demands no copy", a.Name),
+			Type: fmt.Sprintf("add on = {\"TARGET\": \"read\"} to asset(name = %q), and run a policy that protects it", a.Name)})
+	}
 	b.out.Assets = append(b.out.Assets, out)
 	return nil
 }
