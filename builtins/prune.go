@@ -34,8 +34,7 @@ func pruneDeclaration() runtime.Declaration {
 			"it removes nothing of an item whose newest artifact is not proven, and nothing at all after the clock has jumped; and at most 30 % of the copies of the asset in one run, the oldest first. " +
 			"Archives on the Proxmox storage go once every other demanded copy is at least read. Each removal is recorded before it is done.",
 		Example: `prune(asset = "virtual_machines", keep = ["0123456789abcdef"])`,
-		Codes: append(append(world.TargetCodes(), world.PVECodes()...),
-			runtime.Code{Name: "E_CLOCK", Doc: "the clock stands before something that is recorded: what is old cannot be told"}),
+		Codes:   append(world.TargetCodes(), world.PVECodes()...),
 		Retries: runtime.Retries{Attempts: 2, Wait: retryWait},
 		Holds:   func(a *pruneArgs) []string { return []string{"prune:" + a.Asset} },
 		Planned: func(*pruneArgs) any { return runtime.Unknown{From: "prune"} },
@@ -91,8 +90,11 @@ func pruneWith(ctx context.Context, s *runtime.Step, a *pruneArgs, remove func(c
 	}
 	told := []goes{}
 	var first error
-	for _, r := range plan {
-		if a.Apply && first == nil {
+	for _, r := range plan.Removals {
+		if len(told) == plan.Limit || first != nil {
+			break
+		}
+		if a.Apply {
 			if err := s.Mark(ctx, "remove "+r.Copy.ID, r.Copy.Item+" on "+r.Copy.Target+" of "+r.Copy.Taken.Format(time.RFC3339)); err != nil {
 				return res, err
 			}
@@ -108,7 +110,7 @@ func pruneWith(ctx context.Context, s *runtime.Step, a *pruneArgs, remove func(c
 				continue
 			default:
 				first = err
-				continue
+				continue // what follows is for the next run
 			}
 		}
 		told = append(told, goes{r.Copy.ID, r.Copy.Item, r.Copy.Target, r.Copy.Taken, r.Why})
@@ -118,32 +120,32 @@ func pruneWith(ctx context.Context, s *runtime.Step, a *pruneArgs, remove func(c
 }
 
 // planPrune reads what exists and lets package retire choose.
-func planPrune(ctx context.Context, s *runtime.Step, a *pruneArgs) ([]retire.Removal, []ledger.Finding, error) {
+func planPrune(ctx context.Context, s *runtime.Step, a *pruneArgs) (retire.Choice, []ledger.Finding, error) {
 	w := world.Of(s)
 	row, ok := w.Site.Demands.Asset(a.Asset)
 	if !ok {
-		return nil, nil, fmt.Errorf("the site has no asset %q", a.Asset)
+		return retire.Choice{}, nil, fmt.Errorf("the site has no asset %q", a.Asset)
 	}
 	catalog, err := s.Catalog(ctx)
 	if err != nil {
-		return nil, nil, err
+		return retire.Choice{}, nil, err
 	}
 	copies, err := catalog.ProvenCopies(ctx, ledger.Query{Asset: a.Asset, Item: a.Item})
 	if err != nil {
-		return nil, nil, err
+		return retire.Choice{}, nil, err
 	}
 	arts, err := catalog.Artifacts(ctx, ledger.Query{Asset: a.Asset, Item: a.Item})
 	if err != nil {
-		return nil, nil, err
+		return retire.Choice{}, nil, err
 	}
 	var gone int
 	err = catalog.Rows(ctx, ledger.Query{Kind: ledger.RowRemoved, Run: s.Run}, func(ledger.Row) error { gone++; return nil })
 	if err != nil {
-		return nil, nil, err
+		return retire.Choice{}, nil, err
 	}
 	last, err := lastEntry(ctx, catalog, s.Run)
 	if err != nil {
-		return nil, nil, err
+		return retire.Choice{}, nil, err
 	}
 	choice := retire.Choose(retire.Input{Demand: row, Copies: copies, Artifacts: arts, Keep: a.Keep, KeepOnStorage: a.KeepOnStorage,
 		Now: s.Now(), LastSeen: last, Gone: gone, Due: func(name string) time.Duration {
@@ -152,12 +154,12 @@ func planPrune(ctx context.Context, s *runtime.Step, a *pruneArgs) ([]retire.Rem
 		}})
 	if choice.Refused != "" {
 		text := "nothing of " + a.Asset + " was pruned: " + choice.Refused
-		return nil, []ledger.Finding{{Severity: ledger.DegradedRun, Asset: a.Asset, Text: text}}, nil
+		return retire.Choice{}, []ledger.Finding{{Severity: ledger.DegradedRun, Asset: a.Asset, Text: text}}, nil
 	}
 	for _, note := range choice.Notes {
 		s.Log("%s", strings.TrimSpace(note))
 	}
-	return choice.Removals, nil, nil
+	return choice, nil, nil
 }
 
 // lastEntry is when the ledger was last written before this run: the newest time

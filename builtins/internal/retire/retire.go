@@ -37,6 +37,7 @@ type Removal struct {
 // Choice is what Choose decided.
 type Choice struct {
 	Removals []Removal // oldest first
+	Limit    int       // so many of them at most: what cannot be removed now does not count
 	Refused  string    // why nothing may be removed at all
 	Notes    []string
 }
@@ -68,9 +69,8 @@ func Choose(in Input) Choice {
 		}
 	}
 	sort.SliceStable(out.Removals, func(i, j int) bool { return out.Removals[i].Copy.Taken.Before(out.Removals[j].Copy.Taken) })
-	limit := max(1, (len(in.Copies)+in.Gone)*share/100) - in.Gone
-	if n := len(out.Removals); n > max(0, limit) {
-		out.Removals = out.Removals[:max(0, limit)]
+	out.Limit = max(0, max(1, (len(in.Copies)+in.Gone)*share/100)-in.Gone)
+	if n := len(out.Removals); n > out.Limit {
 		out.Notes = append(out.Notes, fmt.Sprintf("%d of %d copies could go; one run removes at most %d %%, the rest goes next time", n, len(in.Copies)+in.Gone, share))
 	}
 	return out

@@ -98,7 +98,7 @@ func TestChoose(t *testing.T) {
 			}
 			got := Choose(c.in)
 			var ids []string
-			for i, r := range got.Removals {
+			for i, r := range got.Removals[:min(got.Limit, len(got.Removals))] {
 				ids = append(ids, r.Copy.ID)
 				if r.Why == "" || i > 0 && r.Copy.Taken.Before(got.Removals[i-1].Copy.Taken) {
 					t.Errorf("removal %d: got %+v, want a reason, and the oldest first", i, r)
