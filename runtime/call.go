@@ -94,8 +94,8 @@ func plannedArgs(kwargs []starlark.Tuple) json.RawMessage {
 	m := map[string]any{}
 	for _, kv := range kwargs {
 		name, _ := starlark.AsString(kv[0])
-		if from, unknown := unknownIn(kv[1], 0); unknown {
-			m[name] = "(from " + from + ")"
+		if u := unknownIn(kv[1], 0); u != nil {
+			m[name] = "(from " + u.From + ")"
 		} else if x, err := toGo(kv[1]); err == nil {
 			m[name] = x
 		}

@@ -10,7 +10,8 @@ import (
 // The guard pass rewrites what one instruction could blow up, and the poll at
 // every 10,000th would see too late: x * y becomes
 // $mul(x, y), which refuses before it allocates; x == y becomes $eq(x, y), which
-// ends a plan at an unknown value instead of calling it different; x + y, x += y, .join and
+// ends a plan at an unknown value instead of calling it different, as x < y and
+// x in y do; x + y, x += y, .join and
 // .replace look at the lengths first. What this cannot see (a format with a
 // thousand large arguments, say) the data limit of the process bounds. "$" cannot be spelled in a policy.
 
@@ -148,6 +149,8 @@ func (g *guard) binary(e *syntax.BinaryExpr) syntax.Expr {
 		return g.call("$eq", e.OpPos, e.X, e.Y)
 	case e.Op == syntax.NEQ:
 		return &syntax.UnaryExpr{OpPos: e.OpPos, Op: syntax.NOT, X: g.call("$eq", e.OpPos, e.X, e.Y)}
+	case e.Op == syntax.LT, e.Op == syntax.LE, e.Op == syntax.GT, e.Op == syntax.GE, e.Op == syntax.IN, e.Op == syntax.NOT_IN:
+		e.X, e.Y = g.call("$known", e.OpPos, e.X), g.call("$known", e.OpPos, e.Y)
 	}
 	return e
 }
@@ -180,18 +183,28 @@ func guards(l Limits) starlark.StringDict {
 		"$part":    starlark.NewBuiltin("+", l.part),
 		"$mul":     starlark.NewBuiltin("*", l.mul),
 		"$eq":      starlark.NewBuiltin("==", equal),
+		"$known":   starlark.NewBuiltin("compare", known),
 		"range":    starlark.NewBuiltin("range", l.rangeOf),
 	}
 }
 
 func equal(_ *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, _ []starlark.Tuple) (starlark.Value, error) {
 	for _, a := range args {
-		if u, ok := a.(*unknownValue); ok {
+		if u := unknownIn(a, 0); u != nil {
 			return nil, u.end()
 		}
 	}
 	eq, err := starlark.Equal(args[0], args[1])
 	return starlark.Bool(eq), err
+}
+
+// known ends a plan at an operand of <, in and their like that is not known:
+// Starlark would call it another type, or not there.
+func known(_ *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, _ []starlark.Tuple) (starlark.Value, error) {
+	if u := unknownIn(args[0], 0); u != nil {
+		return nil, u.end()
+	}
+	return args[0], nil
 }
 
 func (l Limits) mul(_ *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, _ []starlark.Tuple) (starlark.Value, error) {

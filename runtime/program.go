@@ -36,7 +36,7 @@ func (rt *Runtime) Load(path string, extra starlark.StringDict) (*Program, error
 	loader := source.Loader{Stdlib: rt.Stdlib}
 	graph, err := loader.Load(path)
 	if err != nil {
-		return nil, explainSyntax(err)
+		return nil, explainSyntax(err, rt.environment())
 	}
 	p := &Program{Graph: graph, Globals: map[string]starlark.StringDict{}, rt: rt}
 	for _, m := range graph.Modules {
@@ -63,7 +63,7 @@ func (p *Program) init(extra starlark.StringDict) error {
 	for _, m := range p.Graph.Modules {
 		prog, err := starlark.FileProgram(m.File, env.Has)
 		if err != nil {
-			return explainSyntax(err)
+			return explainSyntax(err, env)
 		}
 		var stopped error
 		thread := &starlark.Thread{Name: m.Label, Print: func(*starlark.Thread, string) {}}
@@ -181,7 +181,7 @@ var habits = map[string]string{
 }
 
 // explainSyntax adds what a newcomer from Python needs to know.
-func explainSyntax(err error) error {
+func explainSyntax(err error, env starlark.StringDict) error {
 	var se syntax.Error
 	var re resolve.ErrorList
 	switch {
@@ -197,7 +197,7 @@ func explainSyntax(err error) error {
 	case errors.As(err, &re) && len(re) > 0:
 		var lines []string
 		for _, e := range re {
-			lines = append(lines, e.Pos.String()+": "+e.Msg)
+			lines = append(lines, e.Pos.String()+": "+suggest(e.Msg, env))
 			if strings.Contains(e.Msg, "while loops") {
 				lines = append(lines, "hint: "+habits["while"])
 			}

@@ -223,6 +223,11 @@ func TestAPlanChangesNothingAndEndsWhereItCannotKnow(t *testing.T) {
 	for _, c := range []struct{ name, body, end string }{
 		{"unknown values are passed on", "a = make(name = 'x')\n    look(of = a)\n    return [a.id, a.files[0]] and None", ""},
 		{"a comparison ends it", "a = make(name = 'x')\n    if a.id == 'y':\n        make(name = 'z')", "p.star:3:"},
+		{"an order ends it", "a = make(name = 'x')\n    if a.bytes > 10:\n        make(name = 'z')", "p.star:3:"},
+		{"an order the other way round ends it", "a = make(name = 'x')\n    if 10 <= a.bytes:\n        make(name = 'z')", "p.star:3:"},
+		{"looking for it in a list ends it", "a = make(name = 'x')\n    if a.id in ['y']:\n        make(name = 'z')", "p.star:3:"},
+		{"looking into it ends it", "a = make(name = 'x')\n    if 'y' not in a.files:\n        make(name = 'z')", "p.star:3:"},
+		{"comparing a list with it ends it", "a = make(name = 'x')\n    if [a.id] == ['y']:\n        make(name = 'z')", "p.star:3:"},
 		{"truth ends it", "a = make(name = 'x')\n    if a:\n        make(name = 'z')", "p.star:3:"},
 		{"str ends it", "a = make(name = 'x')\n    make(name = str(a.id))", "p.star:3:"},
 		{"iteration ends it", "a = make(name = 'x')\n    for f in a.files:\n        make(name = f)", "p.star:3:"},

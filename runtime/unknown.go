@@ -103,25 +103,27 @@ func plannedValue(t *starlark.Thread, v any) (starlark.Value, error) {
 // hasUnknown reports whether an argument is not known in a plan.
 func hasUnknown(kwargs []starlark.Tuple) (string, bool) {
 	for _, kv := range kwargs {
-		if from, ok := unknownIn(kv[1], 0); ok {
-			return from, true
+		if u := unknownIn(kv[1], 0); u != nil {
+			return u.From, true
 		}
 	}
 	return "", false
 }
 
-func unknownIn(v starlark.Value, depth int) (string, bool) {
+// unknownIn finds an unknown value in v or in the lists in it; nil when there is
+// none.
+func unknownIn(v starlark.Value, depth int) *unknownValue {
 	if u, ok := v.(*unknownValue); ok {
-		return u.From, true
+		return u
 	}
 	list, ok := v.(*starlark.List)
 	if !ok || depth > maxDepth {
-		return "", false
+		return nil
 	}
 	for i := range list.Len() {
-		if from, ok := unknownIn(list.Index(i), depth+1); ok {
-			return from, true
+		if u := unknownIn(list.Index(i), depth+1); u != nil {
+			return u
 		}
 	}
-	return "", false
+	return nil
 }

@@ -177,7 +177,7 @@ func (s *session) run(ctx context.Context, program *runtime.Program, begin func(
 			fmt.Fprintln(os.Stderr, "runner: "+cerr.Error())
 		}
 	}
-	if err := s.tell(ctx, screen, out); err != nil {
+	if err := s.tell(context.WithoutCancel(ctx), screen, out); err != nil { // of a run that was stopped, too
 		return err
 	}
 	if code := codeOfRun(out); code != exitOK {
