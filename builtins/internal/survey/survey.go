@@ -84,7 +84,7 @@ func Settle(ctx context.Context, w *world.World, l *ledger.Ledger, host, run str
 	var failed []string
 	each(ctx, w, names, func(name string, t *target.Target, err error) {
 		if err == nil {
-			err = errors.Join(t.PutCheckpoint(ctx, host, head.Checkpoint()), t.PutCheckpoint(ctx, host+proofsOf, proofs[name]))
+			err = errors.Join(leaveHead(ctx, t, l, host, head), t.PutCheckpoint(ctx, host+proofsOf, proofs[name]))
 		}
 		if err == nil {
 			_, err = t.Sweep(ctx, func(copyID string) bool { return wanted[name+copyID] })
@@ -97,6 +97,28 @@ func Settle(ctx context.Context, w *world.World, l *ledger.Ledger, host, run str
 		return errors.New(strings.Join(failed, "\n"))
 	}
 	return nil
+}
+
+// leaveHead writes the head on a target, and nothing over one that is not of this
+// ledger: it is the witness that entries were lost.
+func leaveHead(ctx context.Context, t *target.Target, l *ledger.Ledger, host string, head ledger.Head) error {
+	texts, err := t.Checkpoints(ctx)
+	if err != nil {
+		return err
+	}
+	old, err := ledger.ParseCheckpoint(texts[host])
+	if err == nil { // one that is missing or damaged witnesses nothing
+		ours, err := ledger.Extends(ctx, l, old)
+		switch {
+		case err != nil:
+			return err
+		case !ours:
+			return fmt.Errorf("it holds one of %d entries that this ledger (%d entries) does not continue: it is kept\nhint: runner ledger verify; if this machine was restored from a backup: runner ledger continue --reason \"…\"", old.Size, head.Size)
+		case old.Size >= head.Size:
+			return nil
+		}
+	}
+	return t.PutCheckpoint(ctx, host, head.Checkpoint())
 }
 
 // proofsOf marks the note on a target that lists proofs.
