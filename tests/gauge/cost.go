@@ -3,6 +3,7 @@ package gauge
 import (
 	"bytes"
 	"cmp"
+	"fmt"
 	"os"
 	"os/exec"
 	"slices"
@@ -99,6 +100,10 @@ type Cost struct {
 	CPU  time.Duration // user and system
 	Wall time.Duration
 	Peak int64 // resident bytes of the largest process
+}
+
+func (c Cost) String() string {
+	return fmt.Sprintf("%.2f/%.2f s", c.CPU.Seconds(), c.Wall.Seconds())
 }
 
 // Plus adds work that was done one after the other.
