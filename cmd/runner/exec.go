@@ -172,15 +172,19 @@ func (s *session) run(ctx context.Context, program *runtime.Program, begin func(
 	if err != nil {
 		return err
 	}
+	code := codeOfRun(out)
 	if out.Result != ledger.Interrupted {
-		if cerr := builtins.Settle(context.WithoutCancel(ctx), s.world, s.ledger, cfg.Header.Host, out.Run); cerr != nil {
-			fmt.Fprintln(os.Stderr, "runner: "+cerr.Error())
+		if err := builtins.Settle(context.WithoutCancel(ctx), s.world, s.ledger, cfg.Header.Host, out.Run); err != nil {
+			fmt.Fprintln(os.Stderr, "runner: "+err.Error())
+			if code == exitOK {
+				code = exitDegraded // copies are safe, their evidence has a hole
+			}
 		}
 	}
 	if err := s.tell(context.WithoutCancel(ctx), screen, out); err != nil { // of a run that was stopped, too
 		return err
 	}
-	if code := codeOfRun(out); code != exitOK {
+	if code != exitOK {
 		return &exit{code, nil}
 	}
 	return nil

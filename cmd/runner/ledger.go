@@ -94,8 +94,11 @@ func (f *flags) tellVerified(rep ledger.Report, heads map[string]ledger.Head, no
 		}
 		if rep.OK() {
 			state := "ok"
-			if n := len(rep.Gaps); n > 0 {
-				state = fmt.Sprintf("ok with %d gap", n)
+			switch n := len(rep.Gaps); {
+			case n == 1:
+				state = "ok with 1 gap"
+			case n > 1:
+				state = fmt.Sprintf("ok with %d gaps", n)
 			}
 			fmt.Printf("%s%s: %d entries, root %x, %d checkpoints agree\n", lab, state, rep.Entries, rep.Head.Root[:6], len(heads))
 		}
@@ -223,7 +226,7 @@ func ledgerContinue(f *flags) *cobra.Command {
 	var reason string
 	c := &cobra.Command{
 		Use: "continue", Short: "go on with an older ledger after this host was itself restored", Args: cobra.NoArgs,
-		Long: "continue joins a ledger that is older than the checkpoints on the targets to the newest of them, by an explicit gap entry with a reason: ledger verify then says \"ok with 1 gap\". Copies that were made in the gap are taken over from the manifests.",
+		Long: "continue joins a ledger that is older than the checkpoints on the targets, or has gone on from an older state than they show, to the newest of them, by an explicit gap entry with a reason: ledger verify then says \"ok with 1 gap\". Copies that were made in the gap are taken over from the manifests.",
 		RunE: func(c *cobra.Command, _ []string) (err error) {
 			if strings.TrimSpace(reason) == "" {
 				return usage("--reason is missing: why is this ledger older? An auditor will read it")
@@ -258,23 +261,33 @@ func (s *session) join(ctx context.Context, reason string) error {
 	if !rep.OK() {
 		return fmt.Errorf("the ledger itself is damaged: %s\nhint: runner ledger rebuild", rep.Problems[0])
 	}
-	gap, ok := newest(heads)
-	if !ok || gap.Size <= rep.Entries {
-		return fmt.Errorf("no target holds a newer checkpoint than this ledger (%d entries): nothing is to be joined\n%s", rep.Entries, strings.Join(notes, "\n"))
+	var joined []ledger.LedgerGap
+	for gap, ok := newest(heads); ok; gap, ok = newest(heads) {
+		head := heads[gap.Target]
+		delete(heads, gap.Target)
+		if ours, err := ledger.Extends(ctx, s.ledger, head); err != nil {
+			return err
+		} else if ours {
+			continue
+		}
+		gap.Reason = reason
+		e, err := ledger.NewEntry(ledger.Junction, time.Now(), "", "", gap)
+		if err != nil {
+			return err
+		}
+		if _, err := s.ledger.Record(ctx, e); err != nil {
+			return err
+		}
+		joined = append(joined, gap)
 	}
-	gap.Reason = reason
-	e, err := ledger.NewEntry(ledger.Junction, time.Now(), "", "", gap)
-	if err != nil {
-		return err
+	if len(joined) == 0 {
+		return fmt.Errorf("no target holds a checkpoint that this ledger (%d entries) does not continue: nothing is to be joined\n%s", rep.Entries, strings.Join(notes, "\n"))
 	}
-	if _, err := s.ledger.Record(ctx, e); err != nil {
-		return err
-	}
-	return s.takeOver(ctx, gap)
+	return s.takeOver(ctx, joined)
 }
 
 // takeOver records the copies that targets hold and this ledger does not know.
-func (s *session) takeOver(ctx context.Context, gap ledger.LedgerGap) error {
+func (s *session) takeOver(ctx context.Context, gaps []ledger.LedgerGap) error {
 	imports, notes, err := builtins.ReadManifests(ctx, s.world, nil)
 	if err != nil {
 		return err
@@ -307,6 +320,9 @@ func (s *session) takeOver(ctx context.Context, gap ledger.LedgerGap) error {
 	for _, n := range notes {
 		fmt.Printf("%snote: %s\n", labMark(s.flags.lab), n)
 	}
-	fmt.Printf("%sjoined to the checkpoint of %d entries on %s; %d copies of the gap were taken over, unproven\n", labMark(s.flags.lab), gap.Size, gap.Target, new)
+	for _, gap := range gaps {
+		fmt.Printf("%sjoined to the checkpoint of %d entries on %s\n", labMark(s.flags.lab), gap.Size, gap.Target)
+	}
+	fmt.Printf("%s%d copies of the gap were taken over, unproven\n", labMark(s.flags.lab), new)
 	return nil
 }

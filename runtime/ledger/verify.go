@@ -241,12 +241,13 @@ func (v *verifier) checkpoints(heads map[string]Head) {
 	}
 }
 
-// joined reports that a gap entry accounts for a checkpoint: it lies in the part
-// that was lost. The end of that part is known by its root.
+// joined reports that a gap entry accounts for a checkpoint: it names it, or the
+// checkpoint lies in the part that was lost. The end of that part is known by its
+// root.
 func (v *verifier) joined(cp Head) bool {
 	return slices.ContainsFunc(v.joins, func(j join) bool {
-		if cp.Size == j.gap.Size && j.gap.Root != "" && j.gap.Root != cp.Root.String() && j.gap.Root != fmt.Sprintf("%x", cp.Root[:]) {
-			return false
+		if cp.Size == j.gap.Size && j.gap.Root != "" {
+			return j.gap.Root == cp.Root.String() || j.gap.Root == fmt.Sprintf("%x", cp.Root[:])
 		}
 		return cp.Size <= j.gap.Size && cp.Size > j.seq
 	})

@@ -67,10 +67,6 @@ func Settle(ctx context.Context, w *world.World, l *ledger.Ledger, host, run str
 			names = append(names, c.Target)
 		}
 	}
-	head, err := l.Head(ctx)
-	if err != nil {
-		return err
-	}
 	wanted, err := mayResume(ctx, catalog, run)
 	if err != nil {
 		return err
@@ -84,7 +80,7 @@ func Settle(ctx context.Context, w *world.World, l *ledger.Ledger, host, run str
 	var failed []string
 	each(ctx, w, names, func(name string, t *target.Target, err error) {
 		if err == nil {
-			err = errors.Join(leaveHead(ctx, t, l, host, head), t.PutCheckpoint(ctx, host+proofsOf, proofs[name]))
+			err = errors.Join(leaveHead(ctx, t, l, host), t.PutCheckpoint(ctx, host+proofsOf, proofs[name]))
 		}
 		if err == nil {
 			_, err = t.Sweep(ctx, func(copyID string) bool { return wanted[name+copyID] })
@@ -101,8 +97,12 @@ func Settle(ctx context.Context, w *world.World, l *ledger.Ledger, host, run str
 
 // leaveHead writes the head on a target, and nothing over one that is not of this
 // ledger: it is the witness that entries were lost.
-func leaveHead(ctx context.Context, t *target.Target, l *ledger.Ledger, host string, head ledger.Head) error {
+func leaveHead(ctx context.Context, t *target.Target, l *ledger.Ledger, host string) error {
 	texts, err := t.Checkpoints(ctx)
+	if err != nil {
+		return err
+	}
+	head, err := l.Head(ctx) // now: another run may just have left its own
 	if err != nil {
 		return err
 	}
@@ -114,8 +114,6 @@ func leaveHead(ctx context.Context, t *target.Target, l *ledger.Ledger, host str
 			return err
 		case !ours:
 			return fmt.Errorf("it holds one of %d entries that this ledger (%d entries) does not continue: it is kept\nhint: runner ledger verify; if this machine was restored from a backup: runner ledger continue --reason \"…\"", old.Size, head.Size)
-		case old.Size >= head.Size:
-			return nil
 		}
 	}
 	return t.PutCheckpoint(ctx, host, head.Checkpoint())
