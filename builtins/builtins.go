@@ -29,6 +29,7 @@ func All() []runtime.Declaration {
 		logDeclaration(),
 		nowDeclaration(),
 		pruneDeclaration(),
+		removeBroughtDeclaration(),
 		restoreVMDeclaration(),
 		snapshotVMDeclaration(),
 		verifyDeclaration(),

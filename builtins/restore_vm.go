@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/neosofia/runner/builtins/internal/client/proxmox"
 	"github.com/neosofia/runner/builtins/internal/comeback"
@@ -163,16 +165,27 @@ func (r *restore) free(ctx context.Context) error {
 }
 
 // from restores one copy: read back, brought to the storage, restored, checked.
-func (r *restore) from(ctx context.Context, ch choice) (runtime.Result, error) {
+func (r *restore) from(ctx context.Context, ch choice) (res runtime.Result, err error) {
 	node := r.a.Node
 	if node == "" {
 		node = ch.art.Origin["node"]
+	}
+	if st, err := r.c.StorageOf(ctx, node, r.a.Storage); err != nil {
+		return r.res, world.PVEError(r.sys, "look at storage "+r.a.Storage, err)
+	} else if st.Active == 0 || st.Enabled == 0 {
+		return r.res, &runtime.Error{Code: "E_PVE", System: "proxmox " + r.sys, Doing: fmt.Sprintf("look at storage %s on %s", r.a.Storage, node), Said: "it is disabled, or not mounted",
+			Hint: "pvesm status on the node shows it"}
 	}
 	volid, done, err := comeback.Bring(ctx, r.s, r.c, r.sys, r.store, node, ch.art, ch.Copy)
 	if err != nil {
 		return r.res, err
 	}
-	defer done()
+	defer func() {
+		if err := done(); err != nil {
+			r.left(ch.Copy, err)
+			res = r.res
+		}
+	}()
 	guest := guestType(ch.art.Kind)
 	overrides, err := r.overrides(ctx, node, volid, guest)
 	if err != nil {
@@ -185,9 +198,9 @@ func (r *restore) from(ctx context.Context, ch choice) (runtime.Result, error) {
 	if err := r.s.Mark(ctx, "copy", ch.ID); err != nil {
 		return r.res, err
 	}
-	upid, err := r.c.Restore(ctx, node, guest, volid, r.a.VMID, r.a.Storage, overrides)
+	upid, err := r.begin(ctx, ch, node, guest, volid, overrides)
 	if err != nil {
-		return r.res, world.PVEError(r.sys, fmt.Sprintf("restore %s as %d", ch.Item, r.a.VMID), err)
+		return r.res, err
 	}
 	if err := r.s.Mark(ctx, "upid", string(upid)); err != nil {
 		return r.res, err
@@ -200,6 +213,34 @@ func (r *restore) from(ctx context.Context, ch choice) (runtime.Result, error) {
 	}
 	r.res.Value = map[string]any{"vmid": r.a.VMID, "node": node, "copy": ch.ID, "target": ch.Target, "taken": ch.Taken.Format("2006-01-02T15:04:05Z"), "skipped": append([]string{}, r.skipped...)}
 	return r.res, nil
+}
+
+// left says that something could not be cleaned up.
+func (r *restore) left(c ledger.Copy, err error) {
+	r.res.Facts.Findings = append(r.res.Facts.Findings, ledger.Finding{Severity: ledger.DegradedRun, Asset: c.Asset, Item: c.Item, Text: oneLine(err)})
+}
+
+// begin starts the restore. When the answer is lost, its task is looked for: the
+// VMID was free, so a restore of it is ours.
+func (r *restore) begin(ctx context.Context, ch choice, node, guest, volid string, overrides map[string]any) (proxmox.UPID, error) {
+	since := r.s.Now().Add(-15 * time.Minute) // the node's clock may differ
+	upid, err := r.c.Restore(ctx, node, guest, volid, r.a.VMID, r.a.Storage, overrides)
+	doing := fmt.Sprintf("restore %s as %d", ch.Item, r.a.VMID)
+	if err == nil || !proxmox.Lost(err) {
+		return upid, world.PVEError(r.sys, doing, err)
+	}
+	r.s.Log("the answer to the restore was lost (%v): looking for its task", err)
+	for range 6 {
+		tasks, terr := r.c.Tasks(ctx, node, comeback.TaskType(guest), proxmox.Int(r.a.VMID), since)
+		if terr == nil && len(tasks) > 0 {
+			newest := slices.MaxFunc(tasks, func(a, b proxmox.Task) int { return int(a.Start - b.Start) })
+			return newest.UPID, nil
+		}
+		if err := r.s.Sleep(ctx, time.Second); err != nil {
+			return "", err
+		}
+	}
+	return "", world.PVEError(r.sys, doing, err)
 }
 
 func guestType(kind string) string {
@@ -249,29 +290,35 @@ func (r *restore) overrides(ctx context.Context, node, volid, guest string) (map
 }
 
 func probeRestoreVM(ctx context.Context, s *runtime.Step, a *restoreVMArgs) (runtime.Result, bool, error) {
+	r := &restore{s: s, a: a, w: world.Of(s)}
+	if err := comeback.Sweep(ctx, s); err != nil {
+		r.left(ledger.Copy{}, err)
+	}
 	upid, copyID := proxmox.UPID(s.Marked("upid")), s.Marked("copy")
 	if upid == "" {
-		return runtime.Result{}, false, comeback.CleanStart(ctx, s, a.System, a.VMID)
+		return r.res, false, comeback.CleanStart(ctx, s, a.System, a.VMID)
 	}
-	w := world.Of(s)
-	c, sys, err := w.Proxmox(ctx, a.System)
+	c, sys, err := r.w.Proxmox(ctx, a.System)
 	if err != nil {
-		return runtime.Result{}, false, world.PVEError(a.System, "connect", err)
+		return r.res, false, world.PVEError(a.System, "connect", err)
 	}
+	r.c, r.sys = c, sys.Name
 	catalog, err := s.Catalog(ctx)
 	if err != nil {
-		return runtime.Result{}, false, err
+		return r.res, false, err
 	}
 	cp, _, err := catalog.Copy(ctx, copyID)
 	if err != nil {
-		return runtime.Result{}, false, err
+		return r.res, false, err
 	}
-	r := &restore{s: s, a: a, w: w, c: c, sys: sys.Name}
 	node := upid.Node()
 	if err := r.settle(ctx, upid, node, guestType(cp.Kind)); err != nil {
-		return runtime.Result{}, false, comeback.CleanStart(ctx, s, a.System, a.VMID)
+		if serr := s.Mark(ctx, "upid", ""); serr != nil {
+			return r.res, false, serr
+		}
+		s.Log("the restore that was under way is of no use: %s", oneLine(err))
+		return r.res, false, comeback.CleanStart(ctx, s, a.System, a.VMID)
 	}
-	comeback.Unbring(ctx, s, a.System)
 	r.res.Value = map[string]any{"vmid": a.VMID, "node": node, "copy": cp.ID, "target": cp.Target, "taken": cp.Taken.Format("2006-01-02T15:04:05Z"), "skipped": []string{}}
 	return r.res, true, s.KeepAll(ctx)
 }

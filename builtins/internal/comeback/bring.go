@@ -2,29 +2,28 @@ package comeback
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
-	"os"
+	"io/fs"
 	"path"
-	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 
 	"filippo.io/age"
 	"github.com/neosofia/runner/builtins/internal/client/proxmox"
-	"github.com/neosofia/runner/builtins/internal/client/ssh"
 	"github.com/neosofia/runner/builtins/internal/target"
 	"github.com/neosofia/runner/builtins/internal/world"
 	"github.com/neosofia/runner/runtime"
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
-const markBrought = "brought"
-
 // Bring makes an archive of a copy available on a Proxmox storage, after reading
 // the copy back. It returns its volume id, and what removes it again when it was
-// brought there.
-func Bring(ctx context.Context, s *runtime.Step, c *proxmox.Client, system, storage, node string, art ledger.Artifact, cp ledger.Copy) (string, func(), error) {
+// brought there; the record holds a clean-up for the case that nobody calls it.
+func Bring(ctx context.Context, s *runtime.Step, c *proxmox.Client, system, storage, node string, art ledger.Artifact, cp ledger.Copy) (string, func() error, error) {
 	w := world.Of(s)
 	t, err := w.OpenTarget(ctx, s, cp.Target, world.Origin(art))
 	if err != nil {
@@ -44,14 +43,15 @@ func Bring(ctx context.Context, s *runtime.Step, c *proxmox.Client, system, stor
 		return "", nil, world.TargetError(err)
 	}
 	if cp.InPlace {
-		return art.Origin["volid"], func() {}, nil
+		return art.Origin["volid"], func() error { return nil }, nil
 	}
 	return upload(ctx, s, c, system, storage, node, art, cp, t, ids)
 }
 
 // upload puts the clear archive into the storage's dump folder, under a name that
-// no archive has: the guest's VMID and this moment.
-func upload(ctx context.Context, s *runtime.Step, c *proxmox.Client, system, storage, node string, art ledger.Artifact, cp ledger.Copy, t *target.Target, ids []age.Identity) (string, func(), error) {
+// no archive has: the guest's VMID and this moment. Notes with the step's token
+// are there before it.
+func upload(ctx context.Context, s *runtime.Step, c *proxmox.Client, system, storage, node string, art ledger.Artifact, cp ledger.Copy, t *target.Target, ids []age.Identity) (string, func() error, error) {
 	folder, err := c.StorageFolder(ctx, storage)
 	if err != nil {
 		return "", nil, world.PVEError(system, "find the folder of storage "+storage, err)
@@ -64,8 +64,17 @@ func upload(ctx context.Context, s *runtime.Step, c *proxmox.Client, system, sto
 	}
 	name := fmt.Sprintf("vzdump-%s-%s-%s.%s", kind, vmidOf(art), s.Now().Format("2006_01_02-15_04_05"), ext)
 	full := path.Join(folder, "dump", name)
-	if err := s.Mark(ctx, markBrought, node+" "+full); err != nil {
+	undo, err := s.Undo(ctx, "remove_brought", map[string]any{"system": system, "node": node, "path": full, "token": s.Token()})
+	if err != nil {
 		return "", nil, err
+	}
+	done := func() error {
+		ctx, cancel := s.Within(context.WithoutCancel(ctx), time.Minute, context.DeadlineExceeded)
+		defer cancel()
+		if err := Unbring(ctx, s, system, node, full, s.Token()); err != nil {
+			return err
+		}
+		return undo.Keep(ctx)
 	}
 	r, err := t.OpenFile(ctx, cp, file, ids)
 	if err != nil {
@@ -73,11 +82,10 @@ func upload(ctx context.Context, s *runtime.Step, c *proxmox.Client, system, sto
 	}
 	defer r.Close()
 	s.Log("bringing %s to %s on %s", file, full, node)
-	if err := Put(ctx, s, system, node, full, r); err != nil {
-		Unbring(context.WithoutCancel(ctx), s, system)
-		return "", nil, err
+	if err := put(ctx, s, system, node, full, r); err != nil {
+		return "", nil, errors.Join(err, done())
 	}
-	return storage + ":backup/" + name, func() { Unbring(context.WithoutCancel(ctx), s, system) }, nil
+	return storage + ":backup/" + name, done, nil
 }
 
 func vmidOf(a ledger.Artifact) string {
@@ -88,84 +96,95 @@ func vmidOf(a ledger.Artifact) string {
 	return id
 }
 
-// Put writes a file on a node: here when runner is on it, else over SFTP.
-func Put(ctx context.Context, s *runtime.Step, system, node, full string, r io.Reader) error {
-	w := world.Of(s)
+// put writes an archive with its notes on a node.
+func put(ctx context.Context, s *runtime.Step, system, node, full string, r io.Reader) error {
 	fail := func(err error) error {
-		if context.Cause(ctx) != nil {
+		var own *runtime.Error
+		var bad *target.Error
+		switch {
+		case err == nil:
+			return nil
+		case context.Cause(ctx) != nil:
 			return context.Cause(ctx)
+		case errors.As(err, &own):
+			return err
+		case errors.As(err, &bad):
+			return world.TargetError(err) // the copy, not the node
 		}
 		return &runtime.Error{Code: "E_PVE_SSH", System: "proxmox " + system, Doing: "write " + full + " on " + node, Said: err.Error(), Cause: err}
 	}
-	f, done, err := create(ctx, w, system, node, full)
+	p, err := reach(ctx, world.Of(s), system, node)
 	if err != nil {
 		return fail(err)
 	}
-	defer done()
-	if _, err := io.Copy(f, r); err != nil {
-		f.Close()
+	defer p.Close()
+	if err := p.write(full+notesExt, strings.NewReader(s.Token())); err != nil {
 		return fail(err)
 	}
-	if err := f.Close(); err != nil {
-		return fail(err)
+	return fail(p.write(full, r))
+}
+
+const notesExt = ".notes"
+
+var dumpName = regexp.MustCompile(`^/.+/dump/vzdump-(qemu|lxc)-[0-9]+-[0-9_-]+\.(vma|tar)(\.[a-z0-9]+)?$`)
+
+// Unbring removes an archive that a restore brought to a node: its notes carry
+// the token. One that is not there is fine.
+func Unbring(ctx context.Context, s *runtime.Step, system, node, full, token string) error {
+	fail := func(code, format string, args ...any) error {
+		return &runtime.Error{Code: code, System: "proxmox " + system, Doing: "remove " + full + " on " + node, Said: fmt.Sprintf(format, args...),
+			Hint: "look at it, and remove it by hand if a restore brought it"}
+	}
+	if path.Clean(full) != full || !dumpName.MatchString(full) {
+		return fail("E_NOT_OURS", "that is no archive in a storage's dump folder")
+	}
+	p, err := reach(ctx, world.Of(s), system, node)
+	if err != nil {
+		return fail("E_PVE_SSH", "%v", err)
+	}
+	defer p.Close()
+	notes, err := p.read(full + notesExt)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		there, err := p.there(full)
+		if err != nil {
+			return fail("E_PVE_SSH", "%v", err)
+		}
+		if there {
+			return fail("E_NOT_OURS", "it has no notes: another tool's archive is never removed")
+		}
+		return nil
+	case err != nil:
+		return fail("E_PVE_SSH", "%v", err)
+	case !proxmox.Carries(notes, token):
+		return fail("E_NOT_OURS", "its notes do not carry %s: another tool's archive is never removed", token)
+	}
+	for _, name := range []string{full, full + notesExt} { // the notes last: they say whose it is
+		if err := p.remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fail("E_PVE_SSH", "%v", err)
+		}
 	}
 	return nil
 }
 
-func create(ctx context.Context, w *world.World, system, node, full string) (io.WriteCloser, func(), error) {
-	if w.OnNode(node) {
-		f, err := os.OpenFile(filepath.Join(w.Env.Root, full), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-		return f, func() {}, err
-	}
-	session, err := Session(ctx, w, system, node)
+// Sweep removes every archive that earlier attempts of this step brought to
+// nodes: their clean-ups are still on record.
+func Sweep(ctx context.Context, s *runtime.Step) error {
+	catalog, err := s.Catalog(ctx)
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
-	f, err := session.OpenFile(full, os.O_CREATE|os.O_TRUNC|os.O_WRONLY)
-	if err != nil {
-		session.Close()
-		return nil, nil, err
-	}
-	stop := context.AfterFunc(ctx, func() { session.Close() })
-	return f, func() { stop(); session.Close() }, nil
-}
-
-// Session opens SFTP to a node as the site states it.
-func Session(ctx context.Context, w *world.World, system, node string) (*ssh.Session, error) {
-	sys, err := w.Site.System(system)
-	if err != nil {
-		return nil, err
-	}
-	addr, ok := sys.SSH[node]
-	if !ok {
-		return nil, fmt.Errorf("the site names no ssh access to %s", node)
-	}
-	return ssh.Open(ctx, ssh.Config{Address: addr, HostKey: sys.HostKeys[node], Dial: w.Env.Dial,
-		Key: func(ctx context.Context) ([]byte, error) { return w.Secret(ctx, sys.SSHKey) }})
-}
-
-// Unbring removes the archive that this step brought to a node, also when an
-// earlier process brought it.
-func Unbring(ctx context.Context, s *runtime.Step, system string) {
-	node, full, ok := strings.Cut(s.Marked(markBrought), " ")
-	if !ok {
-		return
-	}
-	ctx, cancel := s.Within(ctx, time.Minute, context.DeadlineExceeded)
-	defer cancel()
-	w := world.Of(s)
-	err := func() error {
-		if w.OnNode(node) {
-			return os.Remove(filepath.Join(w.Env.Root, full))
+	undos, err := ledger.All[ledger.Undo](ctx, catalog, ledger.Query{Kind: ledger.RowUndo, Run: s.Run, Ref: s.ID})
+	for _, u := range undos {
+		var a struct{ System, Node, Path, Token string }
+		if u.Primitive != "remove_brought" {
+			continue
 		}
-		session, err := Session(ctx, w, system, node)
-		if err != nil {
-			return err
+		if uerr := json.Unmarshal(u.Args, &a); uerr != nil {
+			err = errors.Join(err, uerr)
+			continue
 		}
-		defer session.Close()
-		return session.Remove(full)
-	}()
-	if err != nil && !os.IsNotExist(err) {
-		s.Log("%s on %s could not be removed, do it by hand: %v", full, node, err)
+		err = errors.Join(err, Unbring(ctx, s, a.System, a.Node, a.Path, a.Token))
 	}
+	return err
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -129,7 +130,13 @@ func Destroy(ctx context.Context, s *runtime.Step, system string, vmid int64, to
 	if err != nil {
 		return world.PVEError(sys.Name, doing, err)
 	}
-	if !proxmox.Carries(config["description"], token) && config["lock"] != "create" {
+	ours := proxmox.Carries(config["description"], token)
+	if !ours {
+		if ours, err = halfMade(ctx, s, c, g, config, sys.TokenID); err != nil {
+			return world.PVEError(sys.Name, doing, err)
+		}
+	}
+	if !ours {
 		return &runtime.Error{Code: "E_NOT_OURS", System: "proxmox " + sys.Name, Doing: doing, Said: "its description does not carry " + token + ": somebody else's guest is never removed",
 			Hint: "look at it, and remove it by hand if it is the rest of a restore"}
 	}
@@ -147,13 +154,17 @@ func Destroy(ctx context.Context, s *runtime.Step, system string, vmid int64, to
 	return nil
 }
 
+// TaskType is the type of the task that restores such a guest.
+func TaskType(guest string) string {
+	if guest == "lxc" {
+		return "vzrestore"
+	}
+	return "qmrestore"
+}
+
 // idle waits until no restore of the guest is under way.
 func idle(ctx context.Context, s *runtime.Step, c *proxmox.Client, g proxmox.Guest) error {
-	typ := "qmrestore"
-	if g.Type == "lxc" {
-		typ = "vzrestore"
-	}
-	tasks, err := c.Tasks(ctx, g.Node, typ, g.VMID, s.Now().Add(-48*time.Hour))
+	tasks, err := c.Tasks(ctx, g.Node, TaskType(g.Type), g.VMID, s.Now().Add(-48*time.Hour))
 	if err != nil {
 		return err
 	}
@@ -165,6 +176,27 @@ func idle(ctx context.Context, s *runtime.Step, c *proxmox.Client, g proxmox.Gue
 		}
 	}
 	return nil
+}
+
+// halfMade recognises what a failed restore of ours leaves: a configuration that
+// holds nothing yet, and the last restore of that VMID was begun with our token
+// and failed. Proxmox does not clean up after a VM.
+func halfMade(ctx context.Context, s *runtime.Step, c *proxmox.Client, g proxmox.Guest, config map[string]string, tokenID string) (bool, error) {
+	for k := range config {
+		if k != "lock" && k != "digest" && k != "memory" && k != "meta" {
+			return false, nil
+		}
+	}
+	tasks, err := c.Tasks(ctx, g.Node, TaskType(g.Type), g.VMID, s.Now().Add(-48*time.Hour))
+	if err != nil || len(tasks) == 0 {
+		return false, err
+	}
+	last := slices.MaxFunc(tasks, func(a, b proxmox.Task) int { return int(a.Start - b.Start) })
+	by := last.User
+	if last.Token != "" {
+		by += "!" + last.Token
+	}
+	return by == tokenID && last.Status != "OK" && !strings.HasPrefix(last.Status, "WARNINGS"), nil
 }
 
 // CleanStart removes what an interrupted attempt left under a VMID, so that the

@@ -53,8 +53,11 @@ func (c *Cluster) runRestoreVM(ctx context.Context, t *task) error {
 	if c.ctx.Err() != nil {
 		return errAbandoned
 	}
-	if err == nil || r == nil {
-		return errors.Join(err, ending(r.due))
+	if r == nil {
+		return err
+	}
+	if err == nil {
+		return ending(r.due)
 	}
 	var e *exitError
 	if errors.As(err, &e) {
