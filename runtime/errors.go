@@ -146,20 +146,17 @@ func (p *Program) trace(err error) error {
 	var out Trace
 	cause := err
 	for {
-		var eval *starlark.EvalError
 		var inner *Trace
-		switch {
-		case errors.As(cause, &inner):
-			out.Frames = append(out.Frames, inner.Frames...)
-			out.Err = inner.Err
-			out.Line = p.line(out.Position())
-			return &out
-		case errors.As(cause, &eval):
+		if eval, ok := cause.(*starlark.EvalError); ok {
 			out.Frames = append(out.Frames, frames(eval.CallStack)...)
-			cause = eval.Unwrap()
-			if cause == nil {
+			if cause = eval.Unwrap(); cause == nil {
 				cause = errors.New(eval.Msg)
 			}
+			continue
+		}
+		if errors.As(cause, &inner) {
+			out.Frames = append(out.Frames, inner.Frames...)
+			cause = inner.Err
 			continue
 		}
 		break

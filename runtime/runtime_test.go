@@ -401,3 +401,22 @@ func TestAStopLeavesTheRunToResume(t *testing.T) {
 		t.Fatalf("got %v, %+v", err, out)
 	}
 }
+
+func TestAnErrorInABranchShowsWhoCalledTheBranch(t *testing.T) {
+	cfg, w := newBench(t, "def deep(n):\n    make(name = n)\n\ndef wide():\n    parallel([lambda: deep('x')])\n\ndef main():\n    wide()\n")
+	w.break_["x"] = &Error{Code: "E_BUSY", Doing: "make x"}
+	out, err := Exec(t.Context(), *cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tr *Trace
+	if !errors.As(out.Err, &tr) {
+		t.Fatalf("got %v, want a trace", out.Err)
+	}
+	text := tr.Details()
+	for _, want := range []string{"p.star:2:9: make x (E_BUSY)", "    make(name = n)", "p.star:5:", "in lambda", "p.star:8:9: in main"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the trace does not show %q:\n%s", want, text)
+		}
+	}
+}
