@@ -3,8 +3,9 @@ package ledger
 import (
 	"context"
 	"database/sql"
-	"errors"
-	"sync"
+	"database/sql/driver"
+	"fmt"
+	"io"
 
 	"golang.org/x/mod/sumdb/tlog"
 	_ "modernc.org/sqlite" // the driver "sqlite"
@@ -18,27 +19,15 @@ type SQLite struct {
 
 	version int // of the schema
 
-	size int64 // of the tree as this process last wrote it
-	edge map[int64]tlog.Hash
-
-	mu    sync.Mutex // guards stmts
-	stmts map[string]*sql.Stmt
-}
-
-func (s *SQLite) stmt(ctx context.Context, q string) (*sql.Stmt, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if st, ok := s.stmts[q]; ok {
-		return st, nil
-	}
-	st, err := s.db.PrepareContext(ctx, q)
-	if err == nil {
-		s.stmts[q] = st
-	}
-	return st, err
+	direct direct
+	size   int64 // of the tree as this process last wrote it
+	edge   map[int64]tlog.Hash
 }
 
 const (
+	begin       = "BEGIN IMMEDIATE"
+	commitTx    = "COMMIT"
+	rollback    = "ROLLBACK"
 	insertEntry = "INSERT INTO entries (seq, type, run, raw, hashes) VALUES (?, ?, ?, ?, ?)"
 	selectSize  = "SELECT size FROM head"
 	updateHead  = "INSERT INTO head (id, size, root) VALUES (1, ?, ?) ON CONFLICT (id) DO UPDATE SET size = excluded.size, root = excluded.root"
@@ -50,54 +39,73 @@ const (
 
 // Append implements Store. It must not be called concurrently; Ledger sees to it.
 func (s *SQLite) Append(ctx context.Context, entries []Entry) (Head, error) {
-	stmts := map[string]*sql.Stmt{}
-	for _, q := range []string{insertEntry, selectSize, updateHead, putFact, dropFactID, dropFactRef, selectHash} {
-		st, err := s.stmt(ctx, q)
-		if err != nil {
-			return Head{}, s.explain("append to ledger", err)
-		}
-		stmts[q] = st
-	}
-	tx, err := s.db.BeginTx(ctx, nil)
+	conn, err := s.db.Conn(ctx)
 	if err != nil {
 		return Head{}, s.explain("append to ledger", err)
 	}
-	defer tx.Rollback()
-	head, edge, err := s.appendTx(ctx, tx, stmts, entries)
-	if err != nil {
+	defer conn.Close()
+	w := &s.direct
+	use := func(fn func() error) error {
+		return conn.Raw(func(raw any) error {
+			if err := w.on(raw); err != nil {
+				return err
+			}
+			return fn()
+		})
+	}
+	if err := use(func() error { return w.exec(begin) }); err != nil {
 		return Head{}, s.explain("append to ledger", err)
 	}
-	if err := tx.Commit(); err != nil {
+	var head Head
+	var edge map[int64]tlog.Hash
+	size, err := s.sizeNow(ctx, conn, use)
+	if err == nil {
+		err = use(func() error {
+			if head, edge, err = s.appendTx(w, size, entries); err != nil {
+				return err
+			}
+			return w.exec(commitTx)
+		})
+	}
+	if err != nil {
+		_ = use(func() error { return w.exec(rollback) }) // SQLite may have done it; what went wrong is told
 		return Head{}, s.explain("append to ledger", err)
 	}
 	s.size, s.edge = head.Size, edge
 	return head, nil
 }
 
-func (s *SQLite) appendTx(ctx context.Context, tx *sql.Tx, stmts map[string]*sql.Stmt, entries []Entry) (Head, map[int64]tlog.Hash, error) {
-	exec := func(q string, args ...any) error {
-		_, err := tx.StmtContext(ctx, stmts[q]).ExecContext(ctx, args...)
-		return err
-	}
-	var size int64
-	if err := tx.StmtContext(ctx, stmts[selectSize]).QueryRowContext(ctx).Scan(&size); err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return Head{}, nil, err
-	}
-	edge := s.edge
-	if size != s.size { // another process has appended
-		edge = nil
-		if err := s.compatible(ctx, tx); err != nil {
-			return Head{}, nil, err
+// sizeNow returns the size of the tree. When another process has appended, the
+// known edge is of no use, and that process may have been a newer runner.
+func (s *SQLite) sizeNow(ctx context.Context, conn *sql.Conn, use func(func() error) error) (size int64, err error) {
+	err = use(func() error {
+		v, err := s.direct.value(selectSize)
+		if err == io.EOF {
+			return nil
 		}
+		size, _ = v.(int64)
+		return err
+	})
+	if err != nil || size == s.size {
+		return size, err
 	}
+	s.edge = nil
+	return size, s.compatible(ctx, conn)
+}
+
+func (s *SQLite) appendTx(w *direct, size int64, entries []Entry) (Head, map[int64]tlog.Hash, error) {
 	used := map[int64]tlog.Hash{}
 	blobs, head, err := grow(size, entries, func(index int64) (tlog.Hash, error) {
-		h, ok := edge[index]
+		h, ok := s.edge[index]
 		if !ok {
-			var err error
-			seq, _ := holder(index)
-			if h, err = readHash(tx.StmtContext(ctx, stmts[selectHash]).QueryRowContext(ctx, seq), index); err != nil {
-				return h, err
+			seq, level := holder(index)
+			v, err := w.value(selectHash, seq)
+			blob, _ := v.([]byte)
+			if err == nil {
+				h, err = hashAt(blob, level)
+			}
+			if err != nil {
+				return h, fmt.Errorf("read the hash of entry %d: %w", seq, err)
 			}
 		}
 		used[index] = h
@@ -109,7 +117,7 @@ func (s *SQLite) appendTx(ctx context.Context, tx *sql.Tx, stmts map[string]*sql
 	for i := range entries {
 		e := &entries[i]
 		e.Seq = size + int64(i)
-		if err := exec(insertEntry, e.Seq, e.Type, e.Run, e.raw, blobs[i]); err != nil {
+		if err := w.exec(insertEntry, e.Seq, e.Type, e.Run, e.raw, blobs[i]); err != nil {
 			return Head{}, nil, err
 		}
 		for level := 0; level*tlog.HashSize < len(blobs[i]); level++ {
@@ -120,15 +128,15 @@ func (s *SQLite) appendTx(ctx context.Context, tx *sql.Tx, stmts map[string]*sql
 			return Head{}, nil, err
 		}
 		for _, c := range changes {
-			if err := applySQL(exec, c); err != nil {
+			if err := applySQL(w.exec, c); err != nil {
 				return Head{}, nil, err
 			}
 		}
 	}
-	return head, used, exec(updateHead, head.Size, head.Root[:])
+	return head, used, w.exec(updateHead, head.Size, head.Root[:])
 }
 
-func applySQL(exec func(string, ...any) error, c Change) error {
+func applySQL(exec func(string, ...driver.Value) error, c Change) error {
 	switch {
 	case !c.Drop:
 		return exec(putFact, c.Kind, c.ID, c.Asset, c.Item, c.Run, c.Ref, c.Target, c.Time.UnixMicro(), []byte(c.Body))

@@ -146,9 +146,7 @@ func (s *SQLite) snapshot(ctx context.Context) (Store, error) {
 
 // Close implements Store.
 func (s *SQLite) Close() error {
-	for _, st := range s.stmts {
-		st.Close()
-	}
+	s.direct.close()
 	if tx, ok := s.read.(*sql.Tx); ok {
 		tx.Rollback() // it only read
 	}
