@@ -24,11 +24,14 @@ func (d Diagnostic) String() string {
 	return text
 }
 
-// Names maps a kind of name ("target", "asset", "proxmox") to those of the site.
+// Names maps a kind of name ("target", "asset", "proxmox") to those of the site;
+// "destroy" to the primitives that it allows to remove things.
 type Names map[string][]string
 
 // Check looks at every call of a primitive in the program: unknown and missing
 // arguments, literals of the wrong type, and names that the site does not have.
+// A call of a primitive that removes things, and that the site does not allow, is
+// told before the run begins, not at its end.
 func (p *Program) Check(names Names) []Diagnostic {
 	c := checker{names: names, prims: map[string]Info{}}
 	for _, d := range p.rt.Primitives {
@@ -99,6 +102,9 @@ func (c *checker) call(call *syntax.CallExpr, info Info) {
 			c.add(start, info.Name+": arguments are named", "")
 			return
 		}
+	}
+	if allowed, known := c.names["destroy"]; known && info.Kind == Destroy && !contains(allowed, info.Name) && (!info.Tells || applies(call)) {
+		c.add(start, info.Name+" removes things, and the site does not allow it", fmt.Sprintf("write allow(destroy = [%q]) in site.star if it shall", info.Name))
 	}
 	for _, p := range info.Params {
 		if !p.Optional && !given[p.Name] {
@@ -180,4 +186,17 @@ func have(what string, names []string) string {
 	names = append([]string(nil), names...)
 	sort.Strings(names)
 	return what + ": " + strings.Join(names, ", ")
+}
+
+// applies reports that a call which can also only tell is not told to.
+func applies(call *syntax.CallExpr) bool {
+	for _, a := range call.Args {
+		kw, ok := a.(*syntax.BinaryExpr)
+		if !ok || kw.Op != syntax.EQ || kw.X.(*syntax.Ident).Name != "apply" {
+			continue
+		}
+		value, ok := kw.Y.(*syntax.Ident)
+		return !ok || value.Name != "False"
+	}
+	return false
 }

@@ -87,6 +87,7 @@ type Info struct {
 	Retries                     Retries
 	Params                      []Param
 	HasProbe, HasFake           bool
+	Tells                       bool // without apply = True it only tells what it would remove
 }
 
 // Declaration is a primitive of any argument type.
@@ -104,7 +105,7 @@ type Declaration interface {
 
 // Info implements Declaration.
 func (p Primitive[A]) Info() Info {
-	return Info{p.Name, p.Doc, p.Example, p.Returns, p.Kind, p.Resume, p.Codes, p.Retries, params[A](), p.Probe != nil, p.Fake != nil}
+	return Info{p.Name, p.Doc, p.Example, p.Returns, p.Kind, p.Resume, p.Codes, p.Retries, params[A](), p.Probe != nil, p.Fake != nil, p.KindOf != nil}
 }
 
 func (p Primitive[A]) unpack(args starlark.Tuple, kwargs []starlark.Tuple) (any, error) {

@@ -67,12 +67,14 @@ func limitError(what string, value any, flag string) *Error {
 	return &Error{Code: CodeLimit, Doing: fmt.Sprintf("%s is limited to %v", what, value), Hint: "raise it with " + flag + " if the policy is right"}
 }
 
-// fatal reports errors that no policy may catch and no sibling may outlive.
+// fatal reports errors that no policy may catch and no sibling may outlive. One
+// that the site does not allow cannot be caught either, but keeps no sibling from
+// its work.
 func fatal(err error) bool {
 	var e *Error
 	if errors.As(err, &e) {
 		switch e.Code {
-		case CodeDiverged, CodeLimit, CodeInterrupted, CodeRefused, CodeCancelled, CodeLedger:
+		case CodeDiverged, CodeLimit, CodeInterrupted, CodeCancelled, CodeLedger:
 			return true
 		}
 	}

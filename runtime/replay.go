@@ -166,13 +166,19 @@ func ResumeRun(ctx context.Context, cfg Config, id string) (*Outcome, error) {
 	r := newRun(cfg)
 	me := cfg.Header
 	r.header = h
-	r.header.Host, r.header.Boot, r.header.PID = me.Host, me.Boot, me.PID
+	r.header.Host, r.header.Boot, r.header.PID, r.header.Path = me.Host, me.Boot, me.PID, me.Path
 	r.cfg.Args = h.Args
 	r.openLeases()
 	if err := r.start(ctx); err != nil {
 		return nil, err
 	}
 	defer r.leases.close()
+	if _, end, err := loadRun(ctx, cfg.Ledger, id); err != nil || end != nil { // it may have ended before the lease was ours
+		if err == nil {
+			err = fmt.Errorf("run %s has ended meanwhile: %s", id, end.Result)
+		}
+		return nil, err
+	}
 	if r.history, r.spent, err = readHistory(ctx, cfg.Ledger, id); err != nil {
 		return nil, err
 	}
@@ -262,6 +268,9 @@ func RetryRun(ctx context.Context, cfg Config, id string) (*Outcome, error) {
 		return nil, err
 	}
 	defer r.leases.close()
+	if err := notRetried(ctx, cfg.Ledger, id); err != nil { // another retry may have come first
+		return nil, err
+	}
 	if err := r.chain(ctx, *h); err != nil {
 		return nil, err
 	}
@@ -298,7 +307,7 @@ func (r *Run) settleOthers(ctx context.Context) error {
 		return ledgerError(err)
 	}
 	for _, old := range runs {
-		if ended[old.ID] || old.Policy != r.header.Policy || r.cfg.State != "" && Alive(r.cfg.State, old.ID) {
+		if ended[old.ID] || !samePolicy(old, r.header) || r.cfg.State != "" && Alive(r.cfg.State, old.ID) {
 			continue
 		}
 		r.cleanUp(ctx, old.ID)
@@ -311,9 +320,39 @@ func (r *Run) settleOthers(ctx context.Context) error {
 		if err := r.record(ctx, e); err != nil {
 			return err
 		}
+		ended[old.ID] = true
+	}
+	return r.cleanUpAgain(ctx, ended)
+}
+
+// cleanUpAgain takes up what an earlier clean-up of a run that ended could not do.
+func (r *Run) cleanUpAgain(ctx context.Context, ended map[string]bool) error {
+	left := map[string]bool{}
+	err := r.ledger.Rows(ctx, ledger.Query{Kind: ledger.RowUndo}, func(row ledger.Row) error {
+		left[row.Run] = ended[row.Run]
+		return nil
+	})
+	if err != nil {
+		return ledgerError(err)
+	}
+	for _, run := range sortedKeys(left) {
+		if left[run] && run != r.header.ID {
+			r.cleanUp(ctx, run)
+		}
 	}
 	return nil
 }
+
+// policyName is how leases name a policy: by its file where that is known, since
+// two folders may each hold a nightly.star.
+func policyName(h ledger.Run) string {
+	if h.Path != "" {
+		return "policy:" + h.Path
+	}
+	return "policy:" + h.Policy
+}
+
+func samePolicy(a, b ledger.Run) bool { return policyName(a) == policyName(b) }
 
 // cleanUp does the undo records of a run that were not kept.
 func (r *Run) cleanUp(ctx context.Context, run string) {

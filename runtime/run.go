@@ -131,7 +131,7 @@ func (r *Run) start(context.Context) error {
 	if r.cfg.Mode == Plan {
 		return nil
 	}
-	for _, n := range []string{"policy:" + r.header.Policy, "run:" + r.header.ID} {
+	for _, n := range []string{policyName(r.header), "run:" + r.header.ID} {
 		if err := r.leases.try(n); err != nil {
 			r.leases.close()
 			return err

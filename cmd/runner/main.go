@@ -33,7 +33,8 @@ const (
 func main() {
 	ctx, stop := context.WithCancelCause(context.Background())
 	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	signal.Ignore(syscall.SIGPIPE) // a reader that went away does not stop a backup
 	go func() {
 		<-signals
 		fmt.Fprintln(os.Stderr, "runner: stopping; what has ended is recorded")

@@ -140,9 +140,51 @@ func (s *Site) check() error {
 			}
 		}
 	}
+	if err := s.reachable(); err != nil {
+		return err
+	}
+	owner := map[string]string{}
 	for _, p := range s.Proxmox {
+		if other := owner[p.Asset]; other != "" {
+			return fmt.Errorf("proxmox %s and %s have the asset %q: guests of one name would be taken for each other\nhint: give each an asset of its own, with asset = …", other, p.Name, p.Asset)
+		}
+		owner[p.Asset] = p.Name
 		if _, ok := s.Demands.Asset(p.Asset); p.Asset != "" && !ok {
 			return fmt.Errorf("proxmox %s: its guests belong to the asset %q, which is not declared", p.Name, p.Asset)
+		}
+	}
+	return nil
+}
+
+// reachable refuses an asset whose own list of targets cannot give the copies that
+// it asks for.
+func (s *Site) reachable() error {
+	for _, a := range s.Demands.Assets {
+		if len(a.On) == 0 {
+			continue
+		}
+		media := map[string]bool{}
+		offsite, offline := 0, 0
+		for _, d := range a.On {
+			t, err := s.Target(d.Target)
+			if err != nil {
+				return err
+			}
+			media[t.Medium] = true
+			if t.Offsite {
+				offsite++
+			}
+			if t.Offline {
+				offline++
+			}
+		}
+		for _, c := range []struct {
+			what       string
+			want, have int
+		}{{"copies", a.Copies, len(a.On)}, {"media", a.Media, len(media)}, {"offsite copies", a.Offsite, offsite}, {"offline copies", a.Offline, offline}} {
+			if c.have < c.want {
+				return fmt.Errorf("asset %s asks for %d %s, and the targets in its on = {…} can give %d\nhint: name more targets there, or ask for less", a.Name, c.want, c.what, c.have)
+			}
 		}
 	}
 	return nil
@@ -197,6 +239,10 @@ func checkURL(text string, schemes ...string) error {
 // Names lists what policies can name.
 func (s *Site) Names() runtime.Names {
 	n := runtime.Names{"target": nil, "asset": nil, "proxmox": nil}
+	n["destroy"] = []string{}
+	for name := range s.Allowed {
+		n["destroy"] = append(n["destroy"], name)
+	}
 	for _, t := range s.Targets {
 		n["target"] = append(n["target"], t.Name)
 	}

@@ -36,7 +36,7 @@ func PVEError(system, doing string, err error) error {
 	var pin *proxmox.PinError
 	var gone *proxmox.NoGuestError
 	switch {
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, context.Canceled):
 		return err
 	case errors.As(err, &pin):
 		e.Code, e.Said = "E_PVE_CERT", pin.Error()

@@ -61,13 +61,14 @@ func New(cfg Config) (*Client, error) {
 			},
 		},
 		IdleConnTimeout:       4 * time.Second, // pveproxy closes idle ones after 5
+		TLSHandshakeTimeout:   20 * time.Second,
 		ResponseHeaderTimeout: 60 * time.Second,
 		MaxIdleConnsPerHost:   4,
 	}
 	c := &Client{name: cfg.Name}
 	for _, u := range cfg.URLs {
 		c.hosts = append(c.hosts, pve.NewClient(strings.TrimSuffix(u, "/")+"/api2/json",
-			pve.WithHTTPClient(&http.Client{Transport: &strict{transport}}),
+			pve.WithHTTPClient(&http.Client{Transport: &strict{transport}, Timeout: 3 * time.Minute}),
 			pve.WithAPIToken(cfg.TokenID, string(cfg.Token)), pve.WithUserAgent("runner"), pve.WithLogger(silent{})))
 	}
 	return c, nil
@@ -115,13 +116,23 @@ func (e *Error) Unreachable() (down, began bool) {
 	return e.Status == 595 || e.Status == 596 || e.Status == 502 || e.Status == 504, e.Status == 596 || e.Status == 504
 }
 
+// maxAnswer bounds an answer: go-proxmox reads it whole. 500 guests are 200 KiB.
+const maxAnswer = 64 << 20
+
 // strict stands under go-proxmox.
 type strict struct{ next http.RoundTripper }
 
 func (t *strict) RoundTrip(q *http.Request) (*http.Response, error) {
 	s, err := t.next.RoundTrip(q)
-	if err != nil || s.StatusCode < 300 {
-		return s, err
+	if err != nil {
+		return nil, err
+	}
+	if s.StatusCode < 300 {
+		s.Body = &struct {
+			io.Reader
+			io.Closer
+		}{io.LimitReader(s.Body, maxAnswer), s.Body}
+		return s, nil
 	}
 	defer s.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(s.Body, 64<<10))

@@ -98,12 +98,17 @@ func (c *Client) SeesAllGuests(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	for _, path := range []string{"/vms", "/"} {
-		if _, ok := perms[path]["VM.Audit"]; ok {
-			return true, nil
+	// A path with entries of its own does not inherit: one guest or pool without
+	// the privilege is one that the lists leave out.
+	for path, privileges := range perms {
+		if _, ok := privileges["VM.Audit"]; !ok && (strings.HasPrefix(path, "/vms/") || strings.HasPrefix(path, "/pool/")) {
+			return false, nil
 		}
 	}
-	return false, nil
+	if own, ok := perms["/vms"]; ok {
+		return own["VM.Audit"] != 0, nil
+	}
+	return perms["/"]["VM.Audit"] != 0, nil
 }
 
 // Permissions maps path to privilege to "propagates".

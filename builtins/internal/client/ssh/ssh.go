@@ -92,7 +92,7 @@ func Open(ctx context.Context, cfg Config) (*Session, error) {
 	defer stop()
 	var seen *HostKeyError
 	conn, chans, reqs, err := ssh.NewClientConn(raw, addr, &ssh.ClientConfig{
-		User: user, Auth: []ssh.AuthMethod{ssh.PublicKeys(signer)}, HostKeyAlgorithms: []string{want.Type()},
+		User: user, Auth: []ssh.AuthMethod{ssh.PublicKeys(signer)}, HostKeyAlgorithms: algorithms(want),
 		HostKeyCallback: func(host string, _ net.Addr, key ssh.PublicKey) error {
 			if bytes.Equal(key.Marshal(), want.Marshal()) {
 				return nil
@@ -124,6 +124,15 @@ func Open(ctx context.Context, cfg Config) (*Session, error) {
 		return nil, fmt.Errorf("start sftp on %s: %w", cfg.Address, err)
 	}
 	return &Session{sub, client}, nil
+}
+
+// algorithms are the signatures that a key of that type can make; ssh-rsa itself
+// stands for SHA-1, which servers refuse.
+func algorithms(key ssh.PublicKey) []string {
+	if key.Type() == ssh.KeyAlgoRSA {
+		return []string{ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256}
+	}
+	return []string{key.Type()}
 }
 
 func deadline(ctx context.Context) time.Time {
