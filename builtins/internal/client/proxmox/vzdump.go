@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/url"
 	"path"
-	"regexp"
 	"strings"
 )
 
@@ -184,15 +183,15 @@ type Log struct {
 }
 
 var (
-	logArchive  = regexp.MustCompile(`creating (?:vzdump )?\S*\s*archive '([^']+)'`)
-	logFinished = regexp.MustCompile(`^INFO: Finished Backup of VM (\d+) \(`)
-	logFailed   = regexp.MustCompile(`^ERROR: Backup of VM (\d+) failed - (.*)`)
-	logStart    = regexp.MustCompile(`^INFO: Starting Backup of VM (\d+) \((\w+)\)`)
-	logInclude  = regexp.MustCompile(`^INFO: include disk '(\w+)' '[^']*'\s*(\S*)`)
-	logExclude  = regexp.MustCompile(`^INFO: exclude disk '(\w+)' '[^']*' \((.*)\)`)
-	logMount    = regexp.MustCompile(`^INFO: excluding (.*?mount point \w+)(?: \('([^']*)'\))? from backup(?: \((.*)\))?`)
-	logSize     = regexp.MustCompile(`^INFO: archive file size: (\S+)`)
-	logMode     = regexp.MustCompile(`^INFO: backup mode: (\w+)`)
+	logArchive  = pattern(`creating (?:vzdump )?\S*\s*archive '([^']+)'`)
+	logFinished = pattern(`^INFO: Finished Backup of VM (\d+) \(`)
+	logFailed   = pattern(`^ERROR: Backup of VM (\d+) failed - (.*)`)
+	logStart    = pattern(`^INFO: Starting Backup of VM (\d+) \((\w+)\)`)
+	logInclude  = pattern(`^INFO: include disk '(\w+)' '[^']*'\s*(\S*)`)
+	logExclude  = pattern(`^INFO: exclude disk '(\w+)' '[^']*' \((.*)\)`)
+	logMount    = pattern(`^INFO: excluding (.*?mount point \w+)(?: \('([^']*)'\))? from backup(?: \((.*)\))?`)
+	logSize     = pattern(`^INFO: archive file size: (\S+)`)
+	logMode     = pattern(`^INFO: backup mode: (\w+)`)
 )
 
 // ReadLog reads the lines that concern one guest.
@@ -200,10 +199,10 @@ func ReadLog(lines []string, vmid Int) Log {
 	var l Log
 	mine := true // a log of one guest has no other
 	for _, t := range lines {
-		if m := logStart.FindStringSubmatch(t); m != nil {
+		if m := logStart().FindStringSubmatch(t); m != nil {
 			mine = m[1] == fmt.Sprint(vmid)
 		}
-		if m := logFailed.FindStringSubmatch(t); m != nil && m[1] == fmt.Sprint(vmid) {
+		if m := logFailed().FindStringSubmatch(t); m != nil && m[1] == fmt.Sprint(vmid) {
 			l.Failure = m[2]
 		}
 		if mine {
@@ -215,27 +214,27 @@ func ReadLog(lines []string, vmid Int) Log {
 
 func (l *Log) line(t string, vmid Int) {
 	switch {
-	case logFinished.MatchString(t):
-		l.Finished = logFinished.FindStringSubmatch(t)[1] == fmt.Sprint(vmid)
-	case logArchive.MatchString(t):
-		l.Path = logArchive.FindStringSubmatch(t)[1]
-	case logInclude.MatchString(t):
-		m := logInclude.FindStringSubmatch(t)
+	case logFinished().MatchString(t):
+		l.Finished = logFinished().FindStringSubmatch(t)[1] == fmt.Sprint(vmid)
+	case logArchive().MatchString(t):
+		l.Path = logArchive().FindStringSubmatch(t)[1]
+	case logInclude().MatchString(t):
+		m := logInclude().FindStringSubmatch(t)
 		l.Disks = append(l.Disks, strings.TrimSpace(m[1]+" "+m[2]))
-	case logExclude.MatchString(t):
-		m := logExclude.FindStringSubmatch(t)
+	case logExclude().MatchString(t):
+		m := logExclude().FindStringSubmatch(t)
 		l.Excluded = append(l.Excluded, "disk "+m[1]+"\x00"+m[2])
-	case logMount.MatchString(t):
-		m := logMount.FindStringSubmatch(t)
+	case logMount().MatchString(t):
+		m := logMount().FindStringSubmatch(t)
 		why := m[3]
 		if why == "" {
 			why = "not part of a backup"
 		}
 		l.Excluded = append(l.Excluded, m[1]+"\x00"+why)
-	case logMode.MatchString(t):
-		l.Mode = logMode.FindStringSubmatch(t)[1]
-	case logSize.MatchString(t):
-		l.SizeText = logSize.FindStringSubmatch(t)[1]
+	case logMode().MatchString(t):
+		l.Mode = logMode().FindStringSubmatch(t)[1]
+	case logSize().MatchString(t):
+		l.SizeText = logSize().FindStringSubmatch(t)[1]
 	case t == "INFO: status = running":
 		l.Running = true
 	case strings.Contains(t, "issuing guest-agent 'fs-freeze'"):
