@@ -10,8 +10,9 @@
 //   - a verb: processor time (user and system) of the whole process, median of
 //     20; what no verb needs is not opened, dialled or started by it.
 //   - a step: processor time of begin and end in runtime.Exec over the SQLite
-//     store on a disk, primitives that do nothing, thousands of steps. Wall time
-//     is the disk's.
+//     store on a disk, primitives that do nothing, thousands of steps, median of
+//     5 rounds. Wall time is the disk's, and so is most of a Write alone: two
+//     flushes.
 //   - a copy: see package target's bench_test.go.
 //
 // The gates are those of the table that is printed. Package gauge says how it is
