@@ -22,6 +22,7 @@ import (
 // All lists the declarations.
 func All() []runtime.Declaration {
 	return []runtime.Declaration{
+		copiesDeclaration(),
 		copyDeclaration(),
 		destroyVMDeclaration(),
 		guestsDeclaration(),

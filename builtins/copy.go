@@ -2,10 +2,10 @@ package builtins
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	"github.com/neosofia/runner/builtins/internal/target"
@@ -22,7 +22,7 @@ type copyArgs struct {
 const copyAttempts = 3
 
 func copyDeclaration() runtime.Declaration {
-	return runtime.Primitive[copyArgs]{
+	return runtime.Reusable[copyArgs]{Reuse: copiesStand, Primitive: runtime.Primitive[copyArgs]{
 		Name: "copy", Kind: runtime.Write, Resume: runtime.Retry, Returns: "list of copies",
 		Doc: "copy: bring an artifact to targets, in one read of its source.\n\n" +
 			"Each target writes, resumes and fails by itself: the copies that could be made are returned, a target that failed is a finding of the run, and only when every target failed the call fails. " +
@@ -34,7 +34,45 @@ func copyDeclaration() runtime.Declaration {
 		Holds:   func(a *copyArgs) []string { return []string{"asset:" + a.Artifact.Asset + "/" + a.Artifact.Item} },
 		Planned: func(*copyArgs) any { return runtime.Unknown{From: "copy"} },
 		Fake:    fakeCopy, Run: copyArtifact,
+	}}
+}
+
+// copiesStand tells a retry whether every copy that is wanted is recorded and was
+// not found damaged: then the source need not be read again.
+func copiesStand(ctx context.Context, s *runtime.Step, a *copyArgs, value json.RawMessage) (bool, error) {
+	c, err := newCarry(s, a)
+	if err != nil {
+		return false, err
 	}
+	var made []ledger.Copy
+	if err := json.Unmarshal(value, &made); err != nil {
+		return false, err
+	}
+	catalog, err := s.Catalog(ctx)
+	if err != nil {
+		return false, err
+	}
+	stands := map[string]bool{}
+	for _, m := range made {
+		cp, found, err := catalog.Copy(ctx, m.ID)
+		if err != nil {
+			return false, err
+		}
+		if !found {
+			return false, nil
+		}
+		bad, err := damaged(ctx, catalog, cp)
+		if err != nil || bad {
+			return false, err
+		}
+		stands[cp.Target] = true
+	}
+	for _, name := range c.names {
+		if !stands[name] {
+			return false, nil
+		}
+	}
+	return true, nil
 }
 
 // carry is one copy call: what became of each target.
@@ -141,6 +179,9 @@ func copyArtifact(ctx context.Context, s *runtime.Step, a *copyArgs) (runtime.Re
 	if err != nil {
 		return c.res, err
 	}
+	if err := c.known(ctx); err != nil {
+		return c.res, err
+	}
 	origin := world.Origin(c.art)
 	outcomes := target.Copy(ctx, target.Source{
 		Artifact: c.art, Check: world.Open, Head: head,
@@ -228,6 +269,11 @@ func (c *carry) open(ctx context.Context) ([]*target.Target, error) {
 		if strings.HasPrefix(t.Spec().URL, "pve:") {
 			device = c.w.ArchiveDevice(c.art.Origin).ID
 		}
+		if err := c.sameMedium(ctx, catalog, t); err != nil {
+			t.Close()
+			c.fail(name, err)
+			continue
+		}
 		if other, taken := devices[device]; taken && device != "" && other != name {
 			t.Close()
 			c.fail(name, &runtime.Error{Code: "E_SAME_DEVICE", System: "target " + name, Doing: "copy " + c.art.Item,
@@ -264,8 +310,12 @@ func (c *carry) clear(ctx context.Context, open []*target.Target) error {
 			if t.Name() != cp.Target {
 				continue
 			}
-			if bad, err := damaged(ctx, catalog, cp.Copy); err != nil || !bad {
+			bad, err := damaged(ctx, catalog, cp.Copy)
+			if err != nil {
 				return err
+			}
+			if !bad {
+				continue
 			}
 			if err := c.source(ctx); err != nil {
 				return err // a damaged copy is better than none
@@ -290,18 +340,53 @@ func (c *carry) source(ctx context.Context) error {
 
 // damaged reports whether the record calls a copy damaged since it was made.
 func damaged(ctx context.Context, catalog ledger.Catalog, cp ledger.Copy) (bad bool, err error) {
-	err = catalog.Entries(ctx, ledger.Filter{Type: ledger.StepEnd}, func(e ledger.Entry) error {
-		if e.Time.Before(cp.Created) {
-			return nil
-		}
-		var end ledger.End
-		if err := e.Decode(&end); err != nil {
-			return err
-		}
-		bad = bad || slices.Contains(end.Damaged, cp.ID)
-		return nil
-	})
+	err = catalog.Rows(ctx, ledger.Query{Kind: ledger.RowDamaged, ID: cp.ID}, func(ledger.Row) error { bad = true; return nil })
 	return bad, err
+}
+
+// known fills in the digests that an earlier copy recorded: the source must still
+// be what it was then.
+func (c *carry) known(ctx context.Context) error {
+	catalog, err := c.s.Catalog(ctx)
+	if err != nil {
+		return err
+	}
+	have, err := catalog.Copies(ctx, ledger.Query{Ref: c.art.ID})
+	if err != nil {
+		return err
+	}
+	files := append([]ledger.File(nil), c.art.Files...)
+	for _, cp := range have {
+		for _, f := range cp.Files {
+			for i := range files {
+				if files[i].Name == f.Of && !f.Sealed && f.Part == 0 && files[i].SHA256 == "" {
+					files[i].SHA256 = f.SHA256
+				}
+			}
+		}
+	}
+	c.art.Files = files
+	return nil
+}
+
+// sameMedium refuses a folder that lay on another device when it got its last
+// copy, unless the site names the medium: a disk that is not mounted leaves its
+// mount point behind, on the system disk.
+func (c *carry) sameMedium(ctx context.Context, catalog ledger.Catalog, t *target.Target) error {
+	if spec := t.Spec(); !strings.HasPrefix(spec.URL, "file:") || spec.UUID != "" || spec.Serial != "" {
+		return nil
+	}
+	copies, err := catalog.Copies(ctx, ledger.Query{Target: t.Name()})
+	if err != nil || len(copies) == 0 {
+		return err
+	}
+	last, now := copies[len(copies)-1].Device, t.Device()
+	if last.ID == "" || last.ID == now.ID {
+		return nil
+	}
+	return &runtime.Error{Code: "E_WRONG_MEDIUM", System: "target " + t.Name(), Doing: "look at its device",
+		Said: fmt.Sprintf("the folder lies on %s now; its last copy was written to %s", now.ID, last.ID),
+		Hint: "is the disk mounted? If it was replaced, name the new one with uuid and serial in site.star"}
 }
 
 // absent tells a medium that was taken away, as it should be, from a failure.

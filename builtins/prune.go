@@ -138,17 +138,16 @@ func planPrune(ctx context.Context, s *runtime.Step, a *pruneArgs) (retire.Choic
 	if err != nil {
 		return retire.Choice{}, nil, err
 	}
-	var gone int
-	err = catalog.Rows(ctx, ledger.Query{Kind: ledger.RowRemoved, Run: s.Run}, func(ledger.Row) error { gone++; return nil })
+	gone, total, err := shareOf(ctx, catalog, a.Asset, s.Run)
 	if err != nil {
 		return retire.Choice{}, nil, err
 	}
-	last, err := lastEntry(ctx, catalog, s.Run)
+	last, err := lastBelieved(ctx, catalog, s, retire.Leap(row))
 	if err != nil {
 		return retire.Choice{}, nil, err
 	}
 	choice := retire.Choose(retire.Input{Demand: row, Copies: copies, Artifacts: arts, Keep: a.Keep, KeepOnStorage: a.KeepOnStorage,
-		Now: s.Now(), LastSeen: last, Gone: gone, Due: func(name string) time.Duration {
+		Now: s.Now(), LastSeen: last, Gone: gone, Total: total, Due: func(name string) time.Duration {
 			t, _ := w.Site.Demands.Target(name)
 			return t.Due + t.Grace
 		}})
@@ -162,15 +161,50 @@ func planPrune(ctx context.Context, s *runtime.Step, a *pruneArgs) (retire.Choic
 	return choice, nil, nil
 }
 
-// lastEntry is when the ledger was last written before this run: the newest time
-// that is known to have been real.
-func lastEntry(ctx context.Context, catalog ledger.Catalog, run string) (time.Time, error) {
-	var last time.Time
-	err := catalog.Rows(ctx, ledger.Query{Kind: ledger.RowRunEnd}, func(r ledger.Row) error {
-		if r.ID != run && r.Time.After(last) {
-			last = r.Time
+// shareOf counts the copies of an asset, and those of it that this run removed.
+func shareOf(ctx context.Context, catalog ledger.Catalog, asset, run string) (gone, total int, err error) {
+	arts, err := catalog.Artifacts(ctx, ledger.Query{Asset: asset})
+	if err != nil {
+		return 0, 0, err
+	}
+	targets := map[string]bool{}
+	if err := catalog.Rows(ctx, ledger.Query{Kind: ledger.RowCopy, Asset: asset}, func(r ledger.Row) error { total++; targets[r.Target] = true; return nil }); err != nil {
+		return 0, 0, err
+	}
+	own := map[string]bool{} // a removed copy's row no longer tells its asset; its id does
+	for _, a := range arts {
+		for t := range targets {
+			own[ledger.CopyID(a.ID, t)] = true
+		}
+	}
+	err = catalog.Rows(ctx, ledger.Query{Kind: ledger.RowRemoved, Run: run}, func(r ledger.Row) error {
+		if own[r.ID] {
+			gone++
 		}
 		return nil
 	})
-	return last, err
+	return gone, total, err
+}
+
+// lastBelieved is when the ledger was last written before this run by a clock
+// that is believed. After a leap, a few runs must have ended by the new time.
+func lastBelieved(ctx context.Context, catalog ledger.Catalog, s *runtime.Step, leap time.Duration) (time.Time, error) {
+	var ends []time.Time
+	err := catalog.Rows(ctx, ledger.Query{Kind: ledger.RowRunEnd}, func(r ledger.Row) error {
+		if r.ID != s.Run {
+			ends = append(ends, r.Time)
+		}
+		return nil
+	})
+	if err != nil || len(ends) == 0 {
+		return time.Time{}, err
+	}
+	after := s.Now()
+	for i := len(ends) - 1; i >= max(0, len(ends)-retire.Believed); i-- {
+		if after.Sub(ends[i]) > leap {
+			return ends[i], nil
+		}
+		after = ends[i]
+	}
+	return ends[len(ends)-1], nil
 }

@@ -168,7 +168,11 @@ func (r *restore) free(ctx context.Context) error {
 func (r *restore) from(ctx context.Context, ch choice) (res runtime.Result, err error) {
 	node := r.a.Node
 	if node == "" {
-		node = ch.art.Origin["node"]
+		if node = ch.art.Origin["node"]; node == "" { // the artifact is known from a manifest alone
+			if node, err = r.c.OnlyNode(ctx); err != nil {
+				return r.res, world.PVEError(r.sys, "choose a node: name one with node = …", err)
+			}
+		}
 	}
 	if st, err := r.c.StorageOf(ctx, node, r.a.Storage); err != nil {
 		return r.res, world.PVEError(r.sys, "look at storage "+r.a.Storage, err)
@@ -313,6 +317,9 @@ func probeRestoreVM(ctx context.Context, s *runtime.Step, a *restoreVMArgs) (run
 	}
 	node := upid.Node()
 	if err := r.settle(ctx, upid, node, guestType(cp.Kind)); err != nil {
+		if runtime.CodeOf(err) != "E_RESTORE_FAILED" {
+			return r.res, false, err // what became of it is not known: nothing is removed
+		}
 		if serr := s.Mark(ctx, "upid", ""); serr != nil {
 			return r.res, false, serr
 		}

@@ -225,7 +225,7 @@ func (j *dumpJob) search(ctx context.Context) (proxmox.UPID, bool, error) {
 	var unix int64
 	var node string
 	if _, err := fmt.Sscan(j.s.Marked(markSince), &unix, &node); err == nil {
-		since = time.Unix(unix, 0).Add(-15 * time.Minute) // the node's clock may differ
+		since = time.Unix(unix, 0).Add(-24 * time.Hour) // the node's clock may differ; the token is exact
 		if node != j.guest.Node {
 			nodes = append(nodes, node) // it moved since
 		}
@@ -296,9 +296,9 @@ func (j *dumpJob) finish(ctx context.Context, upid proxmox.UPID) (runtime.Result
 	if err != nil {
 		return runtime.Result{}, &runtime.Error{Code: "E_ARCHIVE_MISSING", System: "proxmox " + j.sys, Doing: "find the archive of " + j.item, Said: err.Error(), Cause: err}
 	}
-	config, err := j.c.GuestConfig(ctx, j.guest)
+	config, err := j.config(ctx)
 	if err != nil {
-		return runtime.Result{}, world.PVEError(j.sys, "read the configuration of "+j.item, err)
+		return runtime.Result{}, err
 	}
 	art := ledger.Artifact{
 		ID: j.s.ArtifactID(), Kind: vzdump.Kind(j.guest.Type), Asset: j.asset, Item: j.item, Run: j.s.Run, Step: j.s.ID,
@@ -313,6 +313,19 @@ func (j *dumpJob) finish(ctx context.Context, upid proxmox.UPID) (runtime.Result
 			Text: fmt.Sprintf("vzdump of %s made its archive, but its task ended so: %s", j.item, vzdump.Warning(st, log))})
 	}
 	return res, nil
+}
+
+// config reads the guest's configuration, from where it is by now.
+func (j *dumpJob) config(ctx context.Context) (map[string]string, error) {
+	for try := 0; ; try++ {
+		config, err := j.c.GuestConfig(ctx, j.guest)
+		if !proxmox.Moved(err) || try == 3 {
+			return config, world.PVEError(j.sys, "read the configuration of "+j.item, err)
+		}
+		if err := j.find(ctx); err != nil {
+			return nil, err
+		}
+	}
 }
 
 // archiveStands tells whether the archive of an earlier run can be used by its

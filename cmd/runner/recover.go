@@ -25,7 +25,7 @@ func recoverCommand(f *flags) *cobra.Command {
 	c := &cobra.Command{
 		Use: "recover --from PATH|URL", Short: "bring things back from one copy's medium, without site, ledger or network",
 		Long: `recover needs the medium and, where copies are sealed, the recovery identity; nothing else.
-Without further flags it lists what is there. --verify reads everything back. --to DIR extracts
+Without further flags it lists what is there. --verify reads every copy back. --to DIR extracts the newest:
 disks to raw sparse files, or a container's tree; with --archive it writes the clear archive instead.
 --commands prints what to type to do the same with sha256sum, age, qmrestore and pct alone.
 PATH can also be a single vzdump archive, whoever made it.`,
@@ -85,11 +85,19 @@ func (f *flags) recover(ctx context.Context, r recoverFlags) (err error) {
 	if !r.verify && r.to == "" && !r.commands {
 		return f.listMedium(m)
 	}
-	picked, err := m.Pick(r.item, r.id)
+	// Reading back is for all that is there; bringing back, for the newest.
+	picked, err := m.Pick(r.item, r.id, r.to != "" || r.commands)
 	if err != nil {
 		return err
 	}
-	return f.bringBack(ctx, m, picked, r)
+	if err := f.bringBack(ctx, m, picked, r); err != nil {
+		return err
+	}
+	if r.verify && len(m.Bad) > 0 {
+		fmt.Printf("%sFAIL %d copies cannot be read at all: see above\n", labMark(f.lab), len(m.Bad))
+		return &exit{exitFailed, nil}
+	}
+	return nil
 }
 
 // identities reads the recovery identity; at a terminal it is asked for when the

@@ -19,6 +19,7 @@ const (
 	RowUndo     = "undo"     // Undo not settled yet
 	RowDemands  = "demands"  // Demands in force
 	RowGap      = "gap"      // LedgerGap
+	RowDamaged  = "damaged"  // a copy that failed a check and was neither made again nor proven since
 )
 
 // Row is one projected fact. Empty columns do not apply to its kind.
@@ -126,15 +127,24 @@ func facts(e Entry, f rawFacts) ([]Change, error) {
 		}
 	}
 	for _, id := range f.Damaged {
-		out = append(out, Change{Drop: true, Row: Row{Kind: RowProof, Ref: id}})
+		body, cerr := Canonical(map[string]string{"id": id, "run": e.Run, "step": e.Step})
+		if cerr != nil {
+			return nil, cerr
+		}
+		out = append(out, Change{Drop: true, Row: Row{Kind: RowProof, Ref: id}},
+			Change{Row: Row{Kind: RowDamaged, ID: id, Run: e.Run, Time: e.Time, Body: body}})
 	}
 	each(f.Artifacts, func(c columns) Row {
 		return Row{Kind: RowArtifact, ID: c.ID, Asset: c.Asset, Item: c.Item, Run: c.Run, Time: c.Created}
 	})
 	each(f.Copies, func(c columns) Row {
+		out = append(out, Change{Drop: true, Row: Row{Kind: RowDamaged, ID: c.ID}})
 		return Row{Kind: RowCopy, ID: c.ID, Asset: c.Asset, Item: c.Item, Run: e.Run, Ref: c.Artifact, Target: c.Target, Time: c.Taken}
 	})
 	each(f.Proofs, func(c columns) Row {
+		if c.Level >= Read {
+			out = append(out, Change{Drop: true, Row: Row{Kind: RowDamaged, ID: c.Copy}})
+		}
 		p := Proof{Copy: c.Copy, Level: c.Level, Run: c.Run, Step: c.Step}
 		return Row{Kind: RowProof, ID: p.ID(), Asset: c.Asset, Item: c.Item, Run: c.Run, Ref: c.Copy, Target: c.Target, Time: c.At}
 	})
@@ -150,7 +160,7 @@ func facts(e Entry, f rawFacts) ([]Change, error) {
 			return nil, cerr
 		}
 		out = append(out, Change{Row: Row{Kind: RowRemoved, ID: id, Run: e.Run, Time: e.Time, Body: body}},
-			Change{Drop: true, Row: Row{Kind: RowCopy, ID: id}}, Change{Drop: true, Row: Row{Kind: RowProof, Ref: id}})
+			Change{Drop: true, Row: Row{Kind: RowDamaged, ID: id}}, Change{Drop: true, Row: Row{Kind: RowCopy, ID: id}}, Change{Drop: true, Row: Row{Kind: RowProof, Ref: id}})
 	}
 	return out, err
 }

@@ -20,16 +20,20 @@ import (
 )
 
 // Order sorts choices: newest first, and of one artifact the copy in place, then
-// plain ones, then sealed ones.
+// plain ones, then sealed ones; local ones before remote ones.
 func Order[T any](list []T, copyOf func(T) ledger.Copy) {
 	cost := func(c ledger.Copy) int {
-		switch {
-		case c.InPlace:
-			return 0
-		case len(c.SealedTo) == 0:
-			return 1
+		n := 0
+		if !c.InPlace {
+			n++
 		}
-		return 2
+		if len(c.SealedTo) > 0 {
+			n += 2
+		}
+		if c.Account != "" && !c.InPlace {
+			n++
+		}
+		return n
 	}
 	sort.SliceStable(list, func(i, j int) bool {
 		a, b := copyOf(list[i]), copyOf(list[j])

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -69,13 +68,13 @@ func (b *Bare) Extract(ctx context.Context, dir string) (Extracted, error) {
 	name := filepath.Base(b.path)
 	stem, _, _ := strings.Cut(name, ".")
 	into := filepath.Join(dir, safe(stem))
-	if err := os.Mkdir(into, 0o700); err != nil {
-		return Extracted{}, fmt.Errorf("make the folder to restore into: %w", err)
-	}
 	f, err := os.Open(b.path)
 	if err != nil {
 		return Extracted{}, err
 	}
 	defer f.Close()
+	if err := makeInto(into); err != nil {
+		return Extracted{}, err
+	}
 	return unpack(ctx, name, f, into)
 }

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"sort"
@@ -144,16 +145,16 @@ func (m *Medium) Entries() []Entry {
 	return out
 }
 
-// Pick returns the copies that are meant: of an item the newest, or the one with
-// an id; with neither, the newest of every item.
-func (m *Medium) Pick(item, id string) ([]Entry, error) {
+// Pick returns the copies that are meant: those of an item, or the one with an id;
+// with neither, all. newest keeps of every item the newest alone.
+func (m *Medium) Pick(item, id string, newest bool) ([]Entry, error) {
 	var out []Entry
 	seen := map[string]bool{}
 	for _, e := range m.Entries() {
 		switch {
 		case id != "" && e.ID != id, item != "" && e.Item != item:
 			continue
-		case id == "" && seen[e.Kind+"/"+e.Item]:
+		case newest && id == "" && seen[e.Kind+"/"+e.Item]:
 			continue
 		}
 		seen[e.Kind+"/"+e.Item] = true
@@ -219,11 +220,14 @@ func (m *Medium) Archive(ctx context.Context, id, dir string) (Extracted, error)
 // write copies one clear file; it is there under its name only when its digest
 // was right.
 func (m *Medium) write(ctx context.Context, x target.Manifest, file, path string) error {
-	r, err := m.t.OpenFile(ctx, x.Copy, file, m.ids)
+	r, err := m.open(ctx, x, file)
 	if err != nil {
 		return err
 	}
 	defer r.Close()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return fmt.Errorf("make the folder to restore into: %w", err)
+	}
 	f, err := os.OpenFile(path+".part", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
@@ -263,15 +267,46 @@ func (m *Medium) Extract(ctx context.Context, id, dir string) (out Extracted, er
 	}
 	name := x.Artifact.Files[0].Name
 	into := filepath.Join(dir, safe(x.Artifact.Item)+"-"+x.Artifact.Created.UTC().Format("20060102T150405Z"))
-	if err := os.Mkdir(into, 0o700); err != nil {
-		return out, fmt.Errorf("make the folder to restore into: %w", err)
-	}
-	r, err := m.t.OpenFile(ctx, x.Copy, name, m.ids)
+	r, err := m.open(ctx, x, name)
 	if err != nil {
 		return out, err
 	}
 	defer r.Close()
+	if err := makeInto(into); err != nil {
+		return out, err
+	}
 	return unpack(ctx, name, r, into)
+}
+
+// open reads one clear file of a copy.
+func (m *Medium) open(ctx context.Context, x target.Manifest, file string) (io.ReadCloser, error) {
+	r, err := m.t.OpenFile(ctx, x.Copy, file, m.ids)
+	var known *target.Error
+	switch {
+	case errors.As(err, &known) && known.Code == target.CodeNoIdentity:
+		return nil, fmt.Errorf("%w\nhint: name the file of the recovery identity with --identity", err)
+	case errors.As(err, &known) && known.Hint != "":
+		return nil, fmt.Errorf("%w\nhint: %s", err, known.Hint)
+	case err != nil:
+		return nil, err
+	}
+	return r, nil
+}
+
+// makeInto makes the folder that is extracted into, and those above it. What is
+// there is not written over.
+func makeInto(into string) error {
+	err := os.MkdirAll(filepath.Dir(into), 0o755)
+	if err == nil {
+		err = os.Mkdir(into, 0o700)
+	}
+	switch {
+	case errors.Is(err, fs.ErrExist):
+		return fmt.Errorf("%s is there already\nhint: move it away, or name another folder with --to", into)
+	case err != nil:
+		return fmt.Errorf("make the folder to restore into: %w", err)
+	}
+	return nil
 }
 
 // unpack extracts the clear stream of an archive into a folder that is there.

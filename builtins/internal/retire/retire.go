@@ -23,6 +23,7 @@ type Input struct {
 	Keep          []string // artifacts
 	KeepOnStorage int      // archives in place that stay of each item; 0: no rule of their own
 	Now           time.Time
+	Total         int                        // copies of the whole asset, when Copies are those of one item; 0: Copies are all
 	LastSeen      time.Time                  // the ledger's newest time before this run; zero: none
 	Gone          int                        // copies that this run has removed already
 	Due           func(string) time.Duration // of an offline target, with its grace; 0 else
@@ -69,12 +70,20 @@ func Choose(in Input) Choice {
 		}
 	}
 	sort.SliceStable(out.Removals, func(i, j int) bool { return out.Removals[i].Copy.Taken.Before(out.Removals[j].Copy.Taken) })
-	out.Limit = max(0, max(1, (len(in.Copies)+in.Gone)*share/100)-in.Gone)
+	total := max(in.Total, len(in.Copies)) + in.Gone
+	out.Limit = max(0, max(1, total*share/100)-in.Gone)
 	if n := len(out.Removals); n > out.Limit {
-		out.Notes = append(out.Notes, fmt.Sprintf("%d of %d copies could go; one run removes at most %d %%, the rest goes next time", n, len(in.Copies)+in.Gone, share))
+		out.Notes = append(out.Notes, fmt.Sprintf("%d of %d copies could go; one run removes at most %d %%, the rest goes next time", n, total, share))
 	}
 	return out
 }
+
+// Believed is how many runs a clock that jumped must have shown before its time
+// is believed: three nights for somebody to notice.
+const Believed = 3
+
+// Leap is how long nothing may have run without it looking like a jump.
+func Leap(d ledger.AssetDemand) time.Duration { return max(8*d.RPO, 7*24*time.Hour) }
 
 // clock refuses a time that cannot be trusted.
 func clock(in Input) string {
@@ -87,9 +96,8 @@ func clock(in Input) string {
 	if in.LastSeen.After(in.Now.Add(slack)) {
 		return fmt.Sprintf("the clock shows %s, and a run ended at %s: the clock went back, or it was wrong then", in.Now.UTC().Format(time.RFC3339), in.LastSeen.UTC().Format(time.RFC3339))
 	}
-	leap := max(8*in.Demand.RPO, 7*24*time.Hour)
-	if !in.LastSeen.IsZero() && in.Now.Sub(in.LastSeen) > leap {
-		return fmt.Sprintf("the last run ended at %s, %d days ago: the clock went forward, or nothing ran for long; the next run prunes", in.LastSeen.UTC().Format(time.RFC3339), int(in.Now.Sub(in.LastSeen).Hours()/24))
+	if !in.LastSeen.IsZero() && in.Now.Sub(in.LastSeen) > Leap(in.Demand) {
+		return fmt.Sprintf("the last run ended at %s, %d days ago: the clock went forward, or nothing ran for long; after %d more runs by this clock it is believed", in.LastSeen.UTC().Format(time.RFC3339), int(in.Now.Sub(in.LastSeen).Hours()/24), Believed)
 	}
 	return ""
 }

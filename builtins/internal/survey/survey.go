@@ -83,7 +83,7 @@ func Settle(ctx context.Context, w *world.World, l *ledger.Ledger, host, run str
 			err = errors.Join(leaveHead(ctx, t, l, host), t.PutCheckpoint(ctx, host+proofsOf, proofs[name]))
 		}
 		if err == nil {
-			_, err = t.Sweep(ctx, func(copyID string) bool { return wanted[name+copyID] })
+			_, err = t.Sweep(ctx, func(copyID string) bool { keep, ours := wanted[name+copyID]; return keep || !ours })
 		}
 		if err != nil && runtime.CodeOf(world.TargetError(err)) != "E_MEDIA_ABSENT" {
 			failed = append(failed, fmt.Sprintf("leave the ledger's checkpoint on %s: %v", name, err))
@@ -122,12 +122,21 @@ func leaveHead(ctx context.Context, t *target.Target, l *ledger.Ledger, host str
 // proofsOf marks the note on a target that lists proofs.
 const proofsOf = "-proofs"
 
-// mayResume names, as target and copy id, the broken transfers that a retry of
-// this run, or the resumption of another, can take up.
+// mayResume tells, by target and copy id, of every transfer that this ledger can
+// have begun whether a retry of this run, or the resumption of another, can still
+// take it up. What is not in it is another host's.
 func mayResume(ctx context.Context, c ledger.Catalog, run string) (map[string]bool, error) {
 	ended := map[string]bool{}
-	if err := c.Rows(ctx, ledger.Query{Kind: ledger.RowRunEnd}, func(r ledger.Row) error { ended[r.ID] = r.ID != run; return nil }); err != nil {
+	if err := c.Rows(ctx, ledger.Query{Kind: ledger.RowRunEnd}, func(r ledger.Row) error { ended[r.ID] = true; return nil }); err != nil {
 		return nil, err
+	}
+	for id := run; id != ""; { // a retry goes on with what the runs before it began
+		var h ledger.Run
+		if _, err := ledger.One(ctx, c.Store, ledger.Query{Kind: ledger.RowRun, ID: id}, &h); err != nil {
+			return nil, err
+		}
+		ended[id] = false
+		id = h.RetryOf
 	}
 	arts, err := c.Artifacts(ctx, ledger.Query{})
 	if err != nil {
@@ -143,11 +152,8 @@ func mayResume(ctx context.Context, c ledger.Catalog, run string) (map[string]bo
 	}
 	out := map[string]bool{}
 	for _, a := range arts {
-		if ended[a.Run] {
-			continue
-		}
 		for t := range targets {
-			out[t+ledger.CopyID(a.ID, t)] = true
+			out[t+ledger.CopyID(a.ID, t)] = !ended[a.Run]
 		}
 	}
 	return out, nil

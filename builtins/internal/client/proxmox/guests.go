@@ -91,6 +91,27 @@ func (c *Client) Guests(ctx context.Context) ([]Guest, error) {
 	return out, nil
 }
 
+// OnlyNode returns the node that is online, if there is one alone.
+func (c *Client) OnlyNode(ctx context.Context) (string, error) {
+	var nodes []struct {
+		Node   string `json:"node"`
+		Status string `json:"status"`
+	}
+	if err := c.Get(ctx, "/nodes", &nodes); err != nil {
+		return "", err
+	}
+	var up []string
+	for _, n := range nodes {
+		if n.Status == "online" {
+			up = append(up, n.Node)
+		}
+	}
+	if len(up) != 1 {
+		return "", fmt.Errorf("%d nodes are online: %s", len(up), strings.Join(up, ", "))
+	}
+	return up[0], nil
+}
+
 // SeesAllGuests reports whether the token may audit every guest: lists are
 // filtered by permission, without a word.
 func (c *Client) SeesAllGuests(ctx context.Context) (bool, error) {
