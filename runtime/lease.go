@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sort"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -166,4 +167,19 @@ func Alive(state, run string) bool {
 		return true
 	}
 	return false
+}
+
+// AnyAlive returns a run of a state folder whose process lives, or "".
+func AnyAlive(state string) string {
+	files, err := os.ReadDir(filepath.Join(state, "leases"))
+	if err != nil {
+		return ""
+	}
+	for _, f := range files {
+		name, err := url.PathUnescape(strings.TrimSuffix(f.Name(), ".lock"))
+		if run, ok := strings.CutPrefix(name, "run:"); ok && err == nil && Alive(state, run) {
+			return run
+		}
+	}
+	return ""
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/neosofia/runner/builtins"
+	"github.com/neosofia/runner/runtime"
 	"github.com/neosofia/runner/runtime/ledger"
 	"github.com/spf13/cobra"
 )
@@ -111,23 +112,25 @@ func (f *flags) tellVerified(rep ledger.Report, heads map[string]ledger.Head, no
 
 func ledgerRebuild(f *flags) *cobra.Command {
 	var from []string
+	var replace bool
 	c := &cobra.Command{
 		Use: "rebuild", Short: "make a new ledger from the manifests on targets", Args: cobra.NoArgs,
-		Long: "rebuild is for a ledger that is lost or damaged beyond use. It reads the manifests on the targets of the site and records the artifacts and copies that they name, without proofs: runner verify reads the copies back. A damaged ledger is kept aside, never overwritten. The new one begins with an explicit gap where checkpoints show that there was more.",
+		Long: "rebuild is for a ledger that is lost or damaged beyond use. It reads the manifests on the targets of the site and records the artifacts and copies that they name, without proofs: policies/reread.star reads the copies back, some each night. A damaged ledger is kept aside, never overwritten. The new one begins with an explicit gap where checkpoints show that there was more.",
 		RunE: func(c *cobra.Command, _ []string) (err error) {
 			s, err := f.session()
 			if err != nil {
 				return err
 			}
 			defer s.done(&err)
-			return s.rebuild(c.Context(), from)
+			return s.rebuild(c.Context(), from, replace)
 		},
 	}
+	c.Flags().BoolVar(&replace, "replace", false, "replace a ledger that is sound: its runs and proofs are then in the old file alone")
 	c.Flags().StringSliceVar(&from, "from", nil, "targets to read; default: all that can be reached")
 	return c
 }
 
-func (s *session) rebuild(ctx context.Context, from []string) error {
+func (s *session) rebuild(ctx context.Context, from []string, replace bool) error {
 	if err := s.openSite(""); err != nil {
 		return err
 	}
@@ -143,6 +146,14 @@ func (s *session) rebuild(ctx context.Context, from []string) error {
 	if err != nil {
 		return err
 	}
+	host, err := os.Hostname()
+	if err != nil {
+		return fmt.Errorf("read the host's name: %w", err)
+	}
+	heads, more := builtins.ReadCheckpoints(ctx, s.world, host)
+	if err := s.replaceable(ctx, replace); err != nil {
+		return err
+	}
 	aside, err := s.setAside()
 	if err != nil {
 		return err
@@ -150,11 +161,6 @@ func (s *session) rebuild(ctx context.Context, from []string) error {
 	if err := s.openLedger(ctx, true); err != nil {
 		return err
 	}
-	host, err := os.Hostname()
-	if err != nil {
-		return fmt.Errorf("read the host's name: %w", err)
-	}
-	heads, more := builtins.ReadCheckpoints(ctx, s.world, host)
 	copies, err := s.importAll(ctx, imports, heads)
 	if err != nil {
 		return err
@@ -166,6 +172,24 @@ func (s *session) rebuild(ctx context.Context, from []string) error {
 		fmt.Printf("%sthe old ledger is kept as %s\n", labMark(s.flags.lab), aside)
 	}
 	fmt.Printf("%srebuilt: %d copies from %d targets; none is proven until it is read back\n", labMark(s.flags.lab), copies, len(imports))
+	return nil
+}
+
+// replaceable refuses to put a ledger aside that somebody writes to, or that is
+// sound.
+func (s *session) replaceable(ctx context.Context, replace bool) error {
+	if run := runtime.AnyAlive(s.state); run != "" {
+		return &exit{exitRefused, fmt.Errorf("run %s is under way in %s: its ledger is not replaced\nhint: wait for it, or stop it", run, s.state)}
+	}
+	store, err := ledger.OpenSQLite(ctx, s.ledgerPath(), false)
+	if err != nil {
+		return nil // it is not there, or cannot be opened: that is what rebuild is for
+	}
+	defer store.Close()
+	rep, err := ledger.Verify(ctx, store, nil)
+	if err == nil && rep.OK() && rep.Entries > 0 && !replace {
+		return &exit{exitRefused, fmt.Errorf("the ledger in %s is sound (%d entries): it is not replaced\nhint: with --replace it is kept aside, and its runs and proofs with it", s.state, rep.Entries)}
+	}
 	return nil
 }
 

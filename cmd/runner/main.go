@@ -54,7 +54,7 @@ func run(ctx context.Context, args []string) int {
 	}
 	var done *exit
 	if !errors.As(err, &done) || done.err != nil {
-		fmt.Fprintln(os.Stderr, "runner: "+message(err))
+		fmt.Fprintln(os.Stderr, "runner: "+plain(message(err)))
 	}
 	return codeOf(err)
 }

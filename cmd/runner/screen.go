@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/neosofia/runner/runtime"
+	"github.com/neosofia/runner/runtime/report"
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
 	"golang.org/x/term"
@@ -110,7 +111,7 @@ func jsonEvent(e runtime.Event) map[string]any {
 }
 
 func (s *screen) line(format string, args ...any) {
-	text := s.lab + fmt.Sprintf(format, args...) + "\n"
+	text := s.lab + plain(fmt.Sprintf(format, args...)) + "\n"
 	if s.bars != nil {
 		_, _ = s.bars.Write([]byte(text))
 		return
@@ -183,7 +184,7 @@ func (s *screen) progress(e runtime.Event) {
 	}
 	bar := s.bar[key]
 	if bar == nil {
-		name := s.lab + e.Transfer
+		name := s.lab + report.Clean(e.Transfer)
 		bar = s.bars.AddBar(e.Total, mpb.BarRemoveOnComplete(),
 			mpb.PrependDecorators(decor.Name(name, decor.WC{W: 30, C: decor.DindentRight})),
 			mpb.AppendDecorators(decor.CountersKibiByte("% .1f / % .1f"), decor.Name("  "),
@@ -204,6 +205,25 @@ func (s *screen) close() {
 	if s.bars != nil {
 		s.bars.Wait()
 	}
+}
+
+// plain cleans each line of a text, but for the colours that this file paints.
+func plain(text string) string {
+	lines := strings.Split(text, "\n")
+	for i, l := range lines {
+		for _, code := range []string{"32", "31"} { // ok, FAIL
+			if on, rest, ok := strings.Cut(l, "\x1b["+code+"m"); ok && on == "" {
+				word, after, _ := strings.Cut(rest, "\x1b[0m")
+				lines[i] = "\x1b[" + code + "m" + report.Clean(word) + "\x1b[0m" + report.Clean(after)
+				l = ""
+				break
+			}
+		}
+		if l != "" {
+			lines[i] = report.Clean(l)
+		}
+	}
+	return strings.Join(lines, "\n")
 }
 
 func took(d time.Duration) string {

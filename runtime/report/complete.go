@@ -14,9 +14,6 @@ import (
 // finding, one for each item and target, sorted by asset, item and target. None
 // means that everything expected has its proof.
 func Complete(ctx context.Context, c ledger.Catalog, d ledger.Demands, r ledger.Judged) ([]ledger.Finding, error) {
-	if len(r.Protects) == 0 {
-		return nil, nil
-	}
 	j := judge{d: d, run: r.Run, since: r.Since, now: r.Now}
 	var out []ledger.Finding
 	gaps := map[string]bool{}
@@ -27,7 +24,14 @@ func Complete(ctx context.Context, c ledger.Catalog, d ledger.Demands, r ledger.
 		}
 		out = append(out, found...)
 	}
-	out = append(out, j.expired(r.Protects, gaps)...)
+	beside, err := j.beside(ctx, c, r.Protects, gaps)
+	if err != nil {
+		return nil, err
+	}
+	out = append(out, beside...)
+	if len(r.Protects) > 0 {
+		out = append(out, j.expired(r.Protects, gaps)...)
+	}
 	for i := range out {
 		out[i].Type = retryHint(out[i], r.Run)
 	}
@@ -75,6 +79,36 @@ func (j judge) asset(ctx context.Context, c ledger.Catalog, name string, gaps ma
 		}
 		out = append(out, j.item(a, it)...)
 		out = append(out, j.gaps(a, it, gaps)...)
+	}
+	return out, nil
+}
+
+// beside judges what a run backed up though its policy does not say that it
+// protects the asset: what is missing then degrades, and fails nothing.
+func (j judge) beside(ctx context.Context, c ledger.Catalog, protects []string, gaps map[string]bool) ([]ledger.Finding, error) {
+	made, err := c.Artifacts(ctx, ledger.Query{Run: j.run})
+	if err != nil {
+		return nil, err
+	}
+	done := map[string]bool{}
+	var out []ledger.Finding
+	for _, art := range made {
+		a, ok := j.d.Asset(art.Asset)
+		if !ok || done[art.Asset+"/"+art.Item] || slices.Contains(protects, art.Asset) {
+			continue
+		}
+		done[art.Asset+"/"+art.Item] = true
+		known, err := items(ctx, c, art.Asset)
+		if err != nil {
+			return nil, err
+		}
+		if it := known[art.Item]; it != nil {
+			out = append(out, j.item(a, it)...)
+			out = append(out, j.gaps(a, it, gaps)...)
+		}
+	}
+	for i := range out {
+		out[i].Severity = ledger.DegradedRun
 	}
 	return out, nil
 }

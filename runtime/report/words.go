@@ -95,6 +95,10 @@ func proofWords(p ledger.Proven) string {
 
 // clean makes text of systems and policies safe for a terminal: one line, no
 // control characters, no marks that reorder it.
+// Clean makes a text that somebody else wrote fit for a terminal: nothing in it
+// moves the cursor or hides what follows. Lines become one.
+func Clean(s string) string { return clean(s) }
+
 func clean(s string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
