@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/neosofia/runner/builtins"
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
@@ -23,6 +24,7 @@ import (
 //	holds FILE [KEY=REGEXP...]    FILE (or stdout) is one JSON document; a.0.b=… looks into it
 //	lines FILE                    every line of FILE (or stderr) is a JSON document
 //	save FILE REGEXP VARIABLE     the first group of the match becomes a variable
+//	every-builtin                 runner builtins NAME explains each one
 //	flip FILE OFFSET              change one bit; a negative offset counts from the end
 //	sql LEDGER STATEMENT...       change the database behind the ledger's back
 //	start NAME REGEXP PROGRAM...  run beside the story, and go on when a line of its output matches
@@ -30,7 +32,7 @@ import (
 //	ended NAME CODE [REGEXP]      wait for it: exit code (-1: killed), output
 var commands = map[string]func(ts *testscript.TestScript, neg bool, args []string){
 	"code": cmdCode, "count": cmdCount, "absent": cmdAbsent, "holds": cmdHolds, "lines": cmdLines, "save": cmdSave,
-	"flip": cmdFlip, "sql": cmdSQL, "start": cmdStart, "signal": cmdSignal, "ended": cmdEnded,
+	"every-builtin": cmdEveryBuiltin, "flip": cmdFlip, "sql": cmdSQL, "start": cmdStart, "signal": cmdSignal, "ended": cmdEnded,
 }
 
 // want stops a story whose command was used wrongly.
@@ -181,6 +183,23 @@ func cmdFlip(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	raw[at] ^= 4
 	ts.Check(os.WriteFile(list[0], raw, 0o600))
+}
+
+func cmdEveryBuiltin(ts *testscript.TestScript, neg bool, args []string) {
+	want(ts, neg, len(args) == 0, "every-builtin")
+	var names []string
+	for _, d := range builtins.All() {
+		names = append(names, d.Info().Name)
+	}
+	for _, c := range builtins.Constructors() {
+		names = append(names, c.Name)
+	}
+	for _, name := range names {
+		ts.Check(ts.Exec("runner", "builtins", name))
+		if text := ts.ReadFile("stdout"); !strings.HasPrefix(text, name+"(") || !strings.Contains(text, "\n"+name+": ") {
+			ts.Fatalf("runner builtins %s does not begin with its signature and its doc:\n%s", name, text)
+		}
+	}
 }
 
 func condition(name string) (bool, error) {

@@ -33,6 +33,9 @@ func builtinsCommand(f *flags) *cobra.Command {
 				}
 			}
 			for _, c := range builtins.Constructors() {
+				if c.Name == args[0] && f.json {
+					return json.NewEncoder(os.Stdout).Encode(builtinJSON{Name: c.Name, Doc: c.Doc, Params: paramsJSON(c.Params)})
+				}
 				if c.Name == args[0] {
 					printSignature(os.Stdout, c.Name, c.Params)
 					fmt.Printf("\n%s: %s (site.star)\n", c.Name, c.Doc)
@@ -47,11 +50,17 @@ func builtinsCommand(f *flags) *cobra.Command {
 
 func (f *flags) listBuiltins() error {
 	if f.json {
-		var all []runtime.Info
+		all := struct {
+			Primitives   []builtinJSON `json:"primitives"`
+			Constructors []builtinJSON `json:"constructors"`
+		}{}
 		for _, d := range builtins.All() {
-			all = append(all, d.Info())
+			all.Primitives = append(all.Primitives, jsonOf(d.Info()))
 		}
-		return json.NewEncoder(os.Stdout).Encode(map[string]any{"primitives": all, "constructors": builtins.Constructors()})
+		for _, c := range builtins.Constructors() {
+			all.Constructors = append(all.Constructors, builtinJSON{Name: c.Name, Doc: c.Doc, Params: paramsJSON(c.Params)})
+		}
+		return json.NewEncoder(os.Stdout).Encode(all)
 	}
 	fmt.Println("primitives (policies, inside main):")
 	for _, d := range builtins.All() {
@@ -75,6 +84,48 @@ func (f *flags) listBuiltins() error {
 	return nil
 }
 
+// builtinJSON is a builtin as programs read it.
+type builtinJSON struct {
+	Name     string      `json:"name"`
+	Doc      string      `json:"doc"`
+	Kind     string      `json:"kind,omitempty"`   // read, write, destroy; "" of a constructor
+	Resume   string      `json:"resume,omitempty"` // retry, probe, fail
+	Returns  string      `json:"returns,omitempty"`
+	Example  string      `json:"example,omitempty"`
+	Attempts int         `json:"attempts,omitempty"` // of temporary errors
+	Params   []paramJSON `json:"params"`
+	Codes    []codeJSON  `json:"codes,omitempty"`
+}
+
+type paramJSON struct {
+	Name     string `json:"name"`
+	Type     string `json:"type"`
+	Optional bool   `json:"optional,omitempty"`
+	Doc      string `json:"doc"`
+}
+
+type codeJSON struct {
+	Name string `json:"name"`
+	Doc  string `json:"doc"`
+}
+
+func jsonOf(i runtime.Info) builtinJSON {
+	b := builtinJSON{Name: i.Name, Doc: i.Doc, Kind: i.Kind.String(), Resume: i.Resume.String(), Returns: i.Returns, Example: i.Example,
+		Attempts: i.Retries.Attempts, Params: paramsJSON(i.Params)}
+	for _, c := range i.Codes {
+		b.Codes = append(b.Codes, codeJSON(c))
+	}
+	return b
+}
+
+func paramsJSON(params []runtime.Param) []paramJSON {
+	out := []paramJSON{}
+	for _, p := range params {
+		out = append(out, paramJSON{p.Name, p.Type, p.Optional, p.Doc})
+	}
+	return out
+}
+
 func firstSentence(doc string) string {
 	line, _, _ := strings.Cut(doc, "\n")
 	_, text, ok := strings.Cut(line, ": ")
@@ -86,7 +137,7 @@ func firstSentence(doc string) string {
 
 func (f *flags) describe(i runtime.Info) error {
 	if f.json {
-		return json.NewEncoder(os.Stdout).Encode(i)
+		return json.NewEncoder(os.Stdout).Encode(jsonOf(i))
 	}
 	printSignature(os.Stdout, i.Name, i.Params)
 	if i.Returns != "" {

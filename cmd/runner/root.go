@@ -29,6 +29,12 @@ func rootCommand() *cobra.Command {
 	})
 	f := &flags{}
 	f.add(root.PersistentFlags())
+	root.PersistentPreRunE = func(*cobra.Command, []string) error {
+		if f.color != "auto" && f.color != "always" && f.color != "never" {
+			return usage("--color %s: want auto, always or never", f.color)
+		}
+		return nil
+	}
 	for _, c := range []*cobra.Command{
 		execCommand(f), statusCommand(f), showCommand(f), retryCommand(f), recoverCommand(f),
 		checkCommand(f), planCommand(f), resumeCommand(f), runsCommand(f), testCommand(f), builtinsCommand(f),
@@ -77,7 +83,8 @@ func helpCommand(root *cobra.Command) *cobra.Command {
 					fmt.Fprintln(c.OutOrStdout(), rootHelp)
 					return nil
 				}
-				return root.UsageFunc()(root)
+				root.SetOut(c.OutOrStdout()) // it was asked for: no error
+				return root.Usage()
 			}
 			verb, rest, err := root.Find(args)
 			if err != nil || verb == root || len(rest) > 0 {
