@@ -15,18 +15,21 @@ import (
 // outfit leaves the README and the program at the target's root. What cannot be
 // left is no reason to have no copy: it is returned in words.
 func (t *Target) outfit(ctx context.Context) (notes []string) {
+	var file string
+	ok := false
+	if t.env.Binary != nil {
+		if file, ok = t.env.Binary(); ok && file == "" {
+			return nil // another copy of this run sees to both: they would write one draft
+		}
+	}
 	if err := t.renew(ctx, readmeFile, rootGuide()); err != nil {
 		notes = append(notes, "the README could not be left: "+err.Error())
 	}
 	if t.env.Binary == nil {
 		return notes
 	}
-	file, ok := t.env.Binary()
 	if !ok {
 		return append(notes, "the program could not be left: there is no static one")
-	}
-	if file == "" {
-		return notes
 	}
 	if err := t.leaveProgram(ctx, file); err != nil {
 		notes = append(notes, "the program could not be left: "+err.Error())
