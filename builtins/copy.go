@@ -269,6 +269,11 @@ func (c *carry) open(ctx context.Context) ([]*target.Target, error) {
 		if strings.HasPrefix(t.Spec().URL, "pve:") {
 			device = c.w.ArchiveDevice(c.art.Origin).ID
 		}
+		if err := c.liesThere(name); err != nil {
+			t.Close()
+			c.fail(name, err)
+			continue
+		}
 		if err := c.sameMedium(ctx, catalog, t); err != nil {
 			t.Close()
 			c.fail(name, err)
@@ -367,6 +372,25 @@ func (c *carry) known(ctx context.Context) error {
 	}
 	c.art.Files = files
 	return nil
+}
+
+// liesThere refuses to count an archive in place on a storage where it does not
+// lie: another one, or one of another cluster.
+func (c *carry) liesThere(name string) error {
+	spec, err := c.w.Site.Target(name)
+	place, inPlace := strings.CutPrefix(spec.URL, "pve://")
+	if err != nil || !inPlace {
+		return err
+	}
+	system, storage, ok := strings.Cut(place, "/")
+	if !ok {
+		system, storage = c.art.Origin["system"], place
+	}
+	if system == c.art.Origin["system"] && storage == c.art.Origin["storage"] {
+		return nil
+	}
+	return &runtime.Error{Code: "E_NOT_FOUND", System: "target " + name, Doing: "count " + c.art.Item + " in place",
+		Said: fmt.Sprintf("its archive lies on storage %s of %s", c.art.Origin["storage"], c.art.Origin["system"]), Hint: "name the target whose url is that storage in asset(on = …)"}
 }
 
 // sameMedium refuses a folder that lay on another device when it got its last

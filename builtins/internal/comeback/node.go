@@ -21,7 +21,7 @@ type nodeFiles struct {
 }
 
 func reach(ctx context.Context, w *world.World, system, node string) (*nodeFiles, error) {
-	if w.OnNode(node) {
+	if w.OnNode(system, node) {
 		return &nodeFiles{root: w.Env.Root}, nil
 	}
 	sys, err := w.Site.System(system)

@@ -9,6 +9,7 @@ package world
 
 import (
 	"context"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -119,9 +120,33 @@ func trimmed(b []byte) []byte { return []byte(strings.TrimSpace(string(b))) }
 
 // OnNode reports whether runner runs on that very node of the cluster: then its
 // storages are local paths.
-func (w *World) OnNode(node string) bool {
+func (w *World) OnNode(system, node string) bool {
 	to, err := os.Readlink(filepath.Join(w.Env.Root, "/etc/pve/local"))
-	return err == nil && filepath.Base(to) == node
+	if err != nil || filepath.Base(to) != node {
+		return false
+	}
+	return len(w.Site.Proxmox) == 1 || w.ownCertificate(system)
+}
+
+// ownCertificate tells two clusters apart that each have a node of that name: by
+// the certificate that this node serves.
+func (w *World) ownCertificate(system string) bool {
+	sys, err := w.Site.System(system)
+	if err != nil {
+		return false
+	}
+	for _, file := range []string{"pveproxy-ssl.pem", "pve-ssl.pem"} {
+		raw, err := os.ReadFile(filepath.Join(w.Env.Root, "/etc/pve/local", file))
+		if err != nil {
+			continue
+		}
+		block, _ := pem.Decode(raw)
+		if block == nil {
+			return false
+		}
+		return proxmox.Accepts(sys.Fingerprints, block.Bytes)
+	}
+	return false
 }
 
 // OpenArchive reads an archive of a Proxmox storage from where it lies: by its
@@ -135,7 +160,7 @@ func (w *World) OpenArchive(ctx context.Context, origin map[string]string, offse
 	fail := func(code string, err error, hint string) error {
 		return &runtime.Error{Code: code, System: "proxmox " + sys.Name, Doing: "read " + path + " on " + node, Said: err.Error(), Hint: hint, Cause: err, Temporary: code == "E_PVE_DOWN"}
 	}
-	if w.OnNode(node) {
+	if w.OnNode(sys.Name, node) {
 		f, err := os.Open(filepath.Join(w.Env.Root, path))
 		if err != nil {
 			return nil, fail(codeOfFile(err), err, "")
@@ -197,7 +222,7 @@ func (w *World) ArchiveSize(ctx context.Context, origin map[string]string) (int6
 // ArchiveDevice identifies the device of an archive that is counted in place.
 // Where runner is not on the node, the node and storage stand for it.
 func (w *World) ArchiveDevice(origin map[string]string) ledger.Device {
-	if w.OnNode(origin["node"]) {
+	if w.OnNode(origin["system"], origin["node"]) {
 		if d, err := w.Env.Device(filepath.Dir(origin["path"])); err == nil {
 			return d
 		}

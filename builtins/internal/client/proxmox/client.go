@@ -74,6 +74,18 @@ func New(cfg Config) (*Client, error) {
 	return c, nil
 }
 
+// Accepts reports whether a certificate (DER) is one of those with these
+// fingerprints.
+func Accepts(fingerprints []string, der []byte) bool {
+	sum := sha256.Sum256(der)
+	for _, f := range fingerprints {
+		if strings.EqualFold(f, fingerprint(sum[:])) {
+			return true
+		}
+	}
+	return false
+}
+
 func fingerprint(sum []byte) string {
 	var parts []string
 	for _, b := range sum {
