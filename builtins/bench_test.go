@@ -157,8 +157,12 @@ func (b *bench) config(policy string) runtime.Config {
 	w := NewWorld(s, Env{Root: b.lab.Root(), Dial: b.lab.Dial, Device: b.lab.Device, Keyring: labKeyring(b.ring), Version: "test"})
 	b.t.Cleanup(func() { w.Close() })
 	b.runs++
+	var complete runtime.Completeness // of policies that say what they protect
+	if len(p.Protects()) > 0 {
+		complete = report.Complete
+	}
 	return runtime.Config{Program: p, Ledger: ledger.New(b.store), Clock: b.clock, World: w, Demands: s.Demands, Allowed: s.Allowed,
-		Complete: report.Complete, Observe: b.observe,
+		Complete: complete, Observe: b.observe,
 		Header: ledger.Run{ID: fmt.Sprintf("%s-run%03d", b.clock.Now().UTC().Format("20060102T150405Z"), b.runs), Host: "h", Site: s.Digest, Lab: true}}
 }
 

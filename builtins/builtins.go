@@ -8,6 +8,8 @@
 package builtins
 
 import (
+	"slices"
+
 	"filippo.io/age"
 	"github.com/neosofia/runner/builtins/internal/client/keyring"
 	"github.com/neosofia/runner/builtins/internal/recovery"
@@ -35,6 +37,18 @@ func All() []runtime.Declaration {
 		snapshotVMDeclaration(),
 		verifyDeclaration(),
 	}
+}
+
+// codes joins lists of codes; of two with one name the first counts.
+func codes(lists ...[]runtime.Code) (out []runtime.Code) {
+	for _, list := range lists {
+		for _, c := range list {
+			if !slices.ContainsFunc(out, func(have runtime.Code) bool { return have.Name == c.Name }) {
+				out = append(out, c)
+			}
+		}
+	}
+	return out
 }
 
 // What cmd/runner joins.

@@ -22,7 +22,6 @@ func destroyVMDeclaration() runtime.Declaration {
 		Example: `destroy_vm(vmid = 9100, token = "runner:20260302T020000Z-abcdef/0")`,
 		Codes:   comeback.DestroyCodes(),
 		Holds:   func(a *destroyVMArgs) []string { return []string{fmt.Sprintf("vmid:%d", a.VMID)} },
-		Planned: func(*destroyVMArgs) any { return nil },
 		Fake: func(context.Context, *runtime.Step, *destroyVMArgs) (runtime.Result, error) {
 			return runtime.Result{}, nil
 		},

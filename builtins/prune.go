@@ -34,7 +34,7 @@ func pruneDeclaration() runtime.Declaration {
 			"it removes nothing of an item whose newest artifact is not proven, and nothing at all after the clock has jumped; and at most 30 % of the copies of the asset in one run, the oldest first. " +
 			"Archives on the Proxmox storage go once every other demanded copy is at least read. Each removal is recorded before it is done.",
 		Example: `prune(asset = "virtual_machines", keep = ["0123456789abcdef"])`,
-		Codes:   append(world.TargetCodes(), world.PVECodes()...),
+		Codes:   codes(world.TargetCodes(), world.PVECodes()),
 		Retries: runtime.Retries{Attempts: 2, Wait: retryWait},
 		Holds:   func(a *pruneArgs) []string { return []string{"prune:" + a.Asset} },
 		Planned: func(*pruneArgs) any { return runtime.Unknown{From: "prune"} },

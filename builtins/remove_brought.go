@@ -25,7 +25,6 @@ func removeBroughtDeclaration() runtime.Declaration {
 			{Name: "E_PVE_SSH", Doc: "the node cannot be reached over SSH"},
 			{Name: "E_SECRET", Doc: "a secret is not in the keyring, or the keyring is locked"},
 		},
-		Planned: func(*removeBroughtArgs) any { return nil },
 		Fake: func(context.Context, *runtime.Step, *removeBroughtArgs) (runtime.Result, error) {
 			return runtime.Result{}, nil
 		},

@@ -48,7 +48,10 @@ func (w *World) Dial(ctx context.Context, network, addr string) (net.Conn, error
 
 // address is the real address of a lab address.
 func (w *World) address(addr string) (string, error) {
-	if w.lock != nil {
+	w.mu.Lock()
+	mine := w.lock != nil
+	w.mu.Unlock()
+	if mine {
 		return w.start(addr)
 	}
 	data, err := os.ReadFile(w.servingPath())

@@ -210,6 +210,8 @@ func (w *World) Close() error {
 		errs = append(errs, w.cluster.Close())
 	}
 	w.work.Wait()
+	w.mu.Lock() // a client may still dial
+	defer w.mu.Unlock()
 	if w.lock != nil {
 		if err := os.Remove(w.servingPath()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			errs = append(errs, err)

@@ -143,11 +143,13 @@ func deadline(ctx context.Context) time.Time {
 	return limit
 }
 
-// Close ends session and connection.
+// Close ends session and connection. The connection goes first: a server that
+// answers nothing more would hold the end of the session up for good.
 func (s *Session) Close() error {
-	err := s.Client.Close()
-	if cerr := s.conn.Close(); err == nil && !errors.Is(cerr, net.ErrClosed) {
-		err = cerr
+	err := s.conn.Close()
+	_ = s.Client.Close() // has nobody to talk to any more
+	if errors.Is(err, net.ErrClosed) {
+		return nil
 	}
 	return err
 }
