@@ -64,7 +64,8 @@ func (b *bench) image(t *testing.T) string {
 }
 
 // rounds runs ours and the peer's work in turn, each from a cold source.
-func (b *bench) rounds(t *testing.T, what string, gate float64, cold []string, ours, peer func() gauge.Cost) {
+// gate is for the ratio of processor time, peak for our memory in MiB.
+func (b *bench) rounds(t *testing.T, what string, gate, peak float64, cold []string, ours, peer func() gauge.Cost) {
 	t.Helper()
 	var us, they []gauge.Cost
 	measure := func(list *[]gauge.Cost, work func() gauge.Cost) {
@@ -82,10 +83,6 @@ func (b *bench) rounds(t *testing.T, what string, gate float64, cold []string, o
 	}
 	t.Logf("%s: ours %v, peer %v", what, us, they)
 	b.table.Ratio(t, b.m, what, us, they, gate)
-	peak := 128.0
-	if what == "verify opened / zstd -t" {
-		peak = 64
-	}
 	b.table.Peak(t, what, us, peak)
 }
 
@@ -128,7 +125,7 @@ func (b *bench) readBack(t *testing.T) {
 	_, copies := b.work(t, ledger.Stored, local("a", dirs[0], "")).child(t)
 	stored := filepath.Join(dirs[0], copies[0].Ref, copies[0].Files[0].Name)
 	again := work{Targets: []place{local("a", dirs[0], "")}, Level: ledger.Read, Copies: copies}
-	b.rounds(t, "read back / openssl dgst", 0.9, []string{stored}, func() gauge.Cost {
+	b.rounds(t, "read back / openssl dgst", 0.9, 128, []string{stored}, func() gauge.Cost {
 		c, _ := again.child(t)
 		return c
 	}, func() gauge.Cost {
@@ -139,7 +136,7 @@ func (b *bench) readBack(t *testing.T) {
 func (b *bench) put(t *testing.T) {
 	gauge.Need(t, "sshd", "sftp")
 	source := b.image(t)
-	b.rounds(t, "sftp put with SHA-256 / sftp", 1.1, []string{source}, func() gauge.Cost {
+	b.rounds(t, "sftp put with SHA-256 / sftp", 1.1, 128, []string{source}, func() gauge.Cost {
 		dirs, remove := b.folders(t, "a")
 		defer remove()
 		return b.sshd.with(t, func() gauge.Cost {
@@ -166,7 +163,7 @@ func (b *bench) opened(t *testing.T) {
 	_, copies := w.child(t)
 	stored := filepath.Join(dirs[0], copies[0].Ref, copies[0].Files[0].Name)
 	again := work{Targets: w.Targets, Level: ledger.Opened, Copies: copies}
-	b.rounds(t, "verify opened / zstd -t", 1.3, []string{stored}, func() gauge.Cost {
+	b.rounds(t, "verify opened / zstd -t", 1.3, 64, []string{stored}, func() gauge.Cost {
 		c, _ := again.child(t)
 		return c
 	}, func() gauge.Cost {
@@ -217,7 +214,7 @@ func (b *bench) protect(t *testing.T) {
 	gauge.Need(t, "openssl", "cp", "sync", "age", "sshd", "sftp")
 	recipient := identity(t, filepath.Join(b.dir, "key.txt"))
 	source := b.image(t)
-	b.rounds(t, "three targets, one sealed / shell", 0.85, []string{source}, func() gauge.Cost {
+	b.rounds(t, "three targets, one sealed / shell", 0.85, 128, []string{source}, func() gauge.Cost {
 		dirs, remove := b.folders(t, "a", "b", "c")
 		defer remove()
 		return b.sshd.with(t, func() gauge.Cost {
@@ -247,7 +244,7 @@ func (b *bench) shell(t *testing.T, source, recipient string, dirs []string) gau
 func (b *bench) plain(t *testing.T) {
 	gauge.Need(t, "rclone", "sync", "sshd")
 	source := b.image(t)
-	b.rounds(t, "three plain targets / rclone", 0.6, []string{source}, func() gauge.Cost {
+	b.rounds(t, "three plain targets / rclone", 0.6, 128, []string{source}, func() gauge.Cost {
 		dirs, remove := b.folders(t, "a", "b", "c")
 		defer remove()
 		return b.sshd.with(t, func() gauge.Cost {
