@@ -76,7 +76,8 @@ type Loader struct {
 	Stdlib fs.FS // files of @stdlib
 
 	root   *os.Root
-	prefix string // root as positions show it
+	typed  string // folder of the policy, as the operator wrote it
+	policy string // the same folder, below the root
 	loaded map[string]*Module
 	stack  []string
 	graph  *Graph
@@ -98,9 +99,8 @@ func (l *Loader) Load(file string) (*Graph, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find policy %s: %w", file, err)
 	}
-	shown := filepath.ToSlash(filepath.Clean(file))
 	l.root, l.loaded, l.stack, l.graph = root, map[string]*Module{}, nil, &Graph{}
-	l.prefix = strings.TrimSuffix(shown, filepath.ToSlash(rel))
+	l.typed, l.policy = filepath.Dir(file), filepath.Dir(rel)
 	m, err := l.module("//"+filepath.ToSlash(rel), syntax.Position{})
 	if err != nil {
 		return nil, err
@@ -171,7 +171,9 @@ func (l *Loader) read(label string) ([]byte, string, error) {
 		f, err = l.Stdlib.Open(rest)
 	} else {
 		rel := strings.TrimPrefix(label, "//")
-		name = l.prefix + rel
+		if name, err = l.shown(filepath.FromSlash(rel)); err != nil {
+			return nil, label, err
+		}
 		f, err = l.root.Open(filepath.FromSlash(rel))
 	}
 	if errors.Is(err, fs.ErrNotExist) {
@@ -191,6 +193,16 @@ func (l *Loader) read(label string) ([]byte, string, error) {
 		err = fmt.Errorf("larger than %d bytes", MaxSize)
 	}
 	return data, name, err
+}
+
+// shown is the name of a file below the root as the operator would type it, from
+// where the policy was named.
+func (l *Loader) shown(rel string) (string, error) {
+	from, err := filepath.Rel(l.policy, rel)
+	if err != nil {
+		return "", err
+	}
+	return filepath.ToSlash(filepath.Join(l.typed, from)), nil
 }
 
 // resolve turns a label as written in a module into one from the root.

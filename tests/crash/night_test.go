@@ -1,0 +1,270 @@
+package crash
+
+import (
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+const nightly = "../../policies/nightly.star"
+
+// death kills a runner at a point of its work.
+type death struct {
+	name  string
+	event int            // after so many events; 0: not by events
+	bytes int64          // after so many bytes to and from systems; 0: not by bytes
+	sig   syscall.Signal // 0: SIGKILL
+}
+
+func (d death) arm(s *site) (watch func(*child, event), begun func(*child)) {
+	sig := d.sig
+	if sig == 0 {
+		sig = syscall.SIGKILL
+	}
+	seen := 0
+	watch = func(c *child, _ event) {
+		if seen++; d.event > 0 && seen == d.event {
+			c.signal(sig)
+		}
+	}
+	begun = func(c *child) {
+		if d.bytes > 0 {
+			s.meter.arm(d.bytes, func() { c.signal(sig) })
+		}
+	}
+	return watch, begun
+}
+
+// night runs the policy, kills it as told, resumes it after each death, and
+// returns the run at its end.
+func (s *site) night(t *testing.T, policy string, deaths ...death) report {
+	t.Helper()
+	s.t = t
+	var said []string
+	for i := 0; ; i++ {
+		args := []string{"exec", policy}
+		if run := s.waiting(); run != "" {
+			args = []string{"resume", run}
+		}
+		var watch func(*child, event)
+		begun := func(*child) { s.meter.arm(0, nil) }
+		if i < len(deaths) {
+			watch, begun = deaths[i].arm(s)
+		}
+		hold := make(chan struct{})
+		c := s.start(func(c *child, e event) {
+			<-hold
+			if watch != nil {
+				watch(c, e)
+			}
+		}, args...)
+		begun(c)
+		close(hold)
+		code := c.wait(t)
+		said = append(said, fmt.Sprintf("%v: exit code %d\n%s", args, code, c.said()))
+		switch {
+		case i < len(deaths) && (code == -1 || code == 130):
+			s.died++
+		case code == 0:
+			return s.shown(t, &c.out)
+		default:
+			t.Fatalf("got exit code %d:\n%s", code, strings.Join(said, "\n"))
+		}
+	}
+}
+
+// waiting names the run that can be resumed.
+func (s *site) waiting() string {
+	if _, err := os.Stat(filepath.Join(s.state, "ledger.db")); err != nil {
+		return ""
+	}
+	var runs []struct{ ID, Result string }
+	if err := json.Unmarshal(s.ask(0, "runs", "--json"), &runs); err != nil {
+		s.t.Fatal(err)
+	}
+	for _, r := range runs {
+		if r.Result == "interrupted" {
+			return r.ID
+		}
+	}
+	return ""
+}
+
+// report is what a run says of itself at its end.
+type report struct {
+	Run    struct{ ID string }
+	Result string
+	Steps  []struct{ Primitive, Result string }
+	Items  []struct {
+		Item     string
+		Artifact struct {
+			ID, Consistency string
+			Origin          map[string]string
+		}
+		Copies []struct {
+			Target, Proof string
+			Sealed        bool
+		}
+		Gaps []struct{ What string }
+	}
+}
+
+func (s *site) shown(t *testing.T, out interface{ Bytes() []byte }) report {
+	t.Helper()
+	var r report
+	if err := json.Unmarshal(out.Bytes(), &r); err != nil {
+		t.Fatalf("read the report: %v\n%s", err, out.Bytes())
+	}
+	return r
+}
+
+// sum is what two nights have in common when nothing was lost and nothing is
+// doubled.
+func (r report) sum() string {
+	var lines []string
+	for _, i := range r.Items {
+		line := fmt.Sprintf("%s (%s)", i.Item, i.Artifact.Consistency)
+		for _, c := range i.Copies {
+			line += fmt.Sprintf(", %s: %s, sealed %v", c.Target, c.Proof, c.Sealed)
+		}
+		for _, g := range i.Gaps {
+			line += ", without " + g.What
+		}
+		lines = append(lines, line)
+	}
+	for _, st := range r.Steps {
+		lines = append(lines, st.Primitive+" "+st.Result)
+	}
+	slices.Sort(lines)
+	return r.Result + "\n" + strings.Join(lines, "\n")
+}
+
+// archives counts the vzdump tasks that the node has seen, by guest.
+func (s *site) archives(t *testing.T) map[string]int {
+	t.Helper()
+	tasks, err := filepath.Glob(filepath.Join(s.world, "pve", "tasks", "*:vzdump:*.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := map[string]int{}
+	for _, path := range tasks {
+		n[strings.Split(filepath.Base(path), ":")[6]]++
+	}
+	return n
+}
+
+// settled looks for what an undisturbed end leaves: nothing half done, nothing
+// held, a ledger that verifies, and each archive of the run on the node.
+func (s *site) settled(t *testing.T, r report) {
+	t.Helper()
+	s.whole(t)
+	locks, err := filepath.Glob(filepath.Join(s.state, "leases", "*.lock"))
+	if err != nil || len(locks) == 0 {
+		t.Fatalf("leases: %v, %v", locks, err)
+	}
+	for _, path := range locks {
+		f, err := os.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+			t.Errorf("lease %s: %v", filepath.Base(path), err)
+		}
+		f.Close()
+	}
+	s.ask(0, "ledger", "verify")
+	if run := s.waiting(); run != "" {
+		t.Errorf("run %s is still waiting", run)
+	}
+	for _, i := range r.Items {
+		if _, err := os.Stat(filepath.Join(s.world, "pve", "nodes", i.Artifact.Origin["node"], i.Artifact.Origin["path"])); err != nil {
+			t.Errorf("archive of %s: %v", i.Item, err)
+		}
+	}
+}
+
+// whole looks at the targets: every folder of a copy is complete, and nothing is
+// a draft.
+func (s *site) whole(t *testing.T) {
+	t.Helper()
+	folders := 0
+	for _, root := range []string{"machine/media/offline-a", "offsite/home/runner", "pve/nodes/pve1/srv/backup/dump"} {
+		root = filepath.Join(s.world, root)
+		err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+			if err != nil {
+				return err
+			}
+			rel, name := strings.TrimPrefix(path, root+"/"), d.Name()
+			switch {
+			case strings.HasSuffix(name, ".part"), strings.HasSuffix(name, ".dat"), strings.HasSuffix(name, ".tmp"):
+				t.Errorf("%s is a draft", path)
+			case strings.HasPrefix(rel, ".runner-parts/"):
+				t.Errorf("%s was left by a broken transfer", path)
+			case d.IsDir() && strings.Count(rel, "/") == 2:
+				folders++
+				s.copyFolder(t, path)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	if folders < 8 {
+		t.Errorf("got %d copies on the targets, want 8 or more", folders)
+	}
+}
+
+func (s *site) copyFolder(t *testing.T, dir string) {
+	t.Helper()
+	list, err := os.ReadDir(dir)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	var names []string
+	for _, e := range list {
+		if !strings.HasPrefix(e.Name(), "vzdump-") {
+			names = append(names, e.Name())
+		}
+	}
+	if want := []string{"README.txt", "SHA256SUMS", "manifest.json"}; !slices.Equal(names, want) || len(list) != len(want)+1 {
+		t.Errorf("%s holds %v and %d files of data, want %v and one", dir, names, len(list)-len(names), want)
+	}
+}
+
+// nextSecond waits until the clock shows another one: a storage names archives by
+// the second, and two nights never are that close.
+func nextSecond(t *testing.T) {
+	t.Helper()
+	now := time.Now()
+	select {
+	case <-time.After(now.Truncate(time.Second).Add(time.Second).Sub(now)):
+	case <-t.Context().Done():
+	}
+}
+
+// same runs a night with its deaths and holds its end against an undisturbed one.
+func (s *site) same(t *testing.T, want string, deaths ...death) {
+	t.Helper()
+	nextSecond(t)
+	before := s.archives(t)
+	r := s.night(t, nightly, deaths...)
+	if got := r.sum(); got != want {
+		t.Errorf("the night ended otherwise than an undisturbed one:\ngot\n%s\nwant\n%s", got, want)
+	}
+	after := s.archives(t)
+	for _, id := range []string{"100", "101", "102", "103"} {
+		if n := after[id] - before[id]; n != 1 {
+			t.Errorf("guest %s was dumped %d times, want once", id, n)
+		}
+	}
+	s.settled(t, r)
+}
