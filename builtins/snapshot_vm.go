@@ -232,14 +232,19 @@ func (j *dumpJob) search(ctx context.Context) (proxmox.UPID, bool, error) {
 	}
 	past := strings.Fields(j.s.Marked(markPast))
 	var last error
-	for try := 0; try < 6; try++ {
-		upid, err := vzdump.FindTask(ctx, j.c, nodes, j.guest.VMID, since, j.s.Token(), past)
-		if upid != "" {
-			j.s.Log("adopted task %s", upid)
-			return upid, true, nil
+	for try, pause := 0, time.Second; try < 6; {
+		found, err := vzdump.FindTask(ctx, j.c, nodes, j.guest.VMID, since, j.s.Token(), past)
+		if found.Task != "" {
+			j.s.Log("adopted task %s", found.Task)
+			return found.Task, true, nil
 		}
 		last = err
-		if err := j.s.Sleep(ctx, time.Second); err != nil {
+		if found.Waiting { // for as long as another vzdump of the node takes
+			pause = min(pause*3/2, 15*time.Second)
+		} else {
+			try, pause = try+1, time.Second
+		}
+		if err := j.s.Sleep(ctx, pause); err != nil {
 			return "", false, err
 		}
 	}

@@ -326,3 +326,27 @@ func TestAGuestThatIsLockedCostsNoOther(t *testing.T) {
 	}
 	wantFinding(t, out, ledger.Failed, "scratch", "locked (snapshot)", "E_GUEST_LOCKED")
 }
+
+// While another vzdump holds the node's lock, the log of ours does not show its
+// token yet.
+func TestATaskThatWaitsForTheNodeIsAdopted(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.inject(lab.Fault{On: "vzdump 100", Do: "slow 4h"})
+	b.dies(main(`snapshot_vm(guest = "erp")`), marking("upid"))
+	policy := main(snapshot)
+	id := b.dies(policy, marking("upid"))
+	out := b.resume(policy, id)
+	if out.Err != nil || out.Result != ledger.OK {
+		t.Fatalf("got %s, %v\n%s", out.Result, out.Err, strings.Join(b.lines, "\n"))
+	}
+	n := 0
+	for _, path := range b.dumps() {
+		if strings.Contains(path, "-900-") {
+			n++
+		}
+	}
+	if n != 1 || !b.told("adopted task") {
+		t.Errorf("got %d archives of the guest, want 1\n%s", n, strings.Join(b.lines, "\n"))
+	}
+}

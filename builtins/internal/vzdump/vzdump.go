@@ -123,9 +123,16 @@ func Warning(st proxmox.TaskStatus, log proxmox.Log) string {
 	return strings.Join(append([]string{st.Exit}, log.Warnings...), "; ")
 }
 
+// Found is what FindTask learnt.
+type Found struct {
+	Task    proxmox.UPID // "": none
+	Waiting bool         // a task of the guest waits for the node's lock: its log does not tell yet whose it is
+}
+
 // FindTask looks on nodes for the vzdump of a guest whose notes carry a token;
 // tasks in past are not meant.
-func FindTask(ctx context.Context, c *proxmox.Client, nodes []string, vmid proxmox.Int, since time.Time, token string, past []string) (proxmox.UPID, error) {
+func FindTask(ctx context.Context, c *proxmox.Client, nodes []string, vmid proxmox.Int, since time.Time, token string, past []string) (Found, error) {
+	var out Found
 	var failed error
 	for _, node := range nodes {
 		tasks, err := c.Tasks(ctx, node, "vzdump", vmid, since)
@@ -134,17 +141,20 @@ func FindTask(ctx context.Context, c *proxmox.Client, nodes []string, vmid proxm
 			if slices.Contains(past, string(t.UPID)) {
 				continue
 			}
-			found := false
+			began, ours := false, false
 			_, err := c.Head(ctx, t.UPID, 20, func(line string) {
-				found = found || strings.Contains(line, "starting new backup job") && proxmox.Carries(line, token)
+				if strings.Contains(line, "starting new backup job") {
+					began, ours = true, ours || proxmox.Carries(line, token)
+				}
 			})
-			if found {
-				return t.UPID, nil
+			if ours {
+				return Found{Task: t.UPID}, nil
 			}
+			out.Waiting = out.Waiting || !began && err == nil && t.Status == "RUNNING"
 			failed = errors.Join(failed, err)
 		}
 	}
-	return "", failed
+	return out, failed
 }
 
 // Archive finds the archive that a log names, and refuses one that carries
