@@ -17,7 +17,6 @@ const nightly = "../../policies/nightly.star"
 
 // death kills a runner at a point of its work.
 type death struct {
-	name  string
 	event int            // after so many events; 0: not by events
 	bytes int64          // after so many bytes to and from systems; 0: not by bytes
 	sig   syscall.Signal // 0: SIGKILL

@@ -36,10 +36,16 @@ func (j *job) commit(p *pass) error {
 		return err
 	}
 	j.copy = m.Copy
+	j.tidy(ctx)
+	return nil
+}
+
+// tidy removes what a transfer noted, now that its copy is complete: at once, or
+// after a crash when the copy is found.
+func (j *job) tidy(ctx context.Context) {
 	if err := j.t.store.Delete(ctx, path.Join(j.final, progressFile)); err != nil && !j.t.spec.Immutable {
 		j.notes = append(j.notes, "a note of the transfer was left beside the copy: "+err.Error())
 	}
-	return nil
 }
 
 // dropStale deletes what transfers with other parts or seals left in the folder.

@@ -118,6 +118,7 @@ func (j *job) adopt(ctx context.Context, m Manifest) error {
 		}
 	}
 	j.there = &m
+	j.tidy(ctx)
 	known := map[string]string{}
 	for _, f := range j.src.Artifact.Files {
 		if f.SHA256 == "" {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -48,6 +49,13 @@ func crash(t *testing.T, tgt *target.Target, h Hooks) {
 		t.Errorf("got %d bytes resumed, want all", o.Resumed)
 	}
 	verified(t, tgt, o.Copy, ledger.Read)
+	// Between the manifest and the end, a crash leaves the notes of the transfer.
+	note := filepath.Join(h.Dir, o.Copy.Ref, "progress.json")
+	must(t, os.WriteFile(note, []byte("{}"), 0o600))
+	One(t, src, tgt)
+	if _, err := os.Stat(note); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("got %v, want the notes of the transfer removed", err)
+	}
 }
 
 func changed(t *testing.T, _ *target.Target, h Hooks) {
