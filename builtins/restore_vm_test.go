@@ -318,3 +318,18 @@ func TestTheNextRunCleansUpAfterARestoreThatDied(t *testing.T) {
 	b.restored(9100, out.Run)
 	b.clean(1)
 }
+
+func TestRestoreVMNeedsAVMIDAndAStorage(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	for call, want := range map[string]string{
+		`restore_vm(guest = "erp", storage = "local")`:                              "missing argument for vmid",
+		`restore_vm(guest = "erp", vmid = 9100)`:                                    "missing argument for storage",
+		`restore_vm(vmid = 9100, storage = "local")`:                                "name the guest or the artifact, one of them",
+		`restore_vm(guest = "erp", artifact = "x", vmid = 9100, storage = "local")`: "name the guest or the artifact, one of them",
+	} {
+		if out := b.run(call); out.Err == nil || !strings.Contains(out.Err.Error(), want) {
+			t.Errorf("%s: got %v", call, out.Err)
+		}
+	}
+}

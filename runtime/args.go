@@ -92,15 +92,17 @@ func unpackInto(fn string, a any, args starlark.Tuple, kwargs []starlark.Tuple) 
 		return fmt.Errorf("%s: arguments are named: %s(%s = …)", fn, fn, firstName(a))
 	}
 	v := reflect.ValueOf(a).Elem()
-	var pairs []any
+	var pairs, optional []any // UnpackArgs takes everything after an optional one for optional
 	for i := range v.NumField() {
-		name := v.Type().Field(i).Tag.Get("star")
-		if name == "" {
-			continue
+		switch name := v.Type().Field(i).Tag.Get("star"); {
+		case name == "":
+		case strings.HasSuffix(name, "?"):
+			optional = append(optional, name, &field{v.Field(i), true})
+		default:
+			pairs = append(pairs, name, &field{v.Field(i), false})
 		}
-		pairs = append(pairs, name, &field{v.Field(i), strings.HasSuffix(name, "?")})
 	}
-	return starlark.UnpackArgs(fn, args, kwargs, pairs...)
+	return starlark.UnpackArgs(fn, args, kwargs, append(pairs, optional...)...)
 }
 
 func firstName(a any) string {

@@ -1,0 +1,122 @@
+package site
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/neosofia/runner/builtins/lab"
+	"github.com/neosofia/runner/runtime"
+)
+
+const (
+	goodProxmox = `proxmox(name = "pve", url = "https://h:8006", fingerprints = ["AA"], token_id = "u@pve!t", token = secret("t"), storage = "backup")
+`
+	goodTarget = `target(name = "usb", url = "file:///mnt/usb", medium = "usb", location = "safe")
+`
+	goodAsset = `asset(name = "virtual_machines", on = {"usb": "read"})
+`
+)
+
+func TestBadSites(t *testing.T) {
+	good := goodProxmox + goodTarget + goodAsset
+	if _, err := Load("site.star", []byte(good), runtime.Limits{}); err != nil {
+		t.Fatalf("the good site: %v", err)
+	}
+	sftp := `target(name = "off", url = "sftp://u@h/x", medium = "disk", location = "L"`
+	for _, c := range []struct {
+		name, text string
+		want       []string
+	}{
+		{"a constructor that is misspelt", `proxmx(name = "pve")`, []string{"proxmx"}},
+		{"an argument that is misspelt", `target(nam = "x")`, []string{"nam", "name"}},
+		{"an argument that is missing", `target(name = "x", url = "file:///x", medium = "usb")`, []string{"location"}},
+		{"a number for a text", `target(name = 3, url = "file:///x", medium = "usb", location = "l")`, []string{"name"}},
+		{"a secret as a text", strings.Replace(goodProxmox, `secret("t")`, `"12345"`, 1), []string{"token", "secret"}},
+		{"a secret with the name of a path", `secret("../x")`, []string{"bad name of a secret"}},
+		{"no certificate", strings.Replace(goodProxmox, `["AA"]`, `[]`, 1), []string{"fingerprints is empty", "pvenode cert info"}},
+		{"plain http", strings.Replace(goodProxmox, "https://", "http://", 1), []string{"want https://"}},
+		{"a password in a URL", strings.Replace(goodTarget, "file:///mnt/usb", "sftp://u:hunter2@h/x", 1), []string{"holds a password", "secret("}},
+		{"a token id that is none", strings.Replace(goodProxmox, "u@pve!t", "root", 1), []string{"want user@realm!token"}},
+		{"no URL", strings.Replace(goodProxmox, `url = "https://h:8006", `, "", 1), []string{"missing argument for url"}},
+		{"ssh without a host key", strings.Replace(goodProxmox, `storage = "backup"`, `storage = "backup", ssh = {"pve1": "root@h"}`, 1), []string{"host_keys does not", "ssh-keyscan"}},
+		{"two systems of one name", good + goodProxmox, []string{`"pve" is declared twice`}},
+		{"two targets of one name", good + goodTarget, []string{`"usb" is declared twice`}},
+		{"two assets of one name", good + goodAsset, []string{`"virtual_machines" is declared twice`}},
+		{"two systems with one asset", good + strings.Replace(goodProxmox, `"pve"`, `"pve2"`, 1), []string{"asset of its own"}},
+		{"a URL of no kind that is known", strings.Replace(goodTarget, "file:///mnt/usb", "ftp://h/x", 1), []string{"file:// or sftp:// or pve://"}},
+		{"sftp without a host key", sftp + `, key = secret("k"))`, []string{"host_key is missing"}},
+		{"an offline disk without identity", strings.Replace(goodTarget, `"safe"`, `"safe", offline = True, due = "7d"`, 1), []string{"needs uuid and serial", "lsblk"}},
+		{"an offline disk that is never due", strings.Replace(goodTarget, `"safe"`, `"safe", offline = True, uuid = "u", serial = "s"`, 1), []string{"needs due"}},
+		{"parts that are too small", strings.Replace(goodTarget, `"safe"`, `"safe", part_size = 100`, 1), []string{"at least 1048576"}},
+		{"a negative bandwidth", strings.Replace(goodTarget, `"safe"`, `"safe", bandwidth = -1`, 1), []string{"bandwidth"}},
+		{"a duration that is none", strings.Replace(goodAsset, `on =`, `rpo = "soon", on =`, 1), []string{"rpo", "soon"}},
+		{"a level that no night reaches", strings.Replace(goodAsset, `"read"`, `"booted"`, 1), []string{`"booted" is no level`, "stored, read or opened"}},
+		{"a demand on a target that is not there", goodProxmox + goodAsset, []string{"asset virtual_machines", `no target`}},
+		{"guests of an asset that is not there", goodProxmox + goodTarget, []string{`asset "virtual_machines"`, "not declared"}},
+		{"more copies than targets", goodProxmox + goodTarget + strings.Replace(goodAsset, `on =`, `copies = 3, on =`, 1), []string{"asks for 3 copies", "can give 1"}},
+		{"a sealed copy that nobody here can open", strings.Replace(good, `"safe"`, `"safe", sealed_to = ["age1x"]`, 1) + strings.Replace(goodAsset, `"virtual_machines", on = {"usb": "read"}`, `"other", on = {"usb": "opened"}`, 1), []string{"demands opened on usb, which is sealed", "on_host = True"}},
+		{"an identity that is not said to lie here", good + `identity(secret = secret("i"))`, []string{"on_host = True"}},
+		{"a keyring of no kind", `keyring(backend = "sticky note")`, []string{"unknown backend"}},
+		{"a date that is none", `unprotected(guest = "x", reason = "y", until = "soon")`, []string{"until"}},
+		{"an exception without an end", `accept_gap(item = "x", reason = "y")`, []string{"until"}},
+		{"a system without a storage", strings.Replace(goodProxmox, `, storage = "backup"`, "", 1), []string{"missing argument for storage"}},
+		{"a system without a token", strings.Replace(goodProxmox, `token = secret("t"), `, "", 1), []string{"missing argument for token"}},
+		{"text that is no site", "proxmox(", []string{"site.star:1"}},
+		{"a loop without an end", "[x for x in range(10000000000)]", []string{"range"}},
+	} {
+		_, err := Load("site.star", []byte(c.text), runtime.Limits{})
+		if err == nil {
+			t.Errorf("%s: it was accepted", c.name)
+			continue
+		}
+		for _, w := range c.want {
+			if !strings.Contains(err.Error(), w) {
+				t.Errorf("%s: got %v, want %q in it", c.name, err, w)
+			}
+		}
+		if strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: the error shows a secret: %v", c.name, err)
+		}
+	}
+}
+
+func TestTheLabsSiteIsGood(t *testing.T) {
+	s, err := Load("site.star", lab.Site, runtime.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if sys, err := s.System(""); err != nil || sys.Name != "pve" || sys.Token.Name != "pve-token" {
+		t.Errorf("got %+v, %v", sys, err)
+	}
+	usb, err := s.Target("offline-a")
+	if err != nil || usb.Due != 7*24*time.Hour || usb.Grace != 3*24*time.Hour || len(usb.SealedTo) != 1 {
+		t.Errorf("got %+v, %v", usb, err)
+	}
+	if _, err := s.Target("offline-b"); err == nil || !strings.Contains(err.Error(), "it has node, offline-a, offsite") {
+		t.Errorf("an unknown target: got %v", err)
+	}
+	if got := s.Expired(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)); len(got) != 0 {
+		t.Errorf("before: got %q", got)
+	}
+	if got := s.Expired(time.Date(2028, 1, 1, 0, 0, 0, 0, time.UTC)); len(got) != 4 {
+		t.Errorf("after: got %q, want 4", got)
+	}
+	other, err := Load("site.star", append([]byte("# x\n"), lab.Site...), runtime.Limits{})
+	if err != nil || other.Digest == s.Digest || s.Digest == "" {
+		t.Errorf("digests: got %q and %q, %v", s.Digest, other.Digest, err)
+	}
+}
+
+func TestEveryConstructorIsExplained(t *testing.T) {
+	for _, d := range Docs() {
+		if d.Doc == "" || len(d.Params) == 0 {
+			t.Errorf("%s is not explained", d.Name)
+		}
+		for _, p := range d.Params {
+			if p.Doc == "" {
+				t.Errorf("%s: %s is not explained", d.Name, p.Name)
+			}
+		}
+	}
+}
