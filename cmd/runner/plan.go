@@ -127,7 +127,7 @@ func callText(name string, raw json.RawMessage) string {
 	}
 	text := name + "(" + strings.Join(parts, ", ") + ")"
 	if len(text) > 100 {
-		text = text[:97] + "…)"
+		text = strings.ToValidUTF8(text[:97], "") + "…)"
 	}
 	return text
 }

@@ -114,7 +114,6 @@ func once(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs [
 func makeCase(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 	var a struct {
 		Given  map[string]any    `star:"given?" doc:"what fakes answer: guests, sizes"`
-		Faults map[string]any    `star:"-"`
 		Args   map[string]string `star:"args?" doc:"arguments of main"`
 		Want   *want             `star:"want?" doc:"ok(), degraded(names…), failed(names…)"`
 		Proven *allBut           `star:"proven?" doc:"everything_but(names…)"`
