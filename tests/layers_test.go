@@ -39,12 +39,12 @@ var layers = []struct {
 	}, []string{"builtins/lab", "runtime/policytest", "runtime/report", "stdlib"}},
 	{"builtins/internal/comeback", []string{"builtins/internal/client/proxmox", "builtins/internal/client/ssh", "builtins/internal/target", "builtins/internal/world", "runtime", "runtime/ledger"}, []string{"builtins/lab"}},
 	{"builtins/internal/recovery", []string{"builtins/internal/format/archive", "builtins/internal/format/vma", "builtins/internal/target", "runtime", "runtime/ledger"}, nil},
-	{"builtins/internal/survey", []string{"builtins/internal/target", "builtins/internal/world", "runtime", "runtime/ledger"}, nil},
+	{"builtins/internal/survey", []string{"builtins/internal/target", "builtins/internal/world", "runtime", "runtime/ledger"}, []string{"builtins/lab"}},
 	{"builtins/internal/world", []string{
 		"builtins/internal/client/keyring", "builtins/internal/client/proxmox", "builtins/internal/client/ssh", "builtins/internal/format/archive",
 		"builtins/internal/site", "builtins/internal/target", "runtime", "runtime/ledger",
-	}, nil},
-	{"builtins/internal/site", []string{"runtime", "runtime/ledger"}, nil},
+	}, []string{"builtins/lab"}},
+	{"builtins/internal/site", []string{"runtime", "runtime/ledger"}, []string{"builtins/lab"}},
 	{"builtins/internal/retire", []string{"runtime/ledger"}, nil},
 	{"builtins/internal/vzdump", []string{"builtins/internal/client/proxmox", "runtime/ledger"}, nil},
 
