@@ -20,6 +20,8 @@ import (
 //
 //	code N PROGRAM ARG...         run, and want exit code N
 //	count N PATTERN...            want N files that match the patterns
+//	remember PATTERN...           how many files match the patterns now, for grown
+//	grown N PATTERN...            want N more than at the last remember
 //	absent TEXT PATH...           no file below the paths holds TEXT
 //	holds FILE [KEY=REGEXP...]    FILE (or stdout) is one JSON document; a.0.b=… looks into it
 //	lines FILE                    every line of FILE (or stderr) is a JSON document
@@ -31,7 +33,7 @@ import (
 //	signal NAME SIGNAL            KILL, INT, STOP or CONT
 //	ended NAME CODE [REGEXP]      wait for it: exit code (-1: killed), output
 var commands = map[string]func(ts *testscript.TestScript, neg bool, args []string){
-	"code": cmdCode, "count": cmdCount, "absent": cmdAbsent, "holds": cmdHolds, "lines": cmdLines, "save": cmdSave,
+	"code": cmdCode, "count": cmdCount, "remember": cmdRemember, "grown": cmdGrown, "absent": cmdAbsent, "holds": cmdHolds, "lines": cmdLines, "save": cmdSave,
 	"every-builtin": cmdEveryBuiltin, "flip": cmdFlip, "sql": cmdSQL, "start": cmdStart, "signal": cmdSignal, "ended": cmdEnded,
 }
 
@@ -63,14 +65,31 @@ func cmdCode(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-func cmdCount(ts *testscript.TestScript, neg bool, args []string) {
-	want(ts, neg, len(args) >= 2, "count N PATTERN...")
-	var found []string
-	for _, p := range args[1:] {
+func matches(ts *testscript.TestScript, patterns []string) (found []string) {
+	for _, p := range patterns {
 		list, err := filepath.Glob(ts.MkAbs(p))
 		ts.Check(err)
 		found = append(found, list...)
 	}
+	return found
+}
+
+func cmdRemember(ts *testscript.TestScript, neg bool, args []string) {
+	want(ts, neg, len(args) >= 1, "remember PATTERN...")
+	ts.Setenv("REMEMBERED", strconv.Itoa(len(matches(ts, args))))
+}
+
+func cmdGrown(ts *testscript.TestScript, neg bool, args []string) {
+	want(ts, neg, len(args) >= 2, "grown N PATTERN...")
+	before := number(ts, ts.Getenv("REMEMBERED"))
+	if got, w := len(matches(ts, args[1:]))-before, number(ts, args[0]); got != w {
+		ts.Fatalf("got %d files more than %d, want %d more", got, before, w)
+	}
+}
+
+func cmdCount(ts *testscript.TestScript, neg bool, args []string) {
+	want(ts, neg, len(args) >= 2, "count N PATTERN...")
+	found := matches(ts, args[1:])
 	if w := number(ts, args[0]); len(found) != w {
 		ts.Fatalf("files: got %d, want %d\n%s", len(found), w, strings.Join(found, "\n"))
 	}

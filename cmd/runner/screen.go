@@ -111,7 +111,8 @@ func jsonEvent(e runtime.Event) map[string]any {
 }
 
 func (s *screen) line(format string, args ...any) {
-	text := s.lab + plain(fmt.Sprintf(format, args...)) + "\n"
+	text := plain(fmt.Sprintf(format, args...))
+	text = s.lab + strings.ReplaceAll(text, "\n", "\n"+s.lab+"     ") + "\n"
 	if s.bars != nil {
 		_, _ = s.bars.Write([]byte(text))
 		return
@@ -135,7 +136,7 @@ func (s *screen) end(e runtime.Event) {
 	}
 	s.line("%s %-10s %-7s %s%s", state, e.Step, took(e.Elapsed), callText(e.Primitive, e.Args), s.made(e))
 	if e.Failure != nil {
-		s.line("     %s", strings.ReplaceAll(e.Failure.Message, "\n", "\n     "))
+		s.line("     %s", e.Failure.Message)
 	}
 }
 

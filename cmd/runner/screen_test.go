@@ -75,6 +75,7 @@ func TestLinesOfARun(t *testing.T) {
 		{"an end", "", end, "ok   /0         12ms    guests()\n"},
 		{"a failure", "LAB ", failed, "LAB FAIL /0         12ms    guests()\nLAB      proxmox pve: list guests: connection refused\n"},
 		{"a line of a primitive", "", runtime.Event{Kind: runtime.EventLog, Step: "/0", Primitive: "copy", Text: "resumed"}, "/0         copy: resumed\n"},
+		{"a line of several", "LAB ", runtime.Event{Kind: runtime.EventLog, Step: "/0", Primitive: "copy", Text: "resumed\nhint: wait"}, "LAB /0         copy: resumed\nLAB      hint: wait\n"},
 		{"print", "", runtime.Event{Kind: runtime.EventPrint, Text: "hello"}, "hello\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

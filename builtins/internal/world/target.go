@@ -46,7 +46,11 @@ func TargetError(err error) error {
 	if errors.As(err, &own) {
 		return err
 	}
-	return &runtime.Error{Code: t.Code, System: "target " + t.Target, Doing: t.Doing, Said: t.Said, Hint: t.Hint, Temporary: t.Temporary, Cause: err}
+	system := "target " + t.Target
+	if t.Target == "" {
+		system = "" // the artifact itself is at fault
+	}
+	return &runtime.Error{Code: t.Code, System: system, Doing: t.Doing, Said: t.Said, Hint: t.Hint, Temporary: t.Temporary, Cause: err}
 }
 
 // OpenTarget opens a target of the site: its identity is checked. Origins say
