@@ -106,8 +106,8 @@ func leaveHead(ctx context.Context, t *target.Target, l *ledger.Ledger, host str
 	if err != nil {
 		return err
 	}
-	old, err := ledger.ParseCheckpoint(texts[host])
-	if err == nil { // one that is missing or damaged witnesses nothing
+	old, found, _ := headOf(texts, host) // one that is damaged witnesses nothing
+	if found {
 		ours, err := ledger.Extends(ctx, l, old)
 		switch {
 		case err != nil:
@@ -193,19 +193,35 @@ func ReadCheckpoints(ctx context.Context, w *world.World, host string) (heads ma
 			notes = append(notes, fmt.Sprintf("%s was not asked: %v", name, err))
 			return
 		}
-		for from, text := range texts {
-			if from != host {
-				continue
-			}
-			head, err := ledger.ParseCheckpoint(text)
-			if err != nil {
-				notes = append(notes, fmt.Sprintf("%s: checkpoint of %s: %v", name, from, err))
-				continue
-			}
+		head, found, bad := headOf(texts, host)
+		for _, err := range bad {
+			notes = append(notes, fmt.Sprintf("%s: %v", name, err))
+		}
+		if found {
 			heads[name] = head
 		}
 	})
 	return heads, notes
+}
+
+// headOf is the newest head of a host among checkpoints. Where nothing can be
+// replaced there are many, with their times behind the name.
+func headOf(texts map[string]string, host string) (head ledger.Head, found bool, bad []error) {
+	for from, text := range texts {
+		at, dated := strings.CutPrefix(from, host+"-")
+		if _, err := time.Parse("20060102T150405Z", at); from != host && (!dated || err != nil) {
+			continue
+		}
+		h, err := ledger.ParseCheckpoint(text)
+		if err != nil {
+			bad = append(bad, fmt.Errorf("checkpoint of %s: %w", from, err))
+			continue
+		}
+		if !found || h.Size > head.Size {
+			head, found = h, true
+		}
+	}
+	return head, found, bad
 }
 
 // ReadManifests reads the manifests on targets: what a ledger is rebuilt from.

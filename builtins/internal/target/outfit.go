@@ -87,10 +87,11 @@ func (t *Target) leaveProgram(ctx context.Context, file string) error {
 			return err
 		}
 	}
-	if t.caps.Program != nil {
-		if err := t.caps.Program(ctx, name); err != nil {
-			return err
-		}
+	if err := t.putSmall(ctx, name+".sha256", []byte(line)); err != nil {
+		return err
 	}
-	return t.putSmall(ctx, name+".sha256", []byte(line))
+	if t.caps.Program != nil { // last: where it is refused, the program is there all the same
+		return t.caps.Program(ctx, name)
+	}
+	return nil
 }
