@@ -295,8 +295,9 @@ func notRetried(ctx context.Context, s ledger.Store, id string) error {
 	return nil
 }
 
-// settleOthers closes runs of this policy that died without an end, and cleans
-// up after every dead run.
+// settleOthers closes runs of this policy that died without an end, and cleans up
+// after them and after every run that has ended. A dead run of another policy may
+// still be resumed.
 func (r *Run) settleOthers(ctx context.Context) error {
 	runs, err := ledger.All[ledger.Run](ctx, r.ledger, ledger.Query{Kind: ledger.RowRun})
 	if err != nil {

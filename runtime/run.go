@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -145,6 +147,9 @@ func (l *leases) close() {
 	defer l.mu.Unlock()
 	for n, have := range l.held {
 		if have.file != nil {
+			if strings.HasPrefix(n, "run:") {
+				os.Remove(have.file.Name()) // nobody waits for a run's own lease
+			}
 			have.file.Close()
 		}
 		delete(l.held, n)
