@@ -50,9 +50,8 @@ func (l *Lines) Add(line string) {
 		l.Progress(bytesOf(m[1]), bytesOf(m[2]))
 		return
 	}
-	if len(l.All) >= maxLines {
-		copy(l.All[maxLines/2:], l.All[maxLines/2+1:])
-		l.All = l.All[:maxLines-1]
+	if len(l.All) >= maxLines { // many at a time: each removal moves what follows
+		l.All = slices.Delete(l.All, maxLines/2, maxLines/2+maxLines/20)
 	}
 	l.All = append(l.All, line)
 }
