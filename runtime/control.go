@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/neosofia/runner/runtime/ledger"
 	"go.starlark.net/starlark"
@@ -121,8 +122,7 @@ func each(t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs [
 }
 
 func failureFinding(err error) ledger.Finding {
-	f := ledger.Finding{Severity: ledger.Failed, Text: err.Error()}
-	return f
+	return ledger.Finding{Severity: ledger.Failed, Text: strings.ReplaceAll(err.Error(), "\nhint: ", "; ")}
 }
 
 // catch calls a function and returns struct(ok, value, error); only codes that

@@ -22,7 +22,7 @@ func (t *Target) PutCheckpoint(ctx context.Context, name, text string) error {
 	}
 	file := "checkpoint-" + safeName(name)
 	if t.spec.Immutable {
-		file += "-" + t.env.Now().UTC().Format(timeLayout)
+		file += "-" + t.env.Now().UTC().Format("20060102T150405.000000Z") // two runs may end in one second
 	}
 	return t.putSmall(ctx, file+".txt", []byte(text))
 }
