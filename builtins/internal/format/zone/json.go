@@ -1,0 +1,200 @@
+package zone
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/miekg/dns"
+)
+
+// object is what is read of a Cloudflare record; the rest of its JSON is kept by
+// those who keep the bytes.
+type object struct {
+	Name     string          `json:"name"`
+	Type     string          `json:"type"`
+	Content  string          `json:"content"`
+	TTL      float64         `json:"ttl"`
+	Priority *float64        `json:"priority"`
+	Proxied  bool            `json:"proxied"`
+	Comment  *string         `json:"comment"`
+	Tags     []string        `json:"tags"`
+	Settings json.RawMessage `json:"settings"`
+	Data     struct {
+		Priority *float64 `json:"priority"`
+	} `json:"data"`
+}
+
+// FromJSON reads one record of Cloudflare's API.
+func FromJSON(raw json.RawMessage) (Record, error) {
+	if len(raw) > MaxRecord {
+		return Record{}, fmt.Errorf("read record: %d bytes, want at most %d", len(raw), MaxRecord)
+	}
+	var o object
+	if err := json.Unmarshal(raw, &o); err != nil {
+		return Record{}, fmt.Errorf("read record: %w", err)
+	}
+	r, err := o.record()
+	if err != nil {
+		return Record{}, fmt.Errorf("read record %q %q: %w", o.Name, o.Type, err)
+	}
+	r.Proxied = o.Proxied
+	if o.Comment != nil {
+		r.Comment = *o.Comment
+	}
+	slices.Sort(o.Tags)
+	r.Tags = strings.Join(o.Tags, ",")
+	if r.Settings, err = canonical(o.Settings); err != nil {
+		return Record{}, fmt.Errorf("read settings of record %q: %w", o.Name, err)
+	}
+	return r, nil
+}
+
+// record joins the parts as BIND would write them, and reads that.
+func (o *object) record() (Record, error) {
+	if o.TTL < 0 || o.TTL > math.MaxInt32 || o.TTL != math.Trunc(o.TTL) {
+		return Record{}, fmt.Errorf("ttl %v", o.TTL)
+	}
+	typ := strings.ToUpper(o.Type)
+	if _, known := dns.StringToType[typ]; !known && !strings.HasPrefix(typ, "TYPE") {
+		return Record{}, errors.New("unknown type")
+	}
+	if o.Name == "" || strings.ContainsAny(o.Name, " \t\r\n\"();\\") {
+		return Record{}, errors.New("bad name")
+	}
+	if typ == "TXT" || typ == "SPF" {
+		text, err := textContent(o.Content)
+		if err != nil {
+			return Record{}, err
+		}
+		if _, ok := dns.IsDomainName(o.Name); !ok {
+			return Record{}, errors.New("bad name")
+		}
+		return Record{Name: strings.ToLower(dns.Fqdn(o.Name)), Type: typ, Data: quote(text), TTL: uint32(o.TTL)}, nil
+	}
+	if strings.ContainsAny(o.Content, "\r\n\x00") {
+		return Record{}, errors.New("the content has more than one line")
+	}
+	line := fmt.Sprintf("%s %d IN %s %s\n", dns.Fqdn(o.Name), uint32(o.TTL), typ, o.data(typ))
+	zp := dns.NewZoneParser(strings.NewReader(line), ".", "")
+	rr, ok := zp.Next()
+	if err := zp.Err(); err != nil {
+		return Record{}, err
+	}
+	if !ok {
+		return Record{}, errors.New("the content is empty")
+	}
+	if zp.Comment() != "" {
+		return Record{}, errors.New("the content holds a comment")
+	}
+	if _, more := zp.Next(); more || zp.Err() != nil {
+		return Record{}, errors.New("the content holds more than one record")
+	}
+	return fromRR(rr)
+}
+
+// data is the content with its priority in front, where the API keeps that apart.
+func (o *object) data(typ string) string {
+	want, apart := map[string]int{"MX": 2, "SRV": 4, "URI": 3}[typ]
+	prio := o.Priority
+	if prio == nil {
+		prio = o.Data.Priority
+	}
+	if !apart || prio == nil || len(strings.Fields(o.Content)) >= want {
+		return o.Content
+	}
+	return strconv.FormatFloat(*prio, 'f', -1, 64) + " " + o.Content
+}
+
+// textContent is the text of a TXT: the API gives it quoted, in one or more
+// strings, or plain.
+func textContent(content string) ([]byte, error) {
+	s := strings.TrimSpace(content)
+	if !strings.HasPrefix(s, `"`) {
+		return []byte(content), nil
+	}
+	var out []byte
+	for s != "" {
+		if s[0] != '"' {
+			return nil, errors.New("text beside the quoted strings")
+		}
+		i := 1
+		for ; i < len(s) && s[i] != '"'; i++ {
+			if s[i] != '\\' {
+				out = append(out, s[i])
+				continue
+			}
+			c, n, err := escaped(s[i+1:])
+			if err != nil {
+				return nil, err
+			}
+			out, i = append(out, c), i+n
+		}
+		if i >= len(s) {
+			return nil, errors.New("a quoted string does not end")
+		}
+		s = strings.TrimLeft(s[i+1:], " \t")
+	}
+	return out, nil
+}
+
+func canonical(raw json.RawMessage) (string, error) {
+	if len(raw) == 0 || string(raw) == "null" {
+		return "", nil
+	}
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.UseNumber()
+	var v any
+	if err := d.Decode(&v); err != nil {
+		return "", err
+	}
+	if m, ok := v.(map[string]any); ok && len(m) == 0 {
+		return "", nil
+	}
+	b, err := json.Marshal(v)
+	return string(b), err
+}
+
+// ParseJSON reads an array of Cloudflare records completely, one at a time.
+func ParseJSON(ctx context.Context, r io.Reader) ([]Record, error) {
+	bounded := &io.LimitedReader{R: r, N: MaxBytes + 1}
+	d := json.NewDecoder(bounded)
+	if t, err := d.Token(); err != nil || t != json.Delim('[') {
+		return nil, errors.Join(errors.New("read records: want a JSON array"), err)
+	}
+	var out []Record
+	for d.More() {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		var raw json.RawMessage
+		if err := d.Decode(&raw); err != nil {
+			return nil, fmt.Errorf("read records: %w", err)
+		}
+		rec, err := FromJSON(raw)
+		if err != nil {
+			return nil, err
+		}
+		if len(out) == MaxRecords {
+			return nil, fmt.Errorf("read records: more than %d", MaxRecords)
+		}
+		out = append(out, rec)
+	}
+	if _, err := d.Token(); err != nil {
+		return nil, fmt.Errorf("read records: %w", err)
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return nil, errors.New("read records: text after the array")
+	}
+	if bounded.N <= 0 {
+		return nil, fmt.Errorf("read records: more than %d bytes", int64(MaxBytes))
+	}
+	return out, nil
+}
