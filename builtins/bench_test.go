@@ -154,7 +154,7 @@ func (b *bench) config(policy string) runtime.Config {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	w := NewWorld(s, Env{Root: b.lab.Root(), Dial: b.lab.Dial, Device: b.lab.Device, Keyring: labKeyring(b.ring), Version: "test"})
+	w := NewWorld(s, Env{Root: b.lab.Root(), Dial: b.lab.Dial, Device: b.lab.Device, Keyring: labKeyring(b.ring), Version: "test", Spool: filepath.Join(b.dir, "spool")})
 	b.t.Cleanup(func() { w.Close() })
 	b.runs++
 	var complete runtime.Completeness // of policies that say what they protect

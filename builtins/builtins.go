@@ -35,6 +35,7 @@ func All() []runtime.Declaration {
 		removeBroughtDeclaration(),
 		restoreVMDeclaration(),
 		snapshotVMDeclaration(),
+		systemsDeclaration(),
 		verifyDeclaration(),
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"strings"
 
+	"github.com/neosofia/runner/builtins/internal/kind"
 	"github.com/neosofia/runner/builtins/internal/target"
 	"github.com/neosofia/runner/builtins/internal/world"
 	"github.com/neosofia/runner/runtime"
@@ -29,7 +30,7 @@ func copyDeclaration() runtime.Declaration {
 			"Sealed targets get age files; the clear stream is opened completely in the very pass that seals it. A copy becomes visible with its manifest, which is written last. " +
 			"An offline medium that is not there is no failure of the copy: when it is due, the run says so.",
 		Example: `copy(artifact = snapshot_vm(guest = "erp"), to = ["offsite"])`,
-		Codes:   append(world.TargetCodes(), runtime.Code{Name: "E_ARCHIVE_MISSING", Doc: "the artifact's files are not there any more"}, runtime.Code{Name: "E_PVE_DOWN", Doc: "the node that holds the artifact cannot be reached"}, runtime.Code{Name: "E_PVE_SSH", Doc: "the node that holds the artifact cannot be read from here"}),
+		Codes:   append(world.TargetCodes(), runtime.Code{Name: "E_ARCHIVE_MISSING", Doc: "the artifact's files are not there any more"}, runtime.Code{Name: "E_PVE_DOWN", Doc: "the node that holds the artifact cannot be reached"}, runtime.Code{Name: "E_PVE_SSH", Doc: "the node that holds the artifact cannot be read from here"}, runtime.Code{Name: "E_HOST_DOWN", Doc: "the host that holds the artifact cannot be reached"}, runtime.Code{Name: "E_HOST_AUTH", Doc: "the host that holds the artifact refuses our key"}),
 		Retries: runtime.Retries{Attempts: copyAttempts, Wait: retryWait},
 		Holds:   func(a *copyArgs) []string { return []string{"asset:" + a.Artifact.Asset + "/" + a.Artifact.Item} },
 		Planned: func(*copyArgs) any { return runtime.Unknown{From: "copy"} },
@@ -184,10 +185,10 @@ func copyArtifact(ctx context.Context, s *runtime.Step, a *copyArgs) (runtime.Re
 	}
 	origin := world.Origin(c.art)
 	outcomes := target.Copy(ctx, target.Source{
-		Artifact: c.art, Check: world.Open, Head: head,
+		Artifact: c.art, Check: kind.Checker(c.art.Kind), Head: head,
 		Manifest: map[string]string{"run": s.Run, "step": s.ID, "runner": c.w.Env.Version},
 		Open: func(ctx context.Context, file string, offset int64) (io.ReadCloser, error) {
-			return c.w.OpenArchive(ctx, origin, offset)
+			return c.w.OpenFile(ctx, origin, file, offset)
 		},
 	}, open)
 	for _, o := range outcomes {
@@ -336,7 +337,7 @@ func (c *carry) clear(ctx context.Context, open []*target.Target) error {
 
 // source tells whether the artifact can be read again.
 func (c *carry) source(ctx context.Context) error {
-	r, err := c.w.OpenArchive(ctx, world.Origin(c.art), 0)
+	r, err := c.w.OpenFile(ctx, world.Origin(c.art), c.art.Files[0].Name, 0)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"filippo.io/age"
+	"github.com/neosofia/runner/builtins/internal/kind"
 	"github.com/neosofia/runner/builtins/internal/world"
 	"github.com/neosofia/runner/runtime"
 	"github.com/neosofia/runner/runtime/ledger"
@@ -153,7 +154,7 @@ func prove(ctx context.Context, s *runtime.Step, w *world.World, a *verifyArgs, 
 		return ledger.Proof{}, "", about(c, err)
 	}
 	defer t.Close()
-	v, err := t.Verify(ctx, c, level, ids, world.Open)
+	v, err := t.Verify(ctx, c, level, ids, kind.Checker(c.Kind))
 	err = about(c, world.TargetError(err))
 	switch code := runtime.CodeOf(err); {
 	case code == "E_DAMAGED" || code == "E_NOT_FOUND" || code == "E_BAD_MANIFEST" || code == "E_ARCHIVE_MISSING":

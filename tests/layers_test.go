@@ -33,18 +33,22 @@ var layers = []struct {
 
 	// Primitives know the runtime's contract, and reach systems through world.
 	{"builtins", []string{
-		"builtins/internal/client/keyring", "builtins/internal/client/proxmox", "builtins/internal/comeback", "builtins/internal/recovery",
+		"builtins/internal/client/keyring", "builtins/internal/client/proxmox", "builtins/internal/comeback", "builtins/internal/kind", "builtins/internal/recovery",
 		"builtins/internal/retire", "builtins/internal/site", "builtins/internal/survey", "builtins/internal/target", "builtins/internal/vzdump",
 		"builtins/internal/world", "runtime", "runtime/ledger",
 	}, []string{"builtins/lab", "runtime/policytest", "runtime/report", "stdlib"}},
-	{"builtins/internal/comeback", []string{"builtins/internal/client/proxmox", "builtins/internal/client/ssh", "builtins/internal/target", "builtins/internal/world", "runtime", "runtime/ledger"}, []string{"builtins/lab"}},
-	{"builtins/internal/recovery", []string{"builtins/internal/format/archive", "builtins/internal/format/vma", "builtins/internal/target", "runtime", "runtime/ledger"}, nil},
+	{"builtins/internal/comeback", []string{"builtins/internal/client/proxmox", "builtins/internal/client/ssh", "builtins/internal/kind", "builtins/internal/target", "builtins/internal/world", "runtime", "runtime/ledger"}, []string{"builtins/lab"}},
+	{"builtins/internal/recovery", []string{"builtins/internal/format/archive", "builtins/internal/kind", "builtins/internal/target", "runtime", "runtime/ledger"}, nil},
 	{"builtins/internal/survey", []string{"builtins/internal/target", "builtins/internal/world", "runtime", "runtime/ledger"}, []string{"builtins/lab"}},
 	{"builtins/internal/world", []string{
-		"builtins/internal/client/keyring", "builtins/internal/client/proxmox", "builtins/internal/client/ssh", "builtins/internal/format/archive",
-		"builtins/internal/site", "builtins/internal/target", "runtime", "runtime/ledger",
+		"builtins/internal/client/host", "builtins/internal/client/keyring", "builtins/internal/client/proxmox", "builtins/internal/client/ssh",
+		"builtins/internal/kind", "builtins/internal/site", "builtins/internal/target", "runtime", "runtime/ledger",
 	}, []string{"builtins/lab"}},
 	{"builtins/internal/site", []string{"runtime", "runtime/ledger"}, []string{"builtins/lab"}},
+	// A kind of artifact: how it is opened, how it comes back.
+	{"builtins/internal/kind", []string{
+		"builtins/internal/format/archive", "builtins/internal/format/vma", "builtins/internal/target", "runtime/ledger",
+	}, nil},
 	{"builtins/internal/retire", []string{"runtime/ledger"}, nil},
 	{"builtins/internal/vzdump", []string{"builtins/internal/client/proxmox", "runtime/ledger"}, nil},
 
@@ -53,6 +57,7 @@ var layers = []struct {
 	{"builtins/internal/target/targettest", []string{"builtins/internal/target", "runtime/ledger"}, nil},
 
 	// Clients know one system each; formats know nothing of ours.
+	{"builtins/internal/client/host", []string{"builtins/internal/client/ssh"}, []string{"builtins/lab"}},
 	{"builtins/internal/client/keyring", nil, nil},
 	{"builtins/internal/client/proxmox", nil, []string{"builtins/lab"}},
 	{"builtins/internal/client/ssh", nil, []string{"builtins/lab"}},
@@ -61,8 +66,9 @@ var layers = []struct {
 
 	// The lab shares formats with the clients, and nothing else: it would share
 	// their mistakes.
-	{"builtins/lab", []string{"builtins/lab/fault", "builtins/lab/proxmox", "builtins/lab/sftp", "runtime/ledger"}, nil},
+	{"builtins/lab", []string{"builtins/lab/fault", "builtins/lab/host", "builtins/lab/proxmox", "builtins/lab/sftp", "runtime/ledger"}, nil},
 	{"builtins/lab/proxmox", []string{"builtins/internal/format/vma", "builtins/lab/fault"}, []string{"builtins/internal/format/archive"}},
+	{"builtins/lab/host", []string{"builtins/lab/fault"}, nil},
 	{"builtins/lab/sftp", []string{"builtins/lab/fault"}, nil},
 	{"builtins/lab/fault", nil, nil},
 
@@ -164,8 +170,9 @@ func TestTheListOfLayersKeepsItsShape(t *testing.T) {
 				t.Errorf("%s may import %s: the runtime knows no backup system", l.pkg, to)
 			case strings.HasPrefix(l.pkg, "builtins/lab") && strings.HasPrefix(to, "builtins/internal/client"):
 				t.Errorf("%s may import %s: the lab shares no mistakes with clients", l.pkg, to)
-			case strings.HasPrefix(l.pkg, "builtins/internal/client") && (to == "runtime" || strings.HasPrefix(to, "builtins") && !strings.HasPrefix(to, "builtins/internal/format")):
-				t.Errorf("%s may import %s: clients know formats only", l.pkg, to)
+			case strings.HasPrefix(l.pkg, "builtins/internal/client") && (to == "runtime" || strings.HasPrefix(to, "builtins") && !strings.HasPrefix(to, "builtins/internal/format")) &&
+				to != "builtins/internal/client/ssh" && to != "builtins/internal/client/host":
+				t.Errorf("%s may import %s: clients know formats, and hosts that they run on", l.pkg, to)
 			case strings.HasPrefix(l.pkg, "builtins/internal/format") && !strings.HasPrefix(to, "builtins/internal/format"):
 				t.Errorf("%s may import %s: formats import nothing of ours", l.pkg, to)
 			}

@@ -147,7 +147,8 @@ func (w *World) server(addr string, l net.Listener) (func() error, error) {
 		return func() error { return w.cluster.Serve(tls.NewListener(l, cfg)) }, nil
 	case NodeAddr:
 		cfg, err := w.sshConfig("pve1.lab", "root", "ssh user node")
-		cfg.Root, cfg.Home = filepath.Join(w.clusterDir(), "nodes", "pve1"), "root"
+		m := w.Node()
+		cfg.Root, cfg.Home, cfg.Exec = m.Root, "root", m.Exec
 		return func() error { return sftp.Serve(w.ctx, l, cfg) }, err
 	default:
 		cfg, err := w.sshConfig("offsite.lab", "runner", "ssh user offsite")

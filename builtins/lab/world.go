@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/neosofia/runner/builtins/lab/fault"
+	"github.com/neosofia/runner/builtins/lab/host"
 	"github.com/neosofia/runner/builtins/lab/proxmox"
 )
 
@@ -225,6 +226,11 @@ func (w *World) Close() error {
 // Root is the folder that stands for "/" of the machine on which runner runs.
 // It holds media/offline-a and media/offline-b (USB disks) and srv/copies.
 func (w *World) Root() string { return filepath.Join(w.dir, "machine") }
+
+// Node is the Proxmox VE node as a machine: what its SSH server runs.
+func (w *World) Node() *host.Machine {
+	return &host.Machine{Name: "pve1.lab", Root: filepath.Join(w.clusterDir(), "nodes", "pve1"), Faults: w.faults, Now: w.opts.now, Sleep: w.opts.sleep}
+}
 
 // Fault is one thing that goes wrong; the package comment has the table.
 type Fault = fault.Fault

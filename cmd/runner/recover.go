@@ -18,6 +18,9 @@ import (
 type recoverFlags struct {
 	from, identity, item, id, to, hostKey, key string
 	verify, archive, commands                  bool
+	shares                                     []string
+	live, netns, serial, ring                  string
+	erase                                      bool
 }
 
 func recoverCommand(f *flags) *cobra.Command {
@@ -42,6 +45,12 @@ PATH can also be a single vzdump archive, whoever made it.`,
 	set.BoolVar(&r.verify, "verify", false, "read back and open")
 	set.BoolVar(&r.archive, "archive", false, "with --to: write the clear archives")
 	set.BoolVar(&r.commands, "commands", false, "print the commands of the vendor's tools")
+	set.StringArrayVar(&r.shares, "share", nil, "file of a custodian's share of the recovery identity; give as many as are needed")
+	set.StringVar(&r.ring, "keyring", "", "with --to, of secrets: put them into a new keyring in this folder instead of files")
+	set.StringVar(&r.live, "live", "", "with --to, of a zone: file with the live zone, JSON or BIND, to compare with")
+	set.StringVar(&r.netns, "netns", "", "with --to, of a ruleset: network namespace to load it into")
+	set.StringVar(&r.serial, "serial", "", "with --to, of a host: serial number of the disk or stick that the rescue image is written to")
+	set.BoolVar(&r.erase, "erase", false, "with --serial: everything on that medium may be erased")
 	set.StringVar(&r.hostKey, "host-key", "", "sftp: public key of the host")
 	set.StringVar(&r.key, "key", "", "sftp: file of the private key")
 	return c
@@ -73,6 +82,14 @@ func (f *flags) recover(ctx context.Context, r recoverFlags) (err error) {
 	}
 	if o.Identities, err = r.identities(); err != nil {
 		return err
+	}
+	o.Ask.LiveZone, o.Ask.Netns, o.Ask.Serial, o.Ask.Erase = r.live, r.netns, r.serial, r.erase
+	for _, path := range r.shares {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return usage("read the share: %v", err)
+		}
+		o.Ask.Shares = append(o.Ask.Shares, string(text))
 	}
 	m, err := builtins.OpenMedium(ctx, r.from, o)
 	if err != nil {
@@ -224,6 +241,9 @@ func (f *flags) bringOne(ctx context.Context, m *builtins.Medium, e builtins.Med
 	}
 	for _, sk := range out.Skipped {
 		fmt.Printf("%snote %s was left out\n", lab, sk)
+	}
+	for _, line := range out.Say {
+		fmt.Printf("%s     %s\n", lab, line)
 	}
 	return nil
 }

@@ -168,7 +168,7 @@ func (s *session) openWorld(ctx context.Context) error {
 		return s.openLab(ctx)
 	}
 	s.world = builtins.NewWorld(s.site, builtins.Env{
-		Device: builtins.SystemDevice, Keyring: s.keyring(), Binary: staticBinary, Version: version,
+		Device: builtins.SystemDevice, Keyring: s.keyring(), Binary: staticBinary, Version: version, Spool: filepath.Join(s.state, "spool"),
 	})
 	s.close = append(s.close, s.world.Close)
 	return nil

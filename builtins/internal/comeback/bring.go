@@ -14,6 +14,7 @@ import (
 
 	"filippo.io/age"
 	"github.com/neosofia/runner/builtins/internal/client/proxmox"
+	"github.com/neosofia/runner/builtins/internal/kind"
 	"github.com/neosofia/runner/builtins/internal/target"
 	"github.com/neosofia/runner/builtins/internal/world"
 	"github.com/neosofia/runner/runtime"
@@ -39,7 +40,7 @@ func Bring(ctx context.Context, s *runtime.Step, c *proxmox.Client, system, stor
 			Hint: "with the recovery identity at hand: runner recover --from … --identity FILE"}
 	}
 	s.Log("reading the copy on %s back before it is restored", cp.Target)
-	if _, err := t.Verify(ctx, cp, ledger.Read, ids, world.Open); err != nil {
+	if _, err := t.Verify(ctx, cp, ledger.Read, ids, kind.Checker(art.Kind)); err != nil {
 		return "", nil, world.TargetError(err)
 	}
 	if cp.InPlace {

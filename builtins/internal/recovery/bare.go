@@ -4,12 +4,14 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/neosofia/runner/builtins/internal/format/archive"
+	"github.com/neosofia/runner/builtins/internal/kind"
 )
 
 // Bare is a vzdump archive that stands alone, without a manifest: one that
@@ -67,7 +69,7 @@ func (b *Bare) Check(ctx context.Context) (Checked, error) {
 func (b *Bare) Extract(ctx context.Context, dir string) (Extracted, error) {
 	name := filepath.Base(b.path)
 	stem, _, _ := strings.Cut(name, ".")
-	into := filepath.Join(dir, safe(stem))
+	into := filepath.Join(dir, kind.Safe(stem))
 	f, err := os.Open(b.path)
 	if err != nil {
 		return Extracted{}, err
@@ -76,5 +78,9 @@ func (b *Bare) Extract(ctx context.Context, dir string) (Extracted, error) {
 	if err := makeInto(into); err != nil {
 		return Extracted{}, err
 	}
-	return unpack(ctx, name, f, into)
+	j := &kind.Job{Into: into}
+	if err := kind.UnpackGuest(ctx, j, name, f); err != nil {
+		return extracted(j), fmt.Errorf("extract %s: %w\nwhat is in %s is incomplete", name, err, into)
+	}
+	return extracted(j), nil
 }

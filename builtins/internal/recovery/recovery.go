@@ -9,17 +9,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"sort"
 	"strings"
 	"time"
 
 	"filippo.io/age"
-	"github.com/neosofia/runner/builtins/internal/format/archive"
-	"github.com/neosofia/runner/builtins/internal/format/vma"
+	"github.com/neosofia/runner/builtins/internal/kind"
 	"github.com/neosofia/runner/builtins/internal/target"
 	"github.com/neosofia/runner/runtime"
 	"github.com/neosofia/runner/runtime/ledger"
@@ -33,6 +29,7 @@ type Medium struct {
 	notes map[string]string // artifact -> "read on 2026-…", as its maker noted it
 	t     *target.Target
 	ids   []age.Identity
+	ask   kind.Options
 }
 
 // Options say how a medium is opened.
@@ -40,6 +37,7 @@ type Options struct {
 	HostKey    string // sftp
 	Key        []byte // sftp: private key
 	Identities []age.Identity
+	Ask        kind.Options // of the ways back
 	Env        target.Env
 	Progress   func(file string, done, total int64)
 }
@@ -66,7 +64,8 @@ func Open(ctx context.Context, place string, o Options) (*Medium, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Medium{Place: place, t: t, ids: o.Identities}
+	m := &Medium{Place: place, t: t, ids: o.Identities, ask: o.Ask}
+	m.ask.Identities, m.ask.Root, m.ask.Device = o.Identities, o.Env.Root, o.Env.Device
 	if m.list, m.Bad, err = t.List(ctx); err != nil {
 		t.Close()
 		return nil, err
@@ -186,248 +185,7 @@ func (m *Medium) Verify(ctx context.Context, id string) (target.Verified, error)
 	if len(x.Copy.SealedTo) > 0 && len(m.ids) == 0 {
 		level = ledger.Read
 	}
-	return m.t.Verify(ctx, x.Copy, level, m.ids, func(ctx context.Context, name string, r io.Reader) error {
-		_, err := archive.Check(ctx, name, r)
-		return err
-	})
-}
-
-// Extracted tells what came out of a copy.
-type Extracted struct {
-	Paths   []string // files and folders that were made
-	Skipped []string // entries that could not be made, with the reason
-	Config  []string // configuration files of the guest
-}
-
-// Archive writes the clear files of a copy into a folder, as the vendor's tools
-// want them.
-func (m *Medium) Archive(ctx context.Context, id, dir string) (Extracted, error) {
-	var out Extracted
-	x, err := m.find(id)
-	if err != nil {
-		return out, err
-	}
-	for _, f := range x.Artifact.Files {
-		path := filepath.Join(dir, filepath.Base(f.Name))
-		if err := m.write(ctx, x, f.Name, path); err != nil {
-			return out, err
-		}
-		out.Paths = append(out.Paths, path)
-	}
-	return out, nil
-}
-
-// write copies one clear file; it is there under its name only when its digest
-// was right.
-func (m *Medium) write(ctx context.Context, x target.Manifest, file, path string) error {
-	r, err := m.open(ctx, x, file)
-	if err != nil {
-		return err
-	}
-	defer r.Close()
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return fmt.Errorf("make the folder to restore into: %w", err)
-	}
-	f, err := os.OpenFile(path+".part", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	_, err = io.Copy(f, r)
-	if err == nil {
-		err = f.Sync()
-	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		_, serr := os.Lstat(path)
-		if serr == nil {
-			err = fmt.Errorf("%s is there already: it is not overwritten", path)
-		}
-	}
-	if err == nil {
-		err = os.Rename(path+".part", path)
-	}
-	if err != nil {
-		os.Remove(path + ".part")
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	return nil
-}
-
-// Extract brings the content of a copy into a new folder below dir: disks as raw
-// sparse files, a container's tree below rootfs.
-func (m *Medium) Extract(ctx context.Context, id, dir string) (out Extracted, err error) {
-	x, err := m.find(id)
-	if err != nil {
-		return out, err
-	}
-	if len(x.Artifact.Files) != 1 {
-		return out, fmt.Errorf("a %s has %d files: take them with --archive", x.Artifact.Kind, len(x.Artifact.Files))
-	}
-	name := x.Artifact.Files[0].Name
-	into := filepath.Join(dir, safe(x.Artifact.Item)+"-"+x.Artifact.Created.UTC().Format("20060102T150405Z"))
-	r, err := m.open(ctx, x, name)
-	if err != nil {
-		return out, err
-	}
-	defer r.Close()
-	if err := makeInto(into); err != nil {
-		return out, err
-	}
-	return unpack(ctx, name, r, into)
-}
-
-// open reads one clear file of a copy.
-func (m *Medium) open(ctx context.Context, x target.Manifest, file string) (io.ReadCloser, error) {
-	r, err := m.t.OpenFile(ctx, x.Copy, file, m.ids)
-	var known *target.Error
-	switch {
-	case errors.As(err, &known) && known.Code == target.CodeNoIdentity:
-		return nil, fmt.Errorf("%w\nhint: name the file of the recovery identity with --identity", err)
-	case errors.As(err, &known) && known.Hint != "":
-		return nil, fmt.Errorf("%w\nhint: %s", err, known.Hint)
-	case err != nil:
-		return nil, err
-	}
-	return r, nil
-}
-
-// makeInto makes the folder that is extracted into, and those above it. What is
-// there is not written over.
-func makeInto(into string) error {
-	err := os.MkdirAll(filepath.Dir(into), 0o755)
-	if err == nil {
-		err = os.Mkdir(into, 0o700)
-	}
-	switch {
-	case errors.Is(err, fs.ErrExist):
-		return fmt.Errorf("%s is there already\nhint: move it away, or name another folder with --to", into)
-	case err != nil:
-		return fmt.Errorf("make the folder to restore into: %w", err)
-	}
-	return nil
-}
-
-// unpack extracts the clear stream of an archive into a folder that is there.
-func unpack(ctx context.Context, name string, r io.Reader, into string) (out Extracted, err error) {
-	var report archive.Report
-	if strings.Contains(name, ".vma") {
-		report, err = extractDisks(ctx, name, r, into, &out)
-	} else {
-		root := filepath.Join(into, "rootfs")
-		if err := os.Mkdir(root, 0o755); err != nil {
-			return out, err
-		}
-		report, err = archive.ExtractTree(ctx, name, r, root, archive.Options{SkipDevices: os.Geteuid() != 0})
-		out.Paths = append(out.Paths, root)
-	}
-	if err == nil {
-		_, err = io.Copy(io.Discard, r) // the digest is known at the end
-	}
-	if err != nil {
-		return out, fmt.Errorf("extract %s: %w\nwhat is in %s is incomplete", name, err, into)
-	}
-	out.Skipped = report.Skipped
-	return out, configs(report, into, &out)
-}
-
-func configs(report archive.Report, into string, out *Extracted) error {
-	for _, c := range report.Configs {
-		path := filepath.Join(into, safe(c.Name))
-		if err := os.WriteFile(path, c.Data, 0o600); err != nil {
-			return fmt.Errorf("write %s: %w", path, err)
-		}
-		out.Config = append(out.Config, path)
-	}
-	return nil
-}
-
-func extractDisks(ctx context.Context, name string, r io.Reader, into string, out *Extracted) (report archive.Report, err error) {
-	var open []*os.File
-	defer func() {
-		for _, f := range open {
-			if serr := f.Sync(); err == nil {
-				err = serr
-			}
-			if cerr := f.Close(); err == nil {
-				err = cerr
-			}
-		}
-	}()
-	return archive.ExtractDisks(ctx, name, r, func(d vma.Device) (io.WriterAt, error) {
-		path := filepath.Join(into, "disk-"+safe(d.Name)+".raw")
-		f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-		if err != nil {
-			return nil, err
-		}
-		open = append(open, f)
-		out.Paths = append(out.Paths, path)
-		return f, f.Truncate(d.Size)
-	})
-}
-
-// safe makes a name out of a manifest or an archive one that stays in its folder.
-func safe(name string) string {
-	var b strings.Builder
-	for _, c := range name {
-		if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.ContainsRune("._-", c) {
-			b.WriteRune(c)
-		} else {
-			b.WriteByte('_')
-		}
-	}
-	if s := strings.TrimLeft(b.String(), "."); s != "" {
-		return s
-	}
-	return "_"
-}
-
-// Commands are what an operator types to restore a copy with the vendor's tools
-// alone, on a Proxmox VE node to which the medium is attached.
-func (m *Medium) Commands(id string, identity string) ([]string, error) {
-	x, err := m.find(id)
-	if err != nil {
-		return nil, err
-	}
-	folder := strings.TrimSuffix(strings.TrimPrefix(m.Place, "file://"), "/") + "/" + x.Copy.Ref
-	out := []string{"cd " + quote(folder), "sha256sum -c SHA256SUMS"}
-	if len(x.Copy.SealedTo) > 0 {
-		out = append(out, "# age before 1.3 cannot open what is sealed to a hybrid recipient (age1pq1...); the runner on this medium can:",
-			"#   runner recover --from "+quote(m.Place)+" --id "+id+" --archive --to /var/lib/vz/dump --identity "+quote(identity))
-	}
-	for _, f := range x.Artifact.Files {
-		var parts []string
-		sealed := false
-		for _, s := range x.Copy.Files {
-			if s.Of == f.Name {
-				parts = append(parts, quote(s.Name))
-				sealed = sealed || s.Sealed
-			}
-		}
-		from := "cat " + strings.Join(parts, " ")
-		if sealed {
-			from = "for p in " + strings.Join(parts, " ") + "; do age -d -i " + quote(identity) + " \"$p\"; done"
-		}
-		dump := "/var/lib/vz/dump/" + quote(f.Name)
-		out = append(out, from+" > "+dump)
-		switch x.Artifact.Kind {
-		case "vm":
-			out = append(out, "qmrestore "+dump+" NEWID --storage STORAGE --unique 1")
-		case "ct":
-			out = append(out, "pct restore NEWID "+dump+" --storage STORAGE")
-		}
-	}
-	return out, nil
-}
-
-func quote(s string) string {
-	if strings.IndexFunc(s, func(c rune) bool {
-		return !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.ContainsRune("._-/", c))
-	}) < 0 {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+	return m.t.Verify(ctx, x.Copy, level, m.ids, kind.Checker(x.Artifact.Kind))
 }
 
 // LevelWords names a level as reports do: a sealed copy that was only read says

@@ -94,6 +94,10 @@ func (b *builder) list() []constructor {
 	return []constructor{
 		construct("keyring", "where secrets are kept on this machine; without it: the file backend in the state directory", b.keyring),
 		construct("proxmox", "a Proxmox VE cluster whose guests are backed up", b.proxmox),
+		construct("host", "a machine: Relax-and-Recover saves it, its firewall and logs are exported", b.host),
+		construct("cloudflare", "DNS zones, tunnels and rules at Cloudflare", b.cloudflare),
+		construct("unifi", "a UniFi gateway", b.unifi),
+		construct("logs", "a source of logs", b.logs),
 		construct("target", "a place that holds copies", b.target),
 		construct("asset", "a row of the SOP's table, and what is demanded of its copies", b.asset),
 		construct("identity", "an age identity that this host may use to open sealed copies", b.identity),
@@ -162,13 +166,8 @@ func (b *builder) proxmox(a *proxmoxArgs) (starlark.Value, error) {
 	if a.Asset == "" {
 		a.Asset = "virtual_machines"
 	}
-	for _, p := range b.site.Proxmox {
-		if p.Name == a.Name {
-			return nil, fmt.Errorf("%q is declared twice", a.Name)
-		}
-	}
 	b.site.Proxmox = append(b.site.Proxmox, &Proxmox{a.Name, urls, a.Fingerprints, a.TokenID, a.Token, a.Storage, a.SSH, a.HostKeys, a.SSHKey, a.Asset})
-	return nil, nil
+	return nil, b.named(a.Name)
 }
 
 type targetArgs struct {

@@ -67,6 +67,10 @@ type Site struct {
 	Path       string
 	Digest     string
 	Proxmox    []*Proxmox
+	Hosts      []*Host
+	Cloudflare []*Cloudflare
+	UniFi      []*UniFi
+	Logs       []*Logs
 	Targets    []*Target
 	Keyring    Keyring
 	Identities []Identity
@@ -142,6 +146,14 @@ func (s *Site) check() error {
 	}
 	if err := s.reachable(); err != nil {
 		return err
+	}
+	for _, l := range s.Logs {
+		if l.Host == "" {
+			continue
+		}
+		if _, err := s.Host(l.Host); err != nil {
+			return fmt.Errorf("logs %s: %w", l.Name, err)
+		}
 	}
 	owner := map[string]string{}
 	for _, p := range s.Proxmox {
@@ -238,7 +250,10 @@ func checkURL(text string, schemes ...string) error {
 
 // Names lists what policies can name.
 func (s *Site) Names() runtime.Names {
-	n := runtime.Names{"target": nil, "asset": nil, "proxmox": nil}
+	n := runtime.Names{"target": nil, "asset": nil, "proxmox": nil, "system": s.systemNames()}
+	for kind := range KindsOfSystems {
+		n[kind] = s.Systems(kind)
+	}
 	n["destroy"] = []string{}
 	for name := range s.Allowed {
 		n["destroy"] = append(n["destroy"], name)

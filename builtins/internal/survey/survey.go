@@ -57,6 +57,9 @@ func has(list []string, name string) bool {
 // and sweeps away what broken transfers of earlier runs left behind.
 func Settle(ctx context.Context, w *world.World, l *ledger.Ledger, host, run string) error {
 	catalog := ledger.Catalog{Store: l}
+	if err := w.SweepSpool(ctx, catalog); err != nil {
+		return err
+	}
 	copies, err := catalog.Copies(ctx, ledger.Query{Run: run})
 	if err != nil || len(copies) == 0 {
 		return err

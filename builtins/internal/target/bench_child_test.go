@@ -119,7 +119,7 @@ func (w work) verify(ctx context.Context, targets []*target.Target, copies []led
 	var all sync.WaitGroup
 	for i, c := range copies {
 		all.Go(func() {
-			v, err := targets[i].Verify(ctx, c, w.Level, nil, openArchive)
+			v, err := targets[i].Verify(ctx, c, w.Level, nil, target.EachFile(openArchive).Each)
 			if err == nil && (v.Level != w.Level || v.Bytes != c.Bytes) {
 				err = fmt.Errorf("verify %s: level %d of %d bytes, want %d of %d", c.Target, v.Level, v.Bytes, w.Level, c.Bytes)
 			}

@@ -208,14 +208,14 @@ func TestOnePassFeedsAll(t *testing.T) {
 		opens++
 		return open(ctx, name, offset)
 	}
-	src.Check = func(_ context.Context, _ string, r io.Reader) error {
+	src.Check = target.EachFile(func(_ context.Context, _ string, r io.Reader) error {
 		checks++
 		b, err := io.ReadAll(r)
 		if err == nil && !bytes.Equal(b, data) {
 			t.Errorf("the check saw other bytes than the source has")
 		}
 		return err
-	}
+	}).Each
 	targets := []*target.Target{plain, sealed, offsite}
 	for i, o := range target.Copy(context.Background(), src, targets) {
 		if o.Err != nil {
@@ -289,7 +289,7 @@ func TestArtifactThatLiesInTheStorage(t *testing.T) {
 		t.Errorf("got %+v, want the archive counted in place", o.Copy)
 	}
 	accept := func(_ context.Context, _ string, r io.Reader) error { _, err := io.Copy(io.Discard, r); return err }
-	if v, err := tgt.Verify(ctx, o.Copy, ledger.Opened, nil, accept); err != nil || v.Level != ledger.Opened {
+	if v, err := tgt.Verify(ctx, o.Copy, ledger.Opened, nil, target.EachFile(accept).Each); err != nil || v.Level != ledger.Opened {
 		t.Errorf("got level %d, error %v, want it opened", v.Level, err)
 	}
 	data[5]++

@@ -238,22 +238,34 @@ func (p *pass) digest(f *feed) error {
 // check opens the clear stream of each file completely.
 func (p *pass) check(f *feed) error {
 	defer f.drop()
+	check := p.src.Check()
 	for _, file := range p.src.Artifact.Files {
 		r := &part{f: f, left: -1}
-		if err := p.src.Check(p.ctx, file.Name, struct{ io.Reader }{r}); err != nil {
+		if err := check.File(p.ctx, file.Name, struct{ io.Reader }{r}); err != nil {
 			if r.err != nil {
 				return r.err // it could not know
 			}
-			if p.ctx.Err() != nil {
-				return context.Cause(p.ctx)
-			}
-			return &sourceError{err: &Error{Code: CodeDamaged, Doing: "open " + file.Name, Said: err.Error(), Cause: err,
-				Hint: "make the artifact again; what its source made cannot be opened"}}
+			return p.unopened(file.Name, err)
 		}
 		if _, err := r.WriteTo(io.Discard); err != nil {
 			return err
 		}
 		f.next()
 	}
+	if err := check.End(); err != nil {
+		return p.unopened(p.src.Artifact.Item, err)
+	}
 	return nil
+}
+
+// unopened is what becomes of a pass whose source cannot be opened.
+func (p *pass) unopened(what string, err error) error {
+	if p.ctx.Err() != nil {
+		return context.Cause(p.ctx)
+	}
+	if own, ok := errorAs[*Error](err); ok {
+		return &sourceError{err: own}
+	}
+	return &sourceError{err: &Error{Code: CodeDamaged, Doing: "open " + what, Said: err.Error(), Cause: err,
+		Hint: "make the artifact again; what its source made cannot be opened"}}
 }

@@ -58,16 +58,35 @@ type Source struct {
 	Artifact ledger.Artifact
 	// Open reads a file of the artifact from an offset. An error of Close counts.
 	Open func(ctx context.Context, file string, offset int64) (io.ReadCloser, error)
-	// Check opens a clear stream completely; nil: none.
-	Check CheckFunc
+	// Check makes what opens the clear streams of one artifact; nil: none.
+	Check func() Checker
 	// Manifest has extra fields of the manifest: policy, sop, version.
 	Manifest map[string]string
 	// Head is the ledger's as of the step's begin.
 	Head ledger.Head
 }
 
-// CheckFunc opens the clear stream of a file completely.
-type CheckFunc func(ctx context.Context, name string, r io.Reader) error
+// Checker opens one artifact completely. An *Error that it returns keeps its code;
+// any other error means that what was read is damaged.
+type Checker interface {
+	// File parses the clear stream of a file, to its end. It is called once for
+	// each file, in the artifact's order.
+	File(ctx context.Context, name string, r io.Reader) error
+	// End compares what the files say of each other.
+	End() error
+}
+
+// EachFile is a Checker for kinds whose files stand alone.
+type EachFile func(ctx context.Context, name string, r io.Reader) error
+
+// File implements Checker.
+func (f EachFile) File(ctx context.Context, name string, r io.Reader) error { return f(ctx, name, r) }
+
+// Each makes a checker of it for every artifact.
+func (f EachFile) Each() Checker { return f }
+
+// End implements Checker.
+func (EachFile) End() error { return nil }
 
 // Outcome is what became of one target of Copy.
 type Outcome struct {

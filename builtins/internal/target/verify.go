@@ -22,12 +22,15 @@ import (
 //
 // Errors are *Error: E_DAMAGED where anything differs, E_NO_IDENTITY, those of
 // the target; and ctx's.
-func (t *Target) Verify(ctx context.Context, c ledger.Copy, level int, ids []age.Identity, check CheckFunc) (Verified, error) {
+func (t *Target) Verify(ctx context.Context, c ledger.Copy, level int, ids []age.Identity, check func() Checker) (Verified, error) {
 	if level < ledger.Stored || level > ledger.Opened {
 		return Verified{}, fmt.Errorf("verify copy %s: level %d is not for a target to prove", c.ID, level)
 	}
 	begin := t.env.Now()
-	v := &verification{t: t, c: c, ids: ids, check: check}
+	v := &verification{t: t, c: c, ids: ids}
+	if check != nil {
+		v.check = check()
+	}
 	err := v.run(ctx, level)
 	return Verified{Level: v.level, Bytes: v.bytes, Nanos: int64(t.env.Now().Sub(begin)), Note: v.note}, err
 }
@@ -36,7 +39,7 @@ type verification struct {
 	t     *Target
 	c     ledger.Copy
 	ids   []age.Identity
-	check CheckFunc
+	check Checker
 	clear map[string]string // file -> SHA-256 of its clear bytes
 	level int
 	bytes int64
@@ -62,6 +65,11 @@ func (v *verification) run(ctx context.Context, level int) error {
 			err = v.read(ctx, file)
 		}
 		if err != nil {
+			return err
+		}
+	}
+	if level == ledger.Opened {
+		if err := v.unopened(v.c.Item, v.check.End()); err != nil {
 			return err
 		}
 	}
@@ -165,7 +173,7 @@ func (v *verification) open(ctx context.Context, file string) error {
 	clear := newClear(ctx, v.t, v.c, file, v.ids)
 	defer clear.Close()
 	r, matches := v.compared(clear, file)
-	err := v.check(ctx, file, r)
+	err := v.check.File(ctx, file, r)
 	// What lies on the target comes first: bytes that differ explain why they
 	// could not be parsed.
 	_, rest := io.CopyBuffer(discard{}, r, make([]byte, chunkSize))
@@ -179,12 +187,22 @@ func (v *verification) open(ctx context.Context, file string) error {
 	if merr := matches(); merr != nil {
 		return merr
 	}
-	if err != nil {
-		e := damaged(v.t.spec.Name, "open "+file, "%v", err)
-		e.Cause = err
-		return e
+	return v.unopened(file, err)
+}
+
+// unopened words what a checker says: in its own code, or as damage.
+func (v *verification) unopened(what string, err error) error {
+	if err == nil {
+		return nil
 	}
-	return nil
+	if own, ok := errorAs[*Error](err); ok {
+		named := *own
+		named.Target = v.t.spec.Name
+		return &named
+	}
+	e := damaged(v.t.spec.Name, "open "+what, "%v", err)
+	e.Cause = err
+	return e
 }
 
 // compared returns a reader of the clear bytes of a file, and what holds them

@@ -8,7 +8,6 @@ import (
 
 	"filippo.io/age"
 	"github.com/neosofia/runner/builtins/internal/client/proxmox"
-	"github.com/neosofia/runner/builtins/internal/format/archive"
 	"github.com/neosofia/runner/builtins/internal/site"
 	"github.com/neosofia/runner/builtins/internal/target"
 	"github.com/neosofia/runner/runtime"
@@ -157,12 +156,6 @@ func (w *World) Identities(ctx context.Context) ([]age.Identity, error) {
 		out = append(out, ids...)
 	}
 	return out, nil
-}
-
-// Open opens the clear stream of any artifact's file completely.
-func Open(ctx context.Context, name string, r io.Reader) error {
-	_, err := archive.Check(ctx, name, r)
-	return err
 }
 
 // Origin says where an artifact lies, with the token that its notes carry.

@@ -35,6 +35,7 @@ type Env struct {
 	Keyring *keyring.Keyring
 	Binary  func() (path string, ok bool) // a static runner to leave on targets
 	Version string
+	Spool   string // folder of artifacts that are not copied yet; "" is none
 }
 
 // World is the outside, with a site.

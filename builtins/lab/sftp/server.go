@@ -13,6 +13,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"sync"
@@ -36,6 +37,9 @@ type Config struct {
 	Home    string     // start folder, below Root
 	Faults  *fault.Set // never nil
 	Sleep   func(ctx context.Context, d time.Duration) error
+	// Exec runs a line of the account's shell; nil: the account has none. An exit
+	// status below 0 is an end by a signal.
+	Exec func(ctx context.Context, line string, stdin io.Reader, stdout, stderr io.Writer) int
 }
 
 // Serve answers connections of the listener until it is closed or ctx ends. It
@@ -118,11 +122,15 @@ func (cfg Config) authorize(meta ssh.ConnMetadata, k ssh.PublicKey) (*ssh.Permis
 	return &ssh.Permissions{}, nil
 }
 
-// serveSession waits for the sftp subsystem and serves it; a shell or a
-// command is refused.
+// serveSession waits for the sftp subsystem or a command and serves it; a shell is
+// refused.
 func serveSession(ctx context.Context, conn net.Conn, channel ssh.Channel, reqs <-chan *ssh.Request, cfg Config) {
 	defer channel.Close()
 	for req := range reqs {
+		if req.Type == "exec" && cfg.Exec != nil {
+			serveCommand(ctx, channel, req, reqs, cfg)
+			return
+		}
 		if req.Type != "subsystem" || string(req.Payload) != string(ssh.Marshal(struct{ Name string }{"sftp"})) {
 			_ = req.Reply(false, nil)
 			continue
@@ -135,6 +143,38 @@ func serveSession(ctx context.Context, conn net.Conn, channel ssh.Channel, reqs 
 		_, _ = channel.SendRequest("exit-status", false, ssh.Marshal(struct{ Status uint32 }{0}))
 		return
 	}
+}
+
+// serveCommand runs one command; a signal, and the end of the channel, end it.
+func serveCommand(ctx context.Context, channel ssh.Channel, req *ssh.Request, reqs <-chan *ssh.Request, cfg Config) {
+	var line struct{ Text string }
+	if ssh.Unmarshal(req.Payload, &line) != nil || req.Reply(true, nil) != nil {
+		return
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		for r := range reqs {
+			if r.Type == "signal" {
+				cancel()
+			}
+			if r.WantReply {
+				_ = r.Reply(false, nil)
+			}
+		}
+		cancel()
+	}()
+	status := cfg.Exec(ctx, line.Text, channel, channel, channel.Stderr())
+	if status < 0 {
+		_, _ = channel.SendRequest("exit-signal", false, ssh.Marshal(struct {
+			Name    string
+			Core    bool
+			Message string
+			Lang    string
+		}{"KILL", false, "", ""}))
+		return
+	}
+	_, _ = channel.SendRequest("exit-status", false, ssh.Marshal(struct{ Status uint32 }{uint32(status)}))
 }
 
 func serveFiles(ctx context.Context, conn net.Conn, channel ssh.Channel, cfg Config) error {

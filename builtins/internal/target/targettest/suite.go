@@ -79,7 +79,7 @@ func ReadAll(t testing.TB, tgt *target.Target, c ledger.Copy, file string, ids .
 
 func verified(t testing.TB, tgt *target.Target, c ledger.Copy, level int, ids ...age.Identity) {
 	t.Helper()
-	v, err := tgt.Verify(context.Background(), c, level, ids, accept)
+	v, err := tgt.Verify(context.Background(), c, level, ids, target.EachFile(accept).Each)
 	if err != nil || v.Level != level {
 		t.Fatalf("got level %d, error %v, want level %d", v.Level, err, level)
 	}
@@ -163,7 +163,7 @@ func combination(t *testing.T, h Hooks, seal string, size int64, unknown bool) {
 	data := Bytes(2, 400_000)
 	src := Source(File{"disk.raw", data})
 	src.Artifact.ID = ledger.ArtifactID(t.Name(), "/0")
-	src.Check = accept
+	src.Check = target.EachFile(accept).Each
 	if unknown {
 		src.Artifact.Files[0].Size = -1
 	}
@@ -190,7 +190,7 @@ func combination(t *testing.T, h Hooks, seal string, size int64, unknown bool) {
 	if seal != "plain" {
 		other, _ := Keys(t, seal == "hybrid")
 		for _, ids := range [][]age.Identity{nil, {other}} {
-			_, err := tgt.Verify(context.Background(), o.Copy, ledger.Opened, ids, accept)
+			_, err := tgt.Verify(context.Background(), o.Copy, ledger.Opened, ids, target.EachFile(accept).Each)
 			Refused(t, err, target.CodeNoIdentity)
 		}
 	}

@@ -118,7 +118,7 @@ func damage(t *testing.T, tgt *target.Target, h Hooks) {
 			o := One(t, src, tgt)
 			c.do(t, filepath.Join(h.Dir, o.Copy.Ref))
 			for level := ledger.Stored; level <= ledger.Opened; level++ {
-				_, err := tgt.Verify(context.Background(), o.Copy, level, nil, accept)
+				_, err := tgt.Verify(context.Background(), o.Copy, level, nil, target.EachFile(accept).Each)
 				if level >= c.level {
 					Refused(t, err, target.CodeDamaged)
 				} else if err != nil {
@@ -144,9 +144,10 @@ func wrongSource(t *testing.T, _ *target.Target, h Hooks) {
 		"longer than declared":  func(s *target.Source) { s.Artifact.Files[0].Size-- },
 		"of another digest":     func(s *target.Source) { s.Artifact.Files[0].SHA256 = strings.Repeat("ab", 32) },
 		"it cannot be opened": func(s *target.Source) {
-			s.Check = func(context.Context, string, io.Reader) error { return errors.New("bad") }
+			s.Check = target.EachFile(func(context.Context, string, io.Reader) error { return errors.New("bad") }).Each
 		},
-		"refused after all of it": func(s *target.Source) { s.Check = refuseAtEnd },
+		"its files contradict each other": func(s *target.Source) { s.Check = func() target.Checker { return contradicted{accept} } },
+		"refused after all of it":         func(s *target.Source) { s.Check = target.EachFile(refuseAtEnd).Each },
 	} {
 		t.Run(name, func(t *testing.T) {
 			src := Source(File{"disk.raw", Bytes(10, 3<<20)})
@@ -162,6 +163,11 @@ func wrongSource(t *testing.T, _ *target.Target, h Hooks) {
 		})
 	}
 }
+
+// contradicted is an artifact of which every file is good, but not together.
+type contradicted struct{ target.EachFile }
+
+func (contradicted) End() error { return errors.New("the files hold different records") }
 
 func refuseAtEnd(_ context.Context, _ string, r io.Reader) error {
 	if _, err := io.Copy(io.Discard, r); err != nil {

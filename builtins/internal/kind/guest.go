@@ -1,0 +1,116 @@
+package kind
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/neosofia/runner/builtins/internal/format/archive"
+	"github.com/neosofia/runner/builtins/internal/format/vma"
+	"github.com/neosofia/runner/builtins/internal/target"
+	"github.com/neosofia/runner/runtime/ledger"
+)
+
+// guest is a vzdump archive: one file.
+func guest(name, title string, unpack func(ctx context.Context, j *Job, file string, r io.Reader) error) Kind {
+	return Kind{Name: name, Title: title,
+		Open: target.EachFile(func(ctx context.Context, file string, r io.Reader) error {
+			_, err := archive.Check(ctx, file, r)
+			return err
+		}).Each,
+		Recover: func(ctx context.Context, j *Job) error {
+			if len(j.Artifact.Files) != 1 {
+				return fmt.Errorf("an archive of a guest is one file; this has %d", len(j.Artifact.Files))
+			}
+			file := j.Artifact.Files[0].Name
+			r, err := j.Open(ctx, file)
+			if err != nil {
+				return err
+			}
+			defer r.Close()
+			if err := unpack(ctx, j, file, r); err != nil {
+				return fmt.Errorf("extract %s: %w\nwhat is in %s is incomplete", file, err, j.Into)
+			}
+			return nil
+		},
+		Dir: "/var/lib/vz/dump",
+		Commands: func(a ledger.Artifact, dir string) (lines []string) {
+			for _, f := range a.Files {
+				if path := dir + "/" + Quote(f.Name); a.Kind == "vm" {
+					lines = append(lines, "qmrestore "+path+" NEWID --storage STORAGE --unique 1")
+				} else {
+					lines = append(lines, "pct restore NEWID "+path+" --storage STORAGE")
+				}
+			}
+			return lines
+		},
+	}
+}
+
+// UnpackGuest extracts a vzdump archive, whoever made it.
+func UnpackGuest(ctx context.Context, j *Job, file string, r io.Reader) error {
+	if strings.Contains(file, ".vma") {
+		return recoverDisks(ctx, j, file, r)
+	}
+	return recoverTree(ctx, j, file, r)
+}
+
+// recoverTree extracts a container's tree below rootfs.
+func recoverTree(ctx context.Context, j *Job, file string, r io.Reader) error {
+	root := filepath.Join(j.Into, "rootfs")
+	if err := os.Mkdir(root, 0o755); err != nil {
+		return err
+	}
+	j.Paths = append(j.Paths, root)
+	report, err := archive.ExtractTree(ctx, file, r, root, archive.Options{SkipDevices: os.Geteuid() != 0})
+	return finish(j, report, r, err)
+}
+
+// recoverDisks extracts a VM's disks as raw sparse files.
+func recoverDisks(ctx context.Context, j *Job, file string, r io.Reader) (err error) {
+	var open []*os.File
+	defer func() {
+		for _, f := range open {
+			if serr := f.Sync(); err == nil {
+				err = serr
+			}
+			if cerr := f.Close(); err == nil {
+				err = cerr
+			}
+		}
+	}()
+	report, err := archive.ExtractDisks(ctx, file, r, func(d vma.Device) (io.WriterAt, error) {
+		path := filepath.Join(j.Into, "disk-"+Safe(d.Name)+".raw")
+		f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+		if err != nil {
+			return nil, err
+		}
+		open = append(open, f)
+		j.Paths = append(j.Paths, path)
+		return f, f.Truncate(d.Size)
+	})
+	return finish(j, report, r, err)
+}
+
+// finish reads the stream to its end, where its digest is known, and writes the
+// guest's configuration.
+func finish(j *Job, report archive.Report, r io.Reader, err error) error {
+	if err == nil {
+		_, err = io.Copy(io.Discard, r)
+	}
+	if err != nil {
+		return err
+	}
+	j.Skipped = report.Skipped
+	for _, c := range report.Configs {
+		path := filepath.Join(j.Into, Safe(c.Name))
+		if err := os.WriteFile(path, c.Data, 0o600); err != nil {
+			return fmt.Errorf("write %s: %w", path, err)
+		}
+		j.Config = append(j.Config, path)
+	}
+	return nil
+}

@@ -1,0 +1,117 @@
+package recovery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/neosofia/runner/builtins/internal/kind"
+	"github.com/neosofia/runner/builtins/internal/target"
+)
+
+// Extracted tells what came out of a copy.
+type Extracted struct {
+	Paths   []string // files and folders that were made
+	Skipped []string // entries that could not be made, with the reason
+	Config  []string // configuration files
+	Say     []string // lines for the operator: what to type, what differs
+}
+
+// Archive writes the clear files of a copy into a folder, as the vendor's tools
+// want them.
+func (m *Medium) Archive(ctx context.Context, id, dir string) (Extracted, error) {
+	x, err := m.find(id)
+	if err != nil {
+		return Extracted{}, err
+	}
+	j := m.job(x, dir)
+	for _, f := range x.Artifact.Files {
+		if _, err := j.Write(ctx, f.Name); err != nil {
+			return extracted(j), err
+		}
+	}
+	return extracted(j), nil
+}
+
+// Extract brings the content of a copy into a new folder below dir, in the way of
+// its kind: disks as raw sparse files, a container's tree below rootfs, …
+func (m *Medium) Extract(ctx context.Context, id, dir string) (Extracted, error) {
+	x, err := m.find(id)
+	if err != nil {
+		return Extracted{}, err
+	}
+	into := filepath.Join(dir, kind.Safe(x.Artifact.Item)+"-"+x.Artifact.Created.UTC().Format("20060102T150405Z"))
+	k, known := kind.Find(x.Artifact.Kind)
+	if !known || k.Recover == nil {
+		return m.Archive(ctx, id, into)
+	}
+	j := m.job(x, into)
+	if len(x.Artifact.Files) > 0 { // before anything is made: is there a key for it?
+		r, err := j.Open(ctx, x.Artifact.Files[0].Name)
+		if err != nil {
+			return Extracted{}, err
+		}
+		if err := r.Close(); err != nil {
+			return Extracted{}, err
+		}
+	}
+	if err := makeInto(into); err != nil {
+		return Extracted{}, err
+	}
+	err = k.Recover(ctx, j)
+	return extracted(j), err
+}
+
+func extracted(j *kind.Job) Extracted {
+	return Extracted{Paths: j.Paths, Skipped: j.Skipped, Config: j.Config, Say: j.Say}
+}
+
+// job is a copy of this medium that comes back.
+func (m *Medium) job(x target.Manifest, into string) *kind.Job {
+	j := &kind.Job{Artifact: x.Artifact, Into: into, Options: m.ask, Open: m.opener(x)}
+	for i := len(m.list) - 1; i >= 0; i-- { // they are sorted, the newest first
+		if o := m.list[i]; o.Artifact.Kind == x.Artifact.Kind && o.Artifact.Item == x.Artifact.Item && o.Artifact.ID != x.Artifact.ID {
+			j.Others = append(j.Others, kind.Other{Artifact: o.Artifact, Open: m.opener(o)})
+		}
+	}
+	return j
+}
+
+func (m *Medium) opener(x target.Manifest) func(context.Context, string) (io.ReadCloser, error) {
+	return func(ctx context.Context, file string) (io.ReadCloser, error) { return m.open(ctx, x, file) }
+}
+
+// open reads one clear file of a copy.
+func (m *Medium) open(ctx context.Context, x target.Manifest, file string) (io.ReadCloser, error) {
+	r, err := m.t.OpenFile(ctx, x.Copy, file, m.ids)
+	var known *target.Error
+	switch {
+	case errors.As(err, &known) && known.Code == target.CodeNoIdentity:
+		return nil, fmt.Errorf("%w\nhint: name the file of the recovery identity with --identity", err)
+	case errors.As(err, &known) && known.Hint != "":
+		return nil, fmt.Errorf("%w\nhint: %s", err, known.Hint)
+	case err != nil:
+		return nil, err
+	}
+	return r, nil
+}
+
+// makeInto makes the folder that is extracted into, and those above it. What is
+// there is not written over.
+func makeInto(into string) error {
+	err := os.MkdirAll(filepath.Dir(into), 0o755)
+	if err == nil {
+		err = os.Mkdir(into, 0o700)
+	}
+	switch {
+	case errors.Is(err, fs.ErrExist):
+		return fmt.Errorf("%s is there already\nhint: move it away, or name another folder with --to", into)
+	case err != nil:
+		return fmt.Errorf("make the folder to restore into: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,289 @@
+package site
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+	"time"
+
+	"go.starlark.net/starlark"
+)
+
+// Host is a machine: this one, or one that is reached over SSH.
+type Host struct {
+	Name     string
+	Local    bool
+	SSH      string // user@host:port
+	HostKey  string
+	Key      Secret
+	Rear     bool // Relax-and-Recover saves it
+	Firewall bool // its packet filter and network are exported
+}
+
+// Cloudflare is an account's token, and the zones that it protects.
+type Cloudflare struct {
+	Name         string
+	Token        Secret
+	Zones        []string
+	Account      string // id; "" is the account of the zones
+	URL          string // of the API
+	Fingerprints []string
+}
+
+// UniFi is a gateway's console.
+type UniFi struct {
+	Name         string
+	URL          string
+	Fingerprints []string
+	User         string
+	Password     Secret
+	Site         string
+}
+
+// Logs is a source of logs on a host.
+type Logs struct {
+	Name     string
+	Host     string
+	Journal  bool
+	Files    []string // patterns of absolute paths
+	PVETasks bool
+	Ledger   bool
+	Silent   time.Duration // longer silence is an alarm
+}
+
+type hostArgs struct {
+	Name     string `star:"name" doc:"how policies name it"`
+	Local    bool   `star:"local?" doc:"it is the machine that runner runs on"`
+	SSH      string `star:"ssh?" doc:"root@host:port"`
+	HostKey  string `star:"host_key?" doc:"its public host key (ssh-ed25519 AAAA…)"`
+	Key      Secret `star:"ssh_key?" doc:"secret(…) of the private key"`
+	Rear     *bool  `star:"rear?" doc:"Relax-and-Recover saves it; default True"`
+	Firewall *bool  `star:"firewall?" doc:"its packet filter and network settings are exported; default True"`
+}
+
+func (b *builder) host(a *hostArgs) (starlark.Value, error) {
+	switch {
+	case a.Local == (a.SSH != ""):
+		return nil, errors.New("say either local = True or ssh = \"root@host:22\"")
+	case a.SSH != "" && a.HostKey == "":
+		return nil, errors.New("host_key is missing: a host key is always checked (ssh-keyscan -t ed25519 HOST, compared on its console)")
+	case a.SSH != "" && a.Key.Name == "":
+		return nil, errors.New("ssh_key is missing: name it with secret(…)")
+	}
+	yes := func(p *bool) bool { return p == nil || *p }
+	b.site.Hosts = append(b.site.Hosts, &Host{a.Name, a.Local, a.SSH, a.HostKey, a.Key, yes(a.Rear), yes(a.Firewall)})
+	return nil, b.named(a.Name)
+}
+
+type cloudflareArgs struct {
+	Name         string   `star:"name" doc:"how policies name it"`
+	Token        Secret   `star:"token" doc:"secret(…) of an API token that may read, and nothing else"`
+	Zones        []string `star:"zones" doc:"the zones that are protected"`
+	Account      string   `star:"account?" doc:"id of the account; default: the zones'"`
+	URL          string   `star:"url?" doc:"of the API; default https://api.cloudflare.com/client/v4"`
+	Fingerprints []string `star:"fingerprints?" doc:"SHA-256 of certificates that are accepted instead of public ones"`
+}
+
+func (b *builder) cloudflare(a *cloudflareArgs) (starlark.Value, error) {
+	if a.URL == "" {
+		a.URL = "https://api.cloudflare.com/client/v4"
+	}
+	if err := checkURL(a.URL, "https"); err != nil {
+		return nil, err
+	}
+	for i, z := range a.Zones {
+		a.Zones[i] = strings.TrimSuffix(strings.ToLower(z), ".")
+		if !strings.Contains(z, ".") {
+			return nil, fmt.Errorf("zone %q is no name of a domain", z)
+		}
+		for _, c := range b.site.Cloudflare {
+			for _, other := range c.Zones {
+				if other == a.Zones[i] {
+					return nil, fmt.Errorf("zone %s is in %s already", z, c.Name)
+				}
+			}
+		}
+	}
+	b.site.Cloudflare = append(b.site.Cloudflare, &Cloudflare{a.Name, a.Token, a.Zones, a.Account, strings.TrimSuffix(a.URL, "/"), a.Fingerprints})
+	return nil, b.named(a.Name)
+}
+
+type unifiArgs struct {
+	Name         string   `star:"name" doc:"how policies name it"`
+	URL          string   `star:"url" doc:"https://host of the console, or https://host:8443 of a controller"`
+	Fingerprints []string `star:"fingerprints" doc:"SHA-256 of the certificates that are accepted"`
+	User         string   `star:"user" doc:"a local administrator without a second factor"`
+	Password     Secret   `star:"password" doc:"secret(…) of its password"`
+	Site         string   `star:"site?" doc:"the controller's site; default: default"`
+}
+
+func (b *builder) unifi(a *unifiArgs) (starlark.Value, error) {
+	if err := checkURL(a.URL, "https"); err != nil {
+		return nil, err
+	}
+	if len(a.Fingerprints) == 0 {
+		return nil, errors.New("fingerprints is empty: a certificate is always checked; openssl s_client -connect HOST:443 | openssl x509 -noout -fingerprint -sha256 shows it")
+	}
+	if a.Site == "" {
+		a.Site = "default"
+	}
+	b.site.UniFi = append(b.site.UniFi, &UniFi{a.Name, strings.TrimSuffix(a.URL, "/"), a.Fingerprints, a.User, a.Password, a.Site})
+	return nil, b.named(a.Name)
+}
+
+type logsArgs struct {
+	Name     string        `star:"name" doc:"how policies name it"`
+	Host     string        `star:"host?" doc:"host(…) that they are on; not for the ledger"`
+	Journal  bool          `star:"journal?" doc:"the systemd journal"`
+	Files    []string      `star:"files?" doc:"patterns of log files, with their rotated ones: /var/log/nginx/*.log"`
+	PVETasks bool          `star:"pve_tasks?" doc:"the task logs of a Proxmox VE node"`
+	Ledger   bool          `star:"ledger?" doc:"runner's own record"`
+	Silent   time.Duration `star:"silent?" doc:"longer silence than this is an alarm; left out: none"`
+}
+
+func (b *builder) logs(a *logsArgs) (starlark.Value, error) {
+	kinds := 0
+	for _, is := range []bool{a.Journal, len(a.Files) > 0, a.PVETasks, a.Ledger} {
+		if is {
+			kinds++
+		}
+	}
+	if kinds != 1 {
+		return nil, errors.New("say one of journal = True, files = […], pve_tasks = True, ledger = True")
+	}
+	if a.Ledger == (a.Host != "") {
+		return nil, errors.New("host names the machine that the logs are on; the ledger is runner's own and has none")
+	}
+	for _, f := range a.Files {
+		if !path.IsAbs(f) || path.Clean(f) != f {
+			return nil, fmt.Errorf("files: %q: want absolute paths, without ..", f)
+		}
+		if _, err := path.Match(f, ""); err != nil {
+			return nil, fmt.Errorf("files: %q: %v", f, err)
+		}
+	}
+	for _, l := range b.site.Logs {
+		if l.Name == a.Name {
+			return nil, fmt.Errorf("%q is declared twice", a.Name)
+		}
+	}
+	b.site.Logs = append(b.site.Logs, &Logs{a.Name, a.Host, a.Journal, a.Files, a.PVETasks, a.Ledger, a.Silent})
+	return nil, nil
+}
+
+// named refuses a second system of one name: policies could not tell them apart.
+func (b *builder) named(name string) error {
+	seen := 0
+	for _, n := range b.site.systemNames() {
+		if n == name {
+			seen++
+		}
+	}
+	if seen > 1 {
+		return fmt.Errorf("%q is declared twice: systems need names of their own", name)
+	}
+	return nil
+}
+
+func (s *Site) systemNames() (out []string) {
+	for _, p := range s.Proxmox {
+		out = append(out, p.Name)
+	}
+	for _, h := range s.Hosts {
+		out = append(out, h.Name)
+	}
+	for _, c := range s.Cloudflare {
+		out = append(out, c.Name)
+	}
+	for _, u := range s.UniFi {
+		out = append(out, u.Name)
+	}
+	return out
+}
+
+// Host returns the host of that name.
+func (s *Site) Host(name string) (*Host, error) {
+	return named("host", name, s.Hosts, func(h *Host) string { return h.Name })
+}
+
+// CloudflareOf returns the Cloudflare that has a zone.
+func (s *Site) CloudflareOf(zone string) (*Cloudflare, error) {
+	zone = strings.TrimSuffix(strings.ToLower(zone), ".")
+	var all []string
+	for _, c := range s.Cloudflare {
+		for _, z := range c.Zones {
+			if z == zone {
+				return c, nil
+			}
+			all = append(all, z)
+		}
+	}
+	return nil, unknown("zone", zone, all)
+}
+
+// CloudflareNamed returns the Cloudflare of that name.
+func (s *Site) CloudflareNamed(name string) (*Cloudflare, error) {
+	return named("cloudflare", name, s.Cloudflare, func(c *Cloudflare) string { return c.Name })
+}
+
+// UniFiNamed returns the console of that name.
+func (s *Site) UniFiNamed(name string) (*UniFi, error) {
+	return named("unifi", name, s.UniFi, func(u *UniFi) string { return u.Name })
+}
+
+// LogsNamed returns the source of logs of that name.
+func (s *Site) LogsNamed(name string) (*Logs, error) {
+	return named("logs", name, s.Logs, func(l *Logs) string { return l.Name })
+}
+
+func named[T any](what, name string, list []T, of func(T) string) (T, error) {
+	var names []string
+	for _, x := range list {
+		if of(x) == name || name == "" && len(list) == 1 {
+			return x, nil
+		}
+		names = append(names, of(x))
+	}
+	var none T
+	return none, unknown(what, name, names)
+}
+
+// KindsOfSystems are what Systems can be asked for, with the row of the SOP's
+// table that each belongs to unless a policy names another.
+var KindsOfSystems = map[string]string{
+	"host": "operating_systems", "zone": "public_dns", "firewall": "networking", "keyring": "credentials", "logs": "system_logs",
+}
+
+// Systems are the names of a kind, in the order of site.star.
+func (s *Site) Systems(kind string) (out []string) {
+	switch kind {
+	case "host":
+		for _, h := range s.Hosts {
+			if h.Rear {
+				out = append(out, h.Name)
+			}
+		}
+	case "zone":
+		for _, c := range s.Cloudflare {
+			out = append(out, c.Zones...)
+		}
+	case "firewall":
+		skip := map[string]bool{}
+		for _, h := range s.Hosts {
+			skip[h.Name] = !h.Firewall
+		}
+		for _, n := range s.systemNames() {
+			if !skip[n] {
+				out = append(out, n)
+			}
+		}
+	case "keyring":
+		out = []string{"keyring"}
+	case "logs":
+		for _, l := range s.Logs {
+			out = append(out, l.Name)
+		}
+	}
+	return out
+}

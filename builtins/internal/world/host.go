@@ -1,0 +1,134 @@
+package world
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"sort"
+
+	"github.com/neosofia/runner/builtins/internal/client/host"
+	"github.com/neosofia/runner/builtins/internal/client/ssh"
+	"github.com/neosofia/runner/builtins/internal/site"
+	"github.com/neosofia/runner/runtime"
+	"github.com/neosofia/runner/runtime/ledger"
+)
+
+// HostCodes are those that every primitive that works on a host can raise.
+func HostCodes() []runtime.Code {
+	return []runtime.Code{
+		{Name: "E_HOST_DOWN", Doc: "the host cannot be reached, or the connection broke off"},
+		{Name: "E_HOST_AUTH", Doc: "the host refuses our key"},
+		{Name: "E_HOST_KEY", Doc: "the host presents another key than the site states"},
+		{Name: "E_HOST_PROGRAM", Doc: "a program that is needed is not on the host"},
+		{Name: "E_HOST", Doc: "a command on the host failed; its words follow"},
+		{Name: "E_SECRET", Doc: "a secret is not in the keyring, or the keyring is locked"},
+	}
+}
+
+// Host opens a host of the site; "" is the only one. The caller closes it.
+func (w *World) Host(ctx context.Context, name string) (host.Host, *site.Host, error) {
+	h, err := w.Site.Host(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	if h.Local {
+		if w.Env.Root != "" {
+			return nil, nil, &runtime.Error{Code: "E_HOST_DOWN", System: "host " + h.Name, Doing: "run commands on this machine", Said: "the lab has no programs of this machine; its host is reached over SSH"}
+		}
+		return host.Local(h.Name), h, nil
+	}
+	r, err := host.Remote(ctx, h.Name, ssh.Config{Address: h.SSH, HostKey: h.HostKey, Dial: w.Env.Dial,
+		Key: func(ctx context.Context) ([]byte, error) { return w.Secret(ctx, h.Key) }})
+	if err != nil {
+		return nil, nil, HostError(h.Name, "connect to "+h.SSH, err)
+	}
+	return r, h, nil
+}
+
+// HostError words an error of a host for the operator.
+func HostError(name, doing string, err error) error {
+	if err == nil {
+		return nil
+	}
+	var own *runtime.Error
+	if errors.As(err, &own) || errors.Is(err, context.Canceled) {
+		return err
+	}
+	e := &runtime.Error{Code: "E_HOST", System: "host " + name, Doing: doing, Said: err.Error(), Cause: err}
+	var exit *host.ExitError
+	switch {
+	case errors.As(err, new(*ssh.HostKeyError)):
+		e.Code, e.Hint = "E_HOST_KEY", "if the host was installed anew, compare the key on its console and put it into site.star; if not, somebody is in between"
+	case errors.As(err, new(*ssh.AuthError)):
+		e.Code, e.Hint = "E_HOST_AUTH", "put the public key into that account's authorized_keys, or set the right private key: runner secret set NAME"
+	case errors.Is(err, host.ErrNoProgram):
+		e.Code, e.Hint = "E_HOST_PROGRAM", "install it on the host"
+	case errors.As(err, &exit), errors.Is(err, host.ErrTooMuch), errors.Is(err, os.ErrNotExist), errors.Is(err, os.ErrPermission), errors.As(err, new(*host.KilledError)):
+	default:
+		e.Code, e.Temporary, e.Hint = "E_HOST_DOWN", true, "is the host up, and does its sshd listen there?"
+	}
+	return e
+}
+
+// OpenFile reads a file of an artifact from where it lies: a Proxmox storage, a
+// host's folder, or the spool.
+func (w *World) OpenFile(ctx context.Context, origin map[string]string, file string, offset int64) (io.ReadCloser, error) {
+	switch {
+	case origin["spool"] != "":
+		return w.openSpool(origin["spool"], file, offset)
+	case origin["host"] != "":
+		return w.openOnHost(ctx, origin, file, offset)
+	}
+	return w.OpenArchive(ctx, origin, offset)
+}
+
+func (w *World) openOnHost(ctx context.Context, origin map[string]string, file string, offset int64) (io.ReadCloser, error) {
+	h, _, err := w.Host(ctx, origin["host"])
+	if err != nil {
+		return nil, err
+	}
+	name := path.Join(origin["dir"], path.Base(file))
+	r, err := h.Open(ctx, name, offset)
+	if err != nil {
+		h.Close()
+		if errors.Is(err, os.ErrNotExist) {
+			return nil, &runtime.Error{Code: "E_ARCHIVE_MISSING", System: "host " + origin["host"], Doing: "read " + name, Said: "it is not there any more", Hint: "a new run makes it again"}
+		}
+		return nil, HostError(origin["host"], "read "+name, err)
+	}
+	return &hostFile{r, h}, nil
+}
+
+type hostFile struct {
+	io.ReadCloser
+	h host.Host
+}
+
+func (f *hostFile) Close() error {
+	err := f.ReadCloser.Close()
+	if cerr := f.h.Close(); err == nil {
+		err = cerr
+	}
+	return err
+}
+
+// Asset is the row of the SOP's table that an artifact belongs to: the one that
+// the policy names, or the usual one of its kind.
+func (w *World) Asset(name, usual string) (string, error) {
+	if name == "" {
+		name = usual
+	}
+	if _, ok := w.Site.Demands.Asset(name); !ok {
+		return "", &runtime.Error{Code: "E_NO_ASSET", Doing: "find the asset " + name, Said: "the site does not declare it",
+			Hint: fmt.Sprintf("add asset(name = %q, …) to site.star, or name another one with asset = …", name)}
+	}
+	return name, nil
+}
+
+// sortNewestFirst sorts artifacts by the time of what they hold.
+func sortNewestFirst(arts []ledger.Artifact) {
+	sort.SliceStable(arts, func(i, j int) bool { return arts[i].Created.After(arts[j].Created) })
+}

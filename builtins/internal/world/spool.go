@@ -1,0 +1,338 @@
+package world
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"github.com/neosofia/runner/builtins/internal/kind"
+	"github.com/neosofia/runner/runtime"
+	"github.com/neosofia/runner/runtime/ledger"
+)
+
+// The spool is the folder below the state folder where artifacts lie that no
+// storage of a system holds: until they are copied, and the newest of the kinds
+// that want it for the next comparison. What is secret lies in it only sealed.
+
+const (
+	spoolPart = ".part"
+	spoolRun  = "run" // beside the files: which run makes them
+)
+
+// Spool is one artifact's folder while it is made.
+type Spool struct {
+	dir   string // where it will be
+	id    string
+	files []*spoolFile
+}
+
+// Spool begins the artifact of a step anew: what an attempt before left is gone.
+func (w *World) Spool(s *runtime.Step) (*Spool, error) {
+	if w.Env.Spool == "" {
+		return nil, errors.New("open the spool: there is no state folder")
+	}
+	sp := &Spool{dir: filepath.Join(w.Env.Spool, s.ArtifactID()), id: s.ArtifactID()}
+	for _, dir := range []string{sp.dir, sp.dir + spoolPart} {
+		if err := os.RemoveAll(dir); err != nil {
+			return nil, spoolError(err)
+		}
+	}
+	if err := os.MkdirAll(w.Env.Spool, 0o700); err != nil {
+		return nil, spoolError(err)
+	}
+	if err := os.Mkdir(sp.dir+spoolPart, 0o700); err != nil {
+		return nil, spoolError(err)
+	}
+	if err := os.WriteFile(filepath.Join(sp.dir+spoolPart, spoolRun), []byte(s.Run), 0o600); err != nil {
+		return nil, spoolError(err)
+	}
+	return sp, nil
+}
+
+// spoolError words a failure of the state folder's disk.
+func spoolError(err error) error {
+	e := &runtime.Error{Code: "E_SPOOL", Doing: "write the spool below the state folder", Said: err.Error(), Cause: err}
+	if full(err) {
+		e.Code, e.Hint = "E_SPOOL_FULL", "free space on the disk of the state folder: runner needs room for what is not copied yet; du -sh STATE/spool shows how much that is"
+	}
+	return e
+}
+
+// SpoolCodes are those of primitives that make artifacts in the spool.
+func SpoolCodes() []runtime.Code {
+	return []runtime.Code{
+		{Name: "E_SPOOL", Doc: "the spool below the state folder cannot be written"},
+		{Name: "E_SPOOL_FULL", Doc: "the disk of the state folder is full"},
+		{Name: "E_NO_ASSET", Doc: "the site declares no row of the SOP's table for it"},
+	}
+}
+
+// spoolFile learns size and digest as it is written.
+type spoolFile struct {
+	f    *os.File
+	name string
+	size int64
+	sum  hash.Hash
+	done bool
+}
+
+func (f *spoolFile) Write(p []byte) (int, error) {
+	n, err := f.f.Write(p)
+	f.size += int64(n)
+	f.sum.Write(p[:n])
+	if err != nil {
+		return n, spoolError(err)
+	}
+	return n, nil
+}
+
+// Close makes the file durable.
+func (f *spoolFile) Close() error {
+	if f.done {
+		return nil
+	}
+	f.done = true
+	err := f.f.Sync()
+	if cerr := f.f.Close(); err == nil {
+		err = cerr
+	}
+	if err != nil {
+		return spoolError(err)
+	}
+	return nil
+}
+
+// Create adds a file. Closing it makes it durable.
+func (sp *Spool) Create(name string) (io.WriteCloser, error) {
+	if name == spoolRun || name != filepath.Base(name) || strings.HasPrefix(name, ".") {
+		return nil, fmt.Errorf("write the spool: %q cannot be the name of a file", name)
+	}
+	f, err := os.OpenFile(filepath.Join(sp.dir+spoolPart, name), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, spoolError(err)
+	}
+	sf := &spoolFile{f: f, name: name, sum: sha256.New()}
+	sp.files = append(sp.files, sf)
+	return sf, nil
+}
+
+// Put adds a small file.
+func (sp *Spool) Put(name string, content []byte) error {
+	f, err := sp.Create(name)
+	if err != nil {
+		return err
+	}
+	if _, err := f.Write(content); err != nil {
+		f.Close()
+		return err
+	}
+	return f.Close()
+}
+
+// Done gives the files, in the order in which they were created, and the origin of
+// the artifact that they make.
+func (sp *Spool) Done() ([]ledger.File, map[string]string, error) {
+	var files []ledger.File
+	for _, f := range sp.files {
+		if err := f.Close(); err != nil {
+			return nil, nil, err
+		}
+		files = append(files, ledger.File{Name: f.name, Size: f.size, SHA256: hex.EncodeToString(f.sum.Sum(nil))})
+	}
+	if err := syncDir(sp.dir + spoolPart); err != nil {
+		return nil, nil, spoolError(err)
+	}
+	if err := os.Rename(sp.dir+spoolPart, sp.dir); err != nil {
+		return nil, nil, spoolError(err)
+	}
+	if err := syncDir(filepath.Dir(sp.dir)); err != nil {
+		return nil, nil, spoolError(err)
+	}
+	return files, map[string]string{"spool": sp.id}, nil
+}
+
+// Discard lets go of an artifact that was not made.
+func (sp *Spool) Discard() {
+	for _, f := range sp.files {
+		f.f.Close()
+	}
+	os.RemoveAll(sp.dir + spoolPart) // what stays is swept at the end of a run
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	err = d.Sync()
+	if cerr := d.Close(); err == nil {
+		err = cerr
+	}
+	return err
+}
+
+var spoolID = regexp.MustCompile(`^[0-9a-f]{16}$`)
+
+// openSpool reads a file of an artifact in the spool.
+func (w *World) openSpool(id, file string, offset int64) (io.ReadCloser, error) {
+	if !spoolID.MatchString(id) || file != filepath.Base(file) || w.Env.Spool == "" {
+		return nil, &runtime.Error{Code: "E_ARCHIVE_MISSING", Doing: "read " + file + " of the spool", Said: "there is no such artifact"}
+	}
+	f, err := os.Open(filepath.Join(w.Env.Spool, id, file))
+	if err == nil {
+		if _, err = f.Seek(offset, io.SeekStart); err == nil {
+			return f, nil
+		}
+		f.Close()
+	}
+	return nil, &runtime.Error{Code: "E_ARCHIVE_MISSING", Doing: "read " + file + " of the spool", Said: err.Error(), Cause: err,
+		Hint: "it is kept only until it is copied; a new run makes it again"}
+}
+
+// Spooled reports whether the files of an artifact are still in the spool, with
+// the sizes that they had.
+func (w *World) Spooled(a ledger.Artifact) bool {
+	if !spoolID.MatchString(a.Origin["spool"]) || w.Env.Spool == "" {
+		return false
+	}
+	for _, f := range a.Files {
+		st, err := os.Stat(filepath.Join(w.Env.Spool, a.Origin["spool"], filepath.Base(f.Name)))
+		if err != nil || st.Size() != f.Size {
+			return false
+		}
+	}
+	return true
+}
+
+// Previous is the artifact that a new one is compared with.
+type Previous struct {
+	Artifact ledger.Artifact
+	w        *World
+}
+
+// Open reads one of its files.
+func (p *Previous) Open(file string) (io.ReadCloser, error) {
+	return p.w.openSpool(p.Artifact.Origin["spool"], file, 0)
+}
+
+// Previous finds the newest earlier artifact of a kind and item that the spool
+// still holds; nil when there is none.
+func (w *World) Previous(ctx context.Context, s *runtime.Step, kind, item string) (*Previous, error) {
+	c, err := s.Catalog(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all, err := c.Artifacts(ctx, ledger.Query{Item: item})
+	if err != nil {
+		return nil, err
+	}
+	for i := len(all) - 1; i >= 0; i-- {
+		if a := all[i]; a.Kind == kind && a.ID != s.ArtifactID() && w.Spooled(a) {
+			return &Previous{a, w}, nil
+		}
+	}
+	return nil, nil
+}
+
+// SweepSpool removes what is not needed any more: artifacts that every demanded
+// target has, those that have a newer one of their item, and what runs that ended
+// left unfinished. Batches of a stream stay until each of them is everywhere.
+func (w *World) SweepSpool(ctx context.Context, c ledger.Catalog) error {
+	if w.Env.Spool == "" {
+		return nil
+	}
+	entries, err := os.ReadDir(w.Env.Spool)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("sweep the spool: %w", err)
+	}
+	newer := map[string]bool{} // kind/item of which the spool has a newer artifact
+	arts := make([]ledger.Artifact, 0, len(entries))
+	for _, e := range entries {
+		id, part := strings.CutSuffix(e.Name(), spoolPart)
+		a, known, err := c.Artifact(ctx, id)
+		if err != nil {
+			return err
+		}
+		if !part && known {
+			arts = append(arts, a)
+			continue
+		}
+		if over, err := w.runEnded(ctx, c, e.Name()); err != nil || !over {
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		if err := os.RemoveAll(filepath.Join(w.Env.Spool, e.Name())); err != nil {
+			return fmt.Errorf("sweep the spool: %w", err)
+		}
+	}
+	sortNewestFirst(arts)
+	for _, a := range arts {
+		k, _ := kind.Find(a.Kind)
+		key := a.Kind + "/" + a.Item
+		everywhere, err := w.everywhere(ctx, c, a, k.Batch)
+		if err != nil {
+			return err
+		}
+		stay := k.Batch && !everywhere || !newer[key] && (k.Keep || !everywhere)
+		newer[key] = true
+		if stay {
+			continue
+		}
+		if err := os.RemoveAll(filepath.Join(w.Env.Spool, a.ID)); err != nil {
+			return fmt.Errorf("sweep the spool: %w", err)
+		}
+	}
+	return nil
+}
+
+// runEnded tells whether the run that made an entry of the spool is over.
+func (w *World) runEnded(ctx context.Context, c ledger.Catalog, entry string) (bool, error) {
+	raw, err := os.ReadFile(filepath.Join(w.Env.Spool, entry, spoolRun))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil // just made, or not ours
+	}
+	if err != nil {
+		return false, err
+	}
+	over := false
+	err = c.Rows(ctx, ledger.Query{Kind: ledger.RowRunEnd, ID: string(raw)}, func(ledger.Row) error { over = true; return nil })
+	return over, err
+}
+
+// everywhere reports whether every demanded target has a copy. A medium that is
+// taken away is waited for by batches only: of other kinds the next one is newer.
+func (w *World) everywhere(ctx context.Context, c ledger.Catalog, a ledger.Artifact, batch bool) (bool, error) {
+	row, _ := w.Site.Demands.Asset(a.Asset)
+	copies, err := c.Copies(ctx, ledger.Query{Ref: a.ID})
+	if err != nil {
+		return false, err
+	}
+	have := map[string]bool{}
+	for _, cp := range copies {
+		have[cp.Target] = true
+	}
+	for _, d := range row.On {
+		t, err := w.Site.Target(d.Target)
+		if err != nil {
+			return false, err
+		}
+		if !have[d.Target] && (batch || !t.Offline) {
+			return false, nil
+		}
+	}
+	return len(copies) > 0, nil
+}

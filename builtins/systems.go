@@ -1,0 +1,52 @@
+package builtins
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/neosofia/runner/builtins/internal/site"
+	"github.com/neosofia/runner/builtins/internal/world"
+	"github.com/neosofia/runner/runtime"
+	"github.com/neosofia/runner/runtime/ledger"
+)
+
+type systemsArgs struct {
+	Kind  string `star:"kind" doc:"host, zone, firewall, keyring or logs"`
+	Asset string `star:"asset?" doc:"row of the SOP's table that they belong to; default: the kind's own" names:"asset"`
+}
+
+func systemsDeclaration() runtime.Declaration {
+	return runtime.Primitive[systemsArgs]{
+		Name: "systems", Kind: runtime.Read, Resume: runtime.Retry, Returns: "list of names",
+		Doc: "systems: the names of what site.star declares of a kind.\n\n" +
+			"host: machines that Relax-and-Recover saves. zone: DNS zones. firewall: every system with a packet filter. keyring: the keyring. logs: sources of logs. " +
+			"Each of them is expected to have its copies and proofs when the run ends; unprotected(...) leaves one out.",
+		Example: `systems(kind = "host")`,
+		Codes:   []runtime.Code{{Name: "E_NO_ASSET", Doc: "the site declares no row of the SOP's table for them"}},
+		Fake:    systems, Run: systems,
+	}
+}
+
+func systems(_ context.Context, s *runtime.Step, a *systemsArgs) (runtime.Result, error) {
+	w := world.Of(s)
+	usual, ok := site.KindsOfSystems[a.Kind]
+	if !ok {
+		return runtime.Result{}, fmt.Errorf("kind %q: want %s", a.Kind, strings.Join(slices.Sorted(maps.Keys(site.KindsOfSystems)), ", "))
+	}
+	names := w.Site.Systems(a.Kind)
+	if len(names) == 0 {
+		return runtime.Result{Value: []string{}}, nil
+	}
+	asset, err := w.Asset(a.Asset, usual)
+	if err != nil {
+		return runtime.Result{}, err
+	}
+	var items []ledger.Item
+	for _, n := range names {
+		items = append(items, ledger.Item{Asset: asset, Name: n})
+	}
+	return inventory(s, w, items), nil
+}
