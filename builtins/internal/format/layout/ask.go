@@ -1,0 +1,120 @@
+package layout
+
+import (
+	"fmt"
+	"io"
+	"sort"
+	"strings"
+)
+
+// Of returns the active components of one kind, in their order.
+func (l Layout) Of(kind string) (out []Component) {
+	for _, c := range l.Components {
+		if c.Active && c.Kind == kind {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// Naming returns the active components that would make the named thing anew: a
+// device, a volume group ("/dev/pve"), a mount point, or whatever lies on one of
+// them. A name of a volume group takes its volumes along, one of a disk its
+// partitions.
+func (l Layout) Naming(name string) (out []Component) {
+	held := map[string]bool{clean(name): true}
+	for grew := true; grew; { // what lies on it, however far
+		grew = false
+		for _, c := range l.Components {
+			if c.On != "" && held[clean(c.On)] && !held[clean(c.Device)] && c.Kind != "lvmdev" {
+				held[clean(c.Device)], grew = true, true
+			}
+			if c.Kind == "lvmdev" && held[clean(c.Device)] && !held[clean(c.On)] {
+				held[clean(c.On)], grew = true, true // the group that lies on this device
+			}
+		}
+	}
+	for _, c := range l.Components {
+		if c.Active && (held[clean(c.Device)] || c.Mount != "" && c.Mount == name) {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// clean makes the two names of a logical volume one: "/dev/mapper/pve-vm--1" is
+// "/dev/pve/vm-1".
+func clean(device string) string {
+	name, ok := strings.CutPrefix(device, "/dev/mapper/")
+	if !ok {
+		return device
+	}
+	const dash = "\x00"
+	group, volume, ok := strings.Cut(strings.ReplaceAll(name, "--", dash), "-")
+	if !ok {
+		return device
+	}
+	return "/dev/" + strings.ReplaceAll(group, dash, "-") + "/" + strings.ReplaceAll(volume, dash, "-")
+}
+
+// Thin reports the thin pools of a volume group that recovery makes anew: empty.
+func (l Layout) Thin() (out []Component) {
+	for _, c := range l.Of("lvmvol") {
+		if strings.HasPrefix(c.Type, "thin,pool") {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// Diff says in which active components two layouts differ, one line each, sorted;
+// their order in the file does not count (that of btrfs subvolumes is random).
+func Diff(was, is Layout) []string {
+	count := map[string]int{}
+	for _, c := range was.Components {
+		if c.Active {
+			count[c.Line]--
+		}
+	}
+	for _, c := range is.Components {
+		if c.Active {
+			count[c.Line]++
+		}
+	}
+	var out []string
+	for line, n := range count {
+		switch {
+		case n < 0:
+			out = append(out, "was: "+line)
+		case n > 0:
+			out = append(out, "is:  "+line)
+		}
+	}
+	sort.Slice(out, func(i, j int) bool {
+		if a, b := out[i][5:], out[j][5:]; a != b {
+			return a < b
+		}
+		return out[i] > out[j]
+	})
+	return out
+}
+
+// Dep is one line of diskdeps.conf: Child cannot be made before Parent.
+type Dep struct{ Child, Parent string }
+
+// ParseDeps reads a diskdeps.conf. A file system is "fs:" and its mount point.
+func ParseDeps(r io.Reader) ([]Dep, error) {
+	var out []Dep
+	err := lines(r, func(n int, text string) error {
+		word := strings.Fields(text)
+		switch {
+		case len(word) == 0 || strings.HasPrefix(word[0], "#"):
+			return nil
+		case len(word) != 2:
+			return &Error{n, fmt.Sprintf("a dependency has %d words, want 2", len(word))}
+		}
+		out = append(out, Dep{word[0], word[1]})
+		return nil
+	})
+	return out, err
+}
