@@ -57,17 +57,20 @@ var layers = []struct {
 	{"builtins/internal/target/targettest", []string{"builtins/internal/target", "runtime/ledger"}, nil},
 
 	// Clients know one system each; formats know nothing of ours.
+	{"builtins/internal/client/cloudflare", []string{"builtins/internal/format/zone"}, []string{"builtins/lab"}},
 	{"builtins/internal/client/host", []string{"builtins/internal/client/ssh"}, []string{"builtins/lab"}},
 	{"builtins/internal/client/keyring", nil, nil},
 	{"builtins/internal/client/proxmox", nil, []string{"builtins/lab"}},
 	{"builtins/internal/client/ssh", nil, []string{"builtins/lab"}},
 	{"builtins/internal/format/archive", []string{"builtins/internal/format/vma"}, nil},
 	{"builtins/internal/format/vma", nil, nil},
+	{"builtins/internal/format/zone", nil, nil},
 
 	// The lab shares formats with the clients, and nothing else: it would share
 	// their mistakes.
-	{"builtins/lab", []string{"builtins/lab/fault", "builtins/lab/host", "builtins/lab/proxmox", "builtins/lab/sftp", "runtime/ledger"}, nil},
+	{"builtins/lab", []string{"builtins/lab/cloudflare", "builtins/lab/fault", "builtins/lab/host", "builtins/lab/proxmox", "builtins/lab/sftp", "runtime/ledger"}, nil},
 	{"builtins/lab/proxmox", []string{"builtins/internal/format/vma", "builtins/lab/fault"}, []string{"builtins/internal/format/archive"}},
+	{"builtins/lab/cloudflare", []string{"builtins/lab/fault"}, nil},
 	{"builtins/lab/host", []string{"builtins/lab/fault"}, nil},
 	{"builtins/lab/sftp", []string{"builtins/lab/fault"}, nil},
 	{"builtins/lab/fault", nil, nil},

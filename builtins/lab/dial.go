@@ -21,6 +21,8 @@ const (
 	ProxmoxAddr = "pve1.lab:8006"  // Proxmox VE API, TLS
 	NodeAddr    = "pve1.lab:22"    // sftp to the node's files, user root
 	OffsiteAddr = "offsite.lab:22" // sftp to the offsite account, user runner
+
+	CloudflareAddr = "api.cloudflare.lab:443" // Cloudflare's API, TLS
 )
 
 // serving is the file serving.json: where the process that holds the world
@@ -74,7 +76,7 @@ func (w *World) address(addr string) (string, error) {
 	return "", fmt.Errorf("lookup %s: process %d holds the world and does not serve it; let it call Serve", addr, s.PID)
 }
 
-func addresses() []string { return []string{ProxmoxAddr, NodeAddr, OffsiteAddr} }
+func addresses() []string { return []string{ProxmoxAddr, NodeAddr, OffsiteAddr, CloudflareAddr} }
 
 func known(addr string) bool {
 	for _, a := range addresses() {
@@ -140,11 +142,17 @@ func (w *World) start(addr string) (string, error) {
 func (w *World) server(addr string, l net.Listener) (func() error, error) {
 	switch addr {
 	case ProxmoxAddr:
-		cfg, err := w.tlsConfig()
+		cfg, err := w.tlsConfig("pve1.lab")
 		if err != nil {
 			return nil, err
 		}
 		return func() error { return w.cluster.Serve(tls.NewListener(l, cfg)) }, nil
+	case CloudflareAddr:
+		cfg, err := w.tlsConfig("api.cloudflare.lab")
+		if err != nil {
+			return nil, err
+		}
+		return func() error { return w.cloudflare.Serve(w.ctx, tls.NewListener(l, cfg)) }, nil
 	case NodeAddr:
 		cfg, err := w.sshConfig("pve1.lab", "root", "ssh user node")
 		m := w.Node()
@@ -157,20 +165,20 @@ func (w *World) server(addr string, l net.Listener) (func() error, error) {
 	}
 }
 
-// tlsConfig shows the node's certificate, or another one when the fault is due.
-func (w *World) tlsConfig() (*tls.Config, error) {
-	usual, err := certificate("")
+// tlsConfig shows a host's certificate, or another one when the fault is due.
+func (w *World) tlsConfig(host string) (*tls.Config, error) {
+	usual, err := certificate(host, "")
 	if err != nil {
 		return nil, err
 	}
-	changed, err := certificate("renewed")
+	changed, err := certificate(host, "renewed")
 	if err != nil {
 		return nil, err
 	}
 	return &tls.Config{
 		MinVersion: tls.VersionTLS12,
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-			due, err := w.faults.Due("tls pve1.lab", "new-cert")
+			due, err := w.faults.Due("tls "+host, "new-cert")
 			if err != nil {
 				return nil, err
 			}

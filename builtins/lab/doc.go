@@ -14,6 +14,9 @@
 //	pve1.lab:8006   Proxmox VE 9.2 API over TLS, API tokens only. One node
 //	                without a cluster; AddNode makes a second one.
 //	pve1.lab:22     sftp to the node's files as root: /srv/backup/dump, …
+//	api.cloudflare.lab:443
+//	                Cloudflare's API v4 over TLS, to read: an account with the zone
+//	                example.org, rulesets, a list, a tunnel (package lab/cloudflare)
 //	offsite.lab:22  sftp-only account "runner", whose home is its root
 //	Root()          "/" of the machine on which runner runs, with the USB disks
 //	                /media/offline-a and offline-b, and /srv/copies on a disk
@@ -44,7 +47,7 @@
 // Tests change a world through its methods, or through its files while no
 // method runs: pve/cluster.json (run states, storages, tokens),
 // pve/nodes/*/etc/pve (configurations), pve/nodes/*/srv/backup/dump
-// (archives), devices.json, faults.json. All of them are read anew for every
+// (archives), cloudflare/**.json, devices.json, faults.json. All of them are read anew for every
 // request.
 //
 // The content of a container's disk is the folder pve/trees/…, its owners in a
@@ -58,6 +61,9 @@
 // 0: always). They are in faults.json as [{"on": …, "do": …, "skip": 1,
 // "times": 1}]; how often each was met survives the process, and Inject resets
 // it. Durations are Go's ("2s").
+//
+// Requests of Cloudflare, On = "GET /zones/*/dns_records": see package
+// lab/cloudflare for what they can meet.
 //
 // Requests, On = "POST /nodes/pve1/vzdump" (path without /api2/json):
 //
@@ -94,7 +100,7 @@
 //
 //	storage backup     disabled, unmounted, full
 //	agent 100          down: POST agent/ping is refused though the VM runs
-//	tls pve1.lab       new-cert: another certificate
+//	tls pve1.lab       new-cert: another certificate (also api.cloudflare.lab)
 //	ssh offsite.lab    new-hostkey, refuse, hang (also pve1.lab)
 //	sftp offsite.lab OP, with OP get, put, remove, rename, mkdir, rmdir, list,
 //	stat, setstat, fsync, statvfs, link, symlink, readlink:

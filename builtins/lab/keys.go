@@ -42,16 +42,24 @@ func tokenSecret(name string) string {
 
 // Secrets returns the credentials that open the lab's systems: "pve-token",
 // "pve-token-norights" and "pve-token-root" are the secrets of API tokens,
-// "node-ssh-key" and "offsite-ssh-key" private keys in OpenSSH's format. They
+// "cloudflare-token" is an API token of the Cloudflare account that may read
+// everything, "node-ssh-key" and "offsite-ssh-key" are private keys in OpenSSH's format. They
 // are the same in every world.
 func Secrets() map[string][]byte {
 	return map[string][]byte{
 		"pve-token":          []byte(tokenSecret(TokenID)),
 		"pve-token-norights": []byte(tokenSecret(TokenIDNoRights)),
 		"pve-token-root":     []byte(tokenSecret(TokenIDRoot)),
+		"cloudflare-token":   []byte(cloudflareToken()),
 		"node-ssh-key":       opensshKey("user root@pve1.lab", key("ssh user node")),
 		"offsite-ssh-key":    opensshKey("user runner@offsite.lab", key("ssh user offsite")),
 	}
+}
+
+// cloudflareToken has the form of an account's API token.
+func cloudflareToken() string {
+	s := sha256.Sum256([]byte("runner lab, fixed token: cloudflare"))
+	return hex.EncodeToString(s[:20])
 }
 
 // opensshKey prints a private key. ssh.MarshalPrivateKey does the same with a
@@ -100,20 +108,24 @@ func HostKeys() map[string]string {
 	return out
 }
 
-// certificate is the TLS certificate of the node; name "" is the usual one.
+// certificate is the TLS certificate of a host; name "" is the usual one.
 // Ed25519 signs without randomness and everything else is fixed, so it is the
 // same to the byte in every world.
-func certificate(name string) (tls.Certificate, error) {
-	k := key("tls " + name)
-	serial := new(big.Int).SetBytes([]byte("lab" + name))
+func certificate(host, name string) (tls.Certificate, error) {
 	t := &x509.Certificate{
-		SerialNumber: serial,
-		Subject:      pkix.Name{CommonName: "pve1.lab", OrganizationalUnit: []string{"PVE Cluster Node"}, Organization: []string{"Proxmox Virtual Environment"}},
+		SerialNumber: new(big.Int).SetBytes([]byte("lab" + name)),
+		Subject:      pkix.Name{CommonName: host},
 		NotBefore:    time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
 		NotAfter:     time.Date(2046, 1, 1, 0, 0, 0, 0, time.UTC),
 		KeyUsage:     x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-		DNSNames:     []string{"pve1.lab", "pve1", "localhost"},
+		DNSNames:     []string{host},
+	}
+	k := key("tls " + host + " " + name)
+	if host == "pve1.lab" { // as a node makes its own
+		k = key("tls " + name)
+		t.Subject.OrganizationalUnit, t.Subject.Organization = []string{"PVE Cluster Node"}, []string{"Proxmox Virtual Environment"}
+		t.DNSNames = append(t.DNSNames, "pve1", "localhost")
 	}
 	der, err := x509.CreateCertificate(bytes.NewReader(nil), t, t, k.Public(), k)
 	if err != nil {
@@ -124,8 +136,13 @@ func certificate(name string) (tls.Certificate, error) {
 
 // Fingerprint is the SHA-256 of the node's TLS certificate, in the form that
 // Proxmox shows: "AA:BB:…".
-func Fingerprint() string {
-	cert, err := certificate("")
+func Fingerprint() string { return fingerprint("pve1.lab") }
+
+// CloudflareFingerprint is that of the certificate of CloudflareAddr.
+func CloudflareFingerprint() string { return fingerprint("api.cloudflare.lab") }
+
+func fingerprint(host string) string {
+	cert, err := certificate(host, "")
 	if err != nil {
 		return "" // cannot be: a fixed template, a fixed key
 	}

@@ -3,6 +3,7 @@ package lab
 import (
 	"context"
 
+	"github.com/neosofia/runner/builtins/lab/cloudflare"
 	"github.com/neosofia/runner/builtins/lab/proxmox"
 )
 
@@ -14,6 +15,9 @@ type Storage = proxmox.Storage
 
 // Token is one API token and its privileges by path.
 type Token = proxmox.Token
+
+// Cloudflare is the account at Cloudflare, as tests see and change it.
+func (w *World) Cloudflare() *cloudflare.Server { return w.cloudflare }
 
 // Guests lists all guests, by id.
 func (w *World) Guests() ([]Guest, error) { return w.cluster.Guests() }

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/neosofia/runner/builtins/lab/cloudflare"
 	"github.com/neosofia/runner/builtins/lab/fault"
 	"github.com/neosofia/runner/builtins/lab/host"
 	"github.com/neosofia/runner/builtins/lab/proxmox"
@@ -24,6 +25,8 @@ type World struct {
 	faults  *fault.Set
 	cluster *proxmox.Cluster
 	lock    *os.File // nil: another process serves this world
+
+	cloudflare *cloudflare.Server // its files are there for every process
 
 	ctx  context.Context // ends with Close; carries no values
 	stop context.CancelFunc
@@ -100,6 +103,13 @@ func (w *World) open(ctx context.Context) error {
 		}
 	}
 	if w.faults, err = fault.Open(filepath.Join(w.dir, "faults.json")); err != nil {
+		return err
+	}
+	open := cloudflare.Open
+	if w.lock == nil {
+		open = cloudflare.Attach
+	}
+	if w.cloudflare, err = open(cloudflare.Config{Dir: filepath.Join(w.dir, "cloudflare"), Token: cloudflareToken(), Faults: w.faults, Now: w.opts.now, Sleep: w.opts.sleep}); err != nil {
 		return err
 	}
 	cfg := proxmox.Config{

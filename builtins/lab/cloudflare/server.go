@@ -45,15 +45,23 @@ const (
 
 // Open opens the state, and makes it when it is not there.
 func Open(cfg Config) (*Server, error) {
-	sch, err := readSchema()
+	s, err := Attach(cfg)
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, schema: sch, state: state{dir: cfg.Dir, cached: map[string]cached{}}}
 	if err := s.create(); err != nil {
 		return nil, fmt.Errorf("make the lab's Cloudflare: %w", err)
 	}
 	return s, nil
+}
+
+// Attach opens a state that another process has made and serves.
+func Attach(cfg Config) (*Server, error) {
+	sch, err := readSchema()
+	if err != nil {
+		return nil, err
+	}
+	return &Server{cfg: cfg, schema: sch, state: state{dir: cfg.Dir, cached: map[string]cached{}}}, nil
 }
 
 // Serve answers requests on every connection of the listener, which speaks TLS
