@@ -60,9 +60,10 @@ var layers = []struct {
 	{"builtins/internal/client/cloudflare", []string{"builtins/internal/format/zone"}, []string{"builtins/lab"}},
 	{"builtins/internal/client/host", []string{"builtins/internal/client/ssh"}, []string{"builtins/lab"}},
 	{"builtins/internal/client/keyring", nil, nil},
-	{"builtins/internal/client/proxmox", nil, []string{"builtins/lab"}},
+	{"builtins/internal/client/proxmox", []string{"builtins/internal/format/ruleset"}, []string{"builtins/lab"}},
 	{"builtins/internal/client/ssh", nil, []string{"builtins/lab"}},
 	{"builtins/internal/format/archive", []string{"builtins/internal/format/vma"}, nil},
+	{"builtins/internal/format/ruleset", nil, nil},
 	{"builtins/internal/format/vma", nil, nil},
 	{"builtins/internal/format/zone", nil, nil},
 

@@ -68,6 +68,18 @@ func (m *maker) guests() error {
 			}
 		}
 	}
+	for path, text := range map[string]string{
+		"etc/pve/firewall/cluster.fw": clusterFirewall, "etc/pve/nodes/pve1/host.fw": hostFirewall, "etc/network/interfaces": interfaces,
+		"etc/pve/sdn/zones.cfg": sdnZones, "etc/pve/sdn/vnets.cfg": sdnVnets, "etc/pve/sdn/subnets.cfg": sdnSubnets,
+	} {
+		path = m.c.node("pve1", path)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return err
+		}
+		if err := writeFile(path, []byte(text)); err != nil {
+			return err
+		}
+	}
 	const mib = 1 << 20
 	for _, d := range []struct {
 		name string

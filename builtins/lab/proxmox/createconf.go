@@ -74,6 +74,75 @@ swap: 0
 unprivileged: 1
 `
 
+const clusterFirewall = `[OPTIONS]
+enable: 1
+policy_in: DROP
+policy_out: ACCEPT
+log_ratelimit: enable=1,rate=1/second,burst=5
+
+[ALIASES]
+AdminNet 192.0.2.0/24 # admins
+
+[IPSET mgmt] # management hosts
+dc/adminnet
+203.0.113.10 # jump host
+!203.0.113.66
+
+[RULES]
+IN ACCEPT -source +mgmt -p tcp -dport 22,8006 -log nolog # mgmt in
+GROUP web -i vmbr0
+|IN SSH(DROP) -i vmbr0 -source dc/adminnet
+
+[group web] # web servers
+IN HTTP(ACCEPT)
+IN ACCEPT -p tcp -dport 443 # https
+`
+
+const hostFirewall = `[OPTIONS]
+enable: 1
+tcpflags: 1
+
+[RULES]
+IN ACCEPT -source +dc/mgmt -p tcp -dport 22
+`
+
+const sdnZones = `simple: lan
+	ipam pve
+	mtu 1450
+
+vlan: dmz
+	bridge vmbr0
+`
+
+const sdnVnets = `vnet: office
+	zone lan
+	alias office
+
+vnet: public
+	zone dmz
+	tag 20
+`
+
+const sdnSubnets = `subnet: lan-10.20.0.0-24
+	vnet office
+	gateway 10.20.0.1
+	snat 1
+`
+
+const interfaces = `auto lo
+iface lo inet loopback
+
+iface nic0 inet manual
+
+auto vmbr0
+iface vmbr0 inet static
+	address 192.0.2.10/24
+	gateway 192.0.2.1
+	bridge-ports nic0
+	bridge-stp off
+	bridge-fd 0
+`
+
 const erpFirewall = `[OPTIONS]
 enable: 1
 policy_in: DROP

@@ -29,12 +29,12 @@ import (
 //	/access/acl, roles, users, ticket     tokens come with the world; clients
 //	                                      that log in with a password are none
 //	                                      of ours
-//	…/firewall                            exported by clients not yet written
+//	…/firewall                            read only; TestFirewallAnswersAsRecorded
 //	…/snapshot, /pools, PUT /storage      change the site; tests do that
 //	                                      through the world's methods
 //	POST, PUT /cluster/backup, included_volumes, schedule-analyze
 //	                                      jobs are read only
-//	/cluster/log, tasks, options, replication, ha, sdn, /nodes/…/network,
+//	/cluster/log, tasks, options, replication, ha,
 //	rrddata, GET /                        nothing asks for them
 
 // recording is one line of testdata/answers.jsonl.

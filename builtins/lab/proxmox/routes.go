@@ -53,6 +53,23 @@ func handlers() map[string]handler {
 		"PUT /nodes/{node}/lxc/{vmid}/config":                     (*Cluster).putConfig,
 		"POST /nodes/{node}/qemu/{vmid}/agent/ping":               (*Cluster).postPing,
 	}
+	m["GET /nodes/{node}/network"] = (*Cluster).getNetwork
+	m["GET /cluster/firewall/groups"] = (*Cluster).getFirewallGroups
+	m["GET /cluster/firewall/groups/{group}"] = (*Cluster).getFirewallGroup
+	m["GET /cluster/sdn/vnets/{vnet}/subnets"] = (*Cluster).getSubnets
+	for file, id := range map[string]string{"zones": "zone", "vnets": "vnet", "controllers": "controller", "ipams": "ipam", "dns": "dns"} {
+		m["GET /cluster/sdn/"+file] = sdn(file, id)
+	}
+	for _, base := range []string{"/cluster", "/nodes/{node}", "/nodes/{node}/qemu/{vmid}", "/nodes/{node}/lxc/{vmid}", "/cluster/sdn/vnets/{vnet}"} {
+		m["GET "+base+"/firewall/options"] = (*Cluster).getFirewallOptions
+		m["GET "+base+"/firewall/rules"] = (*Cluster).getFirewallRules
+		if base == "/nodes/{node}" || base == "/cluster/sdn/vnets/{vnet}" {
+			continue
+		}
+		m["GET "+base+"/firewall/aliases"] = (*Cluster).getFirewallAliases
+		m["GET "+base+"/firewall/ipset"] = (*Cluster).getFirewallSets
+		m["GET "+base+"/firewall/ipset/{name}"] = (*Cluster).getFirewallSet
+	}
 	for _, kind := range []string{"qemu", "lxc"} {
 		base := "/nodes/{node}/" + kind + "/{vmid}"
 		m["DELETE "+base] = (*Cluster).deleteGuest

@@ -1,0 +1,231 @@
+package proxmox
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"sync"
+
+	"github.com/neosofia/runner/builtins/internal/format/ruleset"
+)
+
+// What changes by itself, or says where an entry stands in its list.
+func volatile() []string { return []string{"digest", "pos", "pending", "state"} }
+
+// part is one request of an export, and what its answer is.
+type part struct {
+	name    string
+	path    string
+	ordered bool
+	object  bool // one object, not a list
+	// more lists what has to be asked for each entry.
+	more func(entry json.RawMessage) []part
+	// optional says that older versions, or a node without the feature, answer 501,
+	// 404 or 400 and mean that there is none.
+	optional bool
+}
+
+// exportAtOnce is how many requests of an export are on the way.
+const exportAtOnce = 8
+
+// Firewall exports what filters and routes packets: the firewall of cluster, nodes
+// and guests, SDN, and the nodes' networks. Parts that the token may not read are
+// in Missing. Guests are those that exist: Proxmox answers for others, too, as if
+// they had no rules.
+func (c *Client) Firewall(ctx context.Context, progress func(done, total int)) (*ruleset.Document, error) {
+	guests, err := c.Guests(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var nodes []struct{ Node, Status string }
+	if err := c.Get(ctx, "/nodes", &nodes); err != nil {
+		return nil, err
+	}
+	parts := clusterParts()
+	d := &ruleset.Document{System: c.name, Vendor: "proxmox"}
+	for _, n := range nodes {
+		if n.Status != "online" {
+			for _, p := range nodeParts(n.Node) {
+				d.Miss(p.name, "node "+n.Node+" is "+n.Status)
+			}
+			continue
+		}
+		parts = append(parts, nodeParts(n.Node)...)
+	}
+	for _, g := range guests {
+		parts = append(parts, guestParts(g)...)
+	}
+	x := &export{c: c, d: d, progress: progress}
+	if err := x.run(ctx, parts); err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+func fw(scope, path string, withGroups bool) []part {
+	base := path + "/firewall"
+	entries := func(kind, key string, ordered bool) func(json.RawMessage) []part {
+		return func(e json.RawMessage) []part {
+			var m map[string]any
+			_ = json.Unmarshal(e, &m) // an entry without a name has nothing behind it
+			name, _ := m[key].(string)
+			if name == "" {
+				return nil
+			}
+			return []part{{name: scope + "/" + kind + "/" + name, path: base + "/" + kind + "/" + url.PathEscape(name), ordered: ordered}}
+		}
+	}
+	out := []part{
+		{name: scope + "/options", path: base + "/options", object: true},
+		{name: scope + "/rules", path: base + "/rules", ordered: true},
+	}
+	if scope[:4] != "node" {
+		out = append(out, part{name: scope + "/aliases", path: base + "/aliases"},
+			part{name: scope + "/ipset", path: base + "/ipset", more: entries("ipset", "name", false)})
+	}
+	if withGroups {
+		out = append(out, part{name: scope + "/groups", path: base + "/groups", more: entries("groups", "group", true)})
+	}
+	return out
+}
+
+func clusterParts() []part {
+	out := fw("cluster", "/cluster", true)
+	for _, kind := range []string{"zones", "controllers", "ipams", "dns"} {
+		out = append(out, part{name: "sdn/" + kind, path: "/cluster/sdn/" + kind})
+	}
+	return append(out,
+		part{name: "sdn/vnets", path: "/cluster/sdn/vnets", more: func(e json.RawMessage) []part {
+			var v struct{ Vnet string }
+			_ = json.Unmarshal(e, &v) // a vnet without a name has nothing behind it
+			if v.Vnet == "" {
+				return nil
+			}
+			base := "/cluster/sdn/vnets/" + url.PathEscape(v.Vnet)
+			return []part{
+				{name: "sdn/vnets/" + v.Vnet + "/subnets", path: base + "/subnets"},
+				{name: "sdn/vnets/" + v.Vnet + "/options", path: base + "/firewall/options", object: true, optional: true},
+				{name: "sdn/vnets/" + v.Vnet + "/rules", path: base + "/firewall/rules", ordered: true, optional: true},
+			}
+		}},
+		part{name: "sdn/fabrics", path: "/cluster/sdn/fabrics/all", object: true, optional: true},
+		part{name: "sdn/prefix-lists", path: "/cluster/sdn/prefix-lists", optional: true},
+		part{name: "sdn/route-maps", path: "/cluster/sdn/route-maps/entries", optional: true})
+}
+
+func nodeParts(node string) []part {
+	out := fw("node/"+node, "/nodes/"+url.PathEscape(node), false)
+	return append(out, part{name: "node/" + node + "/network", path: "/nodes/" + url.PathEscape(node) + "/network"})
+}
+
+func guestParts(g Guest) []part {
+	return fw(fmt.Sprintf("guest/%d", g.VMID), fmt.Sprintf("/nodes/%s/%s/%d", url.PathEscape(g.Node), g.Type, g.VMID), false)
+}
+
+// export runs the requests, a few at once.
+type export struct {
+	c        *Client
+	progress func(done, total int)
+
+	mu          sync.Mutex
+	d           *ruleset.Document
+	done, total int
+	err         error
+}
+
+func (x *export) run(ctx context.Context, parts []part) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	x.total += len(parts)
+	queue := make(chan part)
+	var wg sync.WaitGroup
+	for range exportAtOnce {
+		wg.Go(func() {
+			for p := range queue {
+				if err := x.one(ctx, p); err != nil {
+					x.mu.Lock()
+					if x.err == nil {
+						x.err = err
+					}
+					x.mu.Unlock()
+					cancel()
+				}
+			}
+		})
+	}
+	for _, p := range parts {
+		select {
+		case queue <- p:
+		case <-ctx.Done():
+		}
+	}
+	close(queue)
+	wg.Wait()
+	if x.err != nil {
+		return x.err
+	}
+	return context.Cause(ctx)
+}
+
+// one asks for a part, and for what is behind its entries.
+func (x *export) one(ctx context.Context, p part) error {
+	entries, err := x.ask(ctx, p)
+	var api *Error
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case errors.As(err, &api) && p.optional && (api.Status == 501 || api.Status == 404 || api.Status == 400):
+		return x.add(p, nil)
+	case errors.As(err, &api) && (api.Status == 403 || api.Status == 501):
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		x.d.Miss(p.name, api.Error())
+		x.told()
+		return nil
+	case err != nil:
+		return fmt.Errorf("read %s: %w", p.name, err)
+	}
+	if err := x.add(p, entries); err != nil || p.more == nil {
+		return err
+	}
+	for _, e := range entries {
+		for _, m := range p.more(e) {
+			x.mu.Lock()
+			x.total++
+			x.mu.Unlock()
+			if err := x.one(ctx, m); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (x *export) ask(ctx context.Context, p part) ([]json.RawMessage, error) {
+	if p.object {
+		var one json.RawMessage
+		if err := x.c.Get(ctx, p.path, &one); err != nil {
+			return nil, err
+		}
+		return []json.RawMessage{one}, nil
+	}
+	var list []json.RawMessage
+	err := x.c.Get(ctx, p.path, &list)
+	return list, err
+}
+
+func (x *export) add(p part, entries []json.RawMessage) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.told()
+	return ruleset.Add(x.d, p.name, p.ordered, entries, volatile()...)
+}
+
+func (x *export) told() {
+	x.done++
+	if x.progress != nil {
+		x.progress(x.done, x.total)
+	}
+}
