@@ -61,10 +61,14 @@ var layers = []struct {
 	{"builtins/internal/client/host", []string{"builtins/internal/client/ssh"}, []string{"builtins/lab"}},
 	{"builtins/internal/client/keyring", nil, nil},
 	{"builtins/internal/client/proxmox", []string{"builtins/internal/format/ruleset"}, []string{"builtins/lab"}},
+	{"builtins/internal/client/rear", []string{"builtins/internal/format/initramfs", "builtins/internal/format/iso", "builtins/internal/format/layout"}, nil},
 	{"builtins/internal/client/ssh", nil, []string{"builtins/lab"}},
 	{"builtins/internal/format/archive", []string{"builtins/internal/format/vma"}, nil},
 	{"builtins/internal/format/ruleset", nil, nil},
 	{"builtins/internal/format/vma", nil, nil},
+	{"builtins/internal/format/initramfs", nil, nil},
+	{"builtins/internal/format/iso", nil, nil},
+	{"builtins/internal/format/layout", nil, nil},
 	{"builtins/internal/format/zone", nil, nil},
 
 	// The lab shares formats with the clients, and nothing else: it would share

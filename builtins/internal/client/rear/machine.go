@@ -1,0 +1,208 @@
+package rear
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"path"
+	"regexp"
+	"sort"
+	"strconv"
+	"strings"
+)
+
+// Machine is the host that ReaR runs on. Missing files are fs.ErrNotExist; a
+// program that is not there ends with 127; one that a signal ended has its name.
+type Machine interface {
+	Run(ctx context.Context, args []string, stdin io.Reader) (exit int, signal string, stdout, stderr []byte, err error)
+	Read(ctx context.Context, path string, limit int64) ([]byte, error)
+	Stat(ctx context.Context, path string) (fs.FileInfo, error)
+	List(ctx context.Context, dir string) ([]fs.FileInfo, error)
+	Write(ctx context.Context, path string, mode fs.FileMode, r io.Reader) error
+	MkdirAll(ctx context.Context, path string, mode fs.FileMode) error
+	Remove(ctx context.Context, path string) error
+}
+
+// command runs a program that has to end with 0.
+func command(ctx context.Context, m Machine, doing string, args ...string) ([]byte, error) {
+	exit, signal, out, errs, err := m.Run(ctx, args, nil)
+	switch {
+	case err != nil:
+		return nil, err
+	case exit == 127:
+		return nil, &Error{Code: "E_HOST_PROGRAM", Doing: doing, Said: "there is no program " + args[0], Hint: "install it on the host"}
+	case exit != 0 || signal != "":
+		return nil, &Error{Code: "E_HOST", Doing: doing, Said: args[0] + " ended with " + strconv.Itoa(exit) + " " + signal + ": " + saidOf(string(errs))}
+	}
+	return out, nil
+}
+
+var versionText = regexp.MustCompile(`Relax-and-Recover (\d+)\.(\d+)`)
+
+// The oldest that knows PRE_RECOVERY_COMMANDS.
+const leastMajor, leastMinor = 2, 7
+
+// version asks ReaR for its version.
+func version(ctx context.Context, m Machine) (string, error) {
+	exit, _, out, errs, err := m.Run(ctx, []string{"rear", "--version"}, nil)
+	if err != nil {
+		return "", err
+	}
+	if exit == 127 {
+		_, err := Judge(127, "", "", "")
+		return "", err
+	}
+	v := versionText.FindSubmatch(out)
+	if exit != 0 || v == nil {
+		return "", &Error{Code: "E_REAR_FAILED", Doing: "ask rear for its version", Said: saidOf(string(out) + "\n" + string(errs))}
+	}
+	major, _ := strconv.Atoi(string(v[1]))
+	minor, _ := strconv.Atoi(string(v[2]))
+	if major < leastMajor || major == leastMajor && minor < leastMinor {
+		return "", &Error{Code: "E_REAR_OLD", Doing: "ask rear for its version", Said: "it is " + string(v[1]) + "." + string(v[2]) + ", and 2.7 is the oldest that asks before it erases (PRE_RECOVERY_COMMANDS)", Hint: "install ReaR 2.7 or newer on the host"}
+	}
+	return string(v[1]) + "." + string(v[2]), nil
+}
+
+const (
+	maxGuests = 10_000
+	maxConf   = 1 << 20
+)
+
+// Gather looks at a host: its disks, storages, guests, its own settings of ReaR.
+func Gather(ctx context.Context, m Machine) (*Facts, error) {
+	f := &Facts{Etc: map[string]string{}}
+	var err error
+	if f.Version, err = version(ctx, m); err != nil {
+		return nil, err
+	}
+	out, err := command(ctx, m, "ask for the host's name", "uname", "-n")
+	if err != nil {
+		return nil, err
+	}
+	f.Host, _, _ = strings.Cut(strings.TrimSpace(string(out)), ".")
+	if !name.MatchString(f.Host) {
+		return nil, &Error{Code: "E_HOST", Doing: "ask for the host's name", Said: "uname -n says " + strconv.Quote(f.Host)}
+	}
+	if out, err = command(ctx, m, "list the host's disks", "lsblk", "-J", "-b", "-o", Columns); err != nil {
+		return nil, err
+	}
+	if f.Devices, err = ParseDevices(out); err != nil {
+		return nil, &Error{Code: "E_HOST", Doing: "list the host's disks", Said: err.Error()}
+	}
+	storages := ""
+	for file, to := range map[string]*string{"/etc/fstab": &f.Fstab, "/etc/crypttab": &f.Crypttab, "/etc/pve/storage.cfg": &storages} {
+		if *to, err = optional(ctx, m, file); err != nil {
+			return nil, err
+		}
+	}
+	f.Storages = ParseStorages(storages)
+	if err := f.guests(ctx, m); err != nil {
+		return nil, err
+	}
+	return f, f.etc(ctx, m)
+}
+
+var name = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$`)
+
+func optional(ctx context.Context, m Machine, file string) (string, error) {
+	b, err := m.Read(ctx, file, maxConf)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	return string(b), err
+}
+
+// guests reads the configurations of the guests of this node.
+func (f *Facts) guests(ctx context.Context, m Machine) error {
+	for _, dir := range []string{"/etc/pve/qemu-server", "/etc/pve/lxc"} {
+		list, err := confs(ctx, m, dir)
+		if err != nil {
+			return err
+		}
+		for _, file := range list {
+			if strings.Trim(strings.TrimSuffix(file, ".conf"), "0123456789") != "" {
+				continue // Proxmox names them by number
+			}
+			text, err := optional(ctx, m, path.Join(dir, file))
+			if err != nil {
+				return err
+			}
+			if len(f.Guests) < maxGuests {
+				f.Guests = append(f.Guests, ParseGuest(strings.TrimSuffix(file, ".conf"), text))
+			}
+		}
+	}
+	return nil
+}
+
+// confs lists the names of a folder's .conf files; none when there is no folder.
+func confs(ctx context.Context, m Machine, dir string) (out []string, err error) {
+	list, err := m.List(ctx, dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	for _, info := range list {
+		if strings.HasSuffix(info.Name(), ".conf") {
+			out = append(out, info.Name())
+		}
+	}
+	sort.Strings(out)
+	return out, err
+}
+
+// etc reads the host's own settings of ReaR, to tell what of them is not used.
+func (f *Facts) etc(ctx context.Context, m Machine) error {
+	list, err := confs(ctx, m, "/etc/rear")
+	for _, file := range list {
+		if file == "os.conf" {
+			continue
+		}
+		if f.Etc[file], err = optional(ctx, m, path.Join("/etc/rear", file)); err != nil {
+			return err
+		}
+	}
+	return err
+}
+
+// Differences are the settings of /etc/rear that this image is not made with, one
+// line each: "local.conf: OUTPUT=PXE".
+func (f *Facts) Differences(conf string) (out []string) {
+	ours := map[string]bool{}
+	for line := range strings.Lines(conf) {
+		ours[strings.TrimSpace(line)] = true
+	}
+	for _, file := range sortedKeys(f.Etc) {
+		for line := range strings.Lines(f.Etc[file]) {
+			if line = strings.TrimSpace(line); line == "" || strings.HasPrefix(line, "#") || ours[line] || ours[unquoted(line)] {
+				continue
+			}
+			if strings.Contains(line, "CRYPT_KEY") || strings.Contains(line, "PASSWORD") {
+				line, _, _ = strings.Cut(line, "=")
+				line += "=[redacted]"
+			}
+			out = append(out, file+": "+plain(line))
+		}
+	}
+	return out
+}
+
+// unquoted makes NAME=value what Conf would have written.
+func unquoted(line string) string {
+	key, value, _ := strings.Cut(line, "=")
+	return key + "=" + quote(strings.Trim(value, `"'`))
+}
+
+func sortedKeys(m map[string]string) (out []string) {
+	for k := range m {
+		out = append(out, k)
+	}
+	sort.Strings(out)
+	return out
+}
+
+func write(ctx context.Context, m Machine, file string, mode fs.FileMode, content []byte) error {
+	return m.Write(ctx, file, mode, bytes.NewReader(content))
+}
