@@ -33,6 +33,8 @@ var layers = []struct {
 
 	// Primitives know the runtime's contract, and reach systems through world.
 	{"builtins", []string{
+		"builtins/internal/client/host", "builtins/internal/client/rear", "builtins/internal/format/layout",
+		"builtins/internal/client/linux", "builtins/internal/client/unifi", "builtins/internal/format/ruleset",
 		"builtins/internal/client/keyring", "builtins/internal/client/proxmox", "builtins/internal/comeback", "builtins/internal/kind", "builtins/internal/recovery",
 		"builtins/internal/retire", "builtins/internal/site", "builtins/internal/survey", "builtins/internal/target", "builtins/internal/vzdump",
 		"builtins/internal/world", "runtime", "runtime/ledger",
@@ -42,12 +44,13 @@ var layers = []struct {
 	{"builtins/internal/survey", []string{"builtins/internal/target", "builtins/internal/world", "runtime", "runtime/ledger"}, []string{"builtins/lab"}},
 	{"builtins/internal/world", []string{
 		"builtins/internal/client/host", "builtins/internal/client/keyring", "builtins/internal/client/proxmox", "builtins/internal/client/ssh",
-		"builtins/internal/kind", "builtins/internal/site", "builtins/internal/target", "runtime", "runtime/ledger",
+		"builtins/internal/client/unifi", "builtins/internal/kind", "builtins/internal/site", "builtins/internal/target", "runtime", "runtime/ledger",
 	}, []string{"builtins/lab"}},
 	{"builtins/internal/site", []string{"runtime", "runtime/ledger"}, []string{"builtins/lab"}},
 	// A kind of artifact: how it is opened, how it comes back.
 	{"builtins/internal/kind", []string{
-		"builtins/internal/format/archive", "builtins/internal/format/vma", "builtins/internal/target", "runtime/ledger",
+		"builtins/internal/client/rear",
+		"builtins/internal/format/archive", "builtins/internal/format/ruleset", "builtins/internal/format/vma", "builtins/internal/target", "runtime/ledger",
 	}, nil},
 	{"builtins/internal/retire", []string{"runtime/ledger"}, nil},
 	{"builtins/internal/vzdump", []string{"builtins/internal/client/proxmox", "runtime/ledger"}, nil},
@@ -62,6 +65,8 @@ var layers = []struct {
 	{"builtins/internal/client/keyring", nil, nil},
 	{"builtins/internal/client/proxmox", []string{"builtins/internal/format/ruleset"}, []string{"builtins/lab"}},
 	{"builtins/internal/client/rear", []string{"builtins/internal/format/initramfs", "builtins/internal/format/iso", "builtins/internal/format/layout"}, nil},
+	{"builtins/internal/client/linux", []string{"builtins/internal/client/host", "builtins/internal/format/ruleset"}, nil},
+	{"builtins/internal/client/unifi", []string{"builtins/internal/format/ruleset"}, nil},
 	{"builtins/internal/client/ssh", nil, []string{"builtins/lab"}},
 	{"builtins/internal/format/archive", []string{"builtins/internal/format/vma"}, nil},
 	{"builtins/internal/format/ruleset", nil, nil},
@@ -73,11 +78,12 @@ var layers = []struct {
 
 	// The lab shares formats with the clients, and nothing else: it would share
 	// their mistakes.
-	{"builtins/lab", []string{"builtins/lab/cloudflare", "builtins/lab/fault", "builtins/lab/host", "builtins/lab/proxmox", "builtins/lab/sftp", "runtime/ledger"}, nil},
+	{"builtins/lab", []string{"builtins/lab/cloudflare", "builtins/lab/fault", "builtins/lab/host", "builtins/lab/proxmox", "builtins/lab/sftp", "builtins/lab/unifi", "runtime/ledger"}, nil},
 	{"builtins/lab/proxmox", []string{"builtins/internal/format/vma", "builtins/lab/fault"}, []string{"builtins/internal/format/archive"}},
 	{"builtins/lab/cloudflare", []string{"builtins/lab/fault"}, nil},
 	{"builtins/lab/host", []string{"builtins/lab/fault"}, nil},
 	{"builtins/lab/sftp", []string{"builtins/lab/fault"}, nil},
+	{"builtins/lab/unifi", []string{"builtins/lab/fault"}, nil},
 	{"builtins/lab/fault", nil, nil},
 
 	// The runtime knows Starlark and the ledger; the bottom knows nothing of ours.

@@ -14,12 +14,14 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/neosofia/runner/builtins/lab/sftp"
+	"github.com/neosofia/runner/builtins/lab/unifi"
 )
 
 // The addresses of the lab's systems.
 const (
 	ProxmoxAddr = "pve1.lab:8006"  // Proxmox VE API, TLS
 	NodeAddr    = "pve1.lab:22"    // sftp to the node's files, user root
+	UniFiAddr   = "unifi.lab:443"  // UniFi console, TLS
 	OffsiteAddr = "offsite.lab:22" // sftp to the offsite account, user runner
 
 	CloudflareAddr = "api.cloudflare.lab:443" // Cloudflare's API, TLS
@@ -76,7 +78,9 @@ func (w *World) address(addr string) (string, error) {
 	return "", fmt.Errorf("lookup %s: process %d holds the world and does not serve it; let it call Serve", addr, s.PID)
 }
 
-func addresses() []string { return []string{ProxmoxAddr, NodeAddr, OffsiteAddr, CloudflareAddr} }
+func addresses() []string {
+	return []string{ProxmoxAddr, NodeAddr, OffsiteAddr, CloudflareAddr, UniFiAddr}
+}
 
 func known(addr string) bool {
 	for _, a := range addresses() {
@@ -147,6 +151,13 @@ func (w *World) server(addr string, l net.Listener) (func() error, error) {
 			return nil, err
 		}
 		return func() error { return w.cluster.Serve(tls.NewListener(l, cfg)) }, nil
+	case UniFiAddr:
+		cfg, err := w.tlsConfig("unifi.lab")
+		if err != nil {
+			return nil, err
+		}
+		c := &unifi.Console{Dir: w.unifiDir(), User: "runner", Password: unifiPassword, Faults: w.faults, Now: w.opts.now}
+		return func() error { return c.Serve(w.ctx, tls.NewListener(l, cfg)) }, nil
 	case CloudflareAddr:
 		cfg, err := w.tlsConfig("api.cloudflare.lab")
 		if err != nil {

@@ -17,6 +17,7 @@
 //	api.cloudflare.lab:443
 //	                Cloudflare's API v4 over TLS, to read: an account with the zone
 //	                example.org, rulesets, a list, a tunnel (package lab/cloudflare)
+//	unifi.lab:443   a UniFi console: automatic backups and settings
 //	offsite.lab:22  sftp-only account "runner", whose home is its root
 //	Root()          "/" of the machine on which runner runs, with the USB disks
 //	                /media/offline-a and offline-b, and /srv/copies on a disk

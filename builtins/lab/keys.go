@@ -52,11 +52,15 @@ func Secrets() map[string][]byte {
 		"pve-token-root":     []byte(tokenSecret(TokenIDRoot)),
 		"cloudflare-token":   []byte(cloudflareToken()),
 		"node-ssh-key":       opensshKey("user root@pve1.lab", key("ssh user node")),
+		"unifi-password":     []byte(unifiPassword),
 		"offsite-ssh-key":    opensshKey("user runner@offsite.lab", key("ssh user offsite")),
 	}
 }
 
 // cloudflareToken has the form of an account's API token.
+// unifiPassword logs the account runner in at the console.
+const unifiPassword = "a fixed password of the lab"
+
 func cloudflareToken() string {
 	s := sha256.Sum256([]byte("runner lab, fixed token: cloudflare"))
 	return hex.EncodeToString(s[:20])
@@ -140,6 +144,9 @@ func Fingerprint() string { return fingerprint("pve1.lab") }
 
 // CloudflareFingerprint is that of the certificate of CloudflareAddr.
 func CloudflareFingerprint() string { return fingerprint("api.cloudflare.lab") }
+
+// UniFiFingerprint is that of the certificate of UniFiAddr.
+func UniFiFingerprint() string { return fingerprint("unifi.lab") }
 
 func fingerprint(host string) string {
 	cert, err := certificate(host, "")

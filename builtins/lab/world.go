@@ -16,6 +16,7 @@ import (
 	"github.com/neosofia/runner/builtins/lab/fault"
 	"github.com/neosofia/runner/builtins/lab/host"
 	"github.com/neosofia/runner/builtins/lab/proxmox"
+	"github.com/neosofia/runner/builtins/lab/unifi"
 )
 
 // World is one simulated site in one folder.
@@ -64,7 +65,7 @@ type worldFile struct {
 	Seed    uint64 `json:"seed"`
 }
 
-const worldVersion = 1
+const worldVersion = 2
 
 // Open opens the world in dir, and makes it when dir is missing or empty. Work
 // that was under way when the last process ended goes on. When another process
@@ -124,6 +125,8 @@ func (w *World) open(ctx context.Context) error {
 	return err
 }
 
+func (w *World) unifiDir() string { return filepath.Join(w.dir, "unifi") }
+
 func (w *World) clusterDir() string { return filepath.Join(w.dir, "pve") }
 
 // hold takes the lock of the process that serves a world; nil when another one
@@ -174,6 +177,12 @@ func (w *World) create() error {
 	if err := proxmox.Create(w.clusterDir(), w.opts.seed, w.opts.now(), tokens()); err != nil {
 		return err
 	}
+	if err := unifi.Create(w.unifiDir(), w.opts.now()); err != nil {
+		return err
+	}
+	if err := w.Node().Create(); err != nil {
+		return err
+	}
 	return writeJSON(mark, worldFile{worldVersion, w.opts.seed})
 }
 
@@ -184,14 +193,14 @@ func (w *World) emptied() error {
 	if err != nil {
 		return err
 	}
-	ours := map[string]bool{"serving.lock": true, "machine": true, "offsite": true, "detached": true, "devices.json": true, "pve": true,
+	ours := map[string]bool{"serving.lock": true, "machine": true, "offsite": true, "detached": true, "devices.json": true, "pve": true, "unifi": true,
 		"faults.json": true, "world.json.new": true, "devices.json.new": true}
 	for _, e := range entries {
 		if !ours[e.Name()] {
 			return fmt.Errorf("the folder holds %s and no world: give the lab a folder of its own", e.Name())
 		}
 	}
-	for _, name := range []string{"machine", "offsite", "detached", "pve"} {
+	for _, name := range []string{"machine", "offsite", "detached", "pve", "unifi"} {
 		if err := os.RemoveAll(filepath.Join(w.dir, name)); err != nil {
 			return err
 		}

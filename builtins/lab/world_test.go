@@ -169,8 +169,8 @@ func TestSecondOpenerUsesTheFirst(t *testing.T) {
 		t.Error("serve by the second one: got no error")
 	}
 	addrs, err := first.Serve(t.Context())
-	if err != nil || len(addrs) != 4 {
-		t.Fatalf("serve: got %v, %v, want four addresses", addrs, err)
+	if err != nil || len(addrs) != 5 {
+		t.Fatalf("serve: got %v, %v, want five addresses", addrs, err)
 	}
 	p := api(t, second)
 	p.get("GET", "/version", nil, nil)

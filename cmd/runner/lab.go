@@ -122,7 +122,7 @@ func (s *session) labRing() (*builtins.Keyring, error) {
 		return k, err
 	}
 	secrets := lab.Secrets()
-	for _, name := range []string{"pve-token", "node-ssh-key", "offsite-ssh-key"} {
+	for _, name := range []string{"pve-token", "node-ssh-key", "cloudflare-token", "unifi-password", "offsite-ssh-key"} {
 		if err := k.Set(name, secrets[name]); err != nil {
 			return nil, err
 		}

@@ -152,7 +152,7 @@ func (f *flags) listMedium(m *builtins.Medium) error {
 	if len(entries) == 0 {
 		return fmt.Errorf("%s holds no copy that runner made\nhint: a copy is a folder KIND/ITEM/TIME-ID with a manifest.json", m.Place)
 	}
-	fmt.Printf("%s%-4s %-16s %-20s %-10s %-7s %-22s %s\n", lab, "kind", "item", "taken (UTC)", "size", "sealed", "proven by its maker", "id")
+	fmt.Printf("%s%-8s %-16s %-20s %-10s %-7s %-22s %s\n", lab, "kind", "item", "taken (UTC)", "size", "sealed", "proven by its maker", "id")
 	sealed := false
 	for _, e := range entries {
 		state := "no"
@@ -163,7 +163,7 @@ func (f *flags) listMedium(m *builtins.Medium) error {
 		if proven == "" {
 			proven = "not noted"
 		}
-		fmt.Printf("%s%-4s %-16s %-20s %-10s %-7s %-22s %s\n", lab, e.Kind, e.Item, e.Taken.UTC().Format("2006-01-02 15:04:05"), sizeText(e.Bytes), state, proven, e.ID)
+		fmt.Printf("%s%-8s %-16s %-20s %-10s %-7s %-22s %s\n", lab, e.Kind, e.Item, e.Taken.UTC().Format("2006-01-02 15:04:05"), sizeText(e.Bytes), state, proven, e.ID)
 		for _, g := range e.Gaps {
 			fmt.Printf("%s     not in it: %s\n", lab, g)
 		}

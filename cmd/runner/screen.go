@@ -147,7 +147,11 @@ func (s *screen) made(e runtime.Event) string {
 	}
 	var parts []string
 	for _, a := range e.Facts.Artifacts {
-		parts = append(parts, fmt.Sprintf("%s, %s, %s", a.Item, sizeText(a.Bytes), a.Consistency))
+		text := a.Item + ", " + sizeText(a.Bytes)
+		if a.Consistency != "" {
+			text += ", " + a.Consistency
+		}
+		parts = append(parts, text)
 	}
 	for _, c := range e.Facts.Copies {
 		parts = append(parts, c.Item+" on "+c.Target)

@@ -83,6 +83,8 @@ func All() []Kind {
 	return []Kind{
 		guest("vm", "a virtual machine", recoverDisks),
 		guest("ct", "a container", recoverTree),
+		rulesets(),
+		rescues(),
 	}
 }
 

@@ -72,6 +72,9 @@ func (v *verification) run(ctx context.Context, level int) error {
 		if err := v.unopened(v.c.Item, v.check.End()); err != nil {
 			return err
 		}
+		if n, ok := v.check.(interface{ Note() string }); ok {
+			v.note = n.Note()
+		}
 	}
 	v.level = level
 	return nil

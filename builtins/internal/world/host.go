@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"path"
 	"sort"
+	"strings"
 
 	"github.com/neosofia/runner/builtins/internal/client/host"
 	"github.com/neosofia/runner/builtins/internal/client/ssh"
@@ -67,10 +69,17 @@ func HostError(name, doing string, err error) error {
 	case errors.Is(err, host.ErrNoProgram):
 		e.Code, e.Hint = "E_HOST_PROGRAM", "install it on the host"
 	case errors.As(err, &exit), errors.Is(err, host.ErrTooMuch), errors.Is(err, os.ErrNotExist), errors.Is(err, os.ErrPermission), errors.As(err, new(*host.KilledError)):
-	default:
+	case broken(err):
 		e.Code, e.Temporary, e.Hint = "E_HOST_DOWN", true, "is the host up, and does its sshd listen there?"
 	}
 	return e
+}
+
+// broken reports whether an error is of the connection.
+func broken(err error) bool {
+	var net net.Error
+	text := err.Error()
+	return errors.As(err, &net) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || strings.Contains(text, "connection") || strings.Contains(text, "ssh:")
 }
 
 // OpenFile reads a file of an artifact from where it lies: a Proxmox storage, a

@@ -23,6 +23,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -56,9 +58,29 @@ const Signaled = -9
 // Commands are the programs that are installed.
 func Commands() map[string]Command {
 	return map[string]Command{
+		"nft": nft, "ip": ip, "sysctl": sysctl, "iptables-save": iptablesSave, "ip6tables-save": iptablesSave,
+		"iptables-restore": iptablesRestore, "ip6tables-restore": iptablesRestore,
+		"rear": rear, "lsblk": lsblk, "uname": uname, "mount": mount, "umount": umount,
+		"rm": rm, "ln": ln, "cp": cp, "sync": syncAll, "sh": sh,
 		"true":  func(context.Context, *Call) int { return 0 },
 		"false": func(context.Context, *Call) int { return 1 },
 	}
+}
+
+// Create makes the host's files, besides those of its Proxmox VE.
+func (m *Machine) Create() error {
+	for _, files := range []map[string]string{seedNetwork(), seedRear()} {
+		for name, text := range files {
+			path := filepath.Join(m.Root, name)
+			if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+				return err
+			}
+			if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // Fail writes a line to standard error, as a program that gives up does.

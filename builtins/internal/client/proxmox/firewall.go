@@ -12,7 +12,7 @@ import (
 )
 
 // What changes by itself, or says where an entry stands in its list.
-func volatile() []string { return []string{"digest", "pos", "pending", "state"} }
+func volatile() []string { return []string{"digest", "pos", "pending", "state", "active", "exists"} }
 
 // part is one request of an export, and what its answer is.
 type part struct {
@@ -56,6 +56,18 @@ func (c *Client) Firewall(ctx context.Context, progress func(done, total int)) (
 	}
 	for _, g := range guests {
 		parts = append(parts, guestParts(g)...)
+	}
+	type guest struct {
+		VMID Int    `json:"vmid"`
+		Name string `json:"name"`
+		Type string `json:"type"`
+	}
+	var list []guest
+	for _, g := range guests {
+		list = append(list, guest{g.VMID, g.Name, g.Type})
+	}
+	if err := ruleset.Add(d, "guests", false, list); err != nil {
+		return nil, err
 	}
 	x := &export{c: c, d: d, progress: progress}
 	if err := x.run(ctx, parts); err != nil {

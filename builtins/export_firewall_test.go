@@ -1,0 +1,233 @@
+package builtins
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/neosofia/runner/builtins/lab"
+	"github.com/neosofia/runner/runtime/ledger"
+)
+
+// artifact is the newest artifact of an item.
+func (b *bench) artifact(item string) ledger.Artifact {
+	b.t.Helper()
+	all, err := ledger.Catalog{Store: b.store}.Artifacts(b.t.Context(), ledger.Query{Item: item})
+	if err != nil || len(all) == 0 {
+		b.t.Fatalf("no artifact of %s, %v", item, err)
+	}
+	return all[len(all)-1]
+}
+
+// spooled reads a file of an artifact in the spool; "" when it is not there.
+func (b *bench) spooled(a ledger.Artifact, file string) string {
+	b.t.Helper()
+	raw, err := os.ReadFile(filepath.Join(b.dir, "spool", a.ID, file))
+	if err != nil && !os.IsNotExist(err) {
+		b.t.Fatal(err)
+	}
+	return string(raw)
+}
+
+// node writes a file of the lab's node.
+func (b *bench) node(name, old, new string) {
+	b.t.Helper()
+	path := filepath.Join(b.lab.Node().Root, name)
+	raw, err := os.ReadFile(path)
+	if err == nil && !strings.Contains(string(raw), old) {
+		b.t.Fatalf("%s does not hold %q", name, old)
+	}
+	if old == "" {
+		raw = []byte(new)
+	}
+	if err := os.WriteFile(path, []byte(strings.Replace(string(raw), old, new, 1)), 0o644); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+func firewallOf(system string) string { return `return export_firewall(system = "` + system + `")` }
+
+func TestExportFirewallHoldsWhatTheSystemHas(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	for system, words := range map[string][]string{
+		"pve": {`"name":"cluster/rules","ordered":true`, `"source":"+mgmt"`, `"nomatch":1`, `"name":"guest/101/aliases"`, `"name":"sdn/vnets/office/subnets"`,
+			`"name":"cluster/groups/web"`, `"macro":"HTTP"`, `"name":"node/pve1/network"`, `"cidr":"192.0.2.10/24"`, `"name":"guest/900/options"`},
+		"pve1": {`"name":"nftables","ordered":true`, `"target":"services"`, `"net.ipv4.ip_forward"`, `"table":"office"`, `"path":"/etc/network/interfaces"`,
+			`"by":"nft -c, nftables v1.1.3"`},
+		"gateway": {`"name":"firewallrule"`, `"guests to office"`, `"part":"passwords and keys"`},
+	} {
+		out := b.run(firewallOf(system))
+		if out.Err != nil {
+			t.Fatalf("%s: %v", system, out.Err)
+		}
+		text := b.spooled(b.artifact(system), "ruleset.json")
+		if w := missing(text, words); w != "" {
+			t.Errorf("%s: %q is not in\n%s", system, w, text)
+		}
+		for _, never := range []string{"digest\":\"", "tap100i0", `"handle"`, "x_passphrase", "a passphrase", "ubnt"} {
+			if strings.Contains(text, never) {
+				t.Errorf("%s: the export holds %q", system, never)
+			}
+		}
+	}
+}
+
+func TestExportsOfOneStateAreEqualAndChangesAreTold(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	for _, system := range []string{"pve", "pve1", "gateway"} {
+		b.run(firewallOf(system))
+		first := b.spooled(b.artifact(system), "ruleset.json")
+		b.run(firewallOf(system))
+		a := b.artifact(system)
+		if second := b.spooled(a, "ruleset.json"); second != first || first == "" {
+			t.Errorf("%s: two exports of one state differ", system)
+		}
+		if c := b.spooled(a, "changes.txt"); c != "" {
+			t.Errorf("%s: got changes %q", system, c)
+		}
+	}
+	b.node("etc/pve/firewall/cluster.fw", "policy_in: DROP", "policy_in: ACCEPT")
+	b.node("etc/pve/firewall/cluster.fw", "GROUP web -i vmbr0\n", "")
+	b.run(firewallOf("pve"))
+	for _, w := range []string{`~ cluster/options policy_in: "DROP" -> "ACCEPT"`, `- cluster/rules: {"action":"web"`} {
+		if c := b.spooled(b.artifact("pve"), "changes.txt"); !strings.Contains(c, w) {
+			t.Errorf("got changes %q, want %q", c, w)
+		}
+	}
+	if !b.told("pve: ~ cluster/options policy_in") {
+		t.Errorf("the operator was told:\n%s", strings.Join(b.lines, "\n"))
+	}
+	b.node("run/lab/nft.json", `"addr":"192.0.2.0","len":25`, `"addr":"192.0.2.0","len":24`)
+	b.run(firewallOf("pve1"))
+	if c := b.spooled(b.artifact("pve1"), "changes.txt"); !strings.Contains(c, "nftables") {
+		t.Errorf("got changes %q", c)
+	}
+}
+
+func TestExportFirewallFaults(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		system string
+		prep   func(b *bench)
+		code   string
+		words  []string
+	}{
+		"nft is not installed": {"pve1", func(b *bench) { b.inject(lab.Fault{On: "run pve1.lab nft", Do: "missing"}) }, "E_HOST_PROGRAM", []string{"apt install nftables"}},
+		"nft is killed":        {"pve1", func(b *bench) { b.inject(lab.Fault{On: "run pve1.lab nft", Do: "killed"}) }, "E_HOST", []string{"signal KILL"}},
+		"nft fails":            {"pve1", func(b *bench) { b.inject(lab.Fault{On: "run pve1.lab nft", Do: "exit 1 Operation not permitted"}) }, "E_HOST", []string{"Operation not permitted"}},
+		"the text does not load again": {"pve1", func(b *bench) {
+			b.inject(lab.Fault{On: "run pve1.lab nft", Do: "refuse Could not process rule: No such file or directory"})
+		},
+			"E_RULESET_REFUSED", []string{"nft -c does not take ruleset.nft", "Could not process rule"}},
+		"nft prints no JSON":       {"pve1", func(b *bench) { b.node("run/lab/nft.json", "", "segfault") }, "E_HOST", []string{"nft -j"}},
+		"a set does not exist":     {"pve1", func(b *bench) { b.node("run/lab/nft.json", `"right":"@admins"`, `"right":"@gone"`) }, "E_RULESET_BROKEN", []string{`there is no set "gone"`}},
+		"ip is not installed":      {"pve1", func(b *bench) { b.inject(lab.Fault{On: "run pve1.lab ip", Do: "missing"}) }, "E_HOST_PROGRAM", []string{"iproute2"}},
+		"the host refuses":         {"pve1", func(b *bench) { b.inject(lab.Fault{On: "ssh pve1.lab", Do: "refuse"}) }, "E_HOST_DOWN", nil},
+		"the host has another key": {"pve1", func(b *bench) { b.inject(lab.Fault{On: "ssh pve1.lab", Do: "new-hostkey"}) }, "E_HOST_KEY", []string{"compare the key on its console"}},
+		"the wrong private key":    {"pve1", func(b *bench) { b.edit(`ssh = "root@pve1.lab:22"`, `ssh = "admin@pve1.lab:22"`) }, "E_HOST_AUTH", []string{"authorized_keys"}},
+		"an alias does not exist": {"pve", func(b *bench) { b.node("etc/pve/firewall/101.fw", "relay 198.51.100.7", "other 198.51.100.7") },
+			"E_RULESET_BROKEN", []string{"guest/101/rules", `"guest/relay" is no set, alias or address`}},
+		"a group does not exist": {"pve", func(b *bench) { b.node("etc/pve/firewall/cluster.fw", "GROUP web", "GROUP wed") }, "E_RULESET_BROKEN", []string{`no group "wed"`}},
+		"a node does not answer": {"pve", func(b *bench) {
+			b.inject(lab.Fault{On: "GET /nodes/pve1/firewall/*", Do: "answer 595 Errors during connection establishment"})
+		}, "E_PVE_DOWN", nil},
+		"the token has no rights": {"pve", func(b *bench) {
+			b.edit(`secret("pve-token")`, `secret("pve-token-norights")`, "runner@pve!runner", "runner@pve!norights")
+		}, "E_PVE_AUTH", nil},
+		"the password is wrong": {"gateway", func(b *bench) { b.edit(`secret("unifi-password")`, `secret("bad-token")`) }, "E_UNIFI_AUTH", []string{"local administrator"}},
+		"another certificate":   {"gateway", func(b *bench) { b.inject(lab.Fault{On: "tls unifi.lab", Do: "new-cert"}) }, "E_UNIFI_CERT", nil},
+		"the console is broken": {"gateway", func(b *bench) { b.inject(lab.Fault{On: "unifi *", Do: "answer 502"}) }, "E_UNIFI_DOWN", nil},
+		"no backup":             {"gateway", func(b *bench) { b.console("[]") }, "E_UNIFI_BACKUP", []string{"there is none", "Backups"}},
+		"the backup is cut off": {"gateway", func(b *bench) { b.inject(lab.Fault{On: "unifi GET *autobackup*", Do: "truncate 1000"}) }, "E_UNIFI_BACKUP", []string{"1000 came"}},
+		"a backup of another folder": {"gateway", func(b *bench) {
+			b.console(`[{"filename":"../../etc/passwd","size":1,"datetime":"2026-11-01T00:00:00Z"}]`)
+		}, "E_UNIFI_DOWN", nil},
+		"no such system":                {"pve2", func(*bench) {}, "", nil},
+		"the row is missing":            {"pve1", func(b *bench) { b.edit(`asset(name = "networking"`, `asset(name = "net"`) }, "E_NO_ASSET", nil},
+		"the disk of the state is full": {"pve1", func(b *bench) { b.full() }, "E_SPOOL", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			c.prep(b)
+			out := b.run(firewallOf(c.system))
+			if out.Result != ledger.Failed || out.Err == nil {
+				t.Fatalf("got %s, %v", out.Result, out.Err)
+			}
+			if c.code != "" {
+				wantCode(t, out, c.code, c.words...)
+			}
+		})
+	}
+}
+
+// console replaces the list of the UniFi console's backups.
+func (b *bench) console(list string) {
+	b.t.Helper()
+	if err := os.WriteFile(filepath.Join(b.dir, "world", "unifi", "backups.json"), []byte(list), 0o644); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// full makes the spool a place that cannot be written.
+func (b *bench) full() {
+	b.t.Helper()
+	if err := os.WriteFile(filepath.Join(b.dir, "spool"), nil, 0o400); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+func TestWhatTheTokenMayNotReadIsAGap(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.inject(lab.Fault{On: "GET /cluster/sdn/zones", Do: "answer 403 Permission check failed (/sdn/zones, SDN.Audit)"})
+	out := b.run(firewallOf("pve"))
+	if out.Err != nil {
+		t.Fatal(out.Err)
+	}
+	gaps := b.artifact("pve").Gaps
+	if len(gaps) != 1 || gaps[0].What != "sdn/zones" || !strings.Contains(gaps[0].Why, "SDN.Audit") {
+		t.Errorf("got %+v", gaps)
+	}
+}
+
+func TestAnOldBackupOfTheConsoleIsTold(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.clock.advance(10 * 24 * time.Hour)
+	out := b.run(firewallOf("gateway"))
+	if out.Err != nil {
+		t.Fatal(out.Err)
+	}
+	wantFinding(t, out, ledger.DegradedRun, "newest automatic backup of gateway", "10 days ago")
+}
+
+func TestExportFirewallIsCopiedAndOpened(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, `url = "sftp://runner@offsite.lab:22/~/",
+    medium = "disk",
+    location = "Leipzig",
+    offsite = True,
+    sealed_to = [RECOVERY],`, `url = "sftp://runner@offsite.lab:22/~/",
+    medium = "disk",
+    location = "Leipzig",
+    offsite = True,`)
+	for _, system := range []string{"pve", "pve1", "gateway"} {
+		b.run(`return verify(copies = copy(artifact = export_firewall(system = "` + system + `"), to = ["offsite", "offline-a"]), level = "read")`)
+		out := b.run(`return verify(copies = copy(artifact = export_firewall(system = "` + system + `"), to = ["offsite"]), level = "opened")`)
+		if out.Err != nil {
+			t.Fatalf("%s: %v", system, out.Err)
+		}
+		proofs, err := ledger.Catalog{Store: b.store}.Proofs(t.Context(), ledger.Query{Item: system, Target: "offsite"})
+		if err != nil || len(proofs) != 2 || proofs[1].Level != ledger.Opened {
+			t.Errorf("%s: got %+v, %v", system, proofs, err)
+		}
+		if system == "gateway" && !strings.Contains(proofs[1].Note, "vendor format, not parsed") {
+			t.Errorf("got note %q", proofs[1].Note)
+		}
+	}
+}

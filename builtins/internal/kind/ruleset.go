@@ -1,0 +1,207 @@
+package kind
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/neosofia/runner/builtins/internal/format/ruleset"
+	"github.com/neosofia/runner/builtins/internal/target"
+	"github.com/neosofia/runner/runtime/ledger"
+)
+
+// RulesetFile is the document of every ruleset; the other files are a vendor's own.
+const RulesetFile = "ruleset.json"
+
+// Files of a ruleset that are not the document.
+const (
+	ChangesFile = "changes.txt" // against the export before
+	UniFiBackup = ".unf"        // suffix of a console's own backup
+)
+
+const maxRuleset = 256 << 20 // bytes
+
+func rulesets() Kind {
+	return Kind{Name: "ruleset", Title: "firewall, routing and network settings", Keep: true,
+		Open: func() target.Checker { return &rulesetChecker{sums: map[string]string{}} }, Recover: recoverRuleset, Commands: rulesetCommands}
+}
+
+// rulesetChecker parses the document, follows its references, and holds the native
+// files against what the system's own tool took.
+type rulesetChecker struct {
+	doc    *ruleset.Document
+	sums   map[string]string
+	opaque []string
+}
+
+func (c *rulesetChecker) File(ctx context.Context, name string, r io.Reader) error {
+	if name != RulesetFile {
+		return c.native(name, r)
+	}
+	raw, err := io.ReadAll(io.LimitReader(r, maxRuleset+1))
+	if err != nil {
+		return err
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if c.doc, err = ruleset.Parse(raw); err != nil {
+		return err
+	}
+	if lost := c.doc.Unresolved(); len(lost) > 0 {
+		return fmt.Errorf("%d references lead nowhere: %s", len(lost), strings.Join(lost[:min(3, len(lost))], "; "))
+	}
+	return nil
+}
+
+func (c *rulesetChecker) native(name string, r io.Reader) error {
+	h := sha256.New()
+	head := make([]byte, 512)
+	n, err := io.ReadFull(r, head)
+	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && err != io.EOF {
+		return err
+	}
+	h.Write(head[:n])
+	rest, err := io.Copy(h, r)
+	if err != nil {
+		return err
+	}
+	c.sums[name] = hex.EncodeToString(h.Sum(nil))
+	if strings.HasSuffix(name, UniFiBackup) {
+		c.opaque = append(c.opaque, name)
+		switch size := int64(n) + rest; {
+		case size == 0 || size%16 != 0:
+			return fmt.Errorf("%s has %d bytes: a backup of a UniFi console is a whole number of 16-byte blocks", name, size)
+		case bytes.HasPrefix(bytes.TrimSpace(head[:n]), []byte("<")), bytes.HasPrefix(bytes.TrimSpace(head[:n]), []byte("{")):
+			return fmt.Errorf("%s is a page or an error message, not a backup", name)
+		}
+	}
+	return nil
+}
+
+func (c *rulesetChecker) End() error {
+	if c.doc == nil {
+		return fmt.Errorf("%s is missing", RulesetFile)
+	}
+	taken := map[string]bool{}
+	for _, a := range c.doc.Checked {
+		sum, there := c.sums[a.File]
+		if !there || sum != a.SHA256 {
+			return fmt.Errorf("%s is not the text that was checked (%s)", a.File, a.By)
+		}
+		taken[a.File] = true
+	}
+	for name := range c.sums {
+		if name != ChangesFile && !taken[name] {
+			return fmt.Errorf("%s was checked by nothing", name)
+		}
+	}
+	return nil
+}
+
+// Note says which files could not be looked into.
+func (c *rulesetChecker) Note() string {
+	if len(c.opaque) == 0 {
+		return ""
+	}
+	return strings.Join(c.opaque, ", ") + ": vendor format, not parsed"
+}
+
+// recoverRuleset writes the files, loads nftables into a network namespace when it
+// is asked to, and says what to type on the system itself.
+func recoverRuleset(ctx context.Context, j *Job) error {
+	var doc *ruleset.Document
+	for _, f := range j.Artifact.Files {
+		path, err := j.Write(ctx, f.Name)
+		if err != nil {
+			return err
+		}
+		if f.Name != RulesetFile {
+			continue
+		}
+		raw, err := readSmall(path, maxRuleset)
+		if err != nil {
+			return err
+		}
+		if doc, err = ruleset.Parse(raw); err != nil {
+			return err
+		}
+	}
+	if doc == nil {
+		return fmt.Errorf("%s is missing", RulesetFile)
+	}
+	for _, m := range doc.Missing {
+		j.Skipped = append(j.Skipped, m.Part+" ("+m.Why+")")
+	}
+	if doc.Vendor == "linux" {
+		if err := writeBootFiles(j, doc); err != nil {
+			return err
+		}
+	}
+	if j.Options.Netns != "" {
+		if err := loadInNamespace(ctx, j, doc); err != nil {
+			return err
+		}
+	}
+	switch doc.Vendor {
+	case "proxmox":
+		lines, err := proxmoxCalls(doc)
+		if err != nil {
+			return err
+		}
+		return j.calls("restore-calls.sh", lines)
+	case "cloudflare":
+		lines, err := cloudflareCalls(doc)
+		if err != nil {
+			return err
+		}
+		return j.calls("restore-calls.sh", lines)
+	}
+	j.Say = append(j.Say, rulesetCommands(j.Artifact, Quote(j.Into))...)
+	return nil
+}
+
+// calls writes commands that are too many for a screen into a file.
+func (j *Job) calls(name string, lines []string) error {
+	text := strings.Join(lines, "\n") + "\n"
+	path := j.Into + "/" + name
+	if err := WriteFile(path, strings.NewReader(text)); err != nil {
+		return err
+	}
+	j.Paths = append(j.Paths, path)
+	j.Say = append(j.Say, fmt.Sprintf("%s holds the calls that bring this state back, in the order in which they have to be made: read it before you run any", path))
+	return nil
+}
+
+func rulesetCommands(a ledger.Artifact, dir string) (out []string) {
+	have := map[string]bool{}
+	for _, f := range a.Files {
+		have[f.Name] = true
+	}
+	if have["ipset.rules"] {
+		out = append(out, "ipset restore -exist < "+dir+"/ipset.rules")
+	}
+	for _, f := range []struct{ name, check, load string }{
+		{"ruleset.nft", "nft -c -f %s", "nft -f %s"},
+		{"iptables.rules", "iptables-restore --test %s", "iptables-restore %s"},
+		{"ip6tables.rules", "ip6tables-restore --test %s", "ip6tables-restore %s"},
+	} {
+		if have[f.name] {
+			path := dir + "/" + f.name
+			out = append(out, fmt.Sprintf(f.check, path), "# have a way in that is not the network (console), then: "+fmt.Sprintf(f.load, path))
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(have)) {
+		if strings.HasSuffix(name, UniFiBackup) {
+			out = append(out, "# "+dir+"/"+Quote(name)+": in the console, Settings > System > Backups > Restore; it takes backups of its own version and of older ones")
+		}
+	}
+	return out
+}
