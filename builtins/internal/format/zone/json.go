@@ -63,9 +63,6 @@ func (o *object) record() (Record, error) {
 		return Record{}, fmt.Errorf("ttl %v", o.TTL)
 	}
 	typ := strings.ToUpper(o.Type)
-	if _, known := dns.StringToType[typ]; !known && !strings.HasPrefix(typ, "TYPE") {
-		return Record{}, errors.New("unknown type")
-	}
 	if o.Name == "" || strings.ContainsAny(o.Name, " \t\r\n\"();\\") {
 		return Record{}, errors.New("bad name")
 	}
@@ -78,6 +75,9 @@ func (o *object) record() (Record, error) {
 			return Record{}, errors.New("bad name")
 		}
 		return Record{Name: strings.ToLower(dns.Fqdn(o.Name)), Type: typ, Data: quote(text), TTL: uint32(o.TTL)}, nil
+	}
+	if _, known := dns.StringToType[typ]; !known && !strings.HasPrefix(typ, "TYPE") {
+		return o.opaque(typ)
 	}
 	if strings.ContainsAny(o.Content, "\r\n\x00") {
 		return Record{}, errors.New("the content has more than one line")
@@ -98,6 +98,18 @@ func (o *object) record() (Record, error) {
 		return Record{}, errors.New("the content holds more than one record")
 	}
 	return fromRR(rr)
+}
+
+// opaque is a record of a type that is newer than the library: it is kept, and the
+// same as one of the same content.
+func (o *object) opaque(typ string) (Record, error) {
+	if _, ok := dns.IsDomainName(o.Name); !ok {
+		return Record{}, errors.New("bad name")
+	}
+	if typ == "" || len(typ) > 20 || strings.Trim(typ, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-") != "" {
+		return Record{}, errors.New("bad type")
+	}
+	return Record{Name: strings.ToLower(dns.Fqdn(o.Name)), Type: typ, Data: quote([]byte(o.Content)), TTL: uint32(o.TTL)}, nil
 }
 
 // data is the content with its priority in front, where the API keeps that apart.

@@ -162,7 +162,7 @@ func TestHostileRecordsAreRefused(t *testing.T) {
 		"a record that is a number":   `[1]`,
 		"a negative ttl":              `[{"name":"a.org","type":"A","content":"192.0.2.1","ttl":-1}]`,
 		"a ttl with a fraction":       `[{"name":"a.org","type":"A","content":"192.0.2.1","ttl":1.5}]`,
-		"an unknown type":             `[{"name":"a.org","type":"NOPE","content":"x","ttl":1}]`,
+		"an unknown type":             `[{"name":"a.org","type":"NO PE","content":"x","ttl":1}]`,
 		"no content":                  `[{"name":"a.org","type":"A","content":"","ttl":1}]`,
 		"a second record in content":  `[{"name":"a.org","type":"A","content":"192.0.2.1\nb.org. 1 IN A 192.0.2.2","ttl":1}]`,
 		"a comment in content":        `[{"name":"a.org","type":"CNAME","content":"b.org ;x","ttl":1}]`,
@@ -180,6 +180,13 @@ func TestHostileRecordsAreRefused(t *testing.T) {
 				t.Errorf("got %v, want an error", got)
 			}
 		})
+	}
+}
+
+func TestATypeThatIsNewerThanTheLibraryIsKept(t *testing.T) {
+	_, js := parsed(t, "", `[{"name":"a.org","type":"NOPE","content":"x y","ttl":1}]`)
+	if len(js) != 1 || js[0].String() != `a.org. auto NOPE "x y"` {
+		t.Errorf("got %v", js)
 	}
 }
 

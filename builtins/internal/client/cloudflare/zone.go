@@ -1,0 +1,192 @@
+package cloudflare
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/cloudflare/cloudflare-go/v7/dns"
+	"github.com/cloudflare/cloudflare-go/v7/option"
+	"github.com/cloudflare/cloudflare-go/v7/zones"
+	"github.com/neosofia/runner/builtins/internal/format/zone"
+)
+
+// Missing is a part that is not exported, with the reason: "403 Authentication
+// error".
+type Missing struct {
+	Part string `json:"part"`
+	Why  string `json:"why"`
+}
+
+// ZoneExport is all that is kept of one zone. JSON is canonical.
+type ZoneExport struct {
+	Name, ID, Account string
+	Records           []json.RawMessage // by type, name, content
+	BIND              []byte            // Cloudflare's own text, settled; nil when it is in Missing
+	Zone              json.RawMessage   // the zone object
+	DNSSEC            json.RawMessage   // nil when it is in Missing, like those that follow
+	DNSSettings       json.RawMessage
+	Settings          json.RawMessage // an array
+	Missing           []Missing
+}
+
+// recordsPerPage is much below what the vendor allows; a smaller page that it may
+// give is followed all the same.
+const recordsPerPage = 1000
+
+// Zone reads a zone. account is the id of the account that has it, "" when the
+// token sees one zone of that name.
+func (s *Session) Zone(ctx context.Context, name, account string) (ZoneExport, error) {
+	x, err := s.find(ctx, name, account)
+	if err != nil {
+		return x, err
+	}
+	differed := "" // a difference that stays is none of time
+	x, err = settled(ctx, s, "records of "+x.Name, func() (ZoneExport, error) { return s.records(ctx, x, &differed) })
+	if err != nil {
+		return x, err
+	}
+	d := dns.NewDNSService(s.c.opts...)
+	for _, part := range []struct {
+		name string
+		into *json.RawMessage
+		fn   call
+	}{
+		{"dnssec", &x.DNSSEC, library(func(ctx context.Context, opts ...option.RequestOption) (*dns.DNSSEC, error) {
+			var p dns.DNSSECGetParams
+			p.ZoneID.Value, p.ZoneID.Present = x.ID, true
+			return d.DNSSEC.Get(ctx, p, opts...)
+		})},
+		{"dns_settings", &x.DNSSettings, library(func(ctx context.Context, opts ...option.RequestOption) (*dns.SettingZoneGetResponse, error) {
+			var p dns.SettingZoneGetParams
+			p.ZoneID.Value, p.ZoneID.Present = x.ID, true
+			return d.Settings.Zone.Get(ctx, p, opts...)
+		})},
+	} {
+		*part.into, err = s.object(ctx, part.fn)
+		if err = x.without(part.name, err); err != nil {
+			return x, err
+		}
+	}
+	x.Settings, err = s.settings(ctx, x.ID)
+	return x, x.without("settings", err)
+}
+
+// without notes a part that is not to be had; other errors stay.
+func (x *ZoneExport) without(part string, err error) error {
+	why, ok := absent(err)
+	if !ok {
+		return err
+	}
+	x.Missing = append(x.Missing, Missing{part, why})
+	return nil
+}
+
+// find looks a zone up by its name.
+func (s *Session) find(ctx context.Context, name, account string) (ZoneExport, error) {
+	name = strings.ToLower(strings.TrimSuffix(name, "."))
+	x := ZoneExport{Name: name}
+	z := zones.NewZoneService(s.c.opts...)
+	query := []string{"name", name}
+	if account != "" {
+		query = append(query, "account.id", account)
+	}
+	list, err := s.pages(ctx, "zones", 50, library(func(ctx context.Context, opts ...option.RequestOption) (any, error) {
+		return z.List(ctx, zones.ZoneListParams{}, opts...)
+	}), query...)
+	if err != nil {
+		return x, err
+	}
+	var owners []string
+	for _, raw := range list {
+		var o struct {
+			ID, Name string
+			Account  struct{ ID string }
+		}
+		if err := json.Unmarshal(raw, &o); err != nil {
+			return x, &Error{Kind: Answer, Text: "a zone cannot be read", Cause: err}
+		}
+		if strings.EqualFold(o.Name, name) {
+			x.ID, x.Account, owners = o.ID, o.Account.ID, append(owners, o.Account.ID)
+			// Seconds of development mode run; the token's permissions are not the zone's.
+			if x.Zone, err = Canonical(raw, "development_mode", "permissions"); err != nil {
+				return x, err
+			}
+		}
+	}
+	switch len(owners) {
+	case 0:
+		return x, &Error{Kind: NotFound, Text: fmt.Sprintf("the token sees no zone %s", name)}
+	case 1:
+		return x, ids(x.ID, x.Account)
+	}
+	return x, &Error{Kind: NotFound, Text: fmt.Sprintf("zone %s is in %d accounts: %s", name, len(owners), printable(strings.Join(owners, ", ")))}
+}
+
+// records reads both forms of the records, which must agree.
+func (s *Session) records(ctx context.Context, x ZoneExport, differed *string) (ZoneExport, error) {
+	r := dns.NewRecordService(s.c.opts...)
+	list, err := s.pages(ctx, "records of "+x.Name, recordsPerPage, library(func(ctx context.Context, opts ...option.RequestOption) (any, error) {
+		var p dns.RecordListParams
+		p.ZoneID.Value, p.ZoneID.Present = x.ID, true
+		return r.List(ctx, p, opts...)
+	}))
+	if err != nil {
+		return x, err
+	}
+	parsed := make([]zone.Record, len(list))
+	for i, raw := range list {
+		if list[i], err = Canonical(raw); err != nil {
+			return x, err
+		}
+		if parsed[i], err = zone.FromJSON(raw); err != nil {
+			return x, &Error{Kind: Answer, Text: err.Error(), Cause: err}
+		}
+	}
+	x.Records, err = sorted(list, recordKey)
+	if err != nil || len(list) == 0 {
+		return x, err
+	}
+	text, err := s.fetch(ctx, library(func(ctx context.Context, opts ...option.RequestOption) (*string, error) {
+		var p dns.RecordExportParams
+		p.ZoneID.Value, p.ZoneID.Present = x.ID, true
+		return r.Export(ctx, p, opts...)
+	}))
+	if err != nil {
+		return x, x.without("bind", err)
+	}
+	return s.compare(ctx, x, zone.Settle(text), parsed, differed)
+}
+
+// compare holds the two forms against each other.
+func (s *Session) compare(ctx context.Context, x ZoneExport, text []byte, records []zone.Record, differed *string) (ZoneExport, error) {
+	bind, err := zone.ParseBIND(ctx, bytes.NewReader(text), ".")
+	if ctx.Err() != nil {
+		return x, ctx.Err()
+	}
+	if err != nil { // the JSON is the zone; its second form is not to be had
+		x.Missing = append(x.Missing, Missing{"bind", "the text that Cloudflare exports cannot be read: " + printable(err.Error())})
+		return x, nil
+	}
+	if lines := zone.Missing(bind, records, x.Name).Lines(); len(lines) > 0 {
+		how, all := fmt.Sprintf("list and BIND text differ in %d records: %s", len(lines), printable(lines[0])), strings.Join(lines, "\n")
+		if *differed == all {
+			x.Missing = append(x.Missing, Missing{"bind", how})
+			return x, nil
+		}
+		*differed = all
+		return x, &errMoved{how}
+	}
+	x.BIND = text
+	return x, nil
+}
+
+func recordKey(raw json.RawMessage) (string, error) {
+	var o struct{ Type, Name, Content, ID string }
+	if err := json.Unmarshal(raw, &o); err != nil {
+		return "", &Error{Kind: Answer, Text: "a record cannot be read", Cause: err}
+	}
+	return o.Type + "\x00" + o.Name + "\x00" + o.Content + "\x00" + o.ID, nil
+}
