@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"sort"
 	"strings"
-
 )
 
 // rear plays Relax-and-Recover 2.7: it makes a small but true image of the host,
@@ -28,7 +27,7 @@ import (
 //	no-modules      the image has no kernel modules; it ends with 0
 //	no-udev         the image has no udev; it ends with 0
 //	cut             the archive is cut; it ends with 0
-//	forgets         it does not obey the exclusions
+//	forgets         it does not obey the exclusions of its layout
 //	alone           the image starts a recovery by itself
 //	leaks PATH      the image holds that file
 //	pulled          the stick vanishes half way
@@ -108,7 +107,7 @@ func (r *rearRun) mkbackup() (int, error) {
 		return 0, err
 	}
 	if r.deeds["forgets"] != "" {
-		r.conf.list = map[string][]string{}
+		r.conf.list = map[string][]string{"BACKUP_PROG_EXCLUDE": r.conf.list["BACKUP_PROG_EXCLUDE"]}
 	}
 	r.say("Running rear mkbackup (PID 1234)")
 	for _, d := range []string{"asks", "asks-on"} {
@@ -304,4 +303,3 @@ func (r *rearRun) putStick(parts map[string][]byte, archive []byte) error {
 	r.say("Writing syslinux MBR of type gpt to %s", dev)
 	return nil
 }
-

@@ -117,7 +117,8 @@ func optional(ctx context.Context, m Machine, file string) (string, error) {
 
 // guests reads the configurations of the guests of this node.
 func (f *Facts) guests(ctx context.Context, m Machine) error {
-	for _, dir := range []string{"/etc/pve/qemu-server", "/etc/pve/lxc"} {
+	node := "/etc/pve/nodes/" + f.Host // /etc/pve/qemu-server is a link to it
+	for _, dir := range []string{node + "/qemu-server", node + "/lxc"} {
 		list, err := confs(ctx, m, dir)
 		if err != nil {
 			return err

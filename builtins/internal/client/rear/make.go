@@ -74,6 +74,11 @@ func begin(ctx context.Context, m Machine, p *Plan, o Options) error {
 		}
 	}
 	if o.Differential != "" {
+		if o.Full {
+			if _, err := command(ctx, m, "clear "+o.ChainDir(), "rm", "-rf", "--one-file-system", "--", o.ChainDir()); err != nil {
+				return err
+			}
+		}
 		if err := m.MkdirAll(ctx, o.ChainDir(), 0o700); err != nil {
 			return err
 		}

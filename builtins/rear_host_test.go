@@ -1,0 +1,331 @@
+package builtins
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/neosofia/runner/builtins/lab"
+	"github.com/neosofia/runner/builtins/lab/host"
+	"github.com/neosofia/runner/runtime/ledger"
+)
+
+const (
+	rearOn  = "run pve1.lab rear"
+	onStick = `output = "usb", usb = "` + host.StickSerial + `", usb_uuid = "` + host.StickUUID + `", key = "pve-token"`
+)
+
+// node is a path of the lab's host.
+func (b *bench) onNode(parts ...string) string {
+	return filepath.Join(append([]string{b.lab.Node().Root}, parts...)...)
+}
+
+func (b *bench) rears() (out []ledger.Artifact) {
+	for _, a := range b.artifacts() {
+		if a.Kind == "rear" {
+			out = append(out, a)
+		}
+	}
+	slices.SortFunc(out, func(x, y ledger.Artifact) int { return x.Created.Compare(y.Created) })
+	return out
+}
+
+// disks changes the host's disks.
+func (b *bench) disks(edit func([]*host.Device) []*host.Device) {
+	b.t.Helper()
+	if err := b.lab.Node().SetDevices(edit(host.Disks())); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// onRoot puts the guests' storage on the disk of the system.
+func onRoot(list []*host.Device) []*host.Device {
+	return slices.DeleteFunc(list, func(d *host.Device) bool { return d.Name == "sdb" })
+}
+
+func TestRearHostMakesAnImageThatIsWhole(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.good(`rear_host(host = "pve1")`)
+	list := b.rears()
+	if len(list) != 1 {
+		t.Fatalf("got %d artifacts", len(list))
+	}
+	a := list[0]
+	var names []string
+	for _, f := range a.Files {
+		names = append(names, f.Name)
+		st, err := os.Stat(b.onNode(a.Origin["dir"], f.Name))
+		if err != nil || st.Size() != f.Size || f.Size == 0 && f.Name != "etc-rear.txt" || len(f.SHA256) != 64 {
+			t.Errorf("%+v: %v", f, err)
+		}
+	}
+	if want := []string{"plan.json", "diskdeps.conf", "disklayout.conf", "etc-rear.txt", "local.conf", "rear.log", "rear-pve1.iso"}; !slices.Equal(names, want) {
+		t.Errorf("got %v, want %v", names, want)
+	}
+	if a.Item != "pve1" || a.Asset != "operating_systems" || a.Declared["bootloader"] != "GRUB" || a.Declared["erases"] != "" {
+		t.Errorf("got %+v", a)
+	}
+	layout, err := os.ReadFile(b.onNode(a.Origin["dir"], "disklayout.conf"))
+	if err != nil || !strings.Contains(string(layout), "\n#disk /dev/sdc ") || !strings.Contains(string(layout), "\n#disk /dev/sdb ") {
+		t.Errorf("%v:\n%s", err, layout)
+	}
+	if !b.told("/etc/rear/local.conf: BACKUP_URL=nfs://nas.lab/rear", "not used") {
+		t.Error("the host's own settings are not told")
+	}
+	if etc, err := os.ReadFile(b.onNode("etc/rear/local.conf")); err != nil || !strings.Contains(string(etc), "administrator") {
+		t.Errorf("/etc/rear was changed: %v\n%s", err, etc)
+	}
+}
+
+func TestRearHostIsCopiedAndOpened(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, plainUSB...)
+	b.good(`verify(copies = copy(artifact = rear_host(host = "pve1"), to = ["offline-a"]), level = "opened")`)
+	if p := b.proofs("offline-a"); len(p) != 1 || p[0].Level != ledger.Opened {
+		t.Errorf("got %+v", p)
+	}
+}
+
+// Nothing of these ends with ok.
+func TestRearHostFaults(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ name, on, do, args, code, want string }{
+		{"rear is missing", rearOn, "missing", ``, "E_REAR_MISSING", "apt install rear"},
+		{"too old", rearOn, "old", ``, "E_REAR_OLD", "2.4"},
+		{"another one runs", rearOn, "busy", ``, "E_REAR_BUSY", "4711"},
+		{"killed", rearOn, "dies", ``, "E_REAR_KILLED", "killed"},
+		{"a question", rearOn, "asks", ``, "E_REAR_ASKED", "Proceed regardless"},
+		{"out of space", rearOn, "space", ``, "E_REAR_SPACE", "no space left"},
+		{"an error of its own", rearOn, "error Cannot autodetect what is used as bootloader", ``, "E_REAR_FAILED", "Cannot autodetect"},
+		{"no modules in the image", rearOn, "no-modules", ``, "E_REAR_IMAGE", "no kernel modules"},
+		{"no udev in the image", rearOn, "no-udev", ``, "E_REAR_IMAGE", "no udev"},
+		{"a cut archive", rearOn, "cut", ``, "E_REAR_IMAGE", "it is cut"},
+		{"an image that starts by itself", rearOn, "alone", ``, "E_REAR_IMAGE", "starts a recovery by itself"},
+		{"a secret in the image", rearOn, "leaks /var/lib/runner/keyring/pve-token", ``, "E_REAR_IMAGE", "which is secret"},
+		{"exclusions that are not obeyed", rearOn, "forgets", ``, "E_LAYOUT_HOLDS_COPIES", "target node"},
+		{"the stick is absent", "run pve1.lab lsblk", "without sdd", onStick, "E_USB_ABSENT", "no disk has that serial"},
+		{"another stick", "", "", strings.Replace(onStick, host.StickUUID, "7a5e0c1e-0009-4a00-8000-000000000009", 1), "E_USB_WRONG", "no file system on it"},
+		{"a full stick", rearOn, "space", onStick, "E_USB_FULL", "is full"},
+		{"a stick that is pulled out", rearOn, "pulled", onStick, "E_USB_PULLED", "pulled out meanwhile"},
+		{"a stick in clear", "", "", strings.Replace(onStick, `, key = "pve-token"`, "", 1), "E_REAR_CLEAR", "not encrypted"},
+		{"the host is down", "ssh pve1.lab", "refuse", ``, "E_HOST_DOWN", "is the host up"},
+		{"another host key", "ssh pve1.lab", "new-hostkey", ``, "E_HOST_KEY", "host key"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			if c.on != "" {
+				b.inject(lab.Fault{On: c.on, Do: c.do})
+			}
+			wantCode(t, b.run(`rear_host(host = "pve1"`+comma(c.args)+`)`), c.code, c.want)
+			if len(b.rears()) != 0 {
+				t.Error("an artifact was recorded")
+			}
+		})
+	}
+}
+
+func comma(args string) string {
+	if args == "" {
+		return ""
+	}
+	return ", " + args
+}
+
+func TestRearHostSaysWhatIsLess(t *testing.T) {
+	t.Parallel()
+	for do, want := range map[string]string{"warns": "may cause 'rear recover' failure", "asks-on": "went on with its default"} {
+		t.Run(do, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			b.inject(lab.Fault{On: rearOn, Do: do})
+			out := b.run(`rear_host(host = "pve1")`)
+			if out.Result != ledger.DegradedRun {
+				t.Errorf("got %s, %v", out.Result, out.Err)
+			}
+			wantFinding(t, out, ledger.DegradedRun, want)
+		})
+	}
+}
+
+func TestRearHostTriesAgainWhenAnotherOneRan(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.inject(lab.Fault{On: rearOn, Do: "busy", Skip: 1, Times: 1})
+	b.good(`rear_host(host = "pve1")`)
+}
+
+// The archive is read in clear where ReaR did not encrypt it, and is not where it did.
+func TestNoImageHoldsWhatRunnerKeeps(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.good(`rear_host(host = "pve1", backup = "file", dir = "/srv/images")`)
+	a := b.rears()[0]
+	if a.Declared["archive"] != "backup.tar.gz" {
+		t.Errorf("got %v", a.Declared)
+	}
+	for _, f := range a.Files {
+		if !strings.HasSuffix(f.Name, ".iso") && !strings.HasSuffix(f.Name, ".gz") {
+			continue
+		}
+		if found := grepped(t, b.onNode(a.Origin["dir"], f.Name), "a secret of the lab"); found {
+			t.Errorf("%s holds runner's keyring", f.Name)
+		}
+	}
+	if !grepped(t, b.onNode(a.Origin["dir"], "backup.tar.gz"), "pve1\n") {
+		t.Error("the archive does not hold /etc/hostname: the search finds nothing")
+	}
+}
+
+func TestRearHostWritesAStick(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.good(`rear_host(host = "pve1", ` + onStick + `)`)
+	a := b.rears()[0]
+	if a.Declared["usb"] != host.StickSerial {
+		t.Errorf("got %v", a.Declared)
+	}
+	for _, f := range []string{"kernel", "initrd.cgz", "backup.tar.gz"} {
+		if st, err := os.Stat(b.onNode("lab/devices/sdd3/rear/pve1/runner-"+a.ID, f)); err != nil || st.Size() == 0 {
+			t.Errorf("%s is not on the stick: %v", f, err)
+		}
+	}
+	raw, err := os.ReadFile(b.onNode(a.Origin["dir"], "backup.tar.gz"))
+	if err != nil || !strings.HasPrefix(string(raw), "Salted__") {
+		t.Errorf("the archive is not encrypted: %v", err)
+	}
+	conf, err := os.ReadFile(b.onNode(a.Origin["dir"], "local.conf"))
+	if err != nil || bytes.Contains(conf, lab.Secrets()["pve-token"]) {
+		t.Errorf("the configuration holds the key: %v", err)
+	}
+}
+
+func TestGuestsOnTheSystemsDiskNeedACopyElsewhere(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, plainUSB...)
+	b.disks(onRoot)
+	for _, id := range []int{101, 102, 103, 900} {
+		if err := b.lab.RemoveGuest(id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wantCode(t, b.run(`rear_host(host = "pve1")`), "E_LAYOUT_HOLDS_GUESTS", "100 (erp)", "no copy of it on another disk is proven", `snapshot_vm(guest = "erp")`)
+	b.good(`verify(copies = copy(artifact = snapshot_vm(guest = "erp"), to = ["offline-a"]), level = "read")`)
+	wantCode(t, b.run(`rear_host(host = "pve1", unattended = True)`), "E_LAYOUT_HOLDS_GUESTS", "starts by itself")
+	out := b.run(`return verify(copies = copy(artifact = rear_host(host = "pve1"), to = ["offline-a"]), level = "opened")`)
+	if out.Err != nil {
+		t.Fatal(out.Err)
+	}
+	a := b.rears()[0]
+	if a.Declared["erases"] != "100 (erp)" {
+		t.Errorf("got %v", a.Declared)
+	}
+	var plan struct{ Shared, Erases []string }
+	raw, err := os.ReadFile(b.onNode(a.Origin["dir"], "plan.json"))
+	if err != nil || json.Unmarshal(raw, &plan) != nil || !slices.Equal(plan.Shared, []string{"100 (erp)"}) || !slices.Equal(plan.Erases, []string{"/var/lib/vz"}) {
+		t.Errorf("%v, %+v", err, plan)
+	}
+}
+
+func TestATargetOnTheSystemsDiskStopsTheImage(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.disks(func(list []*host.Device) []*host.Device {
+		return slices.DeleteFunc(list, func(d *host.Device) bool { return d.Name == "sdc" })
+	})
+	wantCode(t, b.run(`rear_host(host = "pve1")`), "E_LAYOUT_HOLDS_COPIES", "target node", "/dev/sda")
+}
+
+func TestAChangedDiskDegrades(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.good(`rear_host(host = "pve1")`)
+	b.disks(func(list []*host.Device) []*host.Device {
+		list[0].Size += 1 << 30
+		return list
+	})
+	out := b.run(`rear_host(host = "pve1")`)
+	wantFinding(t, out, ledger.DegradedRun, "not those of the image before", "disk /dev/sda")
+}
+
+func TestADifferentialArchiveNamesWhatItNeeds(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	const call = `rear_host(host = "pve1", backup = "file", dir = "/srv/images", differential = True)`
+	for range 3 {
+		b.good(call)
+		b.clock.advance(3 * 24 * time.Hour)
+	}
+	b.good(call)
+	list := b.rears()
+	if len(list) != 4 || list[0].Needs != nil || !slices.Equal(list[1].Needs, []string{list[0].ID}) || !slices.Equal(list[2].Needs, []string{list[0].ID}) || list[3].Needs != nil {
+		for _, a := range list {
+			t.Logf("%s needs %v, %v", a.ID, a.Needs, a.Declared)
+		}
+		t.Error("want full, two differential ones, and after a week a full one")
+	}
+	full, diff := list[0].Declared, list[1].Declared
+	if !strings.HasSuffix(full["archive"], "-F.tar.gz") || !strings.HasSuffix(diff["archive"], "-D.tar.gz") || diff["chain"] != list[0].ID {
+		t.Errorf("got %v, %v", full, diff)
+	}
+	b.inject(lab.Fault{On: rearOn, Do: "space", Skip: 1})
+	wantCode(t, b.run(call), "E_REAR_SPACE", "no space")
+	b.inject()
+	// Somebody else's archive in the chain's folder is not taken for ours.
+	other := b.onNode("srv/images/chain-"+list[3].ID, "archives/2030-01-01-0000-F.tar.gz")
+	if err := os.WriteFile(other, []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	wantCode(t, b.run(call), "E_REAR_CHAIN", "2030-01-01-0000-F.tar.gz")
+}
+
+func TestOptionsOfRearHostAreChecked(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	for args, want := range map[string]string{
+		`output = "pxe"`: "iso or usb", `output = "usb"`: "usb_uuid", `backup = "usb"`: "goes with", `differential = True`: `backup = "file"`,
+		`dir = "/"`: "two levels", `dir = "/srv/../etc"`: "dir", `kernel = "6.1; rm"`: "words of letters", `exclude = ["srv"]`: "absolute",
+		`settings = ["BACKUP_PROG_CRYPT_KEY=x"]`: "does not belong there",
+	} {
+		out := b.run(`rear_host(host = "pve1", ` + args + `)`)
+		if out.Err == nil || !strings.Contains(out.Err.Error(), want) {
+			t.Errorf("%s: got %v, want %q", args, out.Err, want)
+		}
+	}
+}
+
+// grepped looks for words in a file: as it is, unpacked, and inside its image.
+func grepped(t *testing.T, file, words string) bool {
+	t.Helper()
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bytes.Contains(raw, []byte(words)) {
+		return true
+	}
+	for at := 0; ; at++ { // every gzip stream of it: an ISO holds the initial RAM disk as one
+		next := bytes.Index(raw[at:], []byte{0x1f, 0x8b, 8})
+		if next < 0 {
+			return false
+		}
+		at += next
+		z, err := gzip.NewReader(bytes.NewReader(raw[at:]))
+		if err != nil {
+			continue
+		}
+		z.Multistream(false)
+		clear, _ := io.ReadAll(io.LimitReader(z, 64<<20)) // what is not a stream ends early
+		if bytes.Contains(clear, []byte(words)) {
+			return true
+		}
+	}
+}
