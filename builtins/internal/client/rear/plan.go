@@ -354,13 +354,13 @@ func (w *weigh) sort() {
 // Refuse says what an image's active layout must not name and does; nil when it
 // names nothing of that.
 func (p *Plan) Refuse(l layout.Layout) *HoldsError {
-	for _, k := range p.Kept {
-		found := l.Naming(k.Name)
-		if len(found) == 0 {
-			continue
+	kept := slices.Clone(p.Kept)
+	sort.SliceStable(kept, func(i, j int) bool { return kept[i].Of < kept[j].Of }) // copies are the last to lose
+	for _, k := range kept {
+		if found := l.Naming(k.Name); len(found) > 0 {
+			return &HoldsError{Copies: k.Of == "copies", What: fmt.Sprintf("a recovery would make %s anew, which holds %s: %q", k.Name, k.Why, found[0].Line),
+				Hint: "runner leaves it out by name; see whether settings of the policy bring it back"}
 		}
-		return &HoldsError{Copies: k.Of == "copies", What: fmt.Sprintf("a recovery would make %s anew, which holds %s: %q", k.Name, k.Why, found[0].Line),
-			Hint: "runner leaves it out by name; see whether /etc/rear or settings of the policy bring it back"}
 	}
 	if len(p.Shared) > 0 {
 		return nil
