@@ -48,18 +48,12 @@ func loadInNamespace(ctx context.Context, j *Job, doc *ruleset.Document) error {
 	if err != nil {
 		return err
 	}
+	n, err := ruleset.ParseNFT(out)
+	if err != nil {
+		return err
+	}
 	live := &ruleset.Document{Vendor: "linux"}
-	var answer struct{ Nftables []map[string]json.RawMessage }
-	if err := json.Unmarshal(out, &answer); err != nil {
-		return fmt.Errorf("read what nft -j printed: %w", err)
-	}
-	var entries []any
-	for _, o := range answer.Nftables {
-		if _, meta := o["metainfo"]; !meta {
-			entries = append(entries, o)
-		}
-	}
-	if err := ruleset.Add(live, "nftables", true, entries, "handle", "expires"); err != nil {
+	if err := live.AddNFT(n); err != nil {
 		return err
 	}
 	want := &ruleset.Document{Vendor: "linux"}
@@ -71,7 +65,7 @@ func loadInNamespace(ctx context.Context, j *Job, doc *ruleset.Document) error {
 		j.Say = append(j.Say, "differs: "+d.Text())
 	}
 	if len(diff) == 0 {
-		j.Say = append(j.Say, fmt.Sprintf("loaded into namespace %s: %d entries, the same as were saved", j.Options.Netns, len(entries)))
+		j.Say = append(j.Say, fmt.Sprintf("loaded into namespace %s: %d entries, the same as were saved", j.Options.Netns, len(n.Entries)))
 	}
 	return nil
 }

@@ -19,6 +19,7 @@ import (
 	"os"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/neosofia/runner/builtins/internal/client/host"
@@ -66,51 +67,19 @@ func Read(ctx context.Context, h host.Host) (*Export, error) {
 	return x, nil
 }
 
-type nftObject = map[string]json.RawMessage
-
 func (x *Export) nftables(ctx context.Context, h host.Host) error {
 	out, err := host.Output(ctx, h, "nft", "-j", "-s", "list", "ruleset")
 	if err != nil {
 		return err
 	}
-	var answer struct{ Nftables []nftObject }
-	if err := json.Unmarshal(out, &answer); err != nil {
-		return fmt.Errorf("read what nft -j printed: %w", err)
-	}
-	version := "nftables"
-	var entries []any
-	var tables [][2]string
-	foreign := map[[2]string]bool{} // kept by iptables-nft
-	for _, o := range answer.Nftables {
-		if raw, ok := o["metainfo"]; ok {
-			var m struct{ Version string }
-			if json.Unmarshal(raw, &m) == nil {
-				version += " v" + m.Version
-			}
-			continue
-		}
-		for kind, raw := range o {
-			var id struct{ Family, Table, Name string }
-			if err := json.Unmarshal(raw, &id); err != nil {
-				return fmt.Errorf("read what nft -j printed: %w", err)
-			}
-			if kind == "table" {
-				tables = append(tables, [2]string{id.Family, id.Name})
-			}
-			if kind == "rule" && bytes.Contains(raw, []byte(`"xt"`)) {
-				foreign[[2]string{id.Family, id.Table}] = true
-			}
-			clean, err := steady(kind, raw)
-			if err != nil {
-				return fmt.Errorf("read what nft -j printed: %w", err)
-			}
-			entries = append(entries, map[string]any{kind: clean})
-		}
-	}
-	if err := ruleset.Add(x.Document, "nftables", true, entries, "handle", "expires"); err != nil {
+	n, err := ruleset.ParseNFT(out)
+	if err != nil {
 		return err
 	}
-	text, err := nftText(ctx, h, tables, foreign)
+	if err := x.Document.AddNFT(n); err != nil {
+		return err
+	}
+	text, err := nftText(ctx, h, n)
 	if err != nil {
 		return err
 	}
@@ -121,40 +90,21 @@ func (x *Export) nftables(ctx context.Context, h host.Host) error {
 	if r.Exit != 0 {
 		return &RefusedError{NFT, "nft -c", firstLine(r.Stderr)}
 	}
-	x.file(NFT, text, "nft -c, "+version)
+	x.file(NFT, text, "nft -c, nftables v"+n.Version)
 	return nil
-}
-
-// steady leaves out the members of sets that packets fill.
-func steady(kind string, raw json.RawMessage) (any, error) {
-	var o map[string]any
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	dec.UseNumber()
-	if err := dec.Decode(&o); err != nil {
-		return nil, err
-	}
-	if kind == "set" || kind == "map" {
-		flags, _ := o["flags"].([]any)
-		for _, f := range flags {
-			if f == "dynamic" {
-				delete(o, "elem")
-			}
-		}
-	}
-	return o, nil
 }
 
 // nftText is what nft loads again. Tables that iptables-nft keeps cannot be loaded
 // by nft and are left out: the other tables then replace themselves, one by one.
-func nftText(ctx context.Context, h host.Host, tables [][2]string, foreign map[[2]string]bool) ([]byte, error) {
-	if len(foreign) == 0 {
+func nftText(ctx context.Context, h host.Host, n *ruleset.NFT) ([]byte, error) {
+	if len(n.XT) == 0 {
 		out, err := host.Output(ctx, h, "nft", "-s", "list", "ruleset")
 		return append([]byte("flush ruleset\n"), out...), err
 	}
 	var b bytes.Buffer
 	b.WriteString("# tables that iptables-nft keeps are not in here, but in " + IPTables + "\n")
-	for _, t := range tables {
-		if foreign[t] {
+	for _, t := range n.Tables {
+		if n.XT[t] {
 			continue
 		}
 		out, err := host.Output(ctx, h, "nft", "-s", "list", "table", t[0], t[1])
@@ -201,8 +151,8 @@ func (x *Export) iptables(ctx context.Context, h host.Host) error {
 			return err
 		}
 		lines := saved(out)
-		if len(lines) == 0 {
-			continue
+		if !slices.ContainsFunc(lines, func(l string) bool { return strings.HasPrefix(l, "-A") || strings.Contains(l, " DROP ") }) {
+			continue // empty chains that let all pass
 		}
 		if err := ruleset.Add(x.Document, t.section, true, lines); err != nil {
 			return err
