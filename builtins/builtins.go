@@ -27,6 +27,7 @@ func All() []runtime.Declaration {
 		copiesDeclaration(),
 		copyDeclaration(),
 		destroyVMDeclaration(),
+		exportDNSDeclaration(),
 		exportFirewallDeclaration(),
 		guestsDeclaration(),
 		historyDeclaration(),

@@ -35,6 +35,7 @@ var layers = []struct {
 	{"builtins", []string{
 		"builtins/internal/client/host", "builtins/internal/client/rear", "builtins/internal/format/layout",
 		"builtins/internal/client/linux", "builtins/internal/client/unifi", "builtins/internal/format/ruleset",
+		"builtins/internal/client/cloudflare", "builtins/internal/format/zone",
 		"builtins/internal/client/keyring", "builtins/internal/client/proxmox", "builtins/internal/comeback", "builtins/internal/kind", "builtins/internal/recovery",
 		"builtins/internal/retire", "builtins/internal/site", "builtins/internal/survey", "builtins/internal/target", "builtins/internal/vzdump",
 		"builtins/internal/world", "runtime", "runtime/ledger",
@@ -43,13 +44,13 @@ var layers = []struct {
 	{"builtins/internal/recovery", []string{"builtins/internal/format/archive", "builtins/internal/kind", "builtins/internal/target", "runtime", "runtime/ledger"}, nil},
 	{"builtins/internal/survey", []string{"builtins/internal/target", "builtins/internal/world", "runtime", "runtime/ledger"}, []string{"builtins/lab"}},
 	{"builtins/internal/world", []string{
-		"builtins/internal/client/host", "builtins/internal/client/keyring", "builtins/internal/client/proxmox", "builtins/internal/client/ssh",
+		"builtins/internal/client/cloudflare", "builtins/internal/client/host", "builtins/internal/client/keyring", "builtins/internal/client/proxmox", "builtins/internal/client/ssh",
 		"builtins/internal/client/unifi", "builtins/internal/kind", "builtins/internal/site", "builtins/internal/target", "runtime", "runtime/ledger",
 	}, []string{"builtins/lab"}},
 	{"builtins/internal/site", []string{"runtime", "runtime/ledger"}, []string{"builtins/lab"}},
 	// A kind of artifact: how it is opened, how it comes back.
 	{"builtins/internal/kind", []string{
-		"builtins/internal/client/rear",
+		"builtins/internal/client/cloudflare", "builtins/internal/client/rear", "builtins/internal/format/zone",
 		"builtins/internal/format/archive", "builtins/internal/format/ruleset", "builtins/internal/format/vma", "builtins/internal/target", "runtime/ledger",
 	}, nil},
 	{"builtins/internal/retire", []string{"runtime/ledger"}, nil},

@@ -19,6 +19,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/neosofia/runner/builtins/internal/client/cloudflare"
 	"github.com/neosofia/runner/builtins/internal/client/keyring"
 	"github.com/neosofia/runner/builtins/internal/client/proxmox"
 	"github.com/neosofia/runner/builtins/internal/client/ssh"
@@ -46,6 +47,7 @@ type World struct {
 
 	mu      sync.Mutex
 	clients map[string]*proxmox.Client
+	flares  map[string]*cloudflare.Client
 	left    map[string]bool // targets that this run has left the program on
 }
 
@@ -54,7 +56,7 @@ func New(s *site.Site, env Env) *World {
 	if env.Dial == nil {
 		env.Dial = (&net.Dialer{}).DialContext
 	}
-	return &World{Site: s, Env: env, clients: map[string]*proxmox.Client{}, left: map[string]bool{}}
+	return &World{Site: s, Env: env, clients: map[string]*proxmox.Client{}, flares: map[string]*cloudflare.Client{}, left: map[string]bool{}}
 }
 
 // program is the static runner for a target, once in a run: it is hashed and

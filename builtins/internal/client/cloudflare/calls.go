@@ -215,3 +215,29 @@ func structured(o map[string]json.RawMessage) bool {
 	data := strings.TrimSpace(string(o["data"]))
 	return len(data) > 2 && data != "null" && strings.Contains(" CAA CERT DNSKEY DS HTTPS LOC NAPTR SMIMEA SRV SSHFP SVCB TLSA URI ", " "+typ+" ")
 }
+
+// SettingCalls are the requests that set what can be set of a zone.
+func SettingCalls(zoneID string, dnsSettings, settings json.RawMessage) ([]Call, error) {
+	if err := ids(zoneID); err != nil {
+		return nil, err
+	}
+	b := &calls{}
+	if dnsSettings != nil {
+		b.add("PATCH", "/zones/"+zoneID+"/dns_settings", b.keep(dnsSettings, "flatten_all_cnames", "foundation_dns", "multi_provider", "ns_ttl", "secondary_overrides", "soa", "zone_mode"), "settings of DNS")
+	}
+	var list, items []json.RawMessage
+	if settings != nil {
+		if err := json.Unmarshal(settings, &list); err != nil {
+			return nil, fmt.Errorf("read settings of the zone: %w", err)
+		}
+	}
+	for _, s := range list {
+		if string(b.fields(s)["editable"]) == "true" {
+			items = append(items, b.keep(s, "id", "value"))
+		}
+	}
+	if len(items) > 0 {
+		b.add("PATCH", "/zones/"+zoneID+"/settings", b.body(map[string]json.RawMessage{"items": array(items)}), "settings of the zone")
+	}
+	return b.list, b.err
+}

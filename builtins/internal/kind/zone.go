@@ -1,0 +1,156 @@
+package kind
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/neosofia/runner/builtins/internal/client/cloudflare"
+	"github.com/neosofia/runner/builtins/internal/format/zone"
+	"github.com/neosofia/runner/builtins/internal/target"
+	"github.com/neosofia/runner/runtime/ledger"
+)
+
+// Files of a zone. The records as JSON are the zone; the BIND text is its form for
+// any other DNS server.
+const (
+	ZoneRecords = "records.json" // Cloudflare's records, an array
+	ZoneBIND    = "zone.bind"
+	ZoneObject  = "zone.json"  // ZoneParts
+	ZoneIndexed = "index.json" // ZoneIndex
+)
+
+// ZoneIndex says what a zone's files hold.
+type ZoneIndex struct {
+	Zone    string               `json:"zone"`
+	ID      string               `json:"id"`      // Cloudflare's
+	Account string               `json:"account"` // Cloudflare's id
+	Records int                  `json:"records"`
+	Missing []cloudflare.Missing `json:"missing"`
+	Runner  string               `json:"runner"` // version that made it
+}
+
+// lacks reports that a part was not to be had.
+func (x ZoneIndex) lacks(part string) bool {
+	for _, m := range x.Missing {
+		if m.Part == part {
+			return true
+		}
+	}
+	return false
+}
+
+// ZoneParts are what a zone is beside its records.
+type ZoneParts struct {
+	Zone        json.RawMessage `json:"zone"`
+	DNSSEC      json.RawMessage `json:"dnssec,omitempty"`
+	DNSSettings json.RawMessage `json:"dns_settings,omitempty"`
+	Settings    json.RawMessage `json:"settings,omitempty"`
+}
+
+const (
+	maxZoneFile = 16 << 20 // of those that are no records
+	maxChanges  = zone.MaxBytes
+)
+
+func zones() Kind {
+	return Kind{Name: "zone", Title: "a DNS zone", Keep: true, Open: func() target.Checker { return &zoneChecker{} }, Recover: recoverZone, Commands: zoneCommands}
+}
+
+// zoneChecker parses both forms completely and holds them against each other.
+type zoneChecker struct {
+	records, bind []zone.Record
+	seen          map[string]bool
+	index         ZoneIndex
+	parts         ZoneParts
+}
+
+// File implements target.Checker.
+func (c *zoneChecker) File(ctx context.Context, name string, r io.Reader) (err error) {
+	if c.seen == nil {
+		c.seen = map[string]bool{}
+	}
+	c.seen[name] = true
+	switch name {
+	case ZoneRecords:
+		c.records, err = zone.ParseJSON(ctx, r)
+	case ZoneBIND:
+		c.bind, err = zone.ParseBIND(ctx, r, ".")
+	case ZoneObject:
+		err = decodeOne(r, &c.parts)
+	case ZoneIndexed:
+		err = decodeOne(r, &c.index)
+	case ChangesFile:
+		var n int64
+		if n, err = io.Copy(io.Discard, io.LimitReader(r, maxChanges+1)); n > maxChanges {
+			err = errors.New("it is too long")
+		}
+	default:
+		err = errors.New("no file of a zone has that name")
+	}
+	if err != nil {
+		return fmt.Errorf("read %s: %w", name, err)
+	}
+	return ctx.Err()
+}
+
+// decodeOne reads one JSON document of known fields.
+func decodeOne(r io.Reader, v any) error {
+	raw, err := io.ReadAll(io.LimitReader(r, maxZoneFile+1))
+	if err != nil {
+		return err
+	}
+	if len(raw) > maxZoneFile {
+		return fmt.Errorf("it has more than %d bytes", maxZoneFile)
+	}
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.DisallowUnknownFields()
+	if err := d.Decode(v); err != nil {
+		return err
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("text after the document")
+	}
+	return nil
+}
+
+// End implements target.Checker.
+func (c *zoneChecker) End() error {
+	for _, name := range []string{ZoneRecords, ZoneObject, ZoneIndexed} {
+		if !c.seen[name] {
+			return fmt.Errorf("%s is missing", name)
+		}
+	}
+	switch {
+	case len(c.records) == 0:
+		return errors.New("the zone has no records")
+	case len(c.records) != c.index.Records:
+		return fmt.Errorf("%s counts %d records, %s holds %d", ZoneIndexed, c.index.Records, ZoneRecords, len(c.records))
+	case c.seen[ZoneBIND] == c.index.lacks("bind"):
+		return fmt.Errorf("%s is there: %t; %s says that it is missing: %t", ZoneBIND, c.seen[ZoneBIND], ZoneIndexed, c.index.lacks("bind"))
+	}
+	for part, raw := range map[string]json.RawMessage{"dnssec": c.parts.DNSSEC, "dns_settings": c.parts.DNSSettings, "settings": c.parts.Settings} {
+		if (len(raw) > 0) == c.index.lacks(part) {
+			return fmt.Errorf("%s and %s disagree on %s", ZoneObject, ZoneIndexed, part)
+		}
+	}
+	if !c.seen[ZoneBIND] {
+		return nil
+	}
+	if lines := zone.Missing(c.bind, c.records, c.index.Zone).Lines(); len(lines) > 0 {
+		return fmt.Errorf("%s and %s differ in %d records: %s", ZoneBIND, ZoneRecords, len(lines), lines[0])
+	}
+	return nil
+}
+
+// zoneCommands are the vendor's own import, which adds and never removes.
+func zoneCommands(_ ledger.Artifact, dir string) []string {
+	return []string{
+		`export API=https://api.cloudflare.com/client/v4 TOKEN=… ZONE=…   # a token that may edit DNS; the zone's id is in ` + dir + "/" + ZoneIndexed,
+		`curl --fail-with-body -sS -X POST "$API/zones/$ZONE/dns_records/import" -H "Authorization: Bearer $TOKEN" -F file=@` + dir + "/" + ZoneBIND + `   # at most 256 KiB; adds, never removes`,
+		`named-checkzone NAME ` + dir + "/" + ZoneBIND + `   # for another DNS server: replace its SOA and NS, and each TTL of 1 by 300`,
+	}
+}
