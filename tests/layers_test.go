@@ -61,7 +61,7 @@ var layers = []struct {
 	{"builtins/internal/target/targettest", []string{"builtins/internal/target", "runtime/ledger"}, nil},
 
 	// Clients know one system each; formats know nothing of ours.
-	{"builtins/internal/client/cloudflare", []string{"builtins/internal/format/zone"}, []string{"builtins/lab"}},
+	{"builtins/internal/client/cloudflare", []string{"builtins/internal/format/ruleset", "builtins/internal/format/zone"}, []string{"builtins/lab"}},
 	{"builtins/internal/client/host", []string{"builtins/internal/client/ssh"}, []string{"builtins/lab"}},
 	{"builtins/internal/client/keyring", nil, nil},
 	{"builtins/internal/client/proxmox", []string{"builtins/internal/format/ruleset"}, []string{"builtins/lab"}},

@@ -149,8 +149,8 @@ func (c *zoneChecker) End() error {
 // zoneCommands are the vendor's own import, which adds and never removes.
 func zoneCommands(_ ledger.Artifact, dir string) []string {
 	return []string{
-		`export API=https://api.cloudflare.com/client/v4 TOKEN=… ZONE=…   # a token that may edit DNS; the zone's id is in ` + dir + "/" + ZoneIndexed,
-		`curl --fail-with-body -sS -X POST "$API/zones/$ZONE/dns_records/import" -H "Authorization: Bearer $TOKEN" -F file=@` + dir + "/" + ZoneBIND + `   # at most 256 KiB; adds, never removes`,
+		`export API=https://api.cloudflare.com/client/v4 AUTH=… ZONE=…   # AUTH: a file of mode 0600 with the line "Authorization: Bearer TOKEN", of a token that may edit DNS; the zone's id is in ` + dir + "/" + ZoneIndexed,
+		`curl --fail-with-body -sS -X POST "$API/zones/$ZONE/dns_records/import" -H @"$AUTH" -F file=@` + dir + "/" + ZoneBIND + `   # at most 256 KiB; adds, never removes`,
 		`named-checkzone NAME ` + dir + "/" + ZoneBIND + `   # for another DNS server: replace its SOA and NS, and each TTL of 1 by 300`,
 	}
 }

@@ -48,7 +48,7 @@ func recoverZone(ctx context.Context, j *Job) error {
 			return err
 		}
 	} else {
-		j.say("to see first what differs: curl --fail-with-body -sS \"$API/zones/%s/dns_records?per_page=50000\" -H \"Authorization: Bearer $TOKEN\" > live.json, then the same command with --live live.json", Safe(c.index.ID))
+		j.say("to see first what differs: curl --fail-with-body -sS \"$API/zones/%s/dns_records?per_page=50000\" -H @\"$AUTH\" > live.json, then the same command with --live live.json", Safe(c.index.ID))
 	}
 	if err := j.zoneCalls(c, list); err != nil {
 		return err
@@ -169,7 +169,7 @@ func (j *Job) zoneCalls(c *zoneChecker, list []json.RawMessage) error {
 		return err
 	}
 	j.say("to bring zone %s back at Cloudflare, with a token that may edit it (a zone that was made anew has another id: put it in):", c.index.Zone)
-	j.say("export API=https://api.cloudflare.com/client/v4 TOKEN=…")
+	j.say("export API=https://api.cloudflare.com/client/v4 AUTH=…   # a file of mode 0600 with the line \"Authorization: Bearer TOKEN\"")
 	j.Say = append(j.Say, lines...)
 	if c.parts.DNSSEC != nil {
 		j.say("DNSSEC: its private keys cannot be exported. A zone that is made anew gets new ones: switch it on there, and put the new DS record at the registrar")

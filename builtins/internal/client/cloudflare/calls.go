@@ -14,9 +14,10 @@ type Call struct {
 	Why    string // what it makes; what to change in it before
 }
 
-// Line is the call as a command; the body lies in a file.
+// Line is the call as a command; the body lies in a file, and so does the token: an
+// argument would show it to everybody on the machine.
 func (c Call) Line(file string) string {
-	line := fmt.Sprintf(`curl --fail-with-body -sS -X %s "$API%s" -H "Authorization: Bearer $TOKEN"`, c.Method, c.Path)
+	line := fmt.Sprintf(`curl --fail-with-body -sS -X %s "$API%s" -H @"$AUTH"`, c.Method, c.Path)
 	if c.Body != nil {
 		line += " -H 'Content-Type: application/json' --data @" + file
 	}

@@ -28,7 +28,7 @@ func (x NetExport) Document(system string) (*ruleset.Document, error) {
 	var lists, tunnels, zones []json.RawMessage
 	for _, l := range x.Lists {
 		lists = append(lists, l.List)
-		add("account/lists/"+field(l.List, "name"), l.Items)
+		add("account/lists/"+textOf(l.List, "name"), l.Items)
 	}
 	for _, t := range x.Tunnels {
 		tunnels = append(tunnels, one(t))
@@ -52,7 +52,7 @@ func (x NetExport) Document(system string) (*ruleset.Document, error) {
 	return d, err
 }
 
-func field(raw json.RawMessage, key string) string {
+func textOf(raw json.RawMessage, key string) string {
 	var m map[string]any
 	if json.Unmarshal(raw, &m) != nil {
 		return ""
@@ -71,10 +71,10 @@ func FromDocument(d *ruleset.Document) (NetExport, error) {
 		return nil
 	}
 	for _, e := range list("account") {
-		x.Account = field(e, "id")
+		x.Account = textOf(e, "id")
 	}
 	for _, e := range list("account/lists") {
-		x.Lists = append(x.Lists, List{e, list("account/lists/" + field(e, "name"))})
+		x.Lists = append(x.Lists, List{e, list("account/lists/" + textOf(e, "name"))})
 	}
 	for _, e := range list("account/tunnels") {
 		var t Tunnel
@@ -86,7 +86,7 @@ func FromDocument(d *ruleset.Document) (NetExport, error) {
 	x.Rulesets, x.AccessRules = list("account/rulesets"), list("account/access_rules")
 	x.Routes, x.VirtualNetworks = list("account/routes"), list("account/virtual_networks")
 	for _, e := range list("zones") {
-		z := NetZone{Name: field(e, "name"), ID: field(e, "id")}
+		z := NetZone{Name: textOf(e, "name"), ID: textOf(e, "id")}
 		if strings.ContainsAny(z.Name, "\n\r") {
 			return x, fmt.Errorf("read zones: %q is no name", z.Name)
 		}

@@ -115,7 +115,7 @@ func TestCallsComeInTheOrderInWhichTheyFindWhatTheyName(t *testing.T) {
 			}
 		}
 	}
-	if line := calls[1].Line("02.json"); line != `curl --fail-with-body -sS -X PUT "$API`+calls[1].Path+`" -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' --data @02.json` {
+	if line := calls[1].Line("02.json"); line != `curl --fail-with-body -sS -X PUT "$API`+calls[1].Path+`" -H @"$AUTH" -H 'Content-Type: application/json' --data @02.json` {
 		t.Errorf("got %s", line)
 	}
 }
