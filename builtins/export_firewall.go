@@ -34,7 +34,7 @@ func exportFirewallDeclaration() runtime.Declaration {
 			"Nothing is changed. Two exports of one state are equal to the byte, and changes.txt says what differs from the export before. " +
 			"What the account may not read is a gap. An export whose rules name sets, groups or chains that are not in it is refused, and so is an nftables text that nft -c does not take.",
 		Example: `export_firewall(system = "pve")`,
-		Codes: codes(world.PVECodes(), world.HostCodes(), world.SpoolCodes(), world.UniFiCodes(), []runtime.Code{
+		Codes: codes(world.PVECodes(), world.HostCodes(), world.SpoolCodes(), world.CloudflareCodes(), world.UniFiCodes(), []runtime.Code{
 			{Name: "E_RULESET_REFUSED", Doc: "the system's own tool does not take the ruleset that it printed"},
 			{Name: "E_RULESET_BROKEN", Doc: "rules name sets, aliases, groups, chains or lists that do not exist"},
 		}),
@@ -275,6 +275,16 @@ func (l *limited) Write(p []byte) (int, error) {
 	return l.w.Write(p)
 }
 
+// cloudflareFirewall reads what lets requests through, and to where.
 func cloudflareFirewall(ctx context.Context, s *runtime.Step, w *world.World, name string) (*ruleExport, error) {
-	return nil, errors.New("not known yet")
+	session, sys, err := w.CloudflareSession(ctx, s, name)
+	if err != nil {
+		return nil, err
+	}
+	x, err := session.Networking(ctx, sys.Account, sys.Zones)
+	if err != nil {
+		return nil, world.CloudflareError(name, "export rules, lists and tunnels", err)
+	}
+	doc, err := x.Document(name)
+	return &ruleExport{doc: doc, files: map[string][]byte{}, source: "cloudflare " + x.Account}, err
 }

@@ -57,7 +57,8 @@ func TestExportFirewallHoldsWhatTheSystemHas(t *testing.T) {
 			`"name":"cluster/groups/web"`, `"macro":"HTTP"`, `"name":"node/pve1/network"`, `"cidr":"192.0.2.10/24"`, `"name":"guest/900/options"`},
 		"pve1": {`"name":"nftables","ordered":true`, `"target":"services"`, `"net.ipv4.ip_forward"`, `"table":"office"`, `"path":"/etc/network/interfaces"`,
 			`"by":"nft -c, nftables v1.1.3"`},
-		"gateway": {`"name":"firewallrule"`, `"guests to office"`, `"part":"passwords and keys"`},
+		"cloudflare": {`"name":"account/rulesets"`, `"name":"account/lists"`, `"name":"account/tunnels"`, `"ingress"`, `"name":"zone/example.org/rulesets"`, `"name":"account/routes"`},
+		"gateway":    {`"name":"firewallrule"`, `"guests to office"`, `"part":"passwords and keys"`},
 	} {
 		out := b.run(firewallOf(system))
 		if out.Err != nil {
@@ -78,7 +79,7 @@ func TestExportFirewallHoldsWhatTheSystemHas(t *testing.T) {
 func TestExportsOfOneStateAreEqualAndChangesAreTold(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	for _, system := range []string{"pve", "pve1", "gateway"} {
+	for _, system := range []string{"pve", "pve1", "cloudflare", "gateway"} {
 		b.run(firewallOf(system))
 		first := b.spooled(b.artifact(system), "ruleset.json")
 		b.run(firewallOf(system))
@@ -138,11 +139,13 @@ func TestExportFirewallFaults(t *testing.T) {
 		"the token has no rights": {"pve", func(b *bench) {
 			b.edit(`secret("pve-token")`, `secret("pve-token-norights")`, "runner@pve!runner", "runner@pve!norights")
 		}, "E_PVE_AUTH", nil},
-		"the password is wrong": {"gateway", func(b *bench) { b.edit(`secret("unifi-password")`, `secret("bad-token")`) }, "E_UNIFI_AUTH", []string{"local administrator"}},
-		"another certificate":   {"gateway", func(b *bench) { b.inject(lab.Fault{On: "tls unifi.lab", Do: "new-cert"}) }, "E_UNIFI_CERT", nil},
-		"the console is broken": {"gateway", func(b *bench) { b.inject(lab.Fault{On: "unifi *", Do: "answer 502"}) }, "E_UNIFI_DOWN", nil},
-		"no backup":             {"gateway", func(b *bench) { b.console("[]") }, "E_UNIFI_BACKUP", []string{"there is none", "Backups"}},
-		"the backup is cut off": {"gateway", func(b *bench) { b.inject(lab.Fault{On: "unifi GET *autobackup*", Do: "truncate 1000"}) }, "E_UNIFI_BACKUP", []string{"1000 came"}},
+		"the list of a rule is gone": {"cloudflare", func(b *bench) { b.inject(lab.Fault{On: "GET /accounts/*/rules/lists", Do: "empty"}) }, "", nil},
+		"the token is wrong":         {"cloudflare", func(b *bench) { b.edit(`secret("cloudflare-token")`, `secret("bad-token")`) }, "E_CF_AUTH", nil},
+		"the password is wrong":      {"gateway", func(b *bench) { b.edit(`secret("unifi-password")`, `secret("bad-token")`) }, "E_UNIFI_AUTH", []string{"local administrator"}},
+		"another certificate":        {"gateway", func(b *bench) { b.inject(lab.Fault{On: "tls unifi.lab", Do: "new-cert"}) }, "E_UNIFI_CERT", nil},
+		"the console is broken":      {"gateway", func(b *bench) { b.inject(lab.Fault{On: "unifi *", Do: "answer 502"}) }, "E_UNIFI_DOWN", nil},
+		"no backup":                  {"gateway", func(b *bench) { b.console("[]") }, "E_UNIFI_BACKUP", []string{"there is none", "Backups"}},
+		"the backup is cut off":      {"gateway", func(b *bench) { b.inject(lab.Fault{On: "unifi GET *autobackup*", Do: "truncate 1000"}) }, "E_UNIFI_BACKUP", []string{"1000 came"}},
 		"a backup of another folder": {"gateway", func(b *bench) {
 			b.console(`[{"filename":"../../etc/passwd","size":1,"datetime":"2026-11-01T00:00:00Z"}]`)
 		}, "E_UNIFI_DOWN", nil},

@@ -101,8 +101,11 @@
 //
 //	storage backup     disabled, unmounted, full
 //	agent 100          down: POST agent/ping is refused though the VM runs
-//	tls pve1.lab       new-cert: another certificate (also api.cloudflare.lab)
+//	tls pve1.lab       new-cert: another certificate (also
+//	                   api.cloudflare.lab, unifi.lab)
 //	ssh offsite.lab    new-hostkey, refuse, hang (also pve1.lab)
+//	run pve1.lab nft   what a program on the node meets: see package lab/host
+//	unifi GET /path    answer STATUS [TEXT], cut, hang, truncate N
 //	sftp offsite.lab OP, with OP get, put, remove, rename, mkdir, rmdir, list,
 //	stat, setstat, fsync, statvfs, link, symlink, readlink:
 //	  deny             permission denied

@@ -158,11 +158,7 @@ func recoverRuleset(ctx context.Context, j *Job) error {
 		}
 		return j.calls("restore-calls.sh", lines)
 	case "cloudflare":
-		lines, err := cloudflareCalls(doc)
-		if err != nil {
-			return err
-		}
-		return j.calls("restore-calls.sh", lines)
+		return cloudflareCalls(j, doc)
 	}
 	j.Say = append(j.Say, rulesetCommands(j.Artifact, Quote(j.Into))...)
 	return nil
