@@ -195,7 +195,7 @@ func (j *rearJob) prepare(ctx context.Context, sh *site.Host) (err error) {
 		return err
 	}
 	j.facts.Targets = j.held(sh)
-	j.facts.Secrets = rearSecrets(j.w)
+	j.facts.Secrets = rearSecrets(j.w, sh)
 	if j.o.Output == "usb" {
 		if err := j.o.Stick.Find(j.facts); err != nil {
 			return err
@@ -219,11 +219,15 @@ func (j *rearJob) prepare(ctx context.Context, sh *site.Host) (err error) {
 
 // rearSecrets are the places that no image may hold: what runner keeps, and what
 // systemd hands out as credentials.
-func rearSecrets(w *world.World) []string {
+func rearSecrets(w *world.World, sh *site.Host) []string {
 	list := []string{"/var/lib/runner", "/etc/runner/credentials", "/etc/runner/identities", "/etc/credstore", "/etc/credstore.encrypted", "/run/credentials", "/var/lib/systemd/credential.secret",
 		"/root/.local/share/keyrings", "/root/.password-store", "/root/.config/age", "/root/.local/state/runner"}
-	for _, file := range []string{w.Site.Keyring.Dir, w.Site.Keyring.PassFile} {
-		if strings.HasPrefix(file, "/") {
+	own := []string{w.Site.Keyring.Dir, w.Site.Keyring.PassFile}
+	if sh.Local {
+		own = append(own, path.Dir(w.Env.Spool)) // the state folder: ledger, spool, keyring
+	}
+	for _, file := range own {
+		if path.Clean("/"+file) != "/" && strings.HasPrefix(file, "/") {
 			list = append(list, path.Clean(file))
 		}
 	}

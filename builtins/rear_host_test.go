@@ -3,6 +3,7 @@ package builtins
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"encoding/json"
 	"io"
 	"os"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/neosofia/runner/builtins/lab"
 	"github.com/neosofia/runner/builtins/lab/host"
+	"github.com/neosofia/runner/runtime"
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
@@ -327,5 +329,101 @@ func grepped(t *testing.T, file, words string) bool {
 		if bytes.Contains(clear, []byte(words)) {
 			return true
 		}
+	}
+}
+
+// The root lies in a LUKS container: its header is saved, and what only this
+// board's TPM opens is a gap.
+func TestHeadersOfContainersAreSaved(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ metadata, want string }{
+		"with a passphrase":        {`{"keyslots":{"0":{},"1":{}},"tokens":{"0":{"type":"systemd-tpm2","keyslots":["1"]}}}`, ""},
+		"with the board's TPM":     {`{"keyslots":{"1":{}},"tokens":{"0":{"type":"systemd-tpm2","keyslots":["1"]}}}`, "/dev/sda3"},
+		"of the first LUKS format": {"", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			b.disks(func(list []*host.Device) []*host.Device {
+				luks, uuid := "crypto_LUKS", "7a5e0c1e-00cc-4a00-8000-000000000001"
+				part := list[0].Children[1]
+				inner := *part
+				inner.Name, inner.Path, inner.Type = "root_crypt", "/dev/mapper/root_crypt", "crypt"
+				part.FSType, part.UUID, part.Children = &luks, &uuid, []*host.Device{&inner}
+				return list
+			})
+			if c.metadata != "" {
+				if err := os.WriteFile(b.onNode("lab/luks.json"), []byte(c.metadata), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			out := b.run(`rear_host(host = "pve1")`)
+			if out.Err != nil {
+				t.Fatal(out.Err)
+			}
+			a := b.rears()[0]
+			raw, err := os.ReadFile(b.onNode(a.Origin["dir"], "luks-dev-sda3.header"))
+			if err != nil || !strings.HasPrefix(string(raw), "LUKS\xba\xbe") || a.Declared["luks"] != "/dev/sda3" || a.Declared["tpm"] != c.want {
+				t.Errorf("got %q, %v, %v", raw, err, a.Declared)
+			}
+			if gaps := len(a.Gaps); gaps != len(c.want)/len("/dev/sda3") {
+				t.Errorf("got gaps %+v", a.Gaps)
+			}
+		})
+	}
+}
+
+func TestRearHostStopsWhenItIsToldTo(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.inject(lab.Fault{On: rearOn, Do: "hang", Skip: 1})
+	cfg := b.config(main(`rear_host(host = "pve1")`))
+	ctx, stop := context.WithCancelCause(t.Context())
+	defer stop(nil)
+	go func() {
+		for {
+			raw, err := os.ReadFile(filepath.Join(b.dir, "world", "faults.json.met"))
+			if err == nil && strings.Contains(string(raw), ":2") {
+				stop(runtime.ErrInterrupted)
+				return
+			}
+			if (runtime.RealClock{}).Sleep(ctx, time.Millisecond) != nil {
+				return
+			}
+		}
+	}()
+	out, err := runtime.Exec(ctx, cfg)
+	if err != nil || out.Result != ledger.Interrupted {
+		t.Errorf("got %v, %+v", err, out)
+	}
+}
+
+// What an attempt left that made nothing is gone after the next one; what has its
+// copies goes, too; the newest image stays for the comparison.
+func TestOldImagesLeaveTheHost(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, plainUSB...)
+	b.inject(lab.Fault{On: rearOn, Do: "space", Skip: 1, Times: 1})
+	wantCode(t, b.run(`rear_host(host = "pve1")`), "E_REAR_SPACE", "no space")
+	for range 3 {
+		b.good(`rear_host(host = "pve1")`)
+		b.clock.advance(time.Hour)
+	}
+	entries, err := os.ReadDir(b.onNode("var/lib/runner/rear"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	left := map[string]bool{}
+	for _, e := range entries {
+		left[e.Name()] = true
+	}
+	list := b.rears()
+	for i, a := range list {
+		if want := i > 0; left[a.ID] != want {
+			t.Errorf("image %d: on the host %v, want %v (%v)", i, left[a.ID], want, left)
+		}
+	}
+	if len(left) > 2*2+1 {
+		t.Errorf("what failed is still there: %v", left)
 	}
 }

@@ -61,7 +61,7 @@ func Commands() map[string]Command {
 		"nft": nft, "ip": ip, "sysctl": sysctl, "iptables-save": iptablesSave, "ip6tables-save": iptablesSave,
 		"iptables-restore": iptablesRestore, "ip6tables-restore": iptablesRestore,
 		"rear": rear, "lsblk": lsblk, "uname": uname, "mount": mount, "umount": umount,
-		"rm": rm, "ln": ln, "cp": cp, "sync": syncAll, "sh": sh,
+		"rm": rm, "ln": ln, "cp": cp, "sync": syncAll, "sh": sh, "cryptsetup": cryptsetup,
 		"true":  func(context.Context, *Call) int { return 0 },
 		"false": func(context.Context, *Call) int { return 1 },
 	}
