@@ -39,7 +39,7 @@ var layers = []struct {
 		"builtins/internal/client/keyring", "builtins/internal/client/proxmox", "builtins/internal/comeback", "builtins/internal/kind", "builtins/internal/recovery",
 		"builtins/internal/retire", "builtins/internal/site", "builtins/internal/survey", "builtins/internal/target", "builtins/internal/vzdump",
 		"builtins/internal/world", "runtime", "runtime/ledger",
-	}, []string{"builtins/lab", "runtime/policytest", "runtime/report", "stdlib"}},
+	}, []string{"builtins/lab", "builtins/lab/host", "runtime/policytest", "runtime/report", "stdlib"}},
 	{"builtins/internal/comeback", []string{"builtins/internal/client/proxmox", "builtins/internal/client/ssh", "builtins/internal/kind", "builtins/internal/target", "builtins/internal/world", "runtime", "runtime/ledger"}, []string{"builtins/lab"}},
 	{"builtins/internal/recovery", []string{"builtins/internal/format/archive", "builtins/internal/kind", "builtins/internal/target", "runtime", "runtime/ledger"}, nil},
 	{"builtins/internal/survey", []string{"builtins/internal/target", "builtins/internal/world", "runtime", "runtime/ledger"}, []string{"builtins/lab"}},
@@ -61,10 +61,10 @@ var layers = []struct {
 	{"builtins/internal/target/targettest", []string{"builtins/internal/target", "runtime/ledger"}, nil},
 
 	// Clients know one system each; formats know nothing of ours.
-	{"builtins/internal/client/cloudflare", []string{"builtins/internal/format/ruleset", "builtins/internal/format/zone"}, []string{"builtins/lab"}},
+	{"builtins/internal/client/cloudflare", []string{"builtins/internal/format/ruleset", "builtins/internal/format/zone"}, []string{"builtins/lab", "tests/gauge"}},
 	{"builtins/internal/client/host", []string{"builtins/internal/client/ssh"}, []string{"builtins/lab"}},
 	{"builtins/internal/client/keyring", nil, nil},
-	{"builtins/internal/client/proxmox", []string{"builtins/internal/format/ruleset"}, []string{"builtins/lab"}},
+	{"builtins/internal/client/proxmox", []string{"builtins/internal/format/ruleset"}, []string{"builtins/lab", "tests/gauge"}},
 	{"builtins/internal/client/rear", []string{"builtins/internal/format/initramfs", "builtins/internal/format/iso", "builtins/internal/format/layout"}, nil},
 	{"builtins/internal/client/linux", []string{"builtins/internal/client/host", "builtins/internal/format/ruleset"}, nil},
 	{"builtins/internal/client/unifi", []string{"builtins/internal/format/ruleset"}, nil},
