@@ -63,7 +63,7 @@ func New(cfg Config) (*Client, error) {
 		IdleConnTimeout:       4 * time.Second, // pveproxy closes idle ones after 5
 		TLSHandshakeTimeout:   20 * time.Second,
 		ResponseHeaderTimeout: 60 * time.Second,
-		MaxIdleConnsPerHost:   4,
+		MaxIdleConnsPerHost:   exportAtOnce, // fewer would be dialled anew all the time
 	}
 	c := &Client{name: cfg.Name}
 	for _, u := range cfg.URLs {
