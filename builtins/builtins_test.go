@@ -104,6 +104,7 @@ func TestEveryPrimitiveStopsWhenItIsToldTo(t *testing.T) {
 		nights     int
 	}{
 		{"guests", `guests()`, "GET /nodes/pve1/qemu", nil, 0},
+		{"export_dns", `export_dns(zone = "example.org")`, "GET /zones/*/dns_records", nil, 0},
 		{"snapshot_vm", `snapshot_vm(guest = "scratch")`, postVzdump, nil, 0},
 		{"snapshot_vm", `snapshot_vm(guest = "scratch")`, "GET /nodes/pve1/tasks/*", nil, 0},
 		{"copy", `copy(artifact = snapshot_vm(guest = "scratch"), to = ["offsite"])`, "sftp offsite.lab put", nil, 0},

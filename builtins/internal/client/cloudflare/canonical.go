@@ -17,9 +17,81 @@ func Canonical(raw json.RawMessage, without ...string) (json.RawMessage, error) 
 	if !json.Valid(raw) {
 		return nil, &Error{Kind: Answer, Text: "the answer is not the API's JSON"}
 	}
+	return rewrite(raw, without), nil
+}
+
+// rewrite is Canonical of what is known to be valid JSON.
+func rewrite(raw json.RawMessage, without []string) json.RawMessage {
 	c := canon{in: raw, out: make([]byte, 0, len(raw))}
 	c.value(without)
-	return c.out, nil
+	return c.out
+}
+
+// texts are the named fields of an object that is valid JSON, where each is a text
+// without escapes; ok is false for anything else.
+func texts(raw json.RawMessage, names ...string) (values []string, ok bool) {
+	c := canon{in: raw}
+	if c.space(); c.at >= len(raw) || raw[c.at] != '{' {
+		return nil, false
+	}
+	values = make([]string, len(names))
+	found := 0
+	for c.at++; ; {
+		if c.space(); raw[c.at] == '}' {
+			return values, found == len(names)
+		}
+		if raw[c.at] == ',' {
+			c.at++
+			c.space()
+		}
+		key := c.text()
+		c.space()
+		c.at++ // the colon
+		c.space()
+		i := slices.Index(names, string(key[1:len(key)-1]))
+		if i < 0 {
+			c.skip()
+			continue
+		}
+		if raw[c.at] != '"' || values[i] != "" {
+			return nil, false
+		}
+		v := c.text()
+		if bytes.IndexByte(v, '\\') >= 0 {
+			return nil, false
+		}
+		values[i] = string(v[1 : len(v)-1])
+		found++
+	}
+}
+
+// skip passes over a value.
+func (c *canon) skip() {
+	for depth := 0; ; {
+		switch c.in[c.at] {
+		case '"':
+			c.text()
+			if depth == 0 {
+				return
+			}
+			continue
+		case '{', '[':
+			depth++
+		case '}', ']':
+			if depth == 0 {
+				return // a number before the end of its object
+			}
+			if depth--; depth == 0 {
+				c.at++
+				return
+			}
+		case ',':
+			if depth == 0 {
+				return
+			}
+		}
+		c.at++
+	}
 }
 
 // canon rewrites valid JSON.

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/neosofia/runner/builtins/lab"
 )
@@ -334,10 +335,15 @@ func TestCanonicalSortsAndLeavesOut(t *testing.T) {
 
 func FuzzCanonical(f *testing.F) {
 	f.Add([]byte(`{"b":[1,{"a":"x"}],"a":-1e3}`))
+	f.Add([]byte(` { "c" : 1 , "b" : "x" , "d":{"a":"y"}, "a":"z" , "e":null} `))
 	f.Fuzz(func(t *testing.T, in []byte) {
 		got, err := Canonical(in)
 		if err != nil {
 			return
+		}
+		var o map[string]any
+		if v, ok := texts(in, "a", "b"); ok && (json.Unmarshal(in, &o) != nil || o["a"] != v[0] || o["b"] != v[1]) && utf8.Valid(in) {
+			t.Fatalf("of %s: got %q, want %v", in, v, o)
 		}
 		again, err := Canonical(got)
 		if err != nil || string(again) != string(got) {

@@ -296,12 +296,6 @@ func (s *Session) tunnels(ctx context.Context, x *NetExport) error {
 	if err := x.part("routes", &x.Routes, routes, err); err != nil {
 		return err
 	}
-	networks, err := s.envelope(ctx, s.plain("accounts", x.Account, "teamnet", "virtual_networks"), "is_deleted", "false")
-	if err != nil {
-		return x.without("virtual networks", err)
-	}
-	if list, err = networks.list(); err != nil {
-		return err
-	}
-	return x.part("virtual networks", &x.VirtualNetworks, list, nil)
+	networks, err := s.list(ctx, s.plain("accounts", x.Account, "teamnet", "virtual_networks"), "is_deleted", "false")
+	return x.part("virtual networks", &x.VirtualNetworks, networks.Result, err)
 }

@@ -50,11 +50,7 @@ func (s *Session) pagesOnce(ctx context.Context, what string, size int, fn call,
 		if n > maxPages || len(all) > maxEntries {
 			return nil, &Error{Kind: Answer, Text: fmt.Sprintf("%s: the list does not end: %d entries on %d pages", what, len(all), n-1)}
 		}
-		p, err := s.envelope(ctx, fn, append([]string{"page", strconv.Itoa(n), "per_page", strconv.Itoa(size)}, query...)...)
-		if err != nil {
-			return nil, err
-		}
-		list, err := p.list()
+		p, err := s.list(ctx, fn, append([]string{"page", strconv.Itoa(n), "per_page", strconv.Itoa(size)}, query...)...)
 		if err != nil {
 			return nil, err
 		}
@@ -64,11 +60,11 @@ func (s *Session) pagesOnce(ctx context.Context, what string, size int, fn call,
 			}
 			total = *p.Info.Total
 		}
-		if err := unique(seen, list); err != nil {
+		if err := unique(seen, p.Result); err != nil {
 			return nil, err
 		}
-		all = append(all, list...)
-		if len(list) == 0 || n >= p.Info.Pages {
+		all = append(all, p.Result...)
+		if len(p.Result) == 0 || n >= p.Info.Pages {
 			break
 		}
 	}
@@ -87,20 +83,16 @@ func (s *Session) cursors(ctx context.Context, what string, fn call) ([]json.Raw
 			if n > maxPages || len(all) > maxEntries {
 				return nil, &Error{Kind: Answer, Text: fmt.Sprintf("%s: the list does not end: %d entries on %d pages", what, len(all), n-1)}
 			}
-			p, err := s.envelope(ctx, fn, query...)
+			p, err := s.list(ctx, fn, query...)
 			if err != nil {
 				return nil, err
 			}
-			list, err := p.list()
-			if err != nil {
+			if err := unique(seen, p.Result); err != nil {
 				return nil, err
 			}
-			if err := unique(seen, list); err != nil {
-				return nil, err
-			}
-			all = append(all, list...)
+			all = append(all, p.Result...)
 			next := p.Info.Cursor + p.Info.Cursors.After
-			if next == "" || len(list) == 0 {
+			if next == "" || len(p.Result) == 0 {
 				return all, nil
 			}
 			query = []string{"cursor", next}
@@ -110,11 +102,8 @@ func (s *Session) cursors(ctx context.Context, what string, fn call) ([]json.Raw
 
 // whole reads a list without paging.
 func (s *Session) whole(ctx context.Context, fn call) ([]json.RawMessage, error) {
-	p, err := s.envelope(ctx, fn)
-	if err != nil {
-		return nil, err
-	}
-	return p.list()
+	p, err := s.list(ctx, fn)
+	return p.Result, err
 }
 
 // unique refuses an entry that came before: pages overlap when the list moves, and
@@ -133,8 +122,11 @@ func unique(seen map[string]bool, list []json.RawMessage) error {
 	return nil
 }
 
-// idOf is the id of an object.
+// idOf is the id of an object, which is valid JSON.
 func idOf(raw json.RawMessage) (string, error) {
+	if v, ok := texts(raw, "id"); ok {
+		return v[0], nil
+	}
 	var o struct {
 		ID string `json:"id"`
 	}

@@ -119,10 +119,10 @@ func (s *Session) hold(ctx context.Context) error {
 }
 
 // page is the envelope of an answer.
-type page struct {
+type page[T any] struct {
 	Success bool            `json:"success"`
 	Errors  json.RawMessage `json:"errors"`
-	Result  json.RawMessage `json:"result"`
+	Result  T               `json:"result"`
 	Info    struct {
 		Page    int    `json:"page"`
 		Pages   int    `json:"total_pages"`
@@ -135,8 +135,8 @@ type page struct {
 }
 
 // envelope sends a request and opens the envelope of its answer.
-func (s *Session) envelope(ctx context.Context, fn call, query ...string) (page, error) {
-	var p page
+func envelope[T any](ctx context.Context, s *Session, fn call, query ...string) (page[T], error) {
+	var p page[T]
 	raw, err := s.fetch(ctx, fn, query...)
 	if err != nil {
 		return p, err
@@ -153,17 +153,14 @@ func (s *Session) envelope(ctx context.Context, fn call, query ...string) (page,
 
 // object reads one object, canonical.
 func (s *Session) object(ctx context.Context, fn call, without ...string) (json.RawMessage, error) {
-	p, err := s.envelope(ctx, fn)
+	p, err := envelope[json.RawMessage](ctx, s, fn)
 	if err != nil {
 		return nil, err
 	}
 	return Canonical(p.Result, without...)
 }
 
-func (p page) list() ([]json.RawMessage, error) {
-	var list []json.RawMessage
-	if err := json.Unmarshal(p.Result, &list); err != nil {
-		return nil, &Error{Kind: Answer, Text: "the answer is no list", Cause: err}
-	}
-	return list, nil
+// list reads one page of a list. Its entries are valid JSON.
+func (s *Session) list(ctx context.Context, fn call, query ...string) (page[[]json.RawMessage], error) {
+	return envelope[[]json.RawMessage](ctx, s, fn, query...)
 }

@@ -44,7 +44,7 @@ func (s *Session) settingsOneByOne(ctx context.Context, id string) ([]json.RawMe
 	var list []json.RawMessage
 	var last error
 	for _, name := range settingIDs {
-		p, err := s.envelope(ctx, library(func(ctx context.Context, opts ...option.RequestOption) (any, error) {
+		p, err := envelope[json.RawMessage](ctx, s, library(func(ctx context.Context, opts ...option.RequestOption) (any, error) {
 			var p zones.SettingGetParams
 			p.ZoneID.Value, p.ZoneID.Present = id, true
 			return svc.Get(ctx, name, p, opts...)

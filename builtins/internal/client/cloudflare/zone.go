@@ -138,9 +138,7 @@ func (s *Session) records(ctx context.Context, x ZoneExport, differed *string) (
 	}
 	parsed := make([]zone.Record, len(list))
 	for i, raw := range list {
-		if list[i], err = Canonical(raw); err != nil {
-			return x, err
-		}
+		list[i] = rewrite(raw, nil)
 		if parsed[i], err = zone.FromJSON(raw); err != nil {
 			return x, &Error{Kind: Answer, Text: err.Error(), Cause: err}
 		}
@@ -184,9 +182,12 @@ func (s *Session) compare(ctx context.Context, x ZoneExport, text []byte, record
 }
 
 func recordKey(raw json.RawMessage) (string, error) {
+	if v, ok := texts(raw, "type", "name", "content", "id"); ok {
+		return strings.Join(v, "\x00"), nil
+	}
 	var o struct{ Type, Name, Content, ID string }
 	if err := json.Unmarshal(raw, &o); err != nil {
 		return "", &Error{Kind: Answer, Text: "a record cannot be read", Cause: err}
 	}
-	return o.Type + "\x00" + o.Name + "\x00" + o.Content + "\x00" + o.ID, nil
+	return strings.Join([]string{o.Type, o.Name, o.Content, o.ID}, "\x00"), nil
 }

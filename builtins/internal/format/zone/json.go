@@ -66,6 +66,9 @@ func (o *object) record() (Record, error) {
 	if o.Name == "" || strings.ContainsAny(o.Name, " \t\r\n\"();\\") {
 		return Record{}, errors.New("bad name")
 	}
+	if r, ok := o.plain(typ); ok {
+		return r, nil
+	}
 	if typ == "TXT" || typ == "SPF" {
 		text, err := textContent(o.Content)
 		if err != nil {

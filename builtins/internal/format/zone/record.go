@@ -41,6 +41,14 @@ func ttlText(ttl uint32) string {
 
 // fromRR normalises what the library has parsed.
 func fromRR(rr dns.RR) (Record, error) {
+	if r, ok := plainRR(rr); ok {
+		return r, nil
+	}
+	return wired(rr)
+}
+
+// wired is fromRR by a trip through the wire format.
+func wired(rr dns.RR) (Record, error) {
 	h := rr.Header()
 	if h.Class != dns.ClassINET {
 		return Record{}, fmt.Errorf("read record %s: class %s, want IN", h.Name, dns.ClassToString[h.Class])

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/miekg/dns"
 )
 
 // The head and the SOA are as Cloudflare writes them: its owner has no dot.
@@ -180,6 +182,28 @@ func TestHostileRecordsAreRefused(t *testing.T) {
 				t.Errorf("got %v, want an error", got)
 			}
 		})
+	}
+}
+
+func TestPlainRecordsHaveTheFormOfTheWire(t *testing.T) {
+	for _, line := range []string{
+		"a.Example.org. 1 IN A 192.0.2.1", "*.example.org. 5 IN AAAA 2001:DB8:0:0:0:1:0:0", "a.org. 1 IN AAAA ::", "a.org. 1 IN AAAA ::1", "a.org. 1 IN AAAA ::ffff:192.0.2.1",
+		"_a-b.org. 1 IN CNAME B.org.", "a.org. 1 IN CNAME .", ". 1 IN A 192.0.2.1", "a.org. 1 IN CNAME a\\.b.org.", "xn--4ca.org. 1 IN A 0.0.0.0", "\\097.org. 1 IN A 192.0.2.1",
+		strings.Repeat("a", 63) + ".org. 1 IN A 192.0.2.1",
+	} {
+		rr, err := dns.NewRR(line)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := fromRR(rr)
+		want, werr := wired(rr)
+		if got != want || err != nil || werr != nil {
+			t.Errorf("%s: got %v, %v, want %v, %v", line, got, err, want, werr)
+		}
+		r, err := FromJSON(json.RawMessage(fmt.Sprintf(`{"name":%q,"type":%q,"content":%q,"ttl":%d}`, rr.Header().Name, want.Type, strings.Fields(line)[4], want.TTL)))
+		if err == nil && r != want {
+			t.Errorf("%s: from JSON got %v, want %v", line, r, want)
+		}
 	}
 }
 
