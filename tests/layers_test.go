@@ -33,7 +33,7 @@ var layers = []struct {
 
 	// Primitives know the runtime's contract, and reach systems through world.
 	{"builtins", []string{
-		"builtins/internal/client/host", "builtins/internal/client/rear", "builtins/internal/format/layout",
+		"builtins/internal/rescue",
 		"builtins/internal/client/linux", "builtins/internal/client/unifi", "builtins/internal/format/ruleset",
 		"builtins/internal/client/cloudflare", "builtins/internal/format/zone",
 		"builtins/internal/client/keyring", "builtins/internal/client/proxmox", "builtins/internal/comeback", "builtins/internal/kind", "builtins/internal/recovery",
@@ -52,6 +52,9 @@ var layers = []struct {
 	{"builtins/internal/kind", []string{
 		"builtins/internal/client/cloudflare", "builtins/internal/client/rear", "builtins/internal/format/zone",
 		"builtins/internal/format/archive", "builtins/internal/format/ruleset", "builtins/internal/format/vma", "builtins/internal/target", "runtime/ledger",
+	}, nil},
+	{"builtins/internal/rescue", []string{
+		"builtins/internal/client/host", "builtins/internal/client/rear", "builtins/internal/format/layout", "builtins/internal/site", "builtins/internal/world", "runtime", "runtime/ledger",
 	}, nil},
 	{"builtins/internal/retire", []string{"runtime/ledger"}, nil},
 	{"builtins/internal/vzdump", []string{"builtins/internal/client/proxmox", "runtime/ledger"}, nil},
