@@ -62,9 +62,10 @@ func (e *KilledError) Error() string { return e.Program + " was ended by signal 
 
 const defaultLimit = 16 << 20
 
-// bounded keeps what is written to it, up to a limit.
+// bounded keeps what is written to it, up to a limit. The buffer is no embedded one:
+// io.Copy would find its ReadFrom, which knows no limit.
 type bounded struct {
-	bytes.Buffer
+	kept bytes.Buffer
 	left int64
 	full bool
 }
@@ -75,7 +76,7 @@ func (b *bounded) Write(p []byte) (int, error) {
 		return 0, ErrTooMuch
 	}
 	b.left -= int64(len(p))
-	return b.Buffer.Write(p)
+	return b.kept.Write(p)
 }
 
 // streams are where a command's output goes.
@@ -103,10 +104,10 @@ func streamsOf(c Command) *streams {
 func (s *streams) result(exit int) Result {
 	r := Result{Exit: exit}
 	if s.keptOut != nil {
-		r.Stdout = s.keptOut.Bytes()
+		r.Stdout = s.keptOut.kept.Bytes()
 	}
 	if s.keptE != nil {
-		r.Stderr = s.keptE.Bytes()
+		r.Stderr = s.keptE.kept.Bytes()
 	}
 	return r
 }
