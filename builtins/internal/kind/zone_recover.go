@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/neosofia/runner/builtins/internal/client/cloudflare"
@@ -42,6 +43,7 @@ func recoverZone(ctx context.Context, j *Job) error {
 	if err := json.Unmarshal(raw, &list); err != nil {
 		return err
 	}
+	j.say("export API=https://api.cloudflare.com/client/v4 AUTH=…   # a file of mode 0600 with the line \"Authorization: Bearer TOKEN\"")
 	if j.Options.LiveZone != "" {
 		var err error
 		if list, err = j.live(ctx, c, list); err != nil {
@@ -169,7 +171,6 @@ func (j *Job) zoneCalls(c *zoneChecker, list []json.RawMessage) error {
 		return err
 	}
 	j.say("to bring zone %s back at Cloudflare, with a token that may edit it (a zone that was made anew has another id: put it in):", c.index.Zone)
-	j.say("export API=https://api.cloudflare.com/client/v4 AUTH=…   # a file of mode 0600 with the line \"Authorization: Bearer TOKEN\"")
 	j.Say = append(j.Say, lines...)
 	if c.parts.DNSSEC != nil {
 		j.say("DNSSEC: its private keys cannot be exported. A zone that is made anew gets new ones: switch it on there, and put the new DS record at the registrar")
@@ -203,7 +204,7 @@ func (j *Job) elsewhere(c *zoneChecker) {
 	j.say("to serve it by another DNS server: sed -E 's/^([^;\\t]+\\t)1\\tIN\\t/\\1300\\tIN\\t/' %s > zone.portable (a TTL of 1 is Cloudflare's \"auto\"), replace SOA and NS by that server's, named-checkzone %s zone.portable", bind, Quote(strings.TrimSuffix(c.index.Zone, ".")))
 	var shown []string
 	for _, r := range c.records {
-		if r.Proxied {
+		if r.Proxied && !slices.Contains(shown, r.Name) {
 			shown = append(shown, r.Name)
 		}
 	}
