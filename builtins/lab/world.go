@@ -166,7 +166,7 @@ func (w *World) create() error {
 	if err := w.emptied(); err != nil {
 		return err
 	}
-	for _, d := range []string{"machine/media/offline-a", "machine/media/offline-b", "machine/srv/copies", "offsite/home/runner", "detached"} {
+	for _, d := range []string{"machine/media/offline-a", "machine/media/offline-b", "machine/srv/copies/sealed", "offsite/home/runner", "detached"} {
 		if err := os.MkdirAll(filepath.Join(w.dir, d), 0o755); err != nil {
 			return err
 		}
