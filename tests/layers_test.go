@@ -68,7 +68,7 @@ var layers = []struct {
 	{"builtins/internal/client/host", []string{"builtins/internal/client/ssh"}, []string{"builtins/lab"}},
 	{"builtins/internal/client/keyring", nil, nil},
 	{"builtins/internal/client/proxmox", []string{"builtins/internal/format/ruleset"}, []string{"builtins/lab", "tests/gauge"}},
-	{"builtins/internal/client/rear", []string{"builtins/internal/format/initramfs", "builtins/internal/format/iso", "builtins/internal/format/layout"}, nil},
+	{"builtins/internal/client/rear", []string{"builtins/internal/format/initramfs", "builtins/internal/format/iso", "builtins/internal/format/layout"}, []string{"builtins/lab/fault", "builtins/lab/host"}},
 	{"builtins/internal/client/linux", []string{"builtins/internal/client/host", "builtins/internal/format/ruleset"}, nil},
 	{"builtins/internal/client/unifi", []string{"builtins/internal/format/ruleset"}, nil},
 	{"builtins/internal/client/ssh", nil, []string{"builtins/lab"}},

@@ -29,6 +29,8 @@ const (
 const (
 	maxSmall  = 8 << 20 // of a configuration, a layout, a log
 	maxKernel = 64 << 10
+	maxMenu   = 256 << 10
+	maxMenus  = 64
 )
 
 // ImageError says that an image cannot recover the host.
@@ -101,7 +103,10 @@ func (i *Inspector) part(ctx context.Context, name string, r io.Reader) error {
 	case strings.HasPrefix(base, "initrd."):
 		return i.initrd(ctx, r)
 	case base == "isolinux.cfg" || base == "grub.cfg" || base == "syslinux.cfg" || base == "extlinux.conf":
-		text, err := small(r)
+		if len(i.menus) == maxMenus {
+			return bad("it holds more than %d menus", maxMenus)
+		}
+		text, err := atMost(r, maxMenu)
 		i.menus = append(i.menus, text)
 		return err
 	case strings.Contains(base, ".tar"):
@@ -123,10 +128,12 @@ func blame(err error) error {
 	return err
 }
 
-func small(r io.Reader) (string, error) {
-	b, err := io.ReadAll(io.LimitReader(r, maxSmall+1))
-	if err == nil && len(b) > maxSmall {
-		err = bad("it has more than %d bytes", maxSmall)
+func small(r io.Reader) (string, error) { return atMost(r, maxSmall) }
+
+func atMost(r io.Reader, limit int64) (string, error) {
+	b, err := io.ReadAll(io.LimitReader(r, limit+1))
+	if err == nil && int64(len(b)) > limit {
+		err = bad("it has more than %d bytes", limit)
 	}
 	return string(b), err
 }

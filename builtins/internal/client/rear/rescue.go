@@ -31,6 +31,9 @@ type Rescue struct {
 const (
 	identity  = "AGE-SECRET-KEY-" // begins every identity of age
 	maxLooked = 256 << 10         // files up to here are looked into for identities
+	maxTools  = 50_000
+	maxConfs  = 1 << 20 // bytes of /etc/rear
+	kernels   = 16      // whose modules an image may hold
 )
 
 func (i *Inspector) initrd(ctx context.Context, r io.Reader) error {
@@ -67,11 +70,17 @@ func (res *Rescue) take(e initramfs.Entry, content io.Reader) error {
 	case e.Mode.IsDir():
 		return nil
 	case dir == "bin/" || dir == "sbin/" || dir == "usr/bin/" || dir == "usr/sbin/":
+		if len(base) > 64 || len(res.tools) == maxTools {
+			return nil
+		}
 		res.tools[base] = true
 		return nil
 	case strings.Contains(base, ".ko"):
 		if rest, ok := strings.CutPrefix(strings.TrimPrefix(e.Name, "usr/"), "lib/modules/"); ok {
 			version, _, _ := strings.Cut(rest, "/")
+			if len(res.modules) == kernels && res.modules[version] == 0 {
+				return bad("it holds the modules of more than %d kernels", kernels)
+			}
 			res.modules[version]++
 		}
 		return nil
@@ -94,6 +103,9 @@ func (res *Rescue) take(e initramfs.Entry, content io.Reader) error {
 		res.Bootloader = strings.TrimSpace(text)
 	}
 	if strings.HasPrefix(e.Name, "etc/rear/") {
+		if len(res.conf)+len(text) > maxConfs {
+			return bad("its configuration of rear has more than %d bytes", maxConfs)
+		}
 		res.conf += text
 	}
 	return blame(err)
@@ -210,7 +222,7 @@ func (i *Inspector) archive(ctx context.Context, name string, r io.Reader) error
 				return unpacked(err)
 			}
 			if bytes.Contains(text, []byte(identity+"1")) && looksLikeIdentity(text) {
-				return bad("%s inside it holds an identity of age", h.Name)
+				return bad("%s inside it holds an identity of age: keep that elsewhere, or leave it out with exclude", h.Name)
 			}
 		}
 	}

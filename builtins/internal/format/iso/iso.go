@@ -32,6 +32,7 @@ const (
 	block      = 2048
 	maxName    = 1024
 	maxLink    = 4096
+	maxNames   = 32 << 20
 )
 
 // File is one file of an image.

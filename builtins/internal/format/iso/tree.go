@@ -16,6 +16,7 @@ type tree struct {
 	seen    map[uint32]bool
 	files   []placed
 	entries int
+	names   int // bytes of all names: folders make them longer than the image is
 }
 
 // placed is a file and where its content lies, in one piece.
@@ -118,6 +119,9 @@ func (t *tree) record(f folder, rec []byte, at int64, first int) (*folder, error
 	}
 	e := extent{binary.LittleEndian.Uint32(rec[2:]), int64(binary.LittleEndian.Uint32(rec[10:]))}
 	name = path.Join(f.name, name)
+	if t.names += len(name); t.names > maxNames {
+		return nil, &Error{at, "its names are too long"}
+	}
 	if rec[25]&2 != 0 {
 		return &folder{name, e, f.depth + 1}, nil
 	}

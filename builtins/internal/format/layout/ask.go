@@ -22,15 +22,24 @@ func (l Layout) Of(kind string) (out []Component) {
 // them. A name of a volume group takes its volumes along, one of a disk its
 // partitions.
 func (l Layout) Naming(name string) (out []Component) {
+	above := map[string][]string{} // what lies directly on a device
+	for _, c := range l.Components {
+		switch {
+		case c.On == "":
+		case c.Kind == "lvmdev": // the group lies on this device, among others
+			above[clean(c.Device)] = append(above[clean(c.Device)], clean(c.On))
+		default:
+			above[clean(c.On)] = append(above[clean(c.On)], clean(c.Device))
+		}
+	}
 	held := map[string]bool{clean(name): true}
-	for grew := true; grew; { // what lies on it, however far
-		grew = false
-		for _, c := range l.Components {
-			if c.On != "" && held[clean(c.On)] && !held[clean(c.Device)] && c.Kind != "lvmdev" {
-				held[clean(c.Device)], grew = true, true
-			}
-			if c.Kind == "lvmdev" && held[clean(c.Device)] && !held[clean(c.On)] {
-				held[clean(c.On)], grew = true, true // the group that lies on this device
+	for todo := []string{clean(name)}; len(todo) > 0; {
+		next := above[todo[len(todo)-1]]
+		todo = todo[:len(todo)-1]
+		for _, d := range next {
+			if !held[d] {
+				held[d] = true
+				todo = append(todo, d)
 			}
 		}
 	}
