@@ -32,34 +32,45 @@ func (r *Run) Summary(w io.Writer, o TextOptions) error {
 	return p.flush()
 }
 
+// rows tells of each item how far its copies are proven: the targets that reached
+// the same level stand together.
 func (r *Run) rows() [][]string {
-	var targets []string
+	rows := [][]string{{"asset", "item", "size", "time", "copies"}}
+	last := ""
 	for _, it := range r.Items {
-		for _, c := range it.Copies {
-			targets = append(targets, c.Target)
+		row := []string{it.Asset, it.Item, "-", took(time.Duration(it.Nanos)), copiesText(it.Copies)}
+		if it.Asset == last {
+			row[0] = ""
 		}
-	}
-	slices.Sort(targets)
-	targets = slices.Compact(targets)
-	rows := [][]string{append(append([]string{"item", "size"}, targets...), "time")}
-	for _, it := range r.Items {
-		row := []string{it.Item, "-"}
+		last = it.Asset
 		if it.Artifact != nil {
-			row[1] = size(it.Artifact.Bytes)
+			row[2] = size(it.Artifact.Bytes)
 		}
-		for _, t := range targets {
-			var cell []string
-			for _, c := range it.Copies {
-				if c.Target == t {
-					cell = append(cell, c.Proof)
-				}
-			}
-			if len(cell) == 0 {
-				cell = []string{"-"}
-			}
-			row = append(row, strings.Join(cell, "; "))
-		}
-		rows = append(rows, append(row, took(time.Duration(it.Nanos))))
+		rows = append(rows, row)
 	}
 	return rows
+}
+
+// copiesText is "opened on node; read, opened before sealing on offline-a, offsite".
+func copiesText(copies []CopyLine) string {
+	on := map[string][]string{}
+	var levels []string
+	for _, c := range copies {
+		if !slices.Contains(levels, c.Proof) {
+			levels = append(levels, c.Proof)
+		}
+		if !slices.Contains(on[c.Proof], c.Target) {
+			on[c.Proof] = append(on[c.Proof], c.Target)
+		}
+	}
+	var out []string
+	for _, l := range levels {
+		slices.Sort(on[l])
+		out = append(out, l+" on "+strings.Join(on[l], ", "))
+	}
+	slices.Sort(out)
+	if len(out) == 0 {
+		return "none"
+	}
+	return strings.Join(out, "; ")
 }
