@@ -90,7 +90,11 @@ func TestRearHostMakesAnImageThatIsWhole(t *testing.T) {
 func TestRearHostIsCopiedAndOpened(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, plainUSB...)
-	b.good(`verify(copies = copy(artifact = rear_host(host = "pve1"), to = ["offline-a"]), level = "opened")`)
+	out := b.run(`return verify(copies = copy(artifact = rear_host(host = "pve1"), to = ["offline-a"]), level = "opened")`)
+	if out.Err != nil {
+		t.Fatal(out.Err)
+	}
+	wantFinding(t, out, ledger.DegradedRun, "target offline-a", "in clear")
 	if p := b.proofs("offline-a"); len(p) != 1 || p[0].Level != ledger.Opened {
 		t.Errorf("got %+v", p)
 	}
@@ -155,6 +159,17 @@ func TestRearHostSaysWhatIsLess(t *testing.T) {
 			}
 			wantFinding(t, out, ledger.DegradedRun, want)
 		})
+	}
+}
+
+// Where no guest is lost a recovery may start by itself; its disks have to be empty.
+func TestAnImageMayStartByItself(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.good(`rear_host(host = "pve1", unattended = True)`)
+	conf, err := os.ReadFile(b.onNode(b.rears()[0].Origin["dir"], "local.conf"))
+	if err != nil || !strings.Contains(string(conf), "is not empty: nothing is recovered") || !strings.Contains(string(conf), "ISO_RECOVER_MODE='unattended'") {
+		t.Errorf("%v\n%s", err, conf)
 	}
 }
 
@@ -402,12 +417,13 @@ func TestRearHostStopsWhenItIsToldTo(t *testing.T) {
 // copies goes, too; the newest image stays for the comparison.
 func TestOldImagesLeaveTheHost(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, plainUSB...)
+	b := newBench(t)
 	b.inject(lab.Fault{On: rearOn, Do: "space", Skip: 1, Times: 1})
 	wantCode(t, b.run(`rear_host(host = "pve1")`), "E_REAR_SPACE", "no space")
-	for range 3 {
-		b.good(`rear_host(host = "pve1")`)
+	b.good(`copy(artifact = rear_host(host = "pve1"))`) // to every target that is demanded
+	for range 2 {
 		b.clock.advance(time.Hour)
+		b.good(`rear_host(host = "pve1")`)
 	}
 	entries, err := os.ReadDir(b.onNode("var/lib/runner/rear"))
 	if err != nil {

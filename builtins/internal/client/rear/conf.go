@@ -3,6 +3,7 @@ package rear
 import (
 	"fmt"
 	"path"
+	"slices"
 	"sort"
 	"strings"
 )
@@ -98,7 +99,7 @@ func (p *Plan) exclusions(c *conf, o Options) {
 			components = append(components, k.Name)
 		}
 	}
-	for _, s := range append(append([]string{}, p.Secrets...), o.Exclude...) {
+	for _, s := range slices.Concat(p.Secrets, p.Skip, o.Exclude) {
 		archive = append(archive, s, strings.TrimSuffix(s, "/*")+"/*")
 	}
 	c.add("EXCLUDE_VG", groups)
@@ -107,7 +108,7 @@ func (p *Plan) exclusions(c *conf, o Options) {
 	c.add("EXCLUDE_BACKUP", mounts)
 	c.list("BACKUP_PROG_EXCLUDE", archive)
 	var rescue []string
-	for _, s := range append(append([]string{}, p.Secrets...), o.Dir) {
+	for _, s := range append(slices.Clone(p.Secrets), o.Dir) {
 		rel := strings.TrimPrefix(path.Clean(s), "/")
 		rescue = append(rescue, "/"+rel, "/"+rel+"/*", rel, rel+"/*")
 	}

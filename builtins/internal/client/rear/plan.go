@@ -47,6 +47,7 @@ type Plan struct {
 	Erases     []string `json:"erases"`            // what of theirs cannot be left out: "/dev/pve"
 	Disks      []string `json:"disks"`             // that a recovery makes anew
 	Missing    []string `json:"missing,omitempty"` // mounts of the host that lie on disks that are kept: the archive does not hold them
+	Skip       []string `json:"skip,omitempty"`    // folders of guests on the system's own file systems: the archive leaves them out
 	Secrets    []string `json:"secrets"`
 	Unattended bool     `json:"unattended,omitempty"`
 	Encrypted  bool     `json:"encrypted,omitempty"`
@@ -69,7 +70,7 @@ func Prepare(f *Facts, o Options) (*Plan, error) {
 	p := &Plan{Host: f.Host, Output: o.Output, Backup: o.Backup, Unattended: o.Unattended, Encrypted: o.Encrypted, Secrets: f.Secrets, TPM: f.TPM}
 	w := &weigh{f: f, p: p, mounts: f.mounts()}
 	if len(w.mounts["/"]) == 0 {
-		return nil, fmt.Errorf("find the disk that / lies on: lsblk shows no device that is mounted there (ZFS and network roots cannot be recovered by ReaR)")
+		return nil, &Error{Code: "E_HOST", Doing: "find the disk that / lies on", Said: "lsblk shows no device that is mounted there", Hint: "ReaR does not recover roots on ZFS or on the network: save such a host in another way"}
 	}
 	w.system()
 	for _, t := range f.Targets {
@@ -235,7 +236,11 @@ func (w *weigh) storage(s Storage) {
 		w.byStore[s.ID] = w.group("/dev/"+s.Set["vgname"], why)
 	case "dir", "btrfs":
 		mount, chains := under(w.mounts, s.Set["path"])
-		w.byStore[s.ID] = mount != "" && w.place(mount, chains, why, "guests")
+		if w.byStore[s.ID] = mount != "" && w.place(mount, chains, why, "guests"); w.byStore[s.ID] {
+			for _, sub := range []string{"images", "private", "dump"} { // disks of guests and their archives come back from their own copies
+				w.p.Skip = append(w.p.Skip, path.Join(s.Set["path"], sub))
+			}
+		}
 	case "zfspool":
 		pool, _, _ := strings.Cut(s.Set["pool"], "/")
 		w.byStore[s.ID] = w.members(pool, why)

@@ -144,7 +144,7 @@ func TestGuestsInTheRootsGroupAreNamed(t *testing.T) {
 		t.Errorf("got %v, want %v", names(p), want)
 	}
 	conf := p.Conf(options)
-	for _, want := range []string{"EXCLUDE_VG+=( 'ssd' )", "runner.erases=100", "It erases these guests, too: 100 (erp)", "PRE_RECOVERY_COMMANDS+=( runner_before_recovery )", "ISO_DEFAULT='boothd'"} {
+	for _, want := range []string{"EXCLUDE_VG+=( 'ssd' )", "runner.erases=100", "It erases these guests, too: 100 (erp)", "PRE_RECOVERY_COMMANDS+=( runner_before_recovery )", "ISO_DEFAULT='boothd'", "'/var/lib/vz/images/*'", "'/var/lib/vz/dump/*'"} {
 		if !strings.Contains(conf, want) {
 			t.Errorf("the configuration does not say %s", want)
 		}
@@ -314,4 +314,10 @@ func FuzzPrepare(f *testing.F) {
 			t.Error("no configuration")
 		}
 	})
+}
+
+func TestARootThatNoDeviceShowsIsSaid(t *testing.T) {
+	if _, err := Prepare(facts(t, at(sdb, "/srv")), options); !isError(err, "E_HOST") {
+		t.Errorf("got %v, want E_HOST", err)
+	}
 }
