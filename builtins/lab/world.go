@@ -156,7 +156,7 @@ func (w *World) create() error {
 			return fmt.Errorf("read %s: %w", mark, err)
 		}
 		if f.Version != worldVersion {
-			return fmt.Errorf("the world is of version %d, this program knows %d: give it a new folder", f.Version, worldVersion)
+			return fmt.Errorf("the world is of version %d, this program knows %d\nhint: the lab protects nothing: remove its folder, or give it another one with --state", f.Version, worldVersion)
 		}
 		return nil
 	}

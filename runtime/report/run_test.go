@@ -93,9 +93,9 @@ func TestSummary(t *testing.T) {
 	if err := r.Summary(&out, TextOptions{Zone: time.UTC, Color: true}); err != nil {
 		t.Fatal(err)
 	}
-	want := "item  size     nas     offsite                 time\n" +
-		"erp   1.0 GiB  opened  stored (not read back)  6.0 s\n" +
-		"mail  -        -       -                       0.0 s\n" +
+	want := "asset  item  size     time   copies\n" +
+		"vms    erp   1.0 GiB  6.0 s  opened on nas; stored (not read back) on offsite\n" +
+		"       mail  -        0.0 s  none\n" +
 		"run r: \x1b[31mfailed\x1b[0m after 10 min 0 s\n" +
 		"  \x1b[31mfailed\x1b[0m    mail has no copy on nas from this run; there is none at all\n" +
 		"            the same for git\n" +
