@@ -2,6 +2,7 @@ package builtins
 
 import (
 	"context"
+	"encoding/json"
 	"time"
 
 	"github.com/neosofia/runner/builtins/internal/rescue"
@@ -29,7 +30,7 @@ type rearHostArgs struct {
 }
 
 func rearHostDeclaration() runtime.Declaration {
-	return runtime.Primitive[rearHostArgs]{
+	return runtime.Reusable[rearHostArgs]{Reuse: imageStands, Primitive: runtime.Primitive[rearHostArgs]{
 		Name: "rear_host", Kind: runtime.Write, Resume: runtime.Retry, Returns: "artifact",
 		Doc: "rear_host: make a Relax-and-Recover image of a host, from which it comes back onto bare metal.\n\n" +
 			"Runs ReaR on the host with a configuration of its own (/etc/rear is not used and not changed), and keeps image, archive, log, layout and configuration as one artifact. " +
@@ -41,7 +42,21 @@ func rearHostDeclaration() runtime.Declaration {
 		Holds:   func(a *rearHostArgs) []string { return []string{"rear:" + a.Host} },
 		Planned: func(*rearHostArgs) any { return runtime.Unknown{From: "rear_host"} },
 		Fake:    fakeRearHost, Run: rearHost,
+	}}
+}
+
+// imageStands tells whether the image of an earlier run can be used by its retry:
+// its files are on the host, with the sizes that they had.
+func imageStands(ctx context.Context, s *runtime.Step, _ *rearHostArgs, value json.RawMessage) (bool, error) {
+	var art ledger.Artifact
+	if err := json.Unmarshal(value, &art); err != nil {
+		return false, err
 	}
+	w := world.Of(s)
+	if w.Given != nil {
+		return true, nil
+	}
+	return rescue.Stands(ctx, s, w, art)
 }
 
 func rearHost(ctx context.Context, s *runtime.Step, a *rearHostArgs) (runtime.Result, error) {

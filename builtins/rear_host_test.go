@@ -443,3 +443,50 @@ func TestOldImagesLeaveTheHost(t *testing.T) {
 		t.Errorf("what failed is still there: %v", left)
 	}
 }
+
+// A copy that failed does not cost the host a second image, while the first is there.
+func TestARetryUsesTheImageThatIsThere(t *testing.T) {
+	t.Parallel()
+	for name, gone := range map[string]bool{"it is there": false, "it is gone": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			policy := main(`copy(artifact = rear_host(host = "pve1"), to = ["offsite"])`)
+			b.inject(lab.Fault{On: "sftp offsite.lab put", Do: "deny"})
+			cfg := b.config(policy)
+			if out, err := runtime.Exec(t.Context(), cfg); err != nil || out.Result != ledger.Failed {
+				t.Fatalf("got %v, %+v", err, out)
+			}
+			b.inject()
+			if gone {
+				if err := os.RemoveAll(b.onNode(b.rears()[0].Origin["dir"])); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if out := b.retry(policy, cfg.Header.ID); out.Err != nil {
+				t.Fatal(out.Err)
+			}
+			want := 1
+			if gone {
+				want = 2
+			}
+			if got := len(b.rears()); got != want || len(b.copies("offsite")) != 1 {
+				t.Errorf("got %d images, %d copies; want %d and one", got, len(b.copies("offsite")), want)
+			}
+		})
+	}
+}
+
+// A run that is killed while rear works begins the image anew.
+func TestAKilledRunMakesItsImageAnew(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	policy := main(`rear_host(host = "pve1")`)
+	id := b.dies(policy, ending)
+	if out := b.resume(policy, id); out.Err != nil || out.Result != ledger.OK {
+		t.Fatalf("got %+v", out)
+	}
+	if got := len(b.rears()); got != 1 {
+		t.Errorf("got %d images, want one", got)
+	}
+}

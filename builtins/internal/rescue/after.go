@@ -14,6 +14,8 @@ import (
 	"github.com/neosofia/runner/builtins/internal/client/host"
 	"github.com/neosofia/runner/builtins/internal/client/rear"
 	"github.com/neosofia/runner/builtins/internal/format/layout"
+	"github.com/neosofia/runner/builtins/internal/world"
+	"github.com/neosofia/runner/runtime"
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
@@ -126,6 +128,27 @@ func (j *job) everywhere(ctx context.Context, a ledger.Artifact) (bool, error) {
 	for _, on := range row.On {
 		if _, found, err := catalog.Copy(ctx, ledger.CopyID(a.ID, on.Target)); err != nil || !found {
 			return false, err
+		}
+	}
+	return true, nil
+}
+
+// Stands reports whether the files of an image are on its host, with the sizes
+// that they had.
+func Stands(ctx context.Context, s *runtime.Step, w *world.World, a ledger.Artifact) (bool, error) {
+	h, _, err := w.Host(ctx, a.Origin["host"])
+	if err != nil {
+		return false, err
+	}
+	defer h.Close()
+	for _, f := range a.Files {
+		st, err := h.Stat(ctx, path.Join(a.Origin["dir"], path.Base(f.Name)))
+		if errors.Is(err, fs.ErrNotExist) || err == nil && st.Size() != f.Size {
+			s.Log("the image of %s is not there any more as it was: making a new one", a.Item)
+			return false, nil
+		}
+		if err != nil {
+			return false, world.HostError(a.Origin["host"], "look at the image of "+a.Item, err)
 		}
 	}
 	return true, nil
