@@ -490,3 +490,40 @@ func TestAKilledRunMakesItsImageAnew(t *testing.T) {
 		t.Errorf("got %d images, want one", got)
 	}
 }
+
+// The shape that Proxmox's installer makes: root and the guests' thin pool in one
+// volume group.
+func TestTheInstallersThinPoolIsNamed(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, plainUSB...)
+	b.disks(func(list []*host.Device) []*host.Device {
+		group := list[0].Children[1]
+		for _, name := range []string{"pve-data", "pve-vm--100--disk--0"} {
+			group.Children = append(group.Children, &host.Device{Name: name, Path: "/dev/mapper/" + name, Type: "lvm", Size: 35433480192, Mounts: []*string{nil}})
+		}
+		return list
+	})
+	if err := os.WriteFile(b.onNode("etc/pve/storage.cfg"), []byte("lvmthin: local\n\tthinpool data\n\tvgname pve\n\ndir: backup\n\tpath /srv/backup\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []int{101, 102, 103, 900} {
+		if err := b.lab.RemoveGuest(id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wantCode(t, b.run(`rear_host(host = "pve1")`), "E_LAYOUT_HOLDS_GUESTS", "100 (erp)", "/dev/pve")
+	b.good(`verify(copies = copy(artifact = snapshot_vm(guest = "erp"), to = ["offline-a"]), level = "read")`)
+	out := b.run(`rear_host(host = "pve1")`)
+	if out.Err != nil {
+		t.Fatal(out.Err)
+	}
+	a := b.rears()[0]
+	layout, err := os.ReadFile(b.onNode(a.Origin["dir"], "disklayout.conf"))
+	if err != nil || !strings.Contains(string(layout), "\nlvmvol /dev/pve data 35433480192b thin,pool") || a.Declared["erases"] != "100 (erp)" {
+		t.Errorf("%v, %v\n%s", err, a.Declared, layout)
+	}
+	conf, err := os.ReadFile(b.onNode(a.Origin["dir"], "local.conf"))
+	if err != nil || !strings.Contains(string(conf), "runner.erases=100") || !strings.Contains(string(conf), "It erases these guests, too: 100 (erp)") {
+		t.Errorf("%v\n%s", err, conf)
+	}
+}
