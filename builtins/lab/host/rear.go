@@ -110,6 +110,7 @@ func (r *rearRun) mkbackup() (int, error) {
 		r.conf.list = map[string][]string{"BACKUP_PROG_EXCLUDE": r.conf.list["BACKUP_PROG_EXCLUDE"]}
 	}
 	r.say("Running rear mkbackup (PID 1234)")
+	fmt.Fprintf(&r.log, "%s Including %s/local.conf\n", r.Now().UTC().Format("2006-01-02 15:04:05.000000000"), r.Args[2])
 	for _, d := range []string{"asks", "asks-on"} {
 		if r.deeds[d] != "" {
 			r.say("Proceed regardless that the lab asks ?")

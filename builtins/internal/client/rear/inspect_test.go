@@ -254,3 +254,25 @@ func FuzzInspect(f *testing.F) {
 		}
 	})
 }
+
+// The log of an earlier run says nothing of this one.
+func TestAnOldLogIsNotRead(t *testing.T) {
+	h := newLabHost(t, fault.Fault{On: "run pve1.lab rear", Do: "exit 1 something else", Skip: 1})
+	f, err := Gather(t.Context(), h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := Prepare(f, options)
+	if err == nil {
+		err = os.MkdirAll(h.on("/var/log/rear"), 0o755)
+	}
+	if err == nil {
+		err = os.WriteFile(h.on("/var/log/rear/rear-pve1.log"), []byte("ERROR: No space left on device\nFinished running mkbackup workflow\n"), 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Make(t.Context(), h, f, p, options, nil); !isError(err, "E_REAR_FAILED") || !strings.Contains(err.Error(), "something else") {
+		t.Errorf("got %v, want E_REAR_FAILED with its own words", err)
+	}
+}

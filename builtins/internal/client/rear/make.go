@@ -49,7 +49,7 @@ func Make(ctx context.Context, m Machine, f *Facts, p *Plan, o Options, key []by
 	if err != nil {
 		return nil, err
 	}
-	log := readLog(ctx, m, f.Host)
+	log := readLog(ctx, m, f.Host, o)
 	made := &Made{Dir: o.Folder()}
 	if made.Verdict, err = Judge(exit, signal, string(out)+"\n"+string(errs), log); err != nil {
 		if o.Output == "usb" {
@@ -89,10 +89,11 @@ func begin(ctx context.Context, m Machine, p *Plan, o Options) error {
 	return write(ctx, m, path.Join(o.ConfDir(), "templates", "rear.help"), 0o644, []byte(p.Help()))
 }
 
-// readLog reads ReaR's log; without one the judgment says so.
-func readLog(ctx context.Context, m Machine, host string) string {
+// readLog reads ReaR's log, if it is that of this run: it names the configuration
+// that it read. Without one the judgment says so.
+func readLog(ctx context.Context, m Machine, host string, o Options) string {
 	b, err := m.Read(ctx, "/var/log/rear/rear-"+host+".log", maxLog)
-	if err != nil {
+	if err != nil || !bytes.Contains(b, []byte(path.Join(o.ConfDir(), "local.conf"))) {
 		return ""
 	}
 	return string(b)
