@@ -79,6 +79,8 @@ var layers = []struct {
 	{"builtins/internal/format/iso", nil, nil},
 	{"builtins/internal/format/layout", nil, nil},
 	{"builtins/internal/format/zone", nil, nil},
+	{"builtins/internal/format/bundle", nil, []string{"tests/gauge"}},
+	{"builtins/internal/format/share", nil, nil},
 
 	// The lab shares formats with the clients, and nothing else: it would share
 	// their mistakes.
