@@ -1,6 +1,8 @@
 package real
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -8,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -27,7 +30,7 @@ func newRescued(t *testing.T) *rescued {
 	t.Helper()
 	needs(t)
 	for program, pkg := range map[string]string{"rear": "rear", "udevadm": "udev", "depmod": "kmod", "xorrisofs": "xorriso", "extlinux": "extlinux", "parted": "parted", "sgdisk": "gdisk",
-		"mkfs.vfat": "dosfstools", "unshare": "util-linux", "openssl": "openssl", "apt-get": "apt", "dpkg-deb": "dpkg"} {
+		"mkfs.vfat": "dosfstools", "unshare": "util-linux", "openssl": "openssl", "apt-get": "apt", "dpkg-deb": "dpkg", "qemu-system-x86_64": "qemu-system-x86 seabios"} {
 		if _, err := find(program); err != nil {
 			t.Fatalf("%s is missing: apt-get install %s (with rear: isolinux syslinux syslinux-common genisoimage mtools)", program, pkg)
 		}
@@ -153,7 +156,8 @@ func one(t *testing.T, pattern string) string {
 
 // Debian's ReaR 2.7 makes a true image of this machine. Two disks hold copies, one
 // below /mnt, where ReaR leaves it out by itself, and one below /srv, where it
-// would make it anew.
+// would make it anew. The rescue system, started in a virtual machine, asks before
+// it erases.
 func TestReaRMakesAnImageThatLeavesTheCopiesAlone(t *testing.T) {
 	r := newRescued(t)
 	r.put("data/keyring/secret", "the keyring's own words")
@@ -199,8 +203,60 @@ func TestReaRMakesAnImageThatLeavesTheCopiesAlone(t *testing.T) {
 			t.Errorf("the menu does not show %q:\n%s", want, menu)
 		}
 	}
+	asks(t, filepath.Join(into, "isolinux", "kernel"), filepath.Join(into, "isolinux", "initrd.cgz"), r.path("empty.raw"))
 	if err != nil || !strings.Contains(string(menu), "default boothd0") || !strings.Contains(string(menu), "serial 0") {
 		t.Errorf("the menu starts something else than the disk, or knows no serial console: %v\n%s", err, menu)
+	}
+}
+
+// asks boots the rescue system in a virtual machine with an empty disk, starts a
+// recovery, and answers its question wrongly.
+func asks(t *testing.T, kernel, initrd, disk string) {
+	t.Helper()
+	const question, refused = "Type the host's name (", "that is not its name: nothing was changed"
+	if err := os.WriteFile(disk, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(disk, 1<<30); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
+	defer cancel()
+	c := exec.CommandContext(ctx, "qemu-system-x86_64", "-accel", "tcg,thread=multi", "-smp", "2", "-m", "1024", "-nodefaults", "-vga", "none", "-no-reboot", "-display", "none", "-monitor", "none", "-serial", "stdio",
+		"-kernel", kernel, "-initrd", initrd, "-append", "root=/dev/ram0 rw selinux=0 console=ttyS0,115200 net.ifnames=0 auto_recover", "-drive", "file="+disk+",format=raw,if=virtio")
+	in, err := c.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := c.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	begin := time.Now()
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { cancel(); _ = c.Wait() }() // it waits in a menu for good
+	said, answered := []byte{}, false
+	for buf := make([]byte, 4096); !bytes.Contains(said, []byte(refused)); {
+		n, err := out.Read(buf)
+		if said = append(said, buf[:n]...); err != nil {
+			t.Fatalf("the rescue system ended before it refused: %v\n%s", err, tail(string(said), 3000))
+		}
+		if !answered && bytes.Contains(said, []byte(question)) {
+			answered = true
+			t.Logf("%v until the rescue system asked", time.Since(begin).Round(time.Second))
+			if _, err := in.Write([]byte("wrong\r")); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	st, err := os.Stat(disk)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if blocks := st.Sys().(*syscall.Stat_t).Blocks; blocks != 0 {
+		t.Errorf("the disk was written to: %d blocks", blocks)
 	}
 }
 
