@@ -52,6 +52,7 @@ var layers = []struct {
 	{"builtins/internal/kind", []string{
 		"builtins/internal/client/cloudflare", "builtins/internal/client/rear", "builtins/internal/format/zone",
 		"builtins/internal/format/archive", "builtins/internal/format/ruleset", "builtins/internal/format/vma", "builtins/internal/target", "runtime/ledger",
+		"builtins/internal/format/bundle", "builtins/internal/format/share",
 	}, nil},
 	{"builtins/internal/rescue", []string{
 		"builtins/internal/client/host", "builtins/internal/client/rear", "builtins/internal/format/layout", "builtins/internal/site", "builtins/internal/world", "runtime", "runtime/ledger",

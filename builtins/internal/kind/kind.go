@@ -85,6 +85,7 @@ func All() []Kind {
 		guest("ct", "a container", recoverTree),
 		rulesets(),
 		rescues(),
+		secrets(),
 		zones(),
 	}
 }

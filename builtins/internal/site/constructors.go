@@ -100,6 +100,7 @@ func (b *builder) list() []constructor {
 		construct("logs", "a source of logs", b.logs),
 		construct("target", "a place that holds copies", b.target),
 		construct("asset", "a row of the SOP's table, and what is demanded of its copies", b.asset),
+		construct("custodian", "who keeps a share of what opens the sealed secrets", b.custodian),
 		construct("identity", "an age identity that this host may use to open sealed copies", b.identity),
 		construct("allow", "what the site allows: primitives that remove things", b.allow),
 		construct("unprotected", "a guest that is left out on purpose", b.unprotected),
@@ -113,6 +114,7 @@ type keyringArgs struct {
 	Dir        string `star:"dir?" doc:"folder of the file backend"`
 	Credential string `star:"password_credential?" doc:"systemd credential that holds the password of the file backend"`
 	PassFile   string `star:"password_file?" doc:"file of mode 0600 that holds it"`
+	Names      string `star:"names?" doc:"hidden (default) or shown: whether the index beside sealed copies names the secrets"`
 }
 
 func (b *builder) keyring(a *keyringArgs) (starlark.Value, error) {
@@ -121,7 +123,13 @@ func (b *builder) keyring(a *keyringArgs) (starlark.Value, error) {
 	default:
 		return nil, fmt.Errorf("unknown backend %q: want file, secret-service, keyctl, pass or kwallet", a.Backend)
 	}
-	b.site.Keyring = Keyring{a.Backend, a.Dir, a.Credential, a.PassFile}
+	if a.Names == "" {
+		a.Names = "hidden"
+	}
+	if a.Names != "hidden" && a.Names != "shown" {
+		return nil, fmt.Errorf("names %q: want hidden or shown", a.Names)
+	}
+	b.site.Keyring = Keyring{a.Backend, a.Dir, a.Credential, a.PassFile, a.Names}
 	return nil, nil
 }
 

@@ -54,6 +54,7 @@ type Keyring struct {
 	Dir        string
 	Credential string // name below $CREDENTIALS_DIRECTORY
 	PassFile   string // a file of mode 0600
+	Names      string // "hidden" or "shown" beside sealed copies
 }
 
 // Identity is an age identity that is used on this host.
@@ -74,6 +75,7 @@ type Site struct {
 	Targets    []*Target
 	Keyring    Keyring
 	Identities []Identity
+	Custodians []Custodian
 	Demands    ledger.Demands
 	Allowed    map[string]bool
 }
