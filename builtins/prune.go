@@ -130,7 +130,7 @@ func planPrune(ctx context.Context, s *runtime.Step, a *pruneArgs) (retire.Choic
 	if err != nil {
 		return retire.Choice{}, nil, err
 	}
-	copies, err := catalog.ProvenCopies(ctx, ledger.Query{Asset: a.Asset, Item: a.Item})
+	copies, err := catalog.WholeCopies(ctx, ledger.Query{Asset: a.Asset, Item: a.Item})
 	if err != nil {
 		return retire.Choice{}, nil, err
 	}

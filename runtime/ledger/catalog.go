@@ -51,7 +51,10 @@ func (c Catalog) Demands(ctx context.Context) (Demands, error) {
 // Proven is a copy with its best proof; Level -1 means none holds.
 type Proven struct {
 	Copy
-	Level int
+	Level int       // after Hold: of its whole chain
+	Own   int       // of this copy alone
+	Lacks *Lack     // set by Hold: why Level is below Own
+	Whole int64     // set by Hold, where chains are: bytes of the copy and of all that it needs
 	At    time.Time // of that proof
 	Nanos int64     // that reading it took
 	Read  int64     // bytes
@@ -76,9 +79,10 @@ func (c Catalog) ProvenCopies(ctx context.Context, q Query) ([]Proven, error) {
 	}
 	out := make([]Proven, len(copies))
 	for i, cp := range copies {
-		out[i] = Proven{Copy: cp, Level: -1}
+		out[i] = Proven{Copy: cp, Level: -1, Own: -1}
 		if p, ok := best[cp.ID]; ok {
 			out[i].Level, out[i].At, out[i].Nanos, out[i].Read = p.Level, p.At, p.Nanos, p.Bytes
+			out[i].Own = p.Level
 		}
 	}
 	sort.SliceStable(out, func(i, j int) bool { return out[i].Taken.After(out[j].Taken) })

@@ -272,7 +272,7 @@ func (t *tester) checkProven(thread *starlark.Thread, r *result, but []string) e
 
 func (t *tester) proven(cat ledger.Catalog, it ledger.Item, r *result) (bool, error) {
 	row, _ := t.world.Demands.Asset(it.Asset)
-	copies, err := cat.ProvenCopies(t.ctx, ledger.Query{Asset: it.Asset, Item: it.Name})
+	copies, err := cat.WholeCopies(t.ctx, ledger.Query{Asset: it.Asset, Item: it.Name})
 	if err != nil {
 		return false, err
 	}

@@ -93,6 +93,13 @@ func TestComplete(t *testing.T) {
 			b.expect(began, "r", "erp")
 			b.copy(b.artifact("r", "erp", began), "offline-a", ledger.Stored)
 		}, []string{"failed: erp on offline-a is stored (not read back), demanded: read | attach offline-a, then: runner retry r"}, 0},
+		{"a differential archive beside its full one", func(b *book, d *ledger.Demands) { chain(b, d, ledger.Opened, ledger.Read) }, nil, 0},
+		{"a differential archive whose full one is not there", func(b *book, d *ledger.Demands) { chain(b, d, ledger.Opened, -2) },
+			[]string{"failed: pve1 on offsite needs the full archive of 2026-11-20, which is not proven there | runner retry r"}, 0},
+		{"a differential archive whose full one was not read back", func(b *book, d *ledger.Demands) { chain(b, d, ledger.Opened, ledger.Stored) },
+			[]string{"failed: pve1 on offsite needs the full archive of 2026-11-20, which is not proven there | runner retry r"}, 0},
+		{"a differential archive whose full one was never opened", func(b *book, d *ledger.Demands) { chain(b, d, ledger.Read, ledger.Read) },
+			[]string{"failed: pve1 on nas needs the full archive of 2026-11-20, which is read there, demanded: opened | runner retry r"}, 0},
 		{"a gap that nobody accepted", func(b *book, d *ledger.Demands) { gap(b, d, began) },
 			[]string{`degraded: erp: disk scsi1 is left out (backup=0) | include it in the backup, or in site.star: accept_gap(item = "erp", gap = "disk scsi1", reason = "…", until = "2027-05-23")`}, 0},
 		{"a gap that is accepted", func(b *book, d *ledger.Demands) {
@@ -141,6 +148,25 @@ func offline(b *book, at time.Time) {
 	a := b.artifact("r", "erp", now.Add(-20*time.Minute))
 	b.copy(a, "nas", ledger.Opened)
 	b.copy(a, "offsite", ledger.Read)
+}
+
+// chain records a night with a differential archive, proven as demanded, and its
+// full one of some nights before, proven to nas and offsite; -2: no copy.
+func chain(b *book, d *ledger.Demands, nas, offsite int) {
+	d.Assets[0].On = []ledger.CopyDemand{{Target: "nas", Level: ledger.Opened}, {Target: "offsite", Level: ledger.Read}}
+	at := now.Add(-20 * time.Minute)
+	full := b.artifact("earlier", "pve1", now.Add(-3*day))
+	for target, level := range map[string]int{"nas": nas, "offsite": offsite} {
+		if level > -2 {
+			b.copy(full, target, level)
+		}
+	}
+	b.expect(at, "r", "pve1")
+	diff := b.artifact("r", "pve1", at)
+	diff.Needs = []string{full.ID}
+	b.facts(at, "r", ledger.Facts{Artifacts: []ledger.Artifact{diff}})
+	b.copy(diff, "nas", ledger.Opened)
+	b.copy(diff, "offsite", ledger.Read)
 }
 
 func gap(b *book, d *ledger.Demands, at time.Time) {

@@ -134,7 +134,7 @@ func (b *builder) restore(it *item, rates map[string]int64) (seconds, rate int64
 		if r <= 0 {
 			continue
 		}
-		if s := (c.Bytes + r - 1) / r; seconds == 0 || s < seconds {
+		if s := (max(c.Bytes, c.Whole) + r - 1) / r; seconds == 0 || s < seconds {
 			seconds, rate = max(1, s), r
 		}
 	}

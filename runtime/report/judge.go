@@ -54,7 +54,11 @@ func items(ctx context.Context, c ledger.Catalog, asset string) (map[string]*ite
 		return it
 	}
 	bodies := map[string]ledger.Row{} // of old artifacts only the dates matter: they are many
+	var chains ledger.Chains
 	err := c.Rows(ctx, ledger.Query{Kind: ledger.RowArtifact, Asset: asset}, func(r ledger.Row) error {
+		if err := chains.Add(r); err != nil {
+			return err
+		}
 		if it := get(r.Item); it.first.IsZero() {
 			it.first = r.Time
 		}
@@ -72,6 +76,9 @@ func items(ctx context.Context, c ledger.Catalog, asset string) (map[string]*ite
 		out[name].newest = a
 	}
 	copies, err := c.ProvenCopies(ctx, ledger.Query{Asset: asset})
+	if err == nil {
+		err = c.Hold(ctx, &chains, copies)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -139,6 +146,9 @@ func (j judge) nightly(f *ledger.Finding, maxAge time.Duration, on ledger.CopyDe
 }
 
 func lowText(it *item, on ledger.CopyDemand, c ledger.Proven) string {
+	if c.Lacks != nil && c.Own >= on.Level {
+		return fmt.Sprintf("%s on %s needs %s", it.name, on.Target, lackWords(c.Lacks, on.Level))
+	}
 	return fmt.Sprintf("%s on %s is %s, demanded: %s", it.name, on.Target, proofWords(c), ledger.LevelName(on.Level))
 }
 

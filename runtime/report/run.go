@@ -204,7 +204,7 @@ func reusedArtifact(end ledger.End) *ledger.Artifact {
 // proofs adds the copies that stand for the artifacts, and what is proven now.
 func (r *runReader) proofs(ctx context.Context, c ledger.Catalog) error {
 	for _, it := range r.items {
-		have, err := c.ProvenCopies(ctx, ledger.Query{Asset: it.Asset, Item: it.Item})
+		have, err := c.WholeCopies(ctx, ledger.Query{Asset: it.Asset, Item: it.Item})
 		if err != nil {
 			return err
 		}

@@ -65,10 +65,12 @@ type CopyStatus struct {
 	Target string    `json:"target"`
 	Taken  time.Time `json:"taken"`
 	Bytes  int64     `json:"bytes"`
-	Level  string    `json:"level"` // "none", "stored", "read", …
+	Level  string    `json:"level"` // "none", "stored", "read", …; of the whole chain, where it needs others
 	Proof  string    `json:"proof"` // in words
 	At     time.Time `json:"proven,omitzero"`
 	Device string    `json:"device,omitempty"`
+
+	Lacks *ledger.Lack `json:"lacks,omitempty"` // what it needs and is not proven as far on the same target
 }
 
 // MediumStatus is an offline target as it was last seen.
@@ -241,5 +243,5 @@ func (b *builder) item(a ledger.AssetDemand, it *item, gone bool, rates map[stri
 }
 
 func copyStatus(c ledger.Proven) CopyStatus {
-	return CopyStatus{Target: c.Target, Taken: c.Taken, Bytes: c.Bytes, Level: ledger.LevelName(c.Level), Proof: proofWords(c), At: c.At, Device: deviceOf(c.Copy)}
+	return CopyStatus{Target: c.Target, Taken: c.Taken, Bytes: c.Bytes, Level: ledger.LevelName(c.Level), Proof: proofWords(c), At: c.At, Device: deviceOf(c.Copy), Lacks: c.Lacks}
 }

@@ -62,6 +62,16 @@ func TestTheSumOfAnItem(t *testing.T) {
 			b.end("r", now, ledger.OK)
 		}, Live{}, "2/3 copies, 1/1 media, 1/1 offsite, 0 offline, 0 unproven",
 			[]string{`erp has 2 of 3 copies: nas and second are one device (serial:NAS1) | in site.star: a target(...) on another device, named in on of asset(name = "vms")`}},
+		{"a differential archive whose full one is not there", func(b *book, d *ledger.Demands) {
+			chain(b, d, ledger.Opened, -2)
+		}, Live{}, "1/3 copies, 1/2 media, 0/1 offsite, 0/1 offline, 1 unproven",
+			[]string{"pve1 on offsite needs the full archive of 2026-11-20, which is not proven there | runner exec POLICY.star, with a policy that protects vms"}},
+		{"a differential archive is read back with its full one", func(b *book, d *ledger.Demands) {
+			d.Assets[0].RTO = 15 * time.Second // one alone takes 11
+			chain(b, d, ledger.Opened, ledger.Read)
+			d.Assets[0].Copies, d.Assets[0].Media, d.Assets[0].Offline = 2, 1, 0
+		}, Live{}, "2/2 copies, 1/1 media, 1/1 offsite, 0 offline, 0 unproven",
+			[]string{"pve1 takes about 21 s to read back (estimate: at 102.4 MiB/s), RTO 15 s | a faster target, or in site.star: deviation(...)"}},
 		{"one copy was never read back", func(b *book, _ *ledger.Demands) {
 			b.begin("r", at)
 			a := b.artifact("r", "erp", at)
@@ -232,6 +242,33 @@ missing
 		if err := json.Unmarshal(out.Bytes(), &back); err != nil || len(back.Missing) != len(c.s.Missing) || back.Lab != c.s.Lab {
 			t.Errorf("%s: the JSON reads back as %+v, %v", c.name, back, err)
 		}
+	}
+}
+
+func TestStatusSaysWhatACopyLacks(t *testing.T) {
+	b, d := newBook(t), demands()
+	chain(b, &d, ledger.Read, -2)
+	s := status(t, b, d, now, Live{})
+	var text, raw bytes.Buffer
+	if err := s.Text(&text, TextOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"read, opened before sealing, but it needs the full archive of 2026-11-20, which is not proven there",
+		"opened, but it needs the full archive of 2026-11-20, which is only read there"} {
+		if !strings.Contains(text.String(), want) {
+			t.Errorf("status does not say %q:\n%s", want, text.String())
+		}
+	}
+	if err := s.JSON(&raw); err != nil {
+		t.Fatal(err)
+	}
+	var back Status
+	if err := json.Unmarshal(raw.Bytes(), &back); err != nil {
+		t.Fatal(err)
+	}
+	copies := back.Assets[0].Items[0].Copies
+	if off := copies[1]; off.Level != "none" || off.Lacks == nil || off.Lacks.Level != -1 || copies[0].Level != "read" {
+		t.Errorf("got %+v, want offsite at none, lacking, and nas at the read of its full archive", copies)
 	}
 }
 
