@@ -89,6 +89,8 @@ type bench struct {
 	dir   string
 	runs  int
 
+	wrote int // lines of a log file
+
 	mu    sync.Mutex
 	lines []string // what the operator was told
 	heal  string   // when a line holds this, all faults end

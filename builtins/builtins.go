@@ -37,6 +37,8 @@ func All() []runtime.Declaration {
 		rearHostDeclaration(),
 		removeBroughtDeclaration(),
 		restoreVMDeclaration(),
+		sealSecretsDeclaration(),
+		shipLogsDeclaration(),
 		snapshotVMDeclaration(),
 		systemsDeclaration(),
 		verifyDeclaration(),

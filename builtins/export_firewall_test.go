@@ -31,7 +31,7 @@ func (b *bench) spooled(a ledger.Artifact, file string) string {
 	return string(raw)
 }
 
-// node writes a file of the lab's node.
+// node changes a file of the lab's node; with old "" it writes it anew.
 func (b *bench) node(name, old, new string) {
 	b.t.Helper()
 	path := filepath.Join(b.lab.Node().Root, name)
@@ -39,10 +39,11 @@ func (b *bench) node(name, old, new string) {
 	if err == nil && !strings.Contains(string(raw), old) {
 		b.t.Fatalf("%s does not hold %q", name, old)
 	}
-	if old == "" {
-		raw = []byte(new)
+	text := new
+	if old != "" {
+		text = strings.Replace(string(raw), old, new, 1)
 	}
-	if err := os.WriteFile(path, []byte(strings.Replace(string(raw), old, new, 1)), 0o644); err != nil {
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 		b.t.Fatal(err)
 	}
 }
@@ -150,7 +151,7 @@ func TestExportFirewallFaults(t *testing.T) {
 			b.console(`[{"filename":"../../etc/passwd","size":1,"datetime":"2026-11-01T00:00:00Z"}]`)
 		}, "E_UNIFI_DOWN", nil},
 		"no such system":                {"pve2", func(*bench) {}, "", nil},
-		"the row is missing":            {"pve1", func(b *bench) { b.edit(`asset(name = "networking"`, `asset(name = "net"`) }, "E_NO_ASSET", nil},
+		"the row is missing":            {"pve1", func(b *bench) { b.edit(`name = "networking"`, `name = "net"`) }, "E_NO_ASSET", nil},
 		"the disk of the state is full": {"pve1", func(b *bench) { b.full() }, "E_SPOOL", nil},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -34,8 +34,8 @@ var layers = []struct {
 	// Primitives know the runtime's contract, and reach systems through world.
 	{"builtins", []string{
 		"builtins/internal/rescue",
-		"builtins/internal/client/linux", "builtins/internal/client/unifi", "builtins/internal/format/ruleset",
-		"builtins/internal/client/cloudflare", "builtins/internal/format/zone",
+		"builtins/internal/client/linux", "builtins/internal/client/logs", "builtins/internal/client/unifi", "builtins/internal/format/logbatch", "builtins/internal/format/ruleset",
+		"builtins/internal/client/cloudflare", "builtins/internal/format/zone", "builtins/internal/format/bundle", "builtins/internal/format/share",
 		"builtins/internal/client/keyring", "builtins/internal/client/proxmox", "builtins/internal/comeback", "builtins/internal/kind", "builtins/internal/recovery",
 		"builtins/internal/retire", "builtins/internal/site", "builtins/internal/survey", "builtins/internal/target", "builtins/internal/vzdump",
 		"builtins/internal/world", "runtime", "runtime/ledger",
@@ -51,7 +51,7 @@ var layers = []struct {
 	// A kind of artifact: how it is opened, how it comes back.
 	{"builtins/internal/kind", []string{
 		"builtins/internal/client/cloudflare", "builtins/internal/client/rear", "builtins/internal/format/zone",
-		"builtins/internal/format/archive", "builtins/internal/format/ruleset", "builtins/internal/format/vma", "builtins/internal/target", "runtime/ledger",
+		"builtins/internal/format/archive", "builtins/internal/format/journal", "builtins/internal/format/logbatch", "builtins/internal/format/ruleset", "builtins/internal/format/vma", "builtins/internal/target", "runtime/ledger",
 		"builtins/internal/format/bundle", "builtins/internal/format/share",
 	}, nil},
 	{"builtins/internal/rescue", []string{
@@ -72,9 +72,12 @@ var layers = []struct {
 	{"builtins/internal/client/rear", []string{"builtins/internal/format/initramfs", "builtins/internal/format/iso", "builtins/internal/format/layout"}, []string{"builtins/lab/fault", "builtins/lab/host"}},
 	{"builtins/internal/client/linux", []string{"builtins/internal/client/host", "builtins/internal/format/ruleset"}, nil},
 	{"builtins/internal/client/unifi", []string{"builtins/internal/format/ruleset"}, nil},
+	{"builtins/internal/client/logs", []string{"builtins/internal/client/host", "builtins/internal/format/journal", "builtins/internal/format/logbatch"}, []string{"builtins/lab", "tests/gauge"}},
 	{"builtins/internal/client/ssh", nil, []string{"builtins/lab"}},
 	{"builtins/internal/format/archive", []string{"builtins/internal/format/vma"}, nil},
 	{"builtins/internal/format/ruleset", nil, nil},
+	{"builtins/internal/format/journal", nil, nil},
+	{"builtins/internal/format/logbatch", nil, nil},
 	{"builtins/internal/format/vma", nil, nil},
 	{"builtins/internal/format/initramfs", nil, nil},
 	{"builtins/internal/format/iso", nil, nil},

@@ -84,6 +84,7 @@ func All() []Kind {
 		guest("vm", "a virtual machine", recoverDisks),
 		guest("ct", "a container", recoverTree),
 		rulesets(),
+		logBatches(),
 		rescues(),
 		secrets(),
 		zones(),

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/neosofia/runner/builtins/internal/kind"
@@ -136,6 +137,15 @@ func (sp *Spool) Put(name string, content []byte) error {
 		return err
 	}
 	return f.Close()
+}
+
+// Drop takes a file back that is not wanted.
+func (sp *Spool) Drop(name string) error {
+	sp.files = slices.DeleteFunc(sp.files, func(f *spoolFile) bool { return f.name == name })
+	if err := os.Remove(filepath.Join(sp.dir+spoolPart, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return spoolError(err)
+	}
+	return nil
 }
 
 // Done gives the files, in the order in which they were created, and the origin of
@@ -314,16 +324,17 @@ func (w *World) runEnded(ctx context.Context, c ledger.Catalog, entry string) (b
 }
 
 // everywhere reports whether every demanded target has a copy. A medium that is
-// taken away is waited for by batches only: of other kinds the next one is newer.
+// taken away is waited for by batches only: of other kinds the next one is newer. A
+// batch must be proven, too: nothing else holds what is in it.
 func (w *World) everywhere(ctx context.Context, c ledger.Catalog, a ledger.Artifact, batch bool) (bool, error) {
 	row, _ := w.Site.Demands.Asset(a.Asset)
-	copies, err := c.Copies(ctx, ledger.Query{Ref: a.ID})
+	copies, err := c.ProvenCopies(ctx, ledger.Query{Item: a.Item, Ref: a.ID})
 	if err != nil {
 		return false, err
 	}
 	have := map[string]bool{}
 	for _, cp := range copies {
-		have[cp.Target] = true
+		have[cp.Target] = have[cp.Target] || !batch || cp.Level >= ledger.Read
 	}
 	for _, d := range row.On {
 		t, err := w.Site.Target(d.Target)
@@ -335,4 +346,10 @@ func (w *World) everywhere(ctx context.Context, c ledger.Catalog, a ledger.Artif
 		}
 	}
 	return len(copies) > 0, nil
+}
+
+// Everywhere reports whether a batch is proven on every target that its asset
+// demands: then the spool needs not keep it.
+func (w *World) Everywhere(ctx context.Context, c ledger.Catalog, a ledger.Artifact) (bool, error) {
+	return w.everywhere(ctx, c, a, true)
 }

@@ -58,6 +58,7 @@ const Signaled = -9
 // Commands are the programs that are installed.
 func Commands() map[string]Command {
 	return map[string]Command{
+		"journalctl": journalctl, "stat": stat,
 		"nft": nft, "ip": ip, "sysctl": sysctl, "iptables-save": iptablesSave, "ip6tables-save": iptablesSave,
 		"iptables-restore": iptablesRestore, "ip6tables-restore": iptablesRestore,
 		"rear": rear, "lsblk": lsblk, "uname": uname, "mount": mount, "umount": umount,
@@ -80,7 +81,7 @@ func (m *Machine) Create() error {
 			}
 		}
 	}
-	return nil
+	return m.seedLogs()
 }
 
 // Fail writes a line to standard error, as a program that gives up does.

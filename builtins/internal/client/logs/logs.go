@@ -1,0 +1,191 @@
+// Package logs reads sources of logs on a host from where the last batch ended: the
+// systemd journal by its cursor, files by what they hold rather than by their names,
+// task logs of Proxmox VE by their index. Nothing on the host is changed, and no
+// position is kept there: the caller's last batch says where to go on.
+//
+// What is lost in between is told as a gap. The journal numbers its entries; a file
+// is recognised by the digests of its beginning and of what lies before the offset,
+// so that a rotated file is read to its end under its new name, also when it was
+// compressed meanwhile, and a truncated one is not taken for the one before.
+//
+// journalctl, stat and the files themselves are read with the host's own programs:
+// libraries that read journal files are young, or need C.
+package logs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/neosofia/runner/builtins/internal/client/host"
+	"github.com/neosofia/runner/builtins/internal/format/journal"
+	"github.com/neosofia/runner/builtins/internal/format/logbatch"
+)
+
+// Collected is what a source gave.
+type Collected struct {
+	Parts   []logbatch.Part
+	Gaps    []logbatch.Gap
+	Boots   []string
+	First   time.Time
+	Last    time.Time
+	After   logbatch.Position
+	More    bool   // the limit was reached: more waits
+	Damaged string // what the source said of damage; what could be read was
+}
+
+func (c *Collected) gap(what, format string, args ...any) {
+	c.Gaps = append(c.Gaps, logbatch.Gap{What: what, Why: fmt.Sprintf(format, args...)})
+}
+
+// ReadError says that a source could not be read.
+type ReadError struct{ Source, Said string }
+
+func (e *ReadError) Error() string { return "read " + e.Source + ": " + e.Said }
+
+// ErrChanging says that a file changed its place again and again while it was read.
+var ErrChanging = errors.New("the files are rotated faster than they can be read")
+
+var errFull = errors.New("enough for one batch")
+
+const maxGaps = 100
+
+// JournalFile is the name of the journal's part in a batch.
+const JournalFile = "journal.export.zst"
+
+// Journal reads the journal behind a cursor. most is the number of bytes after which
+// no further entry is begun.
+func Journal(ctx context.Context, h host.Host, pos logbatch.Position, most int64, sink Sink) (*Collected, error) {
+	args := []string{"journalctl", "-o", "export", "--all", "--no-pager", "--quiet"}
+	if pos.Cursor != "" {
+		args = append(args, "--after-cursor="+pos.Cursor)
+	}
+	p, err := newPart(sink, JournalFile, "", 0)
+	if err != nil {
+		return nil, err
+	}
+	j := &journalRead{c: &Collected{After: pos}, part: p, most: most}
+	err = j.run(ctx, h, args)
+	if err == nil {
+		err = p.close()
+	}
+	if err != nil {
+		return nil, errors.Join(err, p.drop())
+	}
+	p.Entries = j.n
+	j.c.Parts = []logbatch.Part{p.Part}
+	return j.c, nil
+}
+
+type journalRead struct {
+	c     *Collected
+	part  *part
+	most  int64
+	n     int64
+	boot  string
+	wrong int // gaps that were not told any more
+}
+
+func (j *journalRead) run(ctx context.Context, h host.Host, args []string) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	pr, pw := io.Pipe()
+	type end struct {
+		r   host.Result
+		err error
+	}
+	ended := make(chan end, 1)
+	go func() {
+		r, err := h.Run(ctx, host.Command{Args: args, Stdout: pw, Limit: 1 << 20})
+		pw.CloseWithError(err) // nil is the end of the stream
+		ended <- end{r, err}
+	}()
+	err := journal.Read(pr, j.part, j.entry)
+	pr.CloseWithError(errFull)
+	if errors.Is(err, errFull) {
+		j.c.More = true
+		cancel() // what journalctl says to that is not wanted
+		<-ended
+		return nil
+	}
+	e := <-ended
+	said := strings.TrimSpace(string(e.r.Stderr))
+	switch {
+	case e.err != nil:
+		return e.err
+	case e.r.Exit != 0 && (errors.Is(err, journal.ErrCut) || j.n == 0):
+		return &ReadError{"the journal", fmt.Sprintf("journalctl ended with %d: %s", e.r.Exit, host.Tail([]byte(said)))}
+	case errors.Is(err, journal.ErrCut):
+		return &ReadError{"the journal", "journalctl ended within an entry"}
+	case err != nil:
+		return err
+	case e.r.Exit != 0 || damaged(said):
+		j.c.Damaged = host.Tail([]byte(said))
+		j.c.gap("entries in damaged files", "journalctl ended with %d and said: %s", e.r.Exit, j.c.Damaged)
+	}
+	if j.wrong > 0 {
+		j.c.gap("journal entries", "%d more gaps in the numbers of entries", j.wrong)
+	}
+	return nil
+}
+
+// damaged recognises what journalctl says of files that it cannot read whole.
+func damaged(said string) bool {
+	for _, w := range []string{"corrupt", "truncated", "Bad message", "Failed to"} {
+		if strings.Contains(said, w) {
+			return true
+		}
+	}
+	return false
+}
+
+// entry notes where the stream stands, and what is missing before this entry.
+func (j *journalRead) entry(e journal.Entry) error {
+	if e.Cursor == "" {
+		return &ReadError{"the journal", "an entry has no cursor"}
+	}
+	if last := j.c.After.Cursor; last != "" {
+		j.between(last, e.Cursor)
+	}
+	j.c.After.Cursor = e.Cursor
+	if e.Time.After(j.c.After.Newest) {
+		j.c.After.Newest = e.Time
+	}
+	if j.n++; j.n == 1 {
+		j.c.First = e.Time
+	}
+	j.c.Last = e.Time
+	if e.Boot != j.boot && len(j.c.Boots) < maxGaps {
+		j.boot = e.Boot
+		j.c.Boots = append(j.c.Boots, e.Boot)
+	}
+	if j.part.Bytes >= j.most {
+		return errFull
+	}
+	return nil
+}
+
+// between compares the numbers of two entries that follow each other.
+func (j *journalRead) between(a, b string) {
+	ida, na, oka := journal.Sequence(a)
+	idb, nb, okb := journal.Sequence(b)
+	switch {
+	case oka && okb && ida == idb && nb == na+1:
+		return
+	case len(j.c.Gaps) >= maxGaps:
+		j.wrong++
+	case !oka || !okb:
+		j.c.gap("journal entries", "a cursor without a number: what lies between %q and %q is not known", a, b)
+	case ida != idb:
+		if j.n == 0 { // within a batch, files of several sequences follow each other
+			j.c.gap("journal entries after "+fmt.Sprint(na), "the journal was begun anew: whether entries behind that number were lost is not known")
+		}
+	case nb > na+1:
+		j.c.gap(fmt.Sprintf("journal entries %d to %d", na+1, nb-1), "they were gone before they were read: vacuumed, or in a damaged file")
+	default:
+		j.c.gap("journal entries", "number %d came after %d", nb, na)
+	}
+}
