@@ -73,10 +73,6 @@ func (c *secretsChecker) End() error {
 		return fmt.Errorf("%s is missing", SecretsIndex)
 	}
 	named := map[string]bool{}
-	var least int64
-	for _, it := range c.index.Items {
-		least += max(0, it.Size-63)
-	}
 	for _, b := range c.index.Bundles {
 		for _, file := range []string{b.Bundle, b.Canary} {
 			named[file] = true
@@ -88,8 +84,8 @@ func (c *secretsChecker) End() error {
 				return fmt.Errorf("%s is sealed to %d recipients (%s); the index names %d that are %s", file, len(s.Stanzas), strings.Join(s.Stanzas, ", "), len(b.Recipients), b.Class)
 			}
 		}
-		if got := c.sealed[b.Bundle].Payload; got < least {
-			return fmt.Errorf("%s has %d bytes, which is less than the secrets of the index", b.Bundle, got)
+		if got := c.sealed[b.Bundle].Size; got != b.Size {
+			return fmt.Errorf("%s has %d bytes; the index says %d", b.Bundle, got, b.Size)
 		}
 	}
 	for _, k := range c.index.Custodians {

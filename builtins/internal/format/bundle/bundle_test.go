@@ -177,7 +177,7 @@ func TestACanaryOpensForTheSameKeys(t *testing.T) {
 func goodIndex(t testing.TB) *Index {
 	h := strings.Repeat("0a", 32)
 	return &Index{V: 1, Set: "00112233445566ff", Names: Hidden, Threshold: 2, Identity: classic(t).Recipient().String(),
-		Bundles:    []File{{"bundle.age", "canary.age", Classic, []string{"age:0011223344556677"}}},
+		Bundles:    []File{{"bundle.age", "canary.age", Classic, []string{"age:0011223344556677"}, 400}},
 		Items:      []Item{{Hash: h, Size: 64}},
 		Custodians: []Custodian{{"anna", "age:0011223344556677", "share-anna.age", h}, {"ben", "age:0011223344556678", "share-ben.age", h}}}
 }

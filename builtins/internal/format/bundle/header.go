@@ -12,6 +12,7 @@ import (
 type Sealed struct {
 	Stanzas []string // kinds of its recipients, in order
 	Payload int64    // bytes behind the header
+	Size    int64    // bytes of all of it
 }
 
 // Of counts the recipients of a class.
@@ -76,6 +77,7 @@ func ReadSealed(r io.Reader) (Sealed, error) {
 	}
 	if err == nil {
 		s.Payload, err = io.Copy(io.Discard, in)
+		s.Size = int64(read) + s.Payload
 	}
 	if err == nil && !possible(s.Payload) {
 		err = fmt.Errorf("its payload has %d bytes, which no age file has: it was cut", s.Payload)

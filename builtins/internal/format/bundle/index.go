@@ -33,6 +33,7 @@ type File struct {
 	Canary     string   `json:"canary"`
 	Class      string   `json:"class"`      // Hybrid or Classic
 	Recipients []string `json:"recipients"` // fingerprints
+	Size       int64    `json:"size"`       // bytes of the bundle, sealed
 }
 
 // Item is one secret.
@@ -96,7 +97,7 @@ func (x *Index) check() error {
 	}
 	files := map[string]bool{}
 	for _, b := range x.Bundles {
-		if stanza[b.Class] == "" || len(b.Recipients) == 0 || !isFile(b.Bundle) || !isFile(b.Canary) || files[b.Bundle] || files[b.Canary] || b.Bundle == b.Canary {
+		if stanza[b.Class] == "" || len(b.Recipients) == 0 || b.Size <= 0 || !isFile(b.Bundle) || !isFile(b.Canary) || files[b.Bundle] || files[b.Canary] || b.Bundle == b.Canary {
 			return fail("bundle %.40q is malformed", b.Bundle)
 		}
 		for _, r := range b.Recipients {

@@ -1,0 +1,317 @@
+package builtins
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/neosofia/runner/builtins/internal/client/keyring"
+	"github.com/neosofia/runner/builtins/internal/format/bundle"
+	"github.com/neosofia/runner/builtins/internal/kind"
+	"github.com/neosofia/runner/builtins/internal/site"
+	"github.com/neosofia/runner/builtins/internal/world"
+	"github.com/neosofia/runner/runtime"
+	"github.com/neosofia/runner/runtime/ledger"
+)
+
+type sealSecretsArgs struct {
+	Names      []string          `star:"names?" doc:"patterns of the items to seal (pve-*, site/*); default: every item of the keyring"`
+	Recipients []string          `star:"recipients?" doc:"age recipients; default: every one in sealed_to of the site's targets, or with a threshold the custodians alone"`
+	Threshold  int               `star:"threshold?" doc:"so many custodians together open the secrets; default 0: no custodians"`
+	Custodians map[string]string `star:"custodians?" doc:"name -> age recipient; default: those that the site declares with custodian(...)"`
+	Asset      string            `star:"asset?" doc:"row of the SOP's table; default credentials" names:"asset"`
+}
+
+// keyringItem is what the artifacts of the keyring are filed under.
+const keyringItem = "keyring"
+
+const (
+	maxSealed      = 64 << 20 // bytes of all secrets together: they are in memory for a moment
+	secretAttempts = 3
+)
+
+func sealSecretsDeclaration() runtime.Declaration {
+	return runtime.Primitive[sealSecretsArgs]{
+		Name: "seal_secrets", Kind: runtime.Write, Resume: runtime.Retry, Returns: "an artifact",
+		Doc: "seal_secrets: seal the items of the keyring to recovery keys that do not lie on this host.\n\n" +
+			"They go into an age file; index.json beside it shows no plaintext: keyed hashes of the names, and sizes rounded up to 64. A canary is sealed to the same recipients, for runner recovery-key test. " +
+			"Hybrid (post-quantum) and classic recipients are never mixed in one file: with both there are two. " +
+			"With threshold = M, a new age identity is split among the custodians; M of their shares open the secrets, here or with 40 lines of Python that lie beside them. Each share is sealed to its custodian, its commitment is in the ledger, and every M of them were tried before the shares left memory. " +
+			"As long as recipients and custodians are the same, the set and its shares stay; others make a new set, and copies of the old one stay readable with the old keys. " +
+			"Secrets are in memory only until they are sealed: not in Starlark, arguments, environment, logs, ledger or clear files.",
+		Example: `seal_secrets()`,
+		Codes: codes(world.SpoolCodes(), []runtime.Code{
+			{Name: "E_KEYRING_LOCKED", Doc: "the keyring cannot be opened, or an item of it cannot"},
+			{Name: "E_KEYRING_EMPTY", Doc: "the keyring holds nothing, or nothing that is meant"},
+			{Name: "E_SECRET_CHANGED", Doc: "the keyring was changed while it was read; tried again"},
+			{Name: "E_SECRET", Doc: "there is no keyring, or a secret of the site cannot be read"},
+			{Name: "E_SECRET_SIZE", Doc: "the secrets are larger than what is sealed at once"},
+			{Name: "E_NO_RECIPIENT", Doc: "nobody could open the secrets: no recipient, or one that is none"},
+			{Name: "E_RECIPIENT_ON_HOST", Doc: "all that could open the secrets lies on this host, and would be lost with it"},
+			{Name: "E_CUSTODIANS", Doc: "threshold and custodians do not fit together"},
+			{Name: "E_SHARES", Doc: "the new shares did not open their own canary"},
+		}),
+		Retries: runtime.Retries{Attempts: secretAttempts, Wait: retryWait},
+		Holds:   func(*sealSecretsArgs) []string { return []string{"keyring"} },
+		Planned: func(*sealSecretsArgs) any { return runtime.Unknown{From: "seal_secrets"} },
+		Fake:    fakeSealSecrets, Run: sealSecrets,
+	}
+}
+
+func fakeSealSecrets(_ context.Context, s *runtime.Step, a *sealSecretsArgs) (runtime.Result, error) {
+	return world.FakeExport(s, "secrets", a.Asset, "credentials", keyringItem)
+}
+
+func sealSecrets(ctx context.Context, s *runtime.Step, a *sealSecretsArgs) (runtime.Result, error) {
+	w := world.Of(s)
+	asset, err := w.Asset(a.Asset, "credentials")
+	if err != nil {
+		return runtime.Result{}, err
+	}
+	who, err := openers(w.Site, a)
+	if err != nil {
+		return runtime.Result{}, err
+	}
+	r, err := readKeyring(ctx, s, w, a.Names)
+	if err != nil {
+		return runtime.Result{}, err
+	}
+	defer r.clear()
+	if err := who.offHost(ctx, w, r.resident); err != nil {
+		return runtime.Result{}, err
+	}
+	set, err := who.settle(ctx, s, w)
+	if err != nil {
+		return runtime.Result{}, err
+	}
+	art := ledger.Artifact{ID: s.ArtifactID(), Kind: "secrets", Asset: asset, Item: keyringItem, Run: s.Run, Step: s.ID, Source: "keyring", Created: s.Now(), Declared: who.declared(set, r)}
+	sp, err := w.Spool(s)
+	if err != nil {
+		return runtime.Result{}, err
+	}
+	if err := seal(sp, who, set, r, w.Site.Keyring.Names == bundle.Shown); err != nil {
+		sp.Discard()
+		return runtime.Result{}, err
+	}
+	if art.Files, art.Origin, err = sp.Done(); err != nil {
+		sp.Discard()
+		return runtime.Result{}, err
+	}
+	for _, f := range art.Files {
+		art.Bytes += f.Size
+	}
+	return runtime.Result{Value: art, Facts: ledger.Facts{Artifacts: []ledger.Artifact{art}}}, nil
+}
+
+// secretsRead is what was read of the keyring.
+type secretsRead struct {
+	names    []string // sorted
+	values   [][]byte
+	resident map[string]bool // recipients whose identities are items of this keyring
+}
+
+// clear forgets the values. Copies that the backend made are beyond reach.
+func (r *secretsRead) clear() {
+	for _, v := range r.values {
+		clear(v)
+	}
+}
+
+// readKeyring reads every item, those that are not meant, too: one of them may be
+// the identity that the secrets would be sealed to.
+func readKeyring(ctx context.Context, s *runtime.Step, w *world.World, patterns []string) (*secretsRead, error) {
+	k := w.Env.Keyring
+	if k == nil {
+		return nil, &runtime.Error{Code: "E_SECRET", Doing: "read the keyring", Said: "there is none"}
+	}
+	all, err := k.List()
+	if err != nil {
+		return nil, keyringError(err)
+	}
+	s.Log("keyring: %d items", len(all))
+	r := &secretsRead{resident: map[string]bool{}}
+	total := 0
+	for i, name := range all {
+		value, err := k.Get(ctx, name)
+		if err == nil {
+			residents(value, r.resident)
+			var wanted bool
+			if wanted, err = matches(patterns, name); err == nil && wanted {
+				r.names, r.values = append(r.names, name), append(r.values, value)
+				if total += len(value); len(value) > kind.MaxSecret || total > maxSealed {
+					err = &runtime.Error{Code: "E_SECRET_SIZE", Doing: "read the keyring", Said: fmt.Sprintf("item %d of %d makes it more than %d bytes, or has more than %d itself", i+1, len(all), maxSealed, kind.MaxSecret),
+						Hint: "a keyring is for keys and passwords: save large files as files"}
+				}
+			} else {
+				clear(value)
+			}
+		}
+		if errors.Is(err, keyring.ErrNoItem) {
+			err = changed(fmt.Sprintf("item %d of %d is gone", i+1, len(all)))
+		}
+		if err != nil {
+			r.clear()
+			return nil, keyringError(err)
+		}
+	}
+	again, err := k.List()
+	if err == nil && !slices.Equal(all, again) {
+		err = changed("items were added, removed or renamed")
+	}
+	if err == nil && len(r.names) == 0 {
+		err = &runtime.Error{Code: "E_KEYRING_EMPTY", Doing: "read the keyring", Said: fmt.Sprintf("none of its %d items is meant by %q", len(all), patterns), Hint: "runner secret list shows the names"}
+		if len(all) == 0 {
+			err = &runtime.Error{Code: "E_KEYRING_EMPTY", Doing: "read the keyring", Said: "it holds nothing", Hint: "is it the right one? keyring(...) in site.star names it, runner secret set NAME fills it"}
+		}
+	}
+	if err != nil {
+		r.clear()
+		return nil, keyringError(err)
+	}
+	return r, nil
+}
+
+func changed(said string) error {
+	return &runtime.Error{Code: "E_SECRET_CHANGED", Doing: "read the keyring", Said: said + " since it was listed", Temporary: true, Hint: "somebody works on the keyring right now"}
+}
+
+// keyringError gives an error of the client a code. It names items of the keyring
+// only where an operator needs the name to act: the one that does not open.
+func keyringError(err error) error {
+	var own *runtime.Error
+	if errors.As(err, &own) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, runtime.ErrInterrupted) {
+		return err
+	}
+	text, hint, _ := strings.Cut(err.Error(), "\nhint: ")
+	return &runtime.Error{Code: "E_KEYRING_LOCKED", System: "keyring", Doing: "read the keyring", Said: text, Hint: hint, Cause: err}
+}
+
+func matches(patterns []string, name string) (bool, error) {
+	for _, p := range patterns {
+		ok, err := path.Match(p, name)
+		if err != nil {
+			return false, fmt.Errorf("names: %q is no pattern", p)
+		}
+		if ok {
+			return true, nil
+		}
+	}
+	return len(patterns) == 0, nil
+}
+
+// seal writes the files of the artifact: what is to be read first, first.
+func seal(sp *world.Spool, who *opening, set *sealSet, r *secretsRead, shown bool) error {
+	key := make([]byte, 32)
+	defer clear(key)
+	rand.Read(key) // never fails
+	x := &bundle.Index{V: 1, Set: set.id, Names: bundle.Hidden}
+	if shown {
+		x.Names = bundle.Shown
+	}
+	for i, name := range r.names {
+		it := bundle.Item{Hash: bundle.NameHash(key, name), Size: bundle.Rounded(int64(len(r.values[i])))}
+		if shown {
+			it.Name = name
+		}
+		x.Items = append(x.Items, it)
+	}
+	slices.SortFunc(x.Items, func(a, b bundle.Item) int { return strings.Compare(a.Hash, b.Hash) }) // their order would tell, too
+	canaries := map[string][]byte{}
+	classes := who.classes(set)
+	for _, class := range classes {
+		f := bundle.File{Bundle: "bundle.age", Canary: "canary.age", Class: class.name, Recipients: class.prints}
+		if len(classes) > 1 {
+			f.Bundle, f.Canary = "bundle-"+class.short+".age", "canary-"+class.short+".age"
+		}
+		n, err := sealBundle(sp, f.Bundle, key, r, class)
+		if err != nil {
+			return err
+		}
+		f.Size = n
+		var canary bytes.Buffer
+		if err := bundle.WriteCanary(&canary, set.id, class.recipients...); err != nil {
+			return err
+		}
+		if err := sp.Put(f.Canary, canary.Bytes()); err != nil {
+			return err
+		}
+		canaries[class.name] = canary.Bytes()
+		x.Bundles = append(x.Bundles, f)
+	}
+	if err := set.write(sp, x, canaries[bundle.Hybrid]); err != nil {
+		return err
+	}
+	text, err := x.Encode()
+	if err != nil {
+		return err
+	}
+	return sp.Put(kind.SecretsIndex, text)
+}
+
+// sealBundle tells how many bytes the bundle has, sealed.
+func sealBundle(sp *world.Spool, name string, key []byte, r *secretsRead, class sealClass) (int64, error) {
+	f, err := sp.Create(name)
+	if err != nil {
+		return 0, err
+	}
+	out := &counted{w: f}
+	b, err := bundle.NewWriter(out, key, class.recipients...)
+	for i := range r.names {
+		if err == nil {
+			err = b.Add(r.names[i], int64(len(r.values[i])), bytes.NewReader(r.values[i]))
+		}
+	}
+	if err == nil {
+		err = b.Close()
+	}
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	return out.n, err
+}
+
+type counted struct {
+	w io.Writer
+	n int64
+}
+
+func (c *counted) Write(p []byte) (int, error) {
+	n, err := c.w.Write(p)
+	c.n += int64(n)
+	return n, err
+}
+
+// declared is what the ledger and manifests say of the secrets: who can open them.
+func (o *opening) declared(set *sealSet, r *secretsRead) map[string]string {
+	d := map[string]string{"set": set.id, "items": strconv.Itoa(len(r.names)), "recipients": strings.Join(o.prints(), ",")}
+	if o.threshold > 0 {
+		d["threshold"] = strconv.Itoa(o.threshold)
+		d["custodians"] = custodianPrints(o.custodians)
+		for _, c := range set.custodians {
+			d["share "+c.Name] = c.Commitment
+		}
+	}
+	return d
+}
+
+func custodianPrints(list []site.Custodian) string {
+	var out []string
+	for _, c := range list {
+		out = append(out, c.Name+"="+fingerprint(c.Recipient))
+	}
+	return strings.Join(out, ",")
+}
+
+func newSetID() string {
+	id := make([]byte, 8)
+	rand.Read(id) // never fails
+	return hex.EncodeToString(id)
+}

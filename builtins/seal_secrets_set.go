@@ -1,0 +1,267 @@
+package builtins
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+
+	"filippo.io/age"
+	"github.com/neosofia/runner/builtins/internal/format/bundle"
+	"github.com/neosofia/runner/builtins/internal/format/share"
+	"github.com/neosofia/runner/builtins/internal/kind"
+	"github.com/neosofia/runner/builtins/internal/site"
+	"github.com/neosofia/runner/builtins/internal/world"
+	"github.com/neosofia/runner/runtime"
+	"github.com/neosofia/runner/runtime/ledger"
+)
+
+// sealSet is one choice of who can open the secrets. It outlives its artifacts: a
+// custodian's share of it opens all of them.
+type sealSet struct {
+	id         string
+	threshold  int
+	identity   string // recipient of the identity that the custodians share
+	custodians []bundle.Custodian
+	sealed     map[string][]byte // file -> share, sealed to its custodian
+
+	shares []share.Share // of a new set, until they were tried
+}
+
+// settle takes the set of the artifact before when the same may open the secrets,
+// and makes a new one otherwise. The private half of the identity of a set is
+// nowhere: only its sealed shares can be taken over.
+func (o *opening) settle(ctx context.Context, s *runtime.Step, w *world.World) (*sealSet, error) {
+	before, err := newestSecrets(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	if before != nil && o.same(before.Declared) {
+		old := &sealSet{id: before.Declared["set"], threshold: o.threshold}
+		if o.threshold == 0 {
+			return old, nil
+		}
+		if err = old.takeOver(ctx, s, w, before); err == nil {
+			return old, nil
+		}
+		s.Log("keyring: the shares of set %s cannot be taken over (%v): a new set is made, and its custodians get new shares", old.id, err)
+	}
+	set := &sealSet{id: newSetID(), threshold: o.threshold}
+	if before != nil {
+		s.Log("keyring: set %s supersedes %s, whose copies stay readable with its own keys", set.id, before.Declared["set"])
+	}
+	if o.threshold > 0 {
+		err = set.split(o.custodians)
+	}
+	return set, err
+}
+
+// same reports that an artifact was sealed to the same.
+func (o *opening) same(d map[string]string) bool {
+	if len(d["set"]) != 16 || d["recipients"] != strings.Join(o.prints(), ",") {
+		return false
+	}
+	if o.threshold == 0 {
+		return d["threshold"] == ""
+	}
+	return d["threshold"] == strconv.Itoa(o.threshold) && d["custodians"] == custodianPrints(o.custodians)
+}
+
+// newestSecrets is the artifact of the keyring before this step's; nil: there is none.
+func newestSecrets(ctx context.Context, s *runtime.Step) (*ledger.Artifact, error) {
+	c, err := s.Catalog(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all, err := c.Artifacts(ctx, ledger.Query{Item: keyringItem})
+	if err != nil {
+		return nil, err
+	}
+	for i := len(all) - 1; i >= 0; i-- {
+		if all[i].Kind == "secrets" && all[i].ID != s.ArtifactID() {
+			return &all[i], nil
+		}
+	}
+	return nil, nil
+}
+
+// takeOver reads the sealed shares from the artifact before, as the ledger knows it.
+func (x *sealSet) takeOver(ctx context.Context, s *runtime.Step, w *world.World, before *ledger.Artifact) error {
+	p, err := w.Previous(ctx, s, "secrets", keyringItem)
+	if err != nil {
+		return err
+	}
+	if p == nil || p.Artifact.ID != before.ID {
+		return errors.New("they are not in the spool any more")
+	}
+	read := func(name string) ([]byte, error) {
+		r, err := p.Open(name)
+		if err != nil {
+			return nil, err
+		}
+		defer r.Close()
+		raw, err := io.ReadAll(io.LimitReader(r, bundle.MaxIndex+1))
+		if err != nil {
+			return nil, err
+		}
+		sum := sha256.Sum256(raw)
+		for _, f := range before.Files {
+			if f.Name == name && f.SHA256 == hex.EncodeToString(sum[:]) {
+				return raw, nil
+			}
+		}
+		return nil, fmt.Errorf("%s is not what was recorded", name)
+	}
+	raw, err := read(kind.SecretsIndex)
+	if err != nil {
+		return err
+	}
+	old, err := bundle.ParseIndex(raw)
+	if err != nil {
+		return err
+	}
+	if old.Set != x.id || old.Threshold != x.threshold {
+		return errors.New("their index is of another set")
+	}
+	x.identity, x.custodians, x.sealed = old.Identity, old.Custodians, map[string][]byte{}
+	for _, c := range x.custodians {
+		if x.sealed[c.File], err = read(c.File); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// split makes an identity, and shares of it that are sealed to the custodians.
+func (x *sealSet) split(custodians []site.Custodian) error {
+	id, err := age.GenerateHybridIdentity()
+	if err != nil {
+		return fmt.Errorf("make the identity of the custodians: %w", err)
+	}
+	secret := []byte(id.String())
+	defer clear(secret)
+	x.identity, x.sealed = id.Recipient().String(), map[string][]byte{}
+	if x.shares, err = share.Split(secret, x.id, x.threshold, len(custodians), nil); err != nil {
+		return err
+	}
+	for i, c := range custodians {
+		r, _, err := bundle.ParseRecipient(c.Recipient)
+		if err != nil {
+			return err
+		}
+		var out bytes.Buffer
+		w, err := age.Encrypt(&out, r)
+		if err == nil {
+			_, err = io.WriteString(w, x.shares[i].Text()+"\n")
+		}
+		if err == nil {
+			err = w.Close()
+		}
+		if err != nil {
+			return fmt.Errorf("seal the share of %s: %w", c.Name, err)
+		}
+		k := bundle.Custodian{Name: c.Name, Recipient: fingerprint(c.Recipient), File: "share-" + c.Name + ".age", Commitment: x.shares[i].Commitment()}
+		x.custodians = append(x.custodians, k)
+		x.sealed[k.File] = out.Bytes()
+	}
+	return nil
+}
+
+// write adds the shares to the artifact, once those that are new were tried.
+func (x *sealSet) write(sp *world.Spool, index *bundle.Index, canary []byte) error {
+	if x.threshold == 0 {
+		return nil
+	}
+	if err := x.try(canary); err != nil {
+		return &runtime.Error{Code: "E_SHARES", Doing: "try the shares of set " + x.id, Said: err.Error(), Hint: "nothing was sealed; this is a defect of the program or of the machine's memory", Cause: err}
+	}
+	index.Threshold, index.Identity, index.Custodians = x.threshold, x.identity, x.custodians
+	for _, c := range x.custodians {
+		if err := sp.Put(c.File, x.sealed[c.File]); err != nil {
+			return err
+		}
+	}
+	return sp.Put(kind.SecretsReadme, []byte(x.readme()))
+}
+
+// maxTried bounds how many choices of custodians are tried.
+const maxTried = 256
+
+// try opens the canary with every choice of M new shares, or where there are too
+// many with some that are drawn, and forgets the shares.
+func (x *sealSet) try(canary []byte) error {
+	defer func() {
+		for _, s := range x.shares {
+			s.Clear()
+		}
+		x.shares = nil
+	}()
+	if len(x.shares) == 0 {
+		return nil // taken over: tried when they were made
+	}
+	open := func(pick []share.Share) error {
+		secret, err := share.Combine(pick)
+		if err != nil {
+			return err
+		}
+		defer clear(secret)
+		ids, err := age.ParseIdentities(bytes.NewReader(secret))
+		if err != nil {
+			return errors.New("what they give is no age identity")
+		}
+		return bundle.OpenCanary(bytes.NewReader(canary), x.id, ids...)
+	}
+	if len(x.shares) <= 10 { // at most 252 choices
+		return everyChoice(x.shares, x.threshold, nil, open)
+	}
+	pick := make([]share.Share, x.threshold)
+	for range maxTried {
+		for i, j := range rand.Perm(len(x.shares))[:x.threshold] {
+			pick[i] = x.shares[j]
+		}
+		if err := open(pick); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// everyChoice calls fn with every choice of m shares.
+func everyChoice(from []share.Share, m int, have []share.Share, fn func([]share.Share) error) error {
+	if m == 0 {
+		return fn(have)
+	}
+	for i := range len(from) - m + 1 {
+		if err := everyChoice(from[i+1:], m-1, append(have[:len(have):len(have)], from[i]), fn); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (x *sealSet) readme() string {
+	var names []string
+	for _, c := range x.custodians {
+		names = append(names, c.Name)
+	}
+	return fmt.Sprintf(`The secrets beside this file open with the shares of %d of these custodians: %s.
+Set %s. Shares of another set do not fit.
+
+With runner, on a machine without a network:
+  each custodian:   age -d -i OWN-KEY share-NAME.age > NAME.share     (hybrid keys: age 1.3 or newer)
+  then:             runner recover --from MEDIUM --item %s --to DIR --share A.share --share B.share ...
+
+Without runner: save what follows the line of dashes as combine.py, then
+  python3 combine.py A.share B.share ... > identity.txt
+  age -d -i identity.txt BUNDLE.age | tar x                          (BUNDLE: bundle.age, or bundle-pq.age; age 1.3 or newer)
+
+SHA-256 of the line in each share, to find one that was changed, is in %s under "commitment", and in the ledger.
+----------------------------------------------------------------------
+%s`, x.threshold, strings.Join(names, ", "), x.id, keyringItem, kind.SecretsIndex, share.Recipe)
+}
