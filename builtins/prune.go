@@ -2,10 +2,12 @@ package builtins
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
 
+	"github.com/neosofia/runner/builtins/internal/kind"
 	"github.com/neosofia/runner/builtins/internal/retire"
 	"github.com/neosofia/runner/builtins/internal/world"
 	"github.com/neosofia/runner/runtime"
@@ -13,11 +15,12 @@ import (
 )
 
 type pruneArgs struct {
-	Asset         string   `star:"asset" doc:"asset of the site" names:"asset"`
-	Keep          []string `star:"keep" doc:"ids of the artifacts to keep: what a rule of @stdlib//retention.star chose"`
-	Item          string   `star:"item?" doc:"one item only"`
-	KeepOnStorage int      `star:"keep_on_storage?" doc:"of the archives that lie on the Proxmox storage itself, so many of each item stay; left out: they are kept as long as other copies"`
-	Apply         bool     `star:"apply?" doc:"True: remove; else only tell"`
+	Asset         string        `star:"asset" doc:"asset of the site" names:"asset"`
+	Keep          []string      `star:"keep?" doc:"ids of the artifacts to keep: what a rule of @stdlib//retention.star chose"`
+	OlderThan     time.Duration `star:"older_than?" doc:"instead of keep: artifacts that are older may go; for batches of logs, which are too many for a list"`
+	Item          string        `star:"item?" doc:"one item only"`
+	KeepOnStorage int           `star:"keep_on_storage?" doc:"of the archives that lie on the Proxmox storage itself, so many of each item stay; left out: they are kept as long as other copies"`
+	Apply         bool          `star:"apply?" doc:"True: remove; else only tell"`
 }
 
 func pruneDeclaration() runtime.Declaration {
@@ -146,7 +149,11 @@ func planPrune(ctx context.Context, s *runtime.Step, a *pruneArgs) (retire.Choic
 	if err != nil {
 		return retire.Choice{}, nil, err
 	}
-	choice := retire.Choose(retire.Input{Demand: row, Copies: copies, Artifacts: arts, Keep: a.Keep, KeepOnStorage: a.KeepOnStorage,
+	keep, err := a.keeps(s.Now(), arts)
+	if err != nil {
+		return retire.Choice{}, nil, err
+	}
+	choice := retire.Choose(retire.Input{Demand: row, Copies: copies, Artifacts: arts, Keep: keep, Batch: batches, KeepOnStorage: a.KeepOnStorage,
 		Now: s.Now(), LastSeen: last, Gone: gone, Total: total, Due: func(name string) time.Duration {
 			t, _ := w.Site.Demands.Target(name)
 			return t.Due + t.Grace
@@ -159,6 +166,29 @@ func planPrune(ctx context.Context, s *runtime.Step, a *pruneArgs) (retire.Choic
 		s.Log("%s", strings.TrimSpace(note))
 	}
 	return choice, nil, nil
+}
+
+// keeps are the artifacts that the rule names, or those that are young enough.
+func (a *pruneArgs) keeps(now time.Time, arts []ledger.Artifact) ([]string, error) {
+	if (a.OlderThan > 0) == (a.Keep != nil) {
+		return nil, errors.New("say either keep = [...], which may be empty, or older_than = \"90d\"")
+	}
+	if a.OlderThan == 0 {
+		return a.Keep, nil
+	}
+	var keep []string
+	for _, art := range arts {
+		if now.Sub(art.Created) <= a.OlderThan {
+			keep = append(keep, art.ID)
+		}
+	}
+	return keep, nil
+}
+
+// batches tells the kinds whose artifacts are parts of one stream.
+func batches(name string) bool {
+	k, _ := kind.Find(name)
+	return k.Batch
 }
 
 // shareOf counts the copies of an asset, and those of it that this run removed.

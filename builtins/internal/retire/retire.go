@@ -27,6 +27,10 @@ type Input struct {
 	LastSeen      time.Time                  // the ledger's newest time before this run; zero: none
 	Gone          int                        // copies that this run has removed already
 	Due           func(string) time.Duration // of an offline target, with its grace; 0 else
+	// Batch tells kinds whose artifacts are parts of one stream. A part goes only
+	// when every later one is proven on the same target: a chain is never left with a
+	// doubtful end alone.
+	Batch func(kind string) bool
 }
 
 // Removal is a copy that goes.
@@ -154,6 +158,7 @@ func item(in Input, copies []ledger.Proven, kept map[string]bool) ([]Removal, st
 	for _, d := range in.Demand.On {
 		level[d.Target] = d.Level
 	}
+	doubt := successors(in, copies, level)
 	full := map[string]int{}     // proven copies met so far, per target
 	inPlace := map[string]bool{} // artifacts in place, newest first
 	var out []Removal
@@ -174,12 +179,39 @@ func item(in Input, copies []ledger.Proven, kept map[string]bool) ([]Removal, st
 		switch {
 		case kept[c.Artifact], first, c.Artifact == copies[0].Artifact:
 		case in.Demand.Retention > 0 && age < in.Demand.Retention:
+		case doubt[c.ID]:
 		case in.Demand.Keep > 0 && full[c.Target] <= in.Demand.Keep:
 		default:
 			out = append(out, Removal{c.Copy, fmt.Sprintf("%d days old, no rule keeps it", int(age.Hours()/24))})
 		}
 	}
 	return out, ""
+}
+
+// successors finds the batches behind which, on their target, a later one is not
+// proven or not there at all. Artifacts that exist nowhere do not count: what they
+// held was collected again.
+func successors(in Input, copies []ledger.Proven, level map[string]int) map[string]bool {
+	out := map[string]bool{}
+	if in.Batch == nil || !in.Batch(copies[0].Kind) {
+		return out
+	}
+	proven := map[string]bool{} // artifact and target
+	exists := map[string]bool{}
+	for _, c := range copies {
+		exists[c.Artifact] = true
+		if c.Level >= max(level[c.Target], ledger.Read) {
+			proven[c.Artifact+"/"+c.Target] = true
+		}
+	}
+	for _, c := range copies {
+		for _, a := range in.Artifacts {
+			if a.Item == c.Item && a.Kind == c.Kind && exists[a.ID] && a.Created.After(c.Taken) && !proven[a.ID+"/"+c.Target] {
+				out[c.ID] = true
+			}
+		}
+	}
+	return out
 }
 
 func provenSomewhere(copies []ledger.Proven, artifact string) bool {
