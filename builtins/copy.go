@@ -28,6 +28,7 @@ func copyDeclaration() runtime.Declaration {
 		Doc: "copy: bring an artifact to targets, in one read of its source.\n\n" +
 			"Each target writes, resumes and fails by itself: the copies that could be made are returned, a target that failed is a finding of the run, and only when every target failed the call fails. " +
 			"Sealed targets get age files; the clear stream is opened completely in the very pass that seals it. A copy becomes visible with its manifest, which is written last. " +
+			"What the artifact needs (the full archive of a differential one) is copied, too, to those of the targets that lack it. " +
 			"An offline medium that is not there is no failure of the copy: when it is due, the run says so.",
 		Example: `copy(artifact = snapshot_vm(guest = "erp"), to = ["offsite"])`,
 		Codes:   append(world.TargetCodes(), runtime.Code{Name: "E_ARCHIVE_MISSING", Doc: "the artifact's files are not there any more"}, runtime.Code{Name: "E_PVE_DOWN", Doc: "the node that holds the artifact cannot be reached"}, runtime.Code{Name: "E_PVE_SSH", Doc: "the node that holds the artifact cannot be read from here"}, runtime.Code{Name: "E_HOST_DOWN", Doc: "the host that holds the artifact cannot be reached"}, runtime.Code{Name: "E_HOST_AUTH", Doc: "the host that holds the artifact refuses our key"}),
@@ -73,7 +74,8 @@ func copiesStand(ctx context.Context, s *runtime.Step, a *copyArgs, value json.R
 			return false, nil
 		}
 	}
-	return true, nil
+	list, err := lacking(ctx, catalog, c.art, c.names)
+	return len(list) == 0, err
 }
 
 // carry is one copy call: what became of each target.
@@ -88,6 +90,7 @@ type carry struct {
 	failed []error
 	lost   []ledger.Finding // what the failures mean for the run, one each
 	soft   int              // index of a failure that another attempt may mend; -1: none
+	needed string           // what the artifact is to the one that is copied; empty: it is that one
 }
 
 func newCarry(s *runtime.Step, a *copyArgs) (*carry, error) {
@@ -115,8 +118,15 @@ func (c *carry) fail(name string, err error) {
 	if runtime.CodeOf(err) == "E_MEDIA_OVERDUE" {
 		severity = ledger.DegradedRun
 	}
-	c.lost = append(c.lost, ledger.Finding{Severity: severity, Asset: c.art.Asset, Item: c.art.Item, Target: name,
-		Text: fmt.Sprintf("%s was not copied to %s: %s", c.art.Item, name, oneLine(err))})
+	text := fmt.Sprintf("%s was not copied to %s: %s", c.art.Item, name, oneLine(err))
+	if c.needed != "" {
+		text = fmt.Sprintf("%s on %s needs %s, which has no copy there: %s", c.art.Item, name, c.needed, oneLine(err))
+		if runtime.CodeOf(err) == "E_ARCHIVE_MISSING" {
+			said, _, _ := strings.Cut(err.Error(), "\nhint: ") // a new run makes another one, not that one
+			text = fmt.Sprintf("%s on %s needs %s, which has no copy there: %s; the next full image begins a new chain", c.art.Item, name, c.needed, oneLine(errors.New(said)))
+		}
+	}
+	c.lost = append(c.lost, ledger.Finding{Severity: severity, Asset: c.art.Asset, Item: c.art.Item, Target: name, Text: text})
 }
 
 func oneLine(err error) string {
@@ -152,9 +162,20 @@ func copyArtifact(ctx context.Context, s *runtime.Step, a *copyArgs) (runtime.Re
 	if err != nil {
 		return runtime.Result{}, err
 	}
+	if err := c.bring(ctx); err != nil {
+		return c.res, err
+	}
+	if err := c.chain(ctx, (*carry).bring); err != nil {
+		return c.res, err
+	}
+	return c.end()
+}
+
+// bring copies the artifact to those targets that can take it.
+func (c *carry) bring(ctx context.Context) error {
 	open, err := c.open(ctx)
 	if err != nil {
-		return c.res, err
+		return err
 	}
 	defer func() {
 		for _, t := range open {
@@ -162,31 +183,31 @@ func copyArtifact(ctx context.Context, s *runtime.Step, a *copyArgs) (runtime.Re
 		}
 	}()
 	if len(open) == 0 {
-		return c.end()
+		return nil
 	}
 	names := make([]string, len(open))
 	for i, t := range open {
 		names[i] = "target:" + t.Name()
 	}
-	release, err := s.Hold(ctx, names...)
+	release, err := c.s.Hold(ctx, names...)
 	if err != nil {
-		return c.res, err
+		return err
 	}
 	defer release()
 	if err := c.clear(ctx, open); err != nil {
-		return c.res, err
+		return err
 	}
-	head, err := s.Head(ctx)
+	head, err := c.s.Head(ctx)
 	if err != nil {
-		return c.res, err
+		return err
 	}
 	if err := c.known(ctx); err != nil {
-		return c.res, err
+		return err
 	}
 	origin := world.Origin(c.art)
 	outcomes := target.Copy(ctx, target.Source{
 		Artifact: c.art, Check: kind.Checker(c.art.Kind), Head: head,
-		Manifest: map[string]string{"run": s.Run, "step": s.ID, "runner": c.w.Env.Version},
+		Manifest: map[string]string{"run": c.s.Run, "step": c.s.ID, "runner": c.w.Env.Version},
 		Open: func(ctx context.Context, file string, offset int64) (io.ReadCloser, error) {
 			return c.w.OpenFile(ctx, origin, file, offset)
 		},
@@ -195,9 +216,9 @@ func copyArtifact(ctx context.Context, s *runtime.Step, a *copyArgs) (runtime.Re
 		c.outcome(ctx, o)
 	}
 	if ctx.Err() != nil {
-		return c.res, context.Cause(ctx)
+		return context.Cause(ctx)
 	}
-	return c.end()
+	return nil
 }
 
 func (c *carry) outcome(ctx context.Context, o target.Outcome) {
@@ -425,13 +446,24 @@ func (c *carry) absent(name string, err error) {
 	c.fail(name, err)
 }
 
-func fakeCopy(_ context.Context, s *runtime.Step, a *copyArgs) (runtime.Result, error) {
+func fakeCopy(ctx context.Context, s *runtime.Step, a *copyArgs) (runtime.Result, error) {
 	c, err := newCarry(s, a)
 	if err != nil {
 		return runtime.Result{}, err
 	}
+	if err := c.pretend(ctx); err != nil {
+		return c.res, err
+	}
+	if err := c.chain(ctx, (*carry).pretend); err != nil {
+		return c.res, err
+	}
+	return c.end()
+}
+
+// pretend is bring for tests of policies.
+func (c *carry) pretend(context.Context) error {
 	for _, name := range c.names {
-		if err := s.Fault("to", name); err != nil {
+		if err := c.s.Fault("to", name); err != nil {
 			c.fail(name, err)
 			continue
 		}
@@ -446,11 +478,11 @@ func fakeCopy(_ context.Context, s *runtime.Step, a *copyArgs) (runtime.Result, 
 		}
 		c.copies = append(c.copies, ledger.Copy{ID: ledger.CopyID(c.art.ID, name), Artifact: c.art.ID, Kind: c.art.Kind, Asset: c.art.Asset, Item: c.art.Item,
 			Target: name, Medium: spec.Medium, Location: spec.Location, Device: ledger.Device{ID: "fake:" + name}, Files: files, Bytes: c.art.Bytes,
-			Taken: c.art.Created, Created: s.Now(), Offline: spec.Offline, Offsite: spec.Offsite, Opened: len(spec.SealedTo) > 0, SealedTo: spec.SealedTo,
+			Taken: c.art.Created, Created: c.s.Now(), Offline: spec.Offline, Offsite: spec.Offsite, Opened: len(spec.SealedTo) > 0, SealedTo: spec.SealedTo,
 			InPlace: strings.HasPrefix(spec.URL, "pve:")})
 		if spec.Offline {
-			c.res.Facts.Media = append(c.res.Facts.Media, ledger.Medium{Target: name, State: "attached", At: s.Now()})
+			c.res.Facts.Media = append(c.res.Facts.Media, ledger.Medium{Target: name, State: "attached", At: c.s.Now()})
 		}
 	}
-	return c.end()
+	return nil
 }

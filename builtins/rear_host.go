@@ -3,6 +3,7 @@ package builtins
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/neosofia/runner/builtins/internal/rescue"
@@ -68,7 +69,7 @@ func rearHost(ctx context.Context, s *runtime.Step, a *rearHostArgs) (runtime.Re
 	return rescue.Make(ctx, s, r)
 }
 
-func fakeRearHost(_ context.Context, s *runtime.Step, a *rearHostArgs) (runtime.Result, error) {
+func fakeRearHost(ctx context.Context, s *runtime.Step, a *rearHostArgs) (runtime.Result, error) {
 	w := world.Of(s)
 	asset, err := w.Asset(a.Asset, "operating_systems")
 	if err != nil {
@@ -81,5 +82,32 @@ func fakeRearHost(_ context.Context, s *runtime.Step, a *rearHostArgs) (runtime.
 	const size = 1 << 30
 	art := ledger.Artifact{ID: s.ArtifactID(), Kind: "rear", Asset: asset, Item: h.Name, Run: s.Run, Step: s.ID, Source: "host:" + h.Name, Created: s.Now(),
 		Origin: map[string]string{"host": h.Name, "dir": "/fake"}, Files: []ledger.File{{Name: "rear-" + h.Name + ".iso", Size: size}}, Bytes: size}
+	if a.Differential {
+		if art.Needs, err = fakeChain(ctx, s, a, h.Name); err != nil {
+			return runtime.Result{}, err
+		}
+	}
 	return runtime.Result{Value: art, Facts: ledger.Facts{Artifacts: []ledger.Artifact{art}}}, nil
+}
+
+// fakeChain is the full archive that a chain goes on from; none: it begins anew.
+func fakeChain(ctx context.Context, s *runtime.Step, a *rearHostArgs, host string) ([]string, error) {
+	every := 7 * 24 * time.Hour
+	if a.FullEvery != nil {
+		every = *a.FullEvery
+	}
+	catalog, err := s.Catalog(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all, err := catalog.Artifacts(ctx, ledger.Query{Item: host})
+	if err != nil {
+		return nil, err
+	}
+	for _, old := range slices.Backward(all) {
+		if old.Kind == "rear" && len(old.Needs) == 0 && s.Now().Sub(old.Created) < every {
+			return []string{old.ID}, nil
+		}
+	}
+	return nil, nil
 }
