@@ -96,6 +96,9 @@ func exportDNS(ctx context.Context, s *runtime.Step, a *exportDNSArgs) (runtime.
 		art.Gaps = append(art.Gaps, ledger.Gap{Asset: asset, Item: item, What: m.Part, Why: m.Why})
 	}
 	art.Declared = map[string]string{"records": fmt.Sprint(len(x.Records))}
+	if c := firstChanges(e.Files[kind.ChangesFile]); c != "" {
+		art.Declared["changes"] = c
+	}
 	return runtime.Result{Value: art, Facts: ledger.Facts{Artifacts: []ledger.Artifact{art}}}, nil
 }
 

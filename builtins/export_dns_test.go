@@ -70,6 +70,9 @@ func TestExportsOfOneZoneAreEqualAndChangesAreTold(t *testing.T) {
 	if w := missing(b.spooled(a, "changes.txt"), []string{"since ", "\n- _25._tcp.mail.example.org. 3600 TLSA", "\n~ example.org. A: data 192.0.2.10 -> 192.0.2.11\n", "\n~ zone.json: "}); w != "" {
 		t.Errorf("%q is not in %s", w, b.spooled(a, "changes.txt"))
 	}
+	if w := missing(a.Declared["changes"], []string{"since ", "\n~ example.org. A: data 192.0.2.10 -> 192.0.2.11"}); w != "" {
+		t.Errorf("%q is not in what the ledger says of it: %q", w, a.Declared["changes"])
+	}
 	if !b.told("example.org: ~ example.org. A: data 192.0.2.10 -> 192.0.2.11") {
 		t.Error("the operator was not told")
 	}

@@ -91,6 +91,9 @@ func exportFirewall(ctx context.Context, s *runtime.Step, a *exportFirewallArgs)
 		art.Gaps = append(art.Gaps, ledger.Gap{Asset: asset, Item: a.System, What: m.Part, Why: m.Why})
 	}
 	art.Declared = map[string]string{"sections": fmt.Sprint(len(x.doc.Sections)), "vendor": x.doc.Vendor}
+	if changes != "" {
+		art.Declared["changes"] = firstChanges([]byte(changes))
+	}
 	for i := range x.findings {
 		x.findings[i].Asset = asset
 	}

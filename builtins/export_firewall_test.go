@@ -105,6 +105,9 @@ func TestExportsOfOneStateAreEqualAndChangesAreTold(t *testing.T) {
 	}
 	b.node("run/lab/nft.json", `"addr":"192.0.2.0","len":25`, `"addr":"192.0.2.0","len":24`)
 	b.run(firewallOf("pve1"))
+	if c := b.artifact("pve1").Declared["changes"]; !strings.HasPrefix(c, "since ") || !strings.Contains(c, "nftables") {
+		t.Errorf("the ledger says %q of the changes", c)
+	}
 	if c := b.spooled(b.artifact("pve1"), "changes.txt"); !strings.Contains(c, "nftables") {
 		t.Errorf("got changes %q", c)
 	}
