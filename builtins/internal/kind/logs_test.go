@@ -1,0 +1,163 @@
+package kind
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/neosofia/runner/builtins/internal/format/logbatch"
+	"github.com/neosofia/runner/runtime/ledger"
+)
+
+func packed(t *testing.T, text string) string {
+	t.Helper()
+	z, err := zstd.NewWriter(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer z.Close()
+	return string(z.EncodeAll([]byte(text), nil))
+}
+
+// batchOf is batch n of a source whose lines are in a file, after the batch before.
+func batchOf(t *testing.T, n int64, prev, of, text string) map[string]string {
+	t.Helper()
+	sum := sha256.Sum256([]byte(text))
+	x := logbatch.Index{Source: "web", Kind: logbatch.Lines, Seq: n, Prev: prev, Entries: int64(strings.Count(text, "\n")), Bytes: int64(len(text)),
+		Parts: []logbatch.Part{{File: "0001-access.log.zst", Of: of, Entries: int64(strings.Count(text, "\n")), Bytes: int64(len(text)), SHA256: hex.EncodeToString(sum[:])}}}
+	raw, err := x.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return map[string]string{"0001-access.log.zst": packed(t, text), logbatch.File: string(raw)}
+}
+
+func TestABatchIsOpenedOrRefused(t *testing.T) {
+	order := []string{"0001-access.log.zst", logbatch.File}
+	for name, c := range map[string]struct {
+		edit  func(map[string]string)
+		order []string
+		want  string
+	}{
+		"whole":                   {order: order},
+		"another line":            {edit: func(f map[string]string) { f[order[0]] = packed(t, "one\ntwx\n") }, order: order, want: "its index says"},
+		"a line less":             {edit: func(f map[string]string) { f[order[0]] = packed(t, "one\n") }, order: order, want: "its index says"},
+		"cut off":                 {edit: func(f map[string]string) { f[order[0]] = f[order[0]][:len(f[order[0]])-3] }, order: order, want: "0001-access.log.zst"},
+		"no zstd":                 {edit: func(f map[string]string) { f[order[0]] = "plain text" }, order: order, want: "0001-access.log.zst"},
+		"no index":                {order: order[:1], want: "batch.json is missing"},
+		"a part less":             {order: order[1:], want: "its index 1"},
+		"an index that is no one": {edit: func(f map[string]string) { f[logbatch.File] = "{}" }, order: order, want: "parse batch"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			files := batchOf(t, 1, "", "/var/log/access.log", "one\ntwo\n")
+			if c.edit != nil {
+				c.edit(files)
+			}
+			err := check(t, logBatches(), files, c.order...)
+			if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+				t.Errorf("got %v, want %q", err, c.want)
+			}
+		})
+	}
+}
+
+// chain makes batches that follow each other, and the job that brings them back.
+func chain(t *testing.T, edit func(batches []map[string]string) []map[string]string) *Job {
+	t.Helper()
+	var batches []map[string]string
+	prev := ""
+	for i, of := range []string{"/var/log/access.log.2.gz", "/var/log/access.log", "/var/log/access.log-20261120"} {
+		b := batchOf(t, int64(i+1), prev, of, fmt.Sprintf("line %d\n", i+1))
+		prev = logbatch.Digest([]byte(b[logbatch.File]))
+		batches = append(batches, b)
+	}
+	if edit != nil {
+		batches = edit(batches)
+	}
+	order := []string{"0001-access.log.zst", logbatch.File}
+	j := job(t, "logs", batches[len(batches)-1], order...)
+	j.Artifact.Created = time.Unix(100, 0)
+	for i, b := range batches[:len(batches)-1] {
+		j.Others = append(j.Others, Other{Artifact: ledger.Artifact{Created: time.Unix(int64(i), 0)}, Open: func(_ context.Context, name string) (io.ReadCloser, error) {
+			return io.NopCloser(strings.NewReader(b[name])), nil
+		}})
+	}
+	return j
+}
+
+func TestLogsComeBackInOneFile(t *testing.T) {
+	j := chain(t, nil)
+	if err := recoverLogs(t.Context(), j); err != nil {
+		t.Fatal(err)
+	}
+	raw, err := os.ReadFile(filepath.Join(j.Into, "var_log_access.log"))
+	if err != nil || string(raw) != "line 1\nline 2\nline 3\n" {
+		t.Errorf("got %q, %v", raw, err)
+	}
+	if !strings.Contains(strings.Join(j.Say, "\n"), "3 batches, 1 to 3, 3 entries: the chain is whole") {
+		t.Errorf("got %q", j.Say)
+	}
+}
+
+func TestABrokenChainIsTold(t *testing.T) {
+	for name, c := range map[string]struct {
+		edit func([]map[string]string) []map[string]string
+		want string
+	}{
+		"a batch is missing":     {func(b []map[string]string) []map[string]string { return []map[string]string{b[0], b[2]} }, "batches 2 to 2 of web are missing"},
+		"a batch is there twice": {func(b []map[string]string) []map[string]string { return []map[string]string{b[0], b[1], b[1], b[2]} }, "is there twice"},
+		"a batch was exchanged": {func(b []map[string]string) []map[string]string {
+			b[1] = batchOf(t, 2, logbatch.Digest([]byte(b[0][logbatch.File])), "/var/log/access.log", "another line\n")
+			return b
+		}, "one of them was changed"},
+		"what it holds was exchanged": {func(b []map[string]string) []map[string]string {
+			b[1]["0001-access.log.zst"] = packed(t, "line x\n")
+			return b
+		}, "its index says"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := recoverLogs(t.Context(), chain(t, c.edit))
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %v, want %q", err, c.want)
+			}
+		})
+	}
+}
+
+func TestRotatedFilesBelongToTheirLog(t *testing.T) {
+	for in, want := range map[string]string{
+		"/l/a.log": "/l/a.log", "/l/a.log.1": "/l/a.log", "/l/a.log.12.gz": "/l/a.log", "/l/a.log-20261120.xz": "/l/a.log", "/l/syslog": "/l/syslog", "/l/syslog.1": "/l/syslog", "/l/1": "/l/1",
+	} {
+		if got := logOf(in); got != want {
+			t.Errorf("%s: got %s, want %s", in, got, want)
+		}
+	}
+}
+
+func FuzzBatch(f *testing.F) {
+	f.Add([]byte(`{"version":1,"source":"a","kind":"lines","seq":1,"prev":"","parts":[],"entries":0,"bytes":0,"after":{}}`))
+	f.Fuzz(func(t *testing.T, in []byte) {
+		x, err := logbatch.Parse(in)
+		if err != nil {
+			return
+		}
+		raw, err := x.Encode()
+		if err != nil {
+			t.Fatalf("what was read cannot be written: %v", err)
+		}
+		again, err := logbatch.Parse(raw)
+		if err != nil || again.Seq != x.Seq || bytes.Equal(raw, nil) {
+			t.Errorf("got %v", err)
+		}
+	})
+}
