@@ -20,7 +20,7 @@ const (
 	UndoEnd    = "undo.end"   // UndoOutcome
 	SiteDemand = "demands"    // Demands, when they changed
 	Junction   = "gap"        // Gap in the ledger itself: an older one was joined to a newer checkpoint
-	Imported   = "import"     // Import: facts read back from a target by rebuild
+	Imported   = "import"     // Import: facts read back from a target: by rebuild, or with a recovery key
 )
 
 // Entry is one record. Seq is its index in the tree and not part of its bytes.

@@ -162,6 +162,20 @@ type Medium struct {
 	At     time.Time `json:"at"`
 }
 
+// KeyProof says that a recovery key was typed in and opened a copy that lies on a
+// target. Nothing else shows that the key in the safe is the one that is needed.
+type KeyProof struct {
+	Recipient string    `json:"recipient"` // fingerprint
+	Target    string    `json:"target"`
+	Copy      string    `json:"copy"` // id of the copy that it opened
+	At        time.Time `json:"at"`
+	By        Operator  `json:"by,omitzero"`
+	What      string    `json:"what"` // "canary", or "header" of a sealed file
+}
+
+// ID names the proof: of a key on a target the newest counts.
+func (p KeyProof) ID() string { return shortHash("key", p.Recipient, p.Target) }
+
 // Facts are what a step adds to the projections.
 type Facts struct {
 	Artifacts []Artifact `json:"artifacts,omitempty"`
@@ -171,6 +185,7 @@ type Facts struct {
 	Damaged   []string   `json:"damaged,omitempty"` // ids of copies that failed a check: their proofs are void
 	Expected  []Item     `json:"expected,omitempty"`
 	Media     []Medium   `json:"media,omitempty"`
+	Keys      []KeyProof `json:"keys,omitempty"`
 	Findings  []Finding  `json:"findings,omitempty"` // promises not kept, that do not fail the call
 }
 
@@ -183,5 +198,6 @@ func (f *Facts) Add(other Facts) {
 	f.Damaged = append(f.Damaged, other.Damaged...)
 	f.Expected = append(f.Expected, other.Expected...)
 	f.Media = append(f.Media, other.Media...)
+	f.Keys = append(f.Keys, other.Keys...)
 	f.Findings = append(f.Findings, other.Findings...)
 }

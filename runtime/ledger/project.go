@@ -16,6 +16,7 @@ const (
 	RowProof    = "proof"    // Proof, while it holds
 	RowItem     = "item"     // Item, as the run saw it
 	RowMedium   = "medium"   // Medium, the newest observation of a target
+	RowKey      = "key"      // KeyProof, the newest of a key on a target
 	RowUndo     = "undo"     // Undo not settled yet
 	RowDemands  = "demands"  // Demands in force
 	RowGap      = "gap"      // LedgerGap
@@ -91,23 +92,26 @@ type rawFacts struct {
 	Damaged   []string          `json:"damaged"`
 	Expected  []json.RawMessage `json:"expected"`
 	Media     []json.RawMessage `json:"media"`
+	Keys      []json.RawMessage `json:"keys"`
 }
 
 // columns are the fields of facts that rows are found by.
 type columns struct {
-	ID       string    `json:"id"`
-	Asset    string    `json:"asset"`
-	Item     string    `json:"item"`
-	Name     string    `json:"name"`
-	Run      string    `json:"run"`
-	Step     string    `json:"step"`
-	Artifact string    `json:"artifact"`
-	Copy     string    `json:"copy"`
-	Target   string    `json:"target"`
-	Level    int       `json:"level"`
-	Created  time.Time `json:"created"`
-	Taken    time.Time `json:"taken"`
-	At       time.Time `json:"at"`
+	ID       string `json:"id"`
+	Asset    string `json:"asset"`
+	Item     string `json:"item"`
+	Name     string `json:"name"`
+	Run      string `json:"run"`
+	Step     string `json:"step"`
+	Artifact string `json:"artifact"`
+	Copy     string `json:"copy"`
+	Target   string `json:"target"`
+
+	Recipient string    `json:"recipient"`
+	Level     int       `json:"level"`
+	Created   time.Time `json:"created"`
+	Taken     time.Time `json:"taken"`
+	At        time.Time `json:"at"`
 }
 
 // facts lists the changes of one outcome, in this order: what was found damaged
@@ -153,6 +157,10 @@ func facts(e Entry, f rawFacts) ([]Change, error) {
 	})
 	each(f.Media, func(c columns) Row {
 		return Row{Kind: RowMedium, ID: c.Target, Target: c.Target, Time: c.At}
+	})
+	each(f.Keys, func(c columns) Row {
+		p := KeyProof{Recipient: c.Recipient, Target: c.Target}
+		return Row{Kind: RowKey, ID: p.ID(), Run: e.Run, Ref: c.Copy, Target: c.Target, Time: c.At}
 	})
 	for _, id := range f.Removed {
 		body, cerr := Canonical(map[string]string{"id": id, "run": e.Run, "step": e.Step})

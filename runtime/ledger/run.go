@@ -138,7 +138,8 @@ type LedgerGap struct {
 	Reason string `json:"reason"` // as the operator gave it
 }
 
-// Import is the body of Imported: what a manifest on a target said.
+// Import is the body of Imported: what a manifest on a target said, or that a key
+// opened something there.
 type Import struct {
 	Target string `json:"target"`
 	Facts

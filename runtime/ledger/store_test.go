@@ -156,6 +156,9 @@ func TestProjections(t *testing.T) {
 		{"a medium keeps its newest state", []func(*testing.T) Entry{end(Facts{Media: []Medium{{Target: "usb", State: "attached", At: t0}}}), end(Facts{Media: []Medium{{Target: "usb", State: "detached", At: t0}}})},
 			map[string]int{RowMedium: 1}},
 		{"demands replace demands", []func(*testing.T) Entry{undo(SiteDemand, Demands{}), undo(SiteDemand, Demands{Assets: []AssetDemand{{Name: "x"}}})}, map[string]int{RowDemands: 1}},
+		{"of a key on a target the newest proof counts", []func(*testing.T) Entry{
+			undo(Imported, Import{Facts: Facts{Keys: []KeyProof{{Recipient: "k", Target: "nas", At: t0}, {Recipient: "k", Target: "usb", At: t0}}}}),
+			undo(Imported, Import{Facts: Facts{Keys: []KeyProof{{Recipient: "k", Target: "nas", At: t0.Add(time.Hour)}}}})}, map[string]int{RowKey: 2}},
 		{"what a target's manifest said", []func(*testing.T) Entry{undo(Imported, Import{Target: "nas", Facts: Facts{Copies: []Copy{{ID: "c9", Taken: t0}}}})}, map[string]int{RowCopy: 3}},
 	}
 	for _, c := range cases {

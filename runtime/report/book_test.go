@@ -91,6 +91,9 @@ func (b *book) copy(a ledger.Artifact, target string, level int) ledger.Copy {
 		f.Proofs = []ledger.Proof{{Copy: c.ID, Artifact: a.ID, Asset: a.Asset, Item: a.Item, Target: target, Level: level, At: c.Created,
 			Run: a.Run, Step: "/p", Bytes: a.Bytes, Nanos: int64(10 * time.Second)}}
 	}
+	for _, r := range c.SealedTo {
+		f.Keys = append(f.Keys, ledger.KeyProof{Recipient: r, Target: target, Copy: c.ID, At: c.Created})
+	}
 	b.facts(c.Created, a.Run, f)
 	return c
 }

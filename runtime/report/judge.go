@@ -27,9 +27,10 @@ type judge struct {
 // item is what the ledger knows of one thing of an asset.
 type item struct {
 	name   string
-	first  time.Time        // of its first artifact
-	newest *ledger.Artifact // nil: never backed up
-	copies []ledger.Proven  // that exist, newest first
+	first  time.Time         // of its first artifact
+	newest *ledger.Artifact  // nil: never backed up
+	copies []ledger.Proven   // that exist, newest first
+	sets   map[string]string // artifact -> who can open it, where it says so
 }
 
 func (it *item) on(target string) []ledger.Proven {
@@ -62,6 +63,7 @@ func items(ctx context.Context, c ledger.Catalog, asset string) (map[string]*ite
 		if it := get(r.Item); it.first.IsZero() {
 			it.first = r.Time
 		}
+		out[r.Item].noteSet(r)
 		bodies[r.Item] = r
 		return ctx.Err()
 	})

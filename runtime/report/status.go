@@ -26,6 +26,7 @@ type Status struct {
 	Empty       bool               `json:"empty,omitempty"` // nothing has run yet
 	Assets      []AssetStatus      `json:"assets"`
 	Media       []MediumStatus     `json:"media,omitempty"` // the offline ones
+	Keys        []KeyStatus        `json:"keys,omitempty"`  // of targets with sealed copies
 	Unprotected []ledger.Exception `json:"unprotected,omitempty"`
 	Accepted    []ledger.Exception `json:"accepted_gaps,omitempty"`
 	Deviations  []ledger.Deviation `json:"deviations,omitempty"`
@@ -58,6 +59,7 @@ type ItemStatus struct {
 	Restore int64        `json:"restore_seconds_estimate,omitempty"`
 	Rate    int64        `json:"restore_bytes_per_second_estimate,omitempty"`
 	Kept    int          `json:"kept_full"` // artifacts with a copy that was read back and is online
+	Erases  []Erased     `json:"erases,omitempty"`
 }
 
 // CopyStatus is one copy with what is proven of it.
@@ -101,6 +103,9 @@ func NewStatus(ctx context.Context, c ledger.Catalog, d ledger.Demands, now time
 			return nil, fmt.Errorf("read %s: %w", a.Name, err)
 		}
 	}
+	if err := b.keys(ctx); err != nil {
+		return nil, fmt.Errorf("read the proofs of recovery keys: %w", err)
+	}
 	var names []string
 	for _, a := range d.Assets {
 		names = append(names, a.Name)
@@ -118,6 +123,7 @@ type builder struct {
 	recent []ledger.Run // newest first
 	ended  map[string]string
 	seen   map[string]ledger.Medium
+	sealed map[string]ledger.Copy // target -> its newest sealed copy
 	out    *Status
 }
 
@@ -176,7 +182,11 @@ func (b *builder) asset(ctx context.Context, a ledger.AssetDemand, met map[strin
 			it = &item{name: n}
 		}
 		gone := len(listed) > 0 && !slices.Contains(listed, n)
-		out.Items = append(out.Items, b.item(a, it, gone, rates, met))
+		line := b.item(a, it, gone, rates, met)
+		if line.Erases, err = b.erased(ctx, a, it, gone); err != nil {
+			return err
+		}
+		out.Items = append(out.Items, line)
 	}
 	if len(out.Items) == 0 && (len(a.On) > 0 || a.Copies > 0) {
 		b.need(ledger.Finding{Severity: ledger.Failed, Asset: a.Name, Text: fmt.Sprintf("nothing of %s was ever backed up", a.Name), Type: b.command(a.Name)})
@@ -214,9 +224,14 @@ func (b *builder) item(a ledger.AssetDemand, it *item, gone bool, rates map[stri
 	full := map[string]bool{}
 	for i := range it.copies {
 		c := it.copies[i]
+		b.noteSealed(c.Copy)
 		if !targets[c.Target] {
 			targets[c.Target] = true
-			out.Copies = append(out.Copies, copyStatus(c))
+			cs := copyStatus(c)
+			if it.superseded(c.Artifact) {
+				cs.Proof += ", superseded: keys were replaced since"
+			}
+			out.Copies = append(out.Copies, cs)
 		}
 		if c.Level < ledger.Read || c.Taken.After(b.j.now.Add(ahead)) {
 			continue

@@ -183,6 +183,9 @@ LAB      mail  nas        2 h  opened                       1.0 GiB  serial:NAS1
 LAB      mail  offline-a  2 h  read                         1.0 GiB  serial:USB1
 LAB      mail  offsite    2 h  read, opened before sealing  1.0 GiB  backup@offsite at berlin
 LAB
+LAB  recovery keys
+LAB    offsite  opened a copy 2 h ago (age1x)
+LAB
 LAB  offline media
 LAB    offline-a  detached  seen 2026-11-23 03:00 UTC (04:00 CET)
 LAB
@@ -219,6 +222,9 @@ vms
     mail  nas        2 h  opened                       1.0 GiB  serial:NAS1
     mail  offline-a  2 h  read                         1.0 GiB  serial:USB1
     mail  offsite    2 h  read, opened before sealing  1.0 GiB  backup@offsite at berlin
+
+recovery keys
+  offsite  opened a copy 2 h ago (age1x)
 
 missing
   failed    erp has no copy on tape

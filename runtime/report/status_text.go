@@ -21,6 +21,17 @@ func (s *Status) Text(w io.Writer, o TextOptions) error {
 		p.line("")
 		a.text(p, s.At)
 	}
+	for i, k := range s.Keys {
+		if i == 0 {
+			p.line("")
+			p.line("recovery keys")
+		}
+		if k.At.IsZero() {
+			p.line("  %s  never tried", clean(k.Target))
+		} else {
+			p.line("  %s  opened a copy %s ago (%s)", clean(k.Target), age(s.At.Sub(k.At)), clean(k.Recipient))
+		}
+	}
 	s.exceptions(p)
 	p.line("")
 	if len(s.Missing) == 0 {
@@ -68,6 +79,11 @@ func (a AssetStatus) text(p *printer, now time.Time) {
 	if len(rows) > 0 {
 		p.line("  newest copies")
 		p.table("    ", rows)
+	}
+	for _, it := range a.Items {
+		for _, e := range it.Erases {
+			p.wrap("  ", e.text(it.Name, p.o.Zone))
+		}
 	}
 }
 
