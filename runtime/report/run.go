@@ -51,6 +51,7 @@ type ItemLine struct {
 	Gaps     []ledger.Gap     `json:"gaps,omitempty"`
 	Nanos    int64            `json:"nanos"`            // of the steps that did it
 	Reused   bool             `json:"reused,omitempty"` // the artifact is of an earlier run
+	Erases   []Erased         `json:"erases,omitempty"` // guests that a recovery of this host erases
 }
 
 // CopyLine is one copy with the best proof that holds of it.
@@ -204,6 +205,10 @@ func reusedArtifact(end ledger.End) *ledger.Artifact {
 // proofs adds the copies that stand for the artifacts, and what is proven now.
 func (r *runReader) proofs(ctx context.Context, c ledger.Catalog) error {
 	for _, it := range r.items {
+		var err error
+		if it.Erases, err = erased(ctx, c, it.Artifact); err != nil {
+			return err
+		}
 		have, err := c.WholeCopies(ctx, ledger.Query{Asset: it.Asset, Item: it.Item})
 		if err != nil {
 			return err

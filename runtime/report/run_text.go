@@ -166,6 +166,10 @@ func (it ItemLine) text(p *printer, zone *time.Location) {
 			line += ", made by run " + a.Run
 		}
 		p.wrap("  "+clean(it.Item)+"  ", line)
+		declared(p, a)
+		for _, e := range it.Erases {
+			p.wrap("    ", e.text(it.Item, zone))
+		}
 	}
 	var rows [][]string
 	for _, c := range it.Copies {

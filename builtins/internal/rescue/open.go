@@ -5,7 +5,9 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"io"
+	"maps"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/neosofia/runner/builtins/internal/client/rear"
@@ -49,6 +51,9 @@ func (j *job) declared(made *rear.Made, insp *rear.Inspector) map[string]string 
 		}
 	}
 	set("erases", strings.Join(j.plan.Shared, ","))
+	if len(j.plan.Shared) > 0 {
+		set("serials", strings.Join(slices.Sorted(maps.Keys(j.ownSerials())), ",")) // copies on these disks do not bring the guests back
+	}
 	set("archive", made.Archive)
 	set("chain", j.o.Differential)
 	set("usb", j.o.Stick.Serial)
