@@ -12,6 +12,7 @@ import (
 
 	"filippo.io/age"
 	"github.com/neosofia/runner/builtins/internal/client/keyring"
+	"github.com/neosofia/runner/builtins/internal/custody"
 	"github.com/neosofia/runner/builtins/internal/recovery"
 	"github.com/neosofia/runner/builtins/internal/site"
 	"github.com/neosofia/runner/builtins/internal/survey"
@@ -71,6 +72,7 @@ type (
 	RecoverOptions = recovery.Options
 	Bare           = recovery.Bare
 	Identity       = age.Identity
+	KeyBound       = custody.Bound
 )
 
 // The functions behind them are documented where they are.
@@ -90,6 +92,10 @@ var (
 	BareArchive     = recovery.BareArchive
 	ParseIdentities = age.ParseIdentities
 	LevelWords      = recovery.LevelWords
+	Recipient       = custody.Recipient
+	TryKey          = custody.Try
+	BoundTo         = custody.BoundTo
+	Fingerprint     = target.Fingerprint
 )
 
 // FakeWorld is the world of one case of a policy test: the site's names and

@@ -190,8 +190,8 @@ func recoveryRecipient(t *testing.T) string {
 	return recoveryIdentity(t)[0].(*age.HybridIdentity).Recipient().String()
 }
 
-// custody is a bench whose secrets 2 of 3 custodians open.
-func custody(t *testing.T) (b *bench, call string, keys map[string]*age.X25519Identity) {
+// withCustodians is a bench whose secrets 2 of 3 custodians open.
+func withCustodians(t *testing.T) (b *bench, call string, keys map[string]*age.X25519Identity) {
 	t.Helper()
 	b = newBench(t)
 	b.keys(nil)
@@ -220,7 +220,7 @@ func (b *bench) shareOf(a ledger.Artifact, name string, id age.Identity) string 
 
 func TestSealSecretsForCustodians(t *testing.T) {
 	t.Parallel()
-	b, call, keys := custody(t)
+	b, call, keys := withCustodians(t)
 	b.good(call)
 	a := b.newestSecrets()
 	if got := strings.Join(fileNames(a), " "); got != "bundle.age canary.age share-anna.age share-ben.age share-carla.age share-README.txt index.json" {
@@ -268,7 +268,7 @@ func TestSealSecretsForCustodians(t *testing.T) {
 // Who changes a share with care changes its checksum, too: the commitment tells.
 func TestATamperedShareIsNamed(t *testing.T) {
 	t.Parallel()
-	b, call, keys := custody(t)
+	b, call, keys := withCustodians(t)
 	b.good(call)
 	a := b.newestSecrets()
 	b.good(strings.Replace(call, "threshold = 2", "threshold = 3", 1))
@@ -294,7 +294,7 @@ func TestATamperedShareIsNamed(t *testing.T) {
 // others they get a new one, and what was sealed before stays readable.
 func TestRotation(t *testing.T) {
 	t.Parallel()
-	b, call, keys := custody(t)
+	b, call, keys := withCustodians(t)
 	b.good(call)
 	first := b.newestSecrets()
 	if err := labKeyring(b.ring).Set("site/new", []byte("n")); err != nil {
@@ -479,7 +479,7 @@ func TestAnItemThatIsRenamedMeanwhile(t *testing.T) {
 // What can be seen of the artifact without a key is held against its index.
 func TestSealedSecretsThatWereChangedAreFound(t *testing.T) {
 	t.Parallel()
-	b, call, _ := custody(t)
+	b, call, _ := withCustodians(t)
 	b.good(call)
 	a := b.newestSecrets()
 	good := map[string]string{}
@@ -535,7 +535,7 @@ func TestSealedSecretsThatWereChangedAreFound(t *testing.T) {
 // No form of a secret is found in anything that a run leaves or says.
 func TestSecretsLeaveNoTrace(t *testing.T) {
 	t.Parallel()
-	b, call, _ := custody(t)
+	b, call, _ := withCustodians(t)
 	cfg := b.config(main(`a = `+strings.TrimPrefix(call, "return "), `return verify(copies = copy(artifact = a, to = ["offsite", "second-disk"]))`))
 	var said strings.Builder
 	cfg.Observe = func(e runtime.Event) { fmt.Fprintf(&said, "%+v\n", e) }

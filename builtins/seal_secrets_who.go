@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"filippo.io/age"
+	"github.com/neosofia/runner/builtins/internal/custody"
 	"github.com/neosofia/runner/builtins/internal/format/bundle"
 	"github.com/neosofia/runner/builtins/internal/site"
 	"github.com/neosofia/runner/builtins/internal/target"
@@ -137,7 +138,7 @@ func (o *opening) offHost(ctx context.Context, w *world.World, resident map[stri
 	}
 	declared := map[string]bool{}
 	for _, id := range ids {
-		declared[recipientOf(id)] = true
+		declared[custody.Recipient(id)] = true
 	}
 	undeclared := false
 	for _, r := range o.recipients {
@@ -165,18 +166,6 @@ func (o *opening) offHost(ctx context.Context, w *world.World, resident map[stri
 		Hint: "runner recovery-key new on another machine, and its line into site.star; where this is meant: identity(secret = secret(…), on_host = True)"}
 }
 
-// recipientOf is the public half of an identity; "" for kinds that are no recipients
-// here.
-func recipientOf(id age.Identity) string {
-	switch id := id.(type) {
-	case *age.X25519Identity:
-		return id.Recipient().String()
-	case *age.HybridIdentity:
-		return id.Recipient().String()
-	}
-	return ""
-}
-
 // residents finds age identities in a secret, wherever in it they stand.
 func residents(value []byte, found map[string]bool) {
 	const begin = "AGE-SECRET-KEY-"
@@ -192,7 +181,7 @@ func residents(value []byte, found map[string]bool) {
 		}
 		if ids, err := age.ParseIdentities(strings.NewReader(rest[:end])); err == nil {
 			for _, id := range ids {
-				found[recipientOf(id)] = true
+				found[custody.Recipient(id)] = true
 			}
 		}
 		rest = rest[end:]

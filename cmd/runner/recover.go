@@ -19,7 +19,7 @@ type recoverFlags struct {
 	from, identity, item, id, to, hostKey, key string
 	verify, archive, commands                  bool
 	shares                                     []string
-	live, netns, serial, ring                  string
+	live, netns, serial, ring, ringPass        string
 	erase                                      bool
 }
 
@@ -47,6 +47,7 @@ PATH can also be a single vzdump archive, whoever made it.`,
 	set.BoolVar(&r.commands, "commands", false, "print the commands of the vendor's tools")
 	set.StringArrayVar(&r.shares, "share", nil, "file of a custodian's share of the recovery identity; give as many as are needed")
 	set.StringVar(&r.ring, "keyring", "", "with --to, of secrets: put them into a new keyring in this folder instead of files")
+	set.StringVar(&r.ringPass, "keyring-password-file", "", "with --keyring: file of mode 0600 that holds its password; default: ask")
 	set.StringVar(&r.live, "live", "", "with --to, of a zone: file with the live zone, JSON or BIND, to compare with")
 	set.StringVar(&r.netns, "netns", "", "with --to, of a ruleset: network namespace to load it into")
 	set.StringVar(&r.serial, "serial", "", "with --to, of a host: serial number of the disk or stick that the rescue image is written to")
@@ -90,6 +91,11 @@ func (f *flags) recover(ctx context.Context, r recoverFlags) (err error) {
 			return usage("read the share: %v", err)
 		}
 		o.Ask.Shares = append(o.Ask.Shares, string(text))
+	}
+	if r.ring != "" {
+		if o.Ask.Keyring, err = r.newRing(f.lab); err != nil {
+			return err
+		}
 	}
 	m, err := builtins.OpenMedium(ctx, r.from, o)
 	if err != nil {

@@ -1,0 +1,174 @@
+// Package custody tries recovery keys on copies that lie on targets. That a copy is
+// sealed to a key says nothing of whether somebody still has that key, can read the
+// sheet, and types it right: only a copy that it opened does.
+//
+// What is opened is a canary, where the copy is one of sealed secrets, and else the
+// header and the first bytes of a sealed file; nothing that is secret is shown.
+package custody
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"filippo.io/age"
+	"github.com/neosofia/runner/builtins/internal/format/bundle"
+	"github.com/neosofia/runner/builtins/internal/kind"
+	"github.com/neosofia/runner/builtins/internal/target"
+	"github.com/neosofia/runner/builtins/internal/world"
+	"github.com/neosofia/runner/runtime/ledger"
+)
+
+// Recipient is the public half of an identity, as it stands in site.star; "" for
+// kinds that runner does not seal to.
+func Recipient(id age.Identity) string {
+	switch id := id.(type) {
+	case *age.X25519Identity:
+		return id.Recipient().String()
+	case *age.HybridIdentity:
+		return id.Recipient().String()
+	}
+	return ""
+}
+
+// ErrNothing says that a target has no copy that a key could be tried on.
+var ErrNothing = errors.New("there is no sealed copy yet")
+
+// Try opens the newest copy on a target with a key. What comes back lacks only when
+// and by whom.
+func Try(ctx context.Context, w *world.World, c ledger.Catalog, name string, id age.Identity) (ledger.KeyProof, error) {
+	copies, err := candidates(ctx, c, name)
+	if err != nil {
+		return ledger.KeyProof{}, err
+	}
+	if len(copies) == 0 {
+		return ledger.KeyProof{}, fmt.Errorf("try the key on %s: %w", name, ErrNothing)
+	}
+	t, err := w.Survey(ctx, name)
+	if err != nil {
+		return ledger.KeyProof{}, err
+	}
+	defer t.Close()
+	// The newest one decides: that an older copy opens is of no use for today's.
+	cp := copies[0]
+	proof := ledger.KeyProof{Recipient: target.Fingerprint(Recipient(id)), Target: name, Copy: cp.ID}
+	if len(cp.SealedTo) > 0 && !slices.Contains(cp.SealedTo, proof.Recipient) {
+		return proof, fmt.Errorf("try the key on %s: the copy of %s of %s is sealed to %s, and this is the key of %s\nhint: it is another sheet, or one that was replaced: runner recovery-key replace --old %s",
+			name, cp.Item, cp.Taken.UTC().Format("2006-01-02 15:04Z"), strings.Join(cp.SealedTo, ", "), proof.Recipient, proof.Recipient)
+	}
+	if proof.What, err = open(ctx, t, cp, id); err != nil {
+		return proof, fmt.Errorf("try the key on %s: copy of %s of %s: %w", name, cp.Item, cp.Taken.UTC().Format("2006-01-02 15:04Z"), err)
+	}
+	return proof, nil
+}
+
+// candidates are the copies that a key opens: those with a canary first, then those
+// that the target sealed; of each the newest first.
+func candidates(ctx context.Context, c ledger.Catalog, name string) ([]ledger.Copy, error) {
+	all, err := c.Copies(ctx, ledger.Query{Target: name})
+	if err != nil {
+		return nil, err
+	}
+	var canaries, sealed []ledger.Copy
+	for _, cp := range slices.Backward(all) {
+		switch {
+		case len(cp.Files) == 0:
+		case cp.Kind == "secrets":
+			canaries = append(canaries, cp)
+		case len(cp.SealedTo) > 0:
+			sealed = append(sealed, cp)
+		}
+	}
+	return append(canaries, sealed...), nil
+}
+
+// open says what the key opened.
+func open(ctx context.Context, t *target.Target, cp ledger.Copy, id age.Identity) (string, error) {
+	if cp.Kind != "secrets" {
+		r, err := t.OpenFile(ctx, cp, cp.Files[0].Of, []age.Identity{id})
+		if err != nil {
+			return "", err
+		}
+		defer r.Close()
+		if _, err := io.ReadFull(r, make([]byte, 1)); err != nil && err != io.EOF {
+			return "", err
+		}
+		return "header", nil
+	}
+	read := func(file string) ([]byte, error) {
+		r, err := t.OpenFile(ctx, cp, file, []age.Identity{id})
+		if err != nil {
+			return nil, err
+		}
+		defer r.Close()
+		return io.ReadAll(io.LimitReader(r, bundle.MaxIndex+1))
+	}
+	raw, err := read(kind.SecretsIndex)
+	if err != nil {
+		return "", err
+	}
+	x, err := bundle.ParseIndex(raw)
+	if err != nil {
+		return "", err
+	}
+	own := target.Fingerprint(Recipient(id))
+	for _, b := range x.Bundles {
+		if !slices.Contains(b.Recipients, own) {
+			continue
+		}
+		if raw, err = read(b.Canary); err != nil {
+			return "", err
+		}
+		return "canary", bundle.OpenCanary(strings.NewReader(string(raw)), x.Set, id)
+	}
+	if len(cp.SealedTo) > 0 {
+		return "header", nil // the target's seal opens; the secrets in it are for others
+	}
+	return "", fmt.Errorf("its secrets are sealed to others: %s", strings.Join(recipients(x), ", "))
+}
+
+func recipients(x *bundle.Index) (out []string) {
+	for _, b := range x.Bundles {
+		out = append(out, b.Recipients...)
+	}
+	return out
+}
+
+// Bound is a copy that only a key which is no longer in use opens.
+type Bound struct {
+	Copy    ledger.Copy
+	Secrets bool // it is the secrets in it that are sealed to that key, not the copy
+}
+
+// BoundTo lists the copies that need the key with that fingerprint: none of the
+// fingerprints in use opens them. The newest come last.
+func BoundTo(ctx context.Context, c ledger.Catalog, old string, inUse []string) ([]Bound, error) {
+	copies, err := c.Copies(ctx, ledger.Query{})
+	if err != nil {
+		return nil, err
+	}
+	needs := func(to []string) bool {
+		return slices.Contains(to, old) && !slices.ContainsFunc(to, func(r string) bool { return r != old && slices.Contains(inUse, r) })
+	}
+	var out []Bound
+	for _, cp := range copies {
+		if needs(cp.SealedTo) {
+			out = append(out, Bound{Copy: cp})
+			continue
+		}
+		if cp.Kind != "secrets" {
+			continue
+		}
+		a, found, err := c.Artifact(ctx, cp.Artifact)
+		if err != nil {
+			return nil, err
+		}
+		if found && a.Declared["threshold"] == "" && needs(strings.Split(a.Declared["recipients"], ",")) {
+			out = append(out, Bound{cp, true})
+		}
+	}
+	return out, nil
+}
