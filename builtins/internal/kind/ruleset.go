@@ -30,7 +30,7 @@ const maxRuleset = 256 << 20 // bytes
 
 func rulesets() Kind {
 	return Kind{Name: "ruleset", Title: "firewall, routing and network settings", Keep: true,
-		Open: func() target.Checker { return &rulesetChecker{sums: map[string]string{}} }, Recover: recoverRuleset, Commands: rulesetCommands}
+		Open: func() target.Checker { return &rulesetChecker{sums: map[string]string{}} }, Recover: recoverRuleset, Commands: rulesetAlone}
 }
 
 // rulesetChecker parses the document, follows its references, and holds the native
@@ -174,6 +174,16 @@ func (j *Job) calls(name string, lines []string) error {
 	j.Paths = append(j.Paths, path)
 	j.Say = append(j.Say, fmt.Sprintf("%s holds the calls that bring this state back, in the order in which they have to be made: read it before you run any", path))
 	return nil
+}
+
+// rulesetAlone are the commands for who has the files only: where a system has no
+// tool that takes its rules back, they are typed from the document.
+func rulesetAlone(a ledger.Artifact, dir string) []string {
+	out := rulesetCommands(a, dir)
+	if len(out) == 0 {
+		out = []string{"# " + dir + "/" + RulesetFile + " holds every rule as the system's interface named it; runner recover --to makes the calls out of it"}
+	}
+	return out
 }
 
 func rulesetCommands(a ledger.Artifact, dir string) (out []string) {

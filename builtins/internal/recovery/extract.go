@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/neosofia/runner/builtins/internal/kind"
 	"github.com/neosofia/runner/builtins/internal/target"
@@ -44,7 +45,7 @@ func (m *Medium) Extract(ctx context.Context, id, dir string) (Extracted, error)
 	if err != nil {
 		return Extracted{}, err
 	}
-	into := filepath.Join(dir, kind.Safe(x.Artifact.Item)+"-"+x.Artifact.Created.UTC().Format("20060102T150405Z"))
+	into := filepath.Join(dir, m.folder(x)+"-"+x.Artifact.Created.UTC().Format("20060102T150405Z"))
 	k, known := kind.Find(x.Artifact.Kind)
 	if !known || k.Recover == nil {
 		return m.Archive(ctx, id, into)
@@ -64,6 +65,18 @@ func (m *Medium) Extract(ctx context.Context, id, dir string) (Extracted, error)
 	}
 	err = k.Recover(ctx, j)
 	return extracted(j), err
+}
+
+// folder is the name of an item, with its kind where the medium holds several
+// kinds of it: an image and a ruleset of one host can be of the same second.
+func (m *Medium) folder(x target.Manifest) string {
+	name := kind.Safe(x.Artifact.Item)
+	if slices.ContainsFunc(m.list, func(o target.Manifest) bool {
+		return o.Artifact.Kind != x.Artifact.Kind && o.Artifact.Item == x.Artifact.Item
+	}) {
+		name += "-" + kind.Safe(x.Artifact.Kind)
+	}
+	return name
 }
 
 func extracted(j *kind.Job) Extracted {
