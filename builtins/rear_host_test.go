@@ -242,8 +242,8 @@ func TestGuestsOnTheSystemsDiskNeedACopyElsewhere(t *testing.T) {
 		t.Fatal(out.Err)
 	}
 	a := b.rears()[0]
-	if a.Declared["erases"] != "100 (erp)" {
-		t.Errorf("got %v", a.Declared)
+	if a.Declared["erases"] != "100 (erp)" || a.Declared["serials"] == "" || strings.Contains(a.Declared["serials"], "LABUSB000A") {
+		t.Errorf("got %v, want the guest, and the serial of the system's disk", a.Declared)
 	}
 	var plan struct{ Shared, Erases []string }
 	raw, err := os.ReadFile(b.onNode(a.Origin["dir"], "plan.json"))
