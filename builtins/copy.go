@@ -8,6 +8,7 @@ import (
 	"io"
 	"strings"
 
+	"github.com/neosofia/runner/builtins/internal/chain"
 	"github.com/neosofia/runner/builtins/internal/kind"
 	"github.com/neosofia/runner/builtins/internal/target"
 	"github.com/neosofia/runner/builtins/internal/world"
@@ -63,7 +64,7 @@ func copiesStand(ctx context.Context, s *runtime.Step, a *copyArgs, value json.R
 		if !found {
 			return false, nil
 		}
-		bad, err := damaged(ctx, catalog, cp)
+		bad, err := chain.Damaged(ctx, catalog, cp.ID)
 		if err != nil || bad {
 			return false, err
 		}
@@ -74,7 +75,7 @@ func copiesStand(ctx context.Context, s *runtime.Step, a *copyArgs, value json.R
 			return false, nil
 		}
 	}
-	list, err := lacking(ctx, catalog, c.art, c.names)
+	list, err := chain.Lacking(ctx, catalog, c.art, c.names)
 	return len(list) == 0, err
 }
 
@@ -165,7 +166,7 @@ func copyArtifact(ctx context.Context, s *runtime.Step, a *copyArgs) (runtime.Re
 	if err := c.bring(ctx); err != nil {
 		return c.res, err
 	}
-	if err := c.chain(ctx, (*carry).bring); err != nil {
+	if err := c.whole(ctx, (*carry).bring); err != nil {
 		return c.res, err
 	}
 	return c.end()
@@ -219,6 +220,53 @@ func (c *carry) bring(ctx context.Context) error {
 		return context.Cause(ctx)
 	}
 	return nil
+}
+
+// whole brings what the artifact needs to those targets that have the artifact
+// now, and not what it needs: a medium that was away when a chain began, say.
+// What cannot be brought is a finding.
+func (c *carry) whole(ctx context.Context, bring func(*carry, context.Context) error) error {
+	if len(c.art.Needs) == 0 {
+		return nil
+	}
+	catalog, err := c.s.Catalog(ctx)
+	if err != nil {
+		return err
+	}
+	var targets []string
+	for _, cp := range c.copies {
+		targets = append(targets, cp.Target)
+	}
+	list, err := chain.Lacking(ctx, catalog, c.art, targets)
+	if err != nil {
+		return err
+	}
+	for _, l := range list {
+		below := &carry{s: c.s, w: c.w, art: l.Artifact, names: l.Targets, asked: true, soft: -1, needed: l.Words()}
+		if len(l.Artifact.Files) == 0 {
+			below.art.Asset, below.art.Item = c.art.Asset, c.art.Item
+			for _, name := range l.Targets {
+				below.fail(name, &runtime.Error{Code: "E_ARCHIVE_MISSING", Doing: "find " + l.Words(), Said: "the ledger does not know it"})
+			}
+		} else {
+			c.s.Log("%s needs %s, which %v did not have: it is copied, too", c.art.Item, l.Words(), l.Targets)
+			if err := bring(below, ctx); err != nil {
+				return err
+			}
+		}
+		c.join(below)
+	}
+	return nil
+}
+
+// join adds what became of a needed artifact.
+func (c *carry) join(below *carry) {
+	if below.soft >= 0 && c.soft < 0 {
+		c.soft = len(c.failed) + below.soft
+	}
+	c.failed, c.lost = append(c.failed, below.failed...), append(c.lost, below.lost...)
+	c.copies = append(c.copies, below.copies...)
+	c.res.Facts.Add(below.res.Facts)
 }
 
 func (c *carry) outcome(ctx context.Context, o target.Outcome) {
@@ -337,7 +385,7 @@ func (c *carry) clear(ctx context.Context, open []*target.Target) error {
 			if t.Name() != cp.Target {
 				continue
 			}
-			bad, err := damaged(ctx, catalog, cp.Copy)
+			bad, err := chain.Damaged(ctx, catalog, cp.ID)
 			if err != nil {
 				return err
 			}
@@ -363,12 +411,6 @@ func (c *carry) source(ctx context.Context) error {
 		return err
 	}
 	return r.Close()
-}
-
-// damaged reports whether the record calls a copy damaged since it was made.
-func damaged(ctx context.Context, catalog ledger.Catalog, cp ledger.Copy) (bad bool, err error) {
-	err = catalog.Rows(ctx, ledger.Query{Kind: ledger.RowDamaged, ID: cp.ID}, func(ledger.Row) error { bad = true; return nil })
-	return bad, err
 }
 
 // known fills in the digests that an earlier copy recorded: the source must still
@@ -454,7 +496,7 @@ func fakeCopy(ctx context.Context, s *runtime.Step, a *copyArgs) (runtime.Result
 	if err := c.pretend(ctx); err != nil {
 		return c.res, err
 	}
-	if err := c.chain(ctx, (*carry).pretend); err != nil {
+	if err := c.whole(ctx, (*carry).pretend); err != nil {
 		return c.res, err
 	}
 	return c.end()

@@ -24,9 +24,9 @@ const twin = `target(name = "twin", url = "file:///media/offline-a/twin", medium
 
 func TestCopyBringsAnArtifactToEveryTarget(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, "+", `target(name = "second-disk", url = "file:///srv/copies", medium = "disk", location = "server room", part_size = 1048576)`)
-	b.good(`return verify(copies = copy(artifact = snapshot_vm(guest = "erp"), to = ["node", "offsite", "offline-a", "second-disk"]))`)
-	level := map[string]string{"node": "opened", "offsite": "read", "offline-a": "read", "second-disk": "read"}
+	b := newBench(t, "+", `target(name = "parts-disk", url = "file:///srv/copies", medium = "disk", location = "server room", part_size = 1048576)`)
+	b.good(`return verify(copies = copy(artifact = snapshot_vm(guest = "erp"), to = ["node", "offsite", "offline-a", "parts-disk"]))`)
+	level := map[string]string{"node": "opened", "offsite": "read", "offline-a": "read", "parts-disk": "read"}
 	devices := map[string]bool{}
 	for name, want := range level {
 		copies, proofs := b.copies(name), b.proofs(name)
@@ -42,7 +42,7 @@ func TestCopyBringsAnArtifactToEveryTarget(t *testing.T) {
 			t.Errorf("%s: device %q is none, or another target's", name, c.Device.ID)
 		}
 		devices[c.Device.ID] = true
-		if many := len(c.Files) > 1; many != (name == "second-disk") {
+		if many := len(c.Files) > 1; many != (name == "parts-disk") {
 			t.Errorf("%s: got %d files", name, len(c.Files))
 		}
 	}

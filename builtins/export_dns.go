@@ -96,7 +96,7 @@ func exportDNS(ctx context.Context, s *runtime.Step, a *exportDNSArgs) (runtime.
 		art.Gaps = append(art.Gaps, ledger.Gap{Asset: asset, Item: item, What: m.Part, Why: m.Why})
 	}
 	art.Declared = map[string]string{"records": fmt.Sprint(len(x.Records))}
-	if c := firstChanges(e.Files[kind.ChangesFile]); c != "" {
+	if c := kind.FirstChanges(e.Files[kind.ChangesFile]); c != "" {
 		art.Declared["changes"] = c
 	}
 	return runtime.Result{Value: art, Facts: ledger.Facts{Artifacts: []ledger.Artifact{art}}}, nil
@@ -153,7 +153,7 @@ func addChanges(ctx context.Context, s *runtime.Step, w *world.World, e *world.E
 		return nil
 	}
 	for _, l := range lines[:min(5, len(lines))] {
-		s.Log("%s: %s", e.Item, cutLine(l))
+		s.Log("%s: %s", e.Item, kind.CutLine(l))
 	}
 	if len(lines) > 5 {
 		s.Log("%s: %d more changes; they are in %s of the artifact", e.Item, len(lines)-5, kind.ChangesFile)

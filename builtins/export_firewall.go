@@ -92,7 +92,7 @@ func exportFirewall(ctx context.Context, s *runtime.Step, a *exportFirewallArgs)
 	}
 	art.Declared = map[string]string{"sections": fmt.Sprint(len(x.doc.Sections)), "vendor": x.doc.Vendor}
 	if changes != "" {
-		art.Declared["changes"] = firstChanges([]byte(changes))
+		art.Declared["changes"] = kind.FirstChanges([]byte(changes))
 	}
 	for i := range x.findings {
 		x.findings[i].Asset = asset
@@ -196,20 +196,13 @@ func changedRules(ctx context.Context, s *runtime.Step, w *world.World, system s
 	for i, d := range diff {
 		b.WriteString(d.Text() + "\n")
 		if i < 5 {
-			s.Log("%s: %s", system, cutLine(d.Text()))
+			s.Log("%s: %s", system, kind.CutLine(d.Text()))
 		}
 	}
 	if len(diff) > 5 {
 		s.Log("%s: %d more changes; they are in %s of the artifact", system, len(diff)-5, kind.ChangesFile)
 	}
 	return b.String(), nil
-}
-
-func cutLine(s string) string {
-	if len(s) > 160 {
-		return strings.ToValidUTF8(s[:160], "") + "…"
-	}
-	return s
 }
 
 func fakeExportFirewall(_ context.Context, s *runtime.Step, a *exportFirewallArgs) (runtime.Result, error) {

@@ -33,7 +33,7 @@ var layers = []struct {
 
 	// Primitives know the runtime's contract, and reach systems through world.
 	{"builtins", []string{
-		"builtins/internal/rescue",
+		"builtins/internal/rescue", "builtins/internal/chain",
 		"builtins/internal/client/linux", "builtins/internal/client/logs", "builtins/internal/client/unifi", "builtins/internal/format/logbatch", "builtins/internal/format/ruleset",
 		"builtins/internal/client/cloudflare", "builtins/internal/format/zone", "builtins/internal/format/bundle", "builtins/internal/format/share",
 		"builtins/internal/client/keyring", "builtins/internal/client/proxmox", "builtins/internal/comeback", "builtins/internal/kind", "builtins/internal/recovery", "builtins/internal/custody",
@@ -59,6 +59,7 @@ var layers = []struct {
 	}, nil},
 	{"builtins/internal/custody", []string{"builtins/internal/format/bundle", "builtins/internal/kind", "builtins/internal/target", "builtins/internal/world", "runtime/ledger"}, nil},
 	{"builtins/internal/retire", []string{"runtime/ledger"}, nil},
+	{"builtins/internal/chain", []string{"runtime/ledger"}, nil},
 	{"builtins/internal/vzdump", []string{"builtins/internal/client/proxmox", "runtime/ledger"}, nil},
 
 	// Targets know no Starlark and no backup system.

@@ -1,4 +1,4 @@
-package builtins
+package kind
 
 import (
 	"strings"
@@ -16,7 +16,7 @@ func TestTheLedgerShowsTheFirstChanges(t *testing.T) {
 		"bytes that are no text":   {"since x:\n\xff\xfe\n", "since x:\n\ufffd\ufffd"},
 		"a line without end":       {"since x:\n" + strings.Repeat("a", 5000), "since x:\n" + strings.Repeat("a", 160) + "…"},
 	} {
-		if got := firstChanges([]byte(c.file)); got != c.want {
+		if got := FirstChanges([]byte(c.file)); got != c.want {
 			t.Errorf("%s: got %q, want %q", name, got, c.want)
 		}
 	}
