@@ -13,10 +13,11 @@
 package logs
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"io"
+	"os"
 	"strings"
 	"time"
 
@@ -67,13 +68,19 @@ func Journal(ctx context.Context, h host.Host, pos logbatch.Position, most int64
 	if err != nil {
 		return nil, err
 	}
-	j := &journalRead{c: &Collected{After: pos}, part: p, most: most}
+	j := &journalRead{c: &Collected{After: pos}, last: []byte(pos.Cursor), out: bufio.NewWriterSize(p, 256<<10), most: most}
 	err = j.run(ctx, h, args)
+	if err == nil {
+		err = j.out.Flush()
+	}
 	if err == nil {
 		err = p.close()
 	}
 	if err != nil {
 		return nil, errors.Join(err, p.drop())
+	}
+	if j.n > 0 {
+		j.c.After.Cursor = string(j.last)
 	}
 	p.Entries = j.n
 	j.c.Parts = []logbatch.Part{p.Part}
@@ -82,17 +89,27 @@ func Journal(ctx context.Context, h host.Host, pos logbatch.Position, most int64
 
 type journalRead struct {
 	c     *Collected
-	part  *part
+	out   *bufio.Writer // fields are small: digests and compression want more at once
+	size  int64
 	most  int64
 	n     int64
 	boot  string
-	wrong int // gaps that were not told any more
+	last  []byte // cursor
+	wrong int    // gaps that were not told any more
 }
 
 func (j *journalRead) run(ctx context.Context, h host.Host, args []string) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	pr, pw := io.Pipe()
+	// A pipe of the kernel: a program of this machine writes into it itself. To ask
+	// for its number makes reads block: journalctl writes 4 KiB at a time, and to be
+	// woken for each costs more than to parse it.
+	pr, pw, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer pr.Close()
+	_ = pr.Fd()
 	type end struct {
 		r   host.Result
 		err error
@@ -100,16 +117,18 @@ func (j *journalRead) run(ctx context.Context, h host.Host, args []string) error
 	ended := make(chan end, 1)
 	go func() {
 		r, err := h.Run(ctx, host.Command{Args: args, Stdout: pw, Limit: 1 << 20})
-		pw.CloseWithError(err) // nil is the end of the stream
+		pw.Close()
 		ended <- end{r, err}
 	}()
-	err := journal.Read(pr, j.part, j.entry)
-	pr.CloseWithError(errFull)
-	if errors.Is(err, errFull) {
-		j.c.More = true
+	err = journal.Read(pr, j.out, j.entry)
+	if err != nil && !errors.Is(err, journal.ErrCut) {
 		cancel() // what journalctl says to that is not wanted
+		pr.Close()
 		<-ended
-		return nil
+		if j.c.More = errors.Is(err, errFull); j.c.More {
+			return nil
+		}
+		return err
 	}
 	e := <-ended
 	said := strings.TrimSpace(string(e.r.Stderr))
@@ -120,8 +139,6 @@ func (j *journalRead) run(ctx context.Context, h host.Host, args []string) error
 		return &ReadError{"the journal", fmt.Sprintf("journalctl ended with %d: %s", e.r.Exit, host.Tail([]byte(said)))}
 	case errors.Is(err, journal.ErrCut):
 		return &ReadError{"the journal", "journalctl ended within an entry"}
-	case err != nil:
-		return err
 	case e.r.Exit != 0 || damaged(said):
 		j.c.Damaged = host.Tail([]byte(said))
 		j.c.gap("entries in damaged files", "journalctl ended with %d and said: %s", e.r.Exit, j.c.Damaged)
@@ -144,13 +161,13 @@ func damaged(said string) bool {
 
 // entry notes where the stream stands, and what is missing before this entry.
 func (j *journalRead) entry(e journal.Entry) error {
-	if e.Cursor == "" {
+	if len(e.Cursor) == 0 {
 		return &ReadError{"the journal", "an entry has no cursor"}
 	}
-	if last := j.c.After.Cursor; last != "" {
-		j.between(last, e.Cursor)
+	if len(j.last) > 0 {
+		j.between(j.last, e.Cursor)
 	}
-	j.c.After.Cursor = e.Cursor
+	j.last = append(j.last[:0], e.Cursor...)
 	if e.Time.After(j.c.After.Newest) {
 		j.c.After.Newest = e.Time
 	}
@@ -158,28 +175,28 @@ func (j *journalRead) entry(e journal.Entry) error {
 		j.c.First = e.Time
 	}
 	j.c.Last = e.Time
-	if e.Boot != j.boot && len(j.c.Boots) < maxGaps {
-		j.boot = e.Boot
-		j.c.Boots = append(j.c.Boots, e.Boot)
+	if string(e.Boot) != j.boot && len(j.c.Boots) < maxGaps {
+		j.boot = string(e.Boot)
+		j.c.Boots = append(j.c.Boots, j.boot)
 	}
-	if j.part.Bytes >= j.most {
+	if j.size += e.Bytes; j.size >= j.most {
 		return errFull
 	}
 	return nil
 }
 
 // between compares the numbers of two entries that follow each other.
-func (j *journalRead) between(a, b string) {
+func (j *journalRead) between(a, b []byte) {
 	ida, na, oka := journal.Sequence(a)
 	idb, nb, okb := journal.Sequence(b)
 	switch {
-	case oka && okb && ida == idb && nb == na+1:
+	case oka && okb && string(ida) == string(idb) && nb == na+1:
 		return
 	case len(j.c.Gaps) >= maxGaps:
 		j.wrong++
 	case !oka || !okb:
 		j.c.gap("journal entries", "a cursor without a number: what lies between %q and %q is not known", a, b)
-	case ida != idb:
+	case string(ida) != string(idb):
 		if j.n == 0 { // within a batch, files of several sequences follow each other
 			j.c.gap("journal entries after "+fmt.Sprint(na), "the journal was begun anew: whether entries behind that number were lost is not known")
 		}

@@ -15,7 +15,6 @@ import (
 	"fmt"
 	"io"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -25,11 +24,12 @@ const (
 	maxValue = 4 << 10 // of a value that is kept
 )
 
-// Entry is where one entry stands.
+// Entry is where one entry stands. Its slices are valid until the next entry is
+// read: there are many entries, and most of them are forgotten at once.
 type Entry struct {
-	Cursor string
+	Cursor []byte
 	Time   time.Time
-	Boot   string // id
+	Boot   []byte // id
 	Fields int
 	Bytes  int64 // of the entry in the stream, with the empty line behind it
 }
@@ -39,21 +39,23 @@ var ErrCut = errors.New("the export ends within an entry")
 
 // Sequence takes the id of the sequence and the number in it out of a cursor, which
 // holds them in every version of systemd: "s=…;i=…;b=…".
-func Sequence(cursor string) (id string, number uint64, ok bool) {
-	for _, part := range strings.Split(cursor, ";") {
-		k, v, _ := strings.Cut(part, "=")
-		switch k {
+func Sequence(cursor []byte) (id []byte, number uint64, ok bool) {
+	for len(cursor) > 0 {
+		var part []byte
+		part, cursor, _ = bytes.Cut(cursor, []byte{';'})
+		k, v, _ := bytes.Cut(part, []byte{'='})
+		switch string(k) {
 		case "s":
 			id = v
 		case "i":
-			n, err := strconv.ParseUint(v, 16, 64)
+			n, err := strconv.ParseUint(string(v), 16, 64)
 			if err != nil {
-				return "", 0, false
+				return nil, 0, false
 			}
 			number, ok = n, true
 		}
 	}
-	return id, number, ok && id != ""
+	return id, number, ok && len(id) > 0
 }
 
 // Read parses entries and calls fn after each one. What is read is written to w as
@@ -61,7 +63,7 @@ func Sequence(cursor string) (id string, number uint64, ok bool) {
 // after it. A stream that ends without the empty line behind its last entry was cut
 // off: ErrCut; then a part of that entry is in w.
 func Read(r io.Reader, w io.Writer, fn func(Entry) error) error {
-	br := bufio.NewReaderSize(r, 64<<10)
+	br := bufio.NewReaderSize(r, 256<<10)
 	p := &parser{r: br, w: w}
 	for {
 		e, err := p.entry()
@@ -81,6 +83,8 @@ type parser struct {
 	r *bufio.Reader
 	w io.Writer
 	n int64 // bytes of the entry so far
+
+	cursor, boot []byte // of the entry, kept from one to the next
 }
 
 func (p *parser) write(b []byte) error {
@@ -138,8 +142,8 @@ func (p *parser) field(line []byte, whole bool, e *Entry) error {
 	if eq < 1 || eq > maxName || !plainName(line[:eq]) {
 		return fmt.Errorf("read journal: %q is no field", head(line))
 	}
-	if whole {
-		if err := e.take(string(line[:eq]), line[eq+1:len(line)-1]); err != nil {
+	if whole && kept(line[:eq]) {
+		if err := p.take(e, line[:eq], line[eq+1:len(line)-1]); err != nil {
 			return err
 		}
 	}
@@ -165,7 +169,7 @@ func (p *parser) field(line []byte, whole bool, e *Entry) error {
 // binary takes a field whose value follows its length.
 func (p *parser) binary(line []byte, e *Entry) error {
 	name := string(line[:len(line)-1])
-	if len(name) > maxName || !plainName([]byte(name)) {
+	if len(name) > maxName || !plainName(line[:len(line)-1]) {
 		return fmt.Errorf("read journal: %q is no field", head(line))
 	}
 	if err := p.write(line); err != nil {
@@ -182,7 +186,7 @@ func (p *parser) binary(line []byte, e *Entry) error {
 	if n > 1<<40 {
 		return fmt.Errorf("read journal: field %s has %d bytes", name, n)
 	}
-	if n <= maxValue && kept(name) {
+	if n <= maxValue && kept([]byte(name)) {
 		value := make([]byte, n)
 		if _, err := io.ReadFull(p.r, value); err != nil {
 			return cut(err)
@@ -190,7 +194,7 @@ func (p *parser) binary(line []byte, e *Entry) error {
 		if err := p.write(value); err != nil {
 			return err
 		}
-		if err := e.take(name, value); err != nil {
+		if err := p.take(e, []byte(name), value); err != nil {
 			return err
 		}
 	} else {
@@ -217,23 +221,26 @@ func cut(err error) error {
 	return err
 }
 
-func kept(name string) bool {
-	return name == "__CURSOR" || name == "__REALTIME_TIMESTAMP" || name == "_BOOT_ID"
+func kept(name []byte) bool {
+	switch string(name) {
+	case "__CURSOR", "__REALTIME_TIMESTAMP", "_BOOT_ID":
+		return true
+	}
+	return false
 }
 
 // take keeps what says where the entry stands.
-func (e *Entry) take(name string, value []byte) error {
-	if !kept(name) {
-		return nil
-	}
+func (p *parser) take(e *Entry, name, value []byte) error {
 	if len(value) > maxValue {
 		return fmt.Errorf("read journal: %s has %d bytes", name, len(value))
 	}
-	switch name {
+	switch string(name) {
 	case "__CURSOR":
-		e.Cursor = string(value)
+		p.cursor = append(p.cursor[:0], value...)
+		e.Cursor = p.cursor
 	case "_BOOT_ID":
-		e.Boot = string(value)
+		p.boot = append(p.boot[:0], value...)
+		e.Boot = p.boot
 	case "__REALTIME_TIMESTAMP":
 		us, err := strconv.ParseInt(string(value), 10, 64)
 		if err != nil || us < 0 {

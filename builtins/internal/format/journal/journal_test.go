@@ -23,7 +23,11 @@ func field(name string, value []byte) string {
 
 func read(in io.Reader) (entries []Entry, out string, err error) {
 	var b bytes.Buffer
-	err = Read(in, &b, func(e Entry) error { entries = append(entries, e); return nil })
+	err = Read(in, &b, func(e Entry) error {
+		e.Cursor, e.Boot = bytes.Clone(e.Cursor), bytes.Clone(e.Boot)
+		entries = append(entries, e)
+		return nil
+	})
 	return entries, b.String(), err
 }
 
@@ -37,10 +41,10 @@ func TestEntriesPassAsTheyAre(t *testing.T) {
 	for _, e := range entries {
 		sum += e.Bytes
 	}
-	if sum != int64(len(stream)) || entries[0].Boot != "77" || entries[0].Time.UnixMicro() != 1_700_000_000_000_001 {
+	if sum != int64(len(stream)) || string(entries[0].Boot) != "77" || entries[0].Time.UnixMicro() != 1_700_000_000_000_001 {
 		t.Errorf("got %+v, %d bytes of %d", entries[0], sum, len(stream))
 	}
-	if id, n, ok := Sequence(entries[2].Cursor); id != "5f3a" || n != 3 || !ok {
+	if id, n, ok := Sequence(entries[2].Cursor); string(id) != "5f3a" || n != 3 || !ok {
 		t.Errorf("got %s %d %v", id, n, ok)
 	}
 }
