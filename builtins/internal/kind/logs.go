@@ -35,7 +35,6 @@ type seenPart struct {
 	bytes   int64
 	lines   int64
 	entries int64 // of a journal; -1: it is none
-	err     error // of its form, as a journal
 }
 
 // batchChecker unpacks every part, and holds digests and counts against the index.

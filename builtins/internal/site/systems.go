@@ -157,7 +157,7 @@ func (b *builder) logs(a *logsArgs) (starlark.Value, error) {
 	}
 	for _, f := range a.Files {
 		if !path.IsAbs(f) || path.Clean(f) != f {
-			return nil, fmt.Errorf("files: %q: want absolute paths, without ..", f)
+			return nil, fmt.Errorf("files: %q: want an absolute path without dots that lead up", f)
 		}
 		if _, err := path.Match(f, ""); err != nil {
 			return nil, fmt.Errorf("files: %q: %v", f, err)
