@@ -193,7 +193,7 @@ func recoverLogs(ctx context.Context, j *Job) error {
 			entries += p.Entries
 		}
 	}
-	j.Say = append(j.Say, fmt.Sprintf("%d batches, %d to %d, %d entries: the chain is whole", len(all), chain[0].Seq, chain[len(chain)-1].Seq, entries))
+	j.Say = append(j.Say, fmt.Sprintf("batches %d to %d, %d entries: the chain is whole", chain[0].Seq, chain[len(chain)-1].Seq, entries))
 	return j.importJournal(ctx)
 }
 

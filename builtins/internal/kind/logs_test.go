@@ -104,7 +104,7 @@ func TestLogsComeBackInOneFile(t *testing.T) {
 	if err != nil || string(raw) != "line 1\nline 2\nline 3\n" {
 		t.Errorf("got %q, %v", raw, err)
 	}
-	if !strings.Contains(strings.Join(j.Say, "\n"), "3 batches, 1 to 3, 3 entries: the chain is whole") {
+	if !strings.Contains(strings.Join(j.Say, "\n"), "batches 1 to 3, 3 entries: the chain is whole") {
 		t.Errorf("got %q", j.Say)
 	}
 }

@@ -119,7 +119,7 @@ func rearCommands(a ledger.Artifact, dir string) (out []string) {
 	if archive != "" {
 		out = append(out, "# the archive is beside the image: in the rescue system mount the medium that holds "+archive+" and set BACKUP_URL=file:///… in /etc/rear/local.conf")
 	}
-	return append(out, "# for single files: tar -tzf ARCHIVE; of an encrypted one: openssl enc -d -aes-256-cbc -pbkdf2 -k KEY -in ARCHIVE | tar -xz")
+	return append(out, "# for single files: tar -tzf ARCHIVE; of an encrypted one: openssl enc -d -aes-256-cbc -pbkdf2 -pass file:KEYFILE -in ARCHIVE | tar -xz")
 }
 
 // writeMedium writes an image to the disk of that serial, and reads it back.
