@@ -58,7 +58,8 @@ type ItemStatus struct {
 	Sum     Sum          `json:"sum"`
 	Restore int64        `json:"restore_seconds_estimate,omitempty"`
 	Rate    int64        `json:"restore_bytes_per_second_estimate,omitempty"`
-	Kept    int          `json:"kept_full"` // artifacts with a copy that was read back and is online
+	Kept    int          `json:"kept_full"`                  // artifacts with a copy that was read back, with all that it needs, and is online
+	Incr    int          `json:"kept_incremental,omitempty"` // of them those that need an earlier one
 	Erases  []Erased     `json:"erases,omitempty"`
 }
 
@@ -221,7 +222,7 @@ func (b *builder) inventory(ctx context.Context, a ledger.AssetDemand) ([]string
 func (b *builder) item(a ledger.AssetDemand, it *item, gone bool, rates map[string]int64, met map[string]bool) ItemStatus {
 	out := ItemStatus{Name: it.name, Gone: gone}
 	targets := map[string]bool{}
-	full := map[string]bool{}
+	full, increment := map[string]bool{}, map[string]bool{}
 	for i := range it.copies {
 		c := it.copies[i]
 		b.noteSealed(c.Copy)
@@ -241,10 +242,14 @@ func (b *builder) item(a ledger.AssetDemand, it *item, gone bool, rates map[stri
 			out.Newest, out.Age = &newest, int64(max(0, b.j.now.Sub(c.Taken))/time.Second)
 		}
 		full[c.Artifact] = full[c.Artifact] || !c.Offline
+		increment[c.Artifact] = c.Whole > c.Bytes
 	}
-	for _, online := range full {
+	for id, online := range full {
 		if online {
 			out.Kept++
+			if increment[id] {
+				out.Incr++
+			}
 		}
 	}
 	sort.SliceStable(out.Copies, func(i, k int) bool { return out.Copies[i].Target < out.Copies[k].Target })

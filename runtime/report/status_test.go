@@ -251,6 +251,22 @@ missing
 	}
 }
 
+func TestStatusTellsFullArchivesFromIncrements(t *testing.T) {
+	b, d := newBook(t), demands()
+	chain(b, &d, ledger.Opened, ledger.Read)
+	for keep, want := range map[int]string{28: "2/28: 1 full + 1 incr.", 0: "1 full + 1 incr."} {
+		d.Assets[0].Keep = keep
+		s := status(t, b, d, now, Live{})
+		var text bytes.Buffer
+		if err := s.Text(&text, TextOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		if it := s.Assets[0].Items[0]; it.Kept != 2 || it.Incr != 1 || !strings.Contains(text.String(), "  "+want+"\n") {
+			t.Errorf("got %d kept, %d of them increments, want %q in\n%s", it.Kept, it.Incr, want, text.String())
+		}
+	}
+}
+
 func TestStatusSaysWhatACopyLacks(t *testing.T) {
 	b, d := newBook(t), demands()
 	chain(b, &d, ledger.Read, -2)

@@ -120,7 +120,12 @@ func (it ItemStatus) cells(a AssetStatus) []string {
 		restore = "~" + roughly(time.Duration(it.Restore)*time.Second)
 	}
 	kept := fmt.Sprintf("%d full", it.Kept)
-	if a.Keep > 0 {
+	switch {
+	case it.Incr > 0 && a.Keep > 0:
+		kept = fmt.Sprintf("%d/%d: %d full + %d incr.", it.Kept, a.Keep, it.Kept-it.Incr, it.Incr)
+	case it.Incr > 0:
+		kept = fmt.Sprintf("%d full + %d incr.", it.Kept-it.Incr, it.Incr)
+	case a.Keep > 0:
 		kept = fmt.Sprintf("%d/%d full", it.Kept, a.Keep)
 	}
 	return []string{it.Name, it.Sum.Of(a.Demanded), ago, restore, kept}
