@@ -17,6 +17,7 @@ import (
 	"github.com/neosofia/runner/builtins/lab/host"
 	"github.com/neosofia/runner/runtime"
 	"github.com/neosofia/runner/runtime/ledger"
+	"github.com/neosofia/runner/runtime/report"
 )
 
 const (
@@ -244,6 +245,19 @@ func TestGuestsOnTheSystemsDiskNeedACopyElsewhere(t *testing.T) {
 	a := b.rears()[0]
 	if a.Declared["erases"] != "100 (erp)" || a.Declared["serials"] == "" || strings.Contains(a.Declared["serials"], "LABUSB000A") {
 		t.Errorf("got %v, want the guest, and the serial of the system's disk", a.Declared)
+	}
+	shown, err := report.NewRun(t.Context(), b.catalog(), out.Run)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text strings.Builder
+	if err := shown.Text(&text, report.TextOptions{Width: 200}); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"a recovery of pve1 erases guest 100 (erp); it comes back from offline-a, of ", "disks that a recovery makes anew: /dev/"} {
+		if !strings.Contains(text.String(), want) {
+			t.Errorf("show does not say %q:\n%s", want, text.String())
+		}
 	}
 	var plan struct{ Shared, Erases []string }
 	raw, err := os.ReadFile(b.onNode(a.Origin["dir"], "plan.json"))
