@@ -249,7 +249,7 @@ func (c *carry) whole(ctx context.Context, bring func(*carry, context.Context) e
 				below.fail(name, &runtime.Error{Code: "E_ARCHIVE_MISSING", Doing: "find " + l.Words(), Said: "the ledger does not know it"})
 			}
 		} else {
-			c.s.Log("%s needs %s, which %v did not have: it is copied, too", c.art.Item, l.Words(), l.Targets)
+			c.s.Log("%s needs %s, which %s did not have: it is copied, too", c.art.Item, l.Words(), strings.Join(l.Targets, ", "))
 			if err := bring(below, ctx); err != nil {
 				return err
 			}
