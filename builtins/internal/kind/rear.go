@@ -119,6 +119,9 @@ func rearCommands(a ledger.Artifact, dir string) (out []string) {
 	if archive != "" {
 		out = append(out, "# the archive is beside the image: in the rescue system mount the medium that holds "+archive+" and set BACKUP_URL=file:///… in /etc/rear/local.conf")
 	}
+	if a.Declared["encrypted"] != "" {
+		out = append(out, "# the archive is encrypted. Before rear recover: read -rs RUNNER_REAR_KEY; export RUNNER_REAR_KEY BACKUP_PROG_CRYPT_KEY=env:RUNNER_REAR_KEY")
+	}
 	return append(out, "# for single files: tar -tzf ARCHIVE; of an encrypted one: openssl enc -d -aes-256-cbc -pbkdf2 -pass file:KEYFILE -in ARCHIVE | tar -xz")
 }
 

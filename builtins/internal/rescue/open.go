@@ -55,6 +55,9 @@ func (j *job) declared(made *rear.Made, insp *rear.Inspector) map[string]string 
 		set("serials", strings.Join(slices.Sorted(maps.Keys(j.ownSerials())), ",")) // copies on these disks do not bring the guests back
 	}
 	set("archive", made.Archive)
+	if j.o.Encrypted {
+		d["encrypted"] = "openssl, aes-256-cbc, pbkdf2"
+	}
 	set("chain", j.o.Differential)
 	set("usb", j.o.Stick.Serial)
 	set("luks", strings.Join(j.plan.LUKS, ","))

@@ -49,8 +49,10 @@ func (p *Plan) Conf(o Options) string {
 	}
 	if o.Encrypted {
 		c.set("BACKUP_PROG_CRYPT_ENABLED", "true")
-		c.set("BACKUP_PROG_CRYPT_OPTIONS", "/usr/bin/openssl enc -aes-256-cbc -pbkdf2 -salt -k ")
-		c.set("BACKUP_PROG_DECRYPT_OPTIONS", "/usr/bin/openssl enc -d -aes-256-cbc -pbkdf2 -k ")
+		// ReaR appends what it takes for the key as an argument, where everybody on
+		// the host can read it. So it is told where the key is: keyPlace.
+		c.set("BACKUP_PROG_CRYPT_OPTIONS", "/usr/bin/openssl enc -aes-256-cbc -pbkdf2 -salt -pass ")
+		c.set("BACKUP_PROG_DECRYPT_OPTIONS", "/usr/bin/openssl enc -d -aes-256-cbc -pbkdf2 -pass ")
 	}
 	p.exclusions(c, o)
 	p.start(c, o)
