@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -97,6 +98,9 @@ func pruneWith(ctx context.Context, s *runtime.Step, a *pruneArgs, remove func(c
 		if len(told) == plan.Limit || first != nil {
 			break
 		}
+		if a.Apply && stillNeeded(r, res.Facts.Removed) {
+			continue // what needs it could not be removed before it
+		}
 		if a.Apply {
 			if err := s.Mark(ctx, "remove "+r.Copy.ID, r.Copy.Item+" on "+r.Copy.Target+" of "+r.Copy.Taken.Format(time.RFC3339)); err != nil {
 				return res, err
@@ -120,6 +124,16 @@ func pruneWith(ctx context.Context, s *runtime.Step, a *pruneArgs, remove func(c
 	}
 	res.Value = told
 	return res, first
+}
+
+// stillNeeded reports whether a copy that needs this one is still there.
+func stillNeeded(r retire.Removal, removed []string) bool {
+	for _, id := range r.After {
+		if !slices.Contains(removed, id) {
+			return true
+		}
+	}
+	return false
 }
 
 // planPrune reads what exists and lets package retire choose.

@@ -65,3 +65,23 @@ func whole(t *testing.T, in Input, gone []string) {
 		}
 	}
 }
+
+// One run removes a part of what could go: what it leaves can be restored.
+func TestALimitLeavesNoHeadlessChain(t *testing.T) {
+	needs := []ledger.Artifact{{ID: "a0"}}
+	for i := 1; i <= 8; i++ {
+		needs = append(needs, ledger.Artifact{ID: "a" + string(rune('0'+i)), Needs: []string{"a9"}, Created: now.Add(-time.Duration(i) * day)})
+	}
+	needs = append(needs, ledger.Artifact{ID: "a9", Created: now.Add(-9 * day)})
+	in := Input{Copies: copies("a", "usb", "rrrrrrrrrr"), Artifacts: needs, Now: now, Due: func(string) time.Duration { return 0 }}
+	got := Choose(in)
+	var ids []string
+	for _, r := range got.Removals[:got.Limit] {
+		ids = append(ids, r.Copy.ID)
+	}
+	whole(t, in, ids)
+	last := got.Removals[len(got.Removals)-1]
+	if last.Copy.Artifact != "a9" || len(last.After) != 8 {
+		t.Errorf("the full archive is not the last: %+v", last)
+	}
+}

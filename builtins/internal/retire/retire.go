@@ -37,11 +37,14 @@ type Input struct {
 type Removal struct {
 	Copy ledger.Copy
 	Why  string
+	// After are copies on the same target that need this one, and go before it: as
+	// long as one of them is there, this one stays.
+	After []string
 }
 
 // Choice is what Choose decided.
 type Choice struct {
-	Removals []Removal // oldest first
+	Removals []Removal // oldest first; of a chain, what needs another one before it
 	Limit    int       // so many of them at most: what cannot be removed now does not count
 	Refused  string    // why nothing may be removed at all
 	Notes    []string
@@ -73,7 +76,7 @@ func Choose(in Input) Choice {
 			out.Notes = append(out.Notes, n+": "+note)
 		}
 	}
-	sort.SliceStable(out.Removals, func(i, j int) bool { return out.Removals[i].Copy.Taken.Before(out.Removals[j].Copy.Taken) })
+	inOrder(in, out.Removals)
 	total := max(in.Total, len(in.Copies)) + in.Gone
 	out.Limit = max(0, max(1, total*share/100)-in.Gone)
 	if n := len(out.Removals); n > out.Limit {
@@ -129,6 +132,46 @@ func needed(in Input, list []string) map[string]bool {
 	return out
 }
 
+// inOrder sorts removals: the chain that began first, and of it what needs another
+// one before that. One run may not get to the end of the list: what it leaves can
+// then still be restored.
+func inOrder(in Input, removals []Removal) {
+	taken := map[string]time.Time{}
+	for _, a := range in.Artifacts {
+		taken[a.ID] = a.Created
+	}
+	began, depth := map[string]time.Time{}, map[string]int{}
+	for i := range removals {
+		r := &removals[i]
+		id := r.Copy.Artifact
+		chain := needed(in, []string{id})
+		began[id], depth[id] = r.Copy.Taken, len(chain)
+		for other := range chain {
+			if t, known := taken[other]; known && t.Before(began[id]) {
+				began[id] = t
+			}
+		}
+		if delete(chain, id); len(chain) == 0 {
+			continue // most have none
+		}
+		for j := range removals {
+			if o := &removals[j]; o.Copy.Target == r.Copy.Target && chain[o.Copy.Artifact] {
+				o.After = append(o.After, r.Copy.ID)
+			}
+		}
+	}
+	sort.SliceStable(removals, func(i, j int) bool {
+		a, b := removals[i].Copy, removals[j].Copy
+		switch {
+		case !began[a.Artifact].Equal(began[b.Artifact]):
+			return began[a.Artifact].Before(began[b.Artifact])
+		case depth[a.Artifact] != depth[b.Artifact]:
+			return depth[a.Artifact] > depth[b.Artifact]
+		}
+		return a.Taken.Before(b.Taken)
+	})
+}
+
 // chains takes back removals of what a copy that stays on the same target needs.
 func chains(in Input, copies []ledger.Proven, removals []Removal) []Removal {
 	going := map[string]bool{}
@@ -172,7 +215,7 @@ func item(in Input, copies []ledger.Proven, kept map[string]bool) ([]Removal, st
 		if c.InPlace {
 			inPlace[c.Artifact] = true
 			if in.KeepOnStorage > 0 && !first && len(inPlace) > in.KeepOnStorage && elsewhere(in, copies, c.Artifact, level) {
-				out = append(out, Removal{c.Copy, fmt.Sprintf("every other demanded copy of it is read; the storage keeps %d", in.KeepOnStorage)})
+				out = append(out, Removal{Copy: c.Copy, Why: fmt.Sprintf("every other demanded copy of it is read; the storage keeps %d", in.KeepOnStorage)})
 				continue
 			}
 		}
@@ -182,7 +225,7 @@ func item(in Input, copies []ledger.Proven, kept map[string]bool) ([]Removal, st
 		case doubt[c.ID]:
 		case in.Demand.Keep > 0 && full[c.Target] <= in.Demand.Keep:
 		default:
-			out = append(out, Removal{c.Copy, fmt.Sprintf("%d days old, no rule keeps it", int(age.Hours()/24))})
+			out = append(out, Removal{Copy: c.Copy, Why: fmt.Sprintf("%d days old, no rule keeps it", int(age.Hours()/24))})
 		}
 	}
 	return out, ""
