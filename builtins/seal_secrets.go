@@ -198,7 +198,7 @@ func matches(patterns []string, name string) (bool, error) {
 	for _, p := range patterns {
 		ok, err := path.Match(p, name)
 		if err != nil {
-			return false, fmt.Errorf("names: %q is no pattern", p)
+			return false, &runtime.Error{Code: "E_KEYRING_EMPTY", Doing: "find what is meant by names", Said: fmt.Sprintf("%q is no pattern", p), Hint: "patterns are as in a shell: pve-*, site/*"}
 		}
 		if ok {
 			return true, nil

@@ -354,7 +354,7 @@ func TestSealSecretsFaults(t *testing.T) {
 		{name: "a keyring that others can read", ring: func(b *bench) { check(b, os.Chmod(b.ring, 0o755)) }, code: "E_KEYRING_LOCKED", words: []string{"can be read by others"}},
 		{name: "an empty keyring", ring: func(b *bench) { b.ring = filepath.Join(b.dir, "none") }, code: "E_KEYRING_EMPTY", words: []string{"holds nothing", "runner secret set"}},
 		{name: "nothing that is meant", call: `seal_secrets(names = ["nobody/*"])`, code: "E_KEYRING_EMPTY", words: []string{"none of its 2 items"}},
-		{name: "a pattern that is none", call: `seal_secrets(names = ["["])`, code: "E_KEYRING_LOCKED", words: []string{"is no pattern"}},
+		{name: "a pattern that is none", call: `seal_secrets(names = ["["])`, code: "E_KEYRING_EMPTY", words: []string{"is no pattern"}},
 		{name: "no recipient", site: withoutSeals(), code: "E_NO_RECIPIENT", words: []string{"nobody could open them", "recovery-key new"}},
 		{name: "a recipient that is none", call: `seal_secrets(recipients = ["ssh-ed25519 AAAA"])`, code: "E_NO_RECIPIENT", words: []string{"recipient 1 is no age recipient"}},
 		{name: "the recovery identity in the keyring", keys: map[string]string{"recovery": "# kept here\n" + lab.RecoveryIdentity + "\n"}, code: "E_RECIPIENT_ON_HOST", words: []string{"lie in this host's keyring", "on_host = True"}},
