@@ -105,3 +105,32 @@ func TestKilledInTheFirstNight(t *testing.T) {
 		}
 	}
 }
+
+// Every procedure of the night is taken up where it was: rescue images, zones,
+// firewalls, secrets and logs as well as guests.
+func TestAWholeNightThatDiesIsTakenUp(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.night(t, everything)
+	nextSecond(t)
+	first := s.night(t, everything)
+	want := first.sum()
+	if first.Result != "ok" || len(first.Items) < 10 {
+		t.Fatalf("an undisturbed night: %s", want)
+	}
+	for _, deaths := range [][]death{
+		{{event: 2}}, {{event: 9}}, {{event: 17}}, {{event: 31}}, {{event: 47}}, {{event: 60}}, {{event: 25}, {event: 25}, {event: 20}}, {{bytes: 100 << 10}}, {{bytes: 3 << 20}},
+	} {
+		t.Run(fmt.Sprint(deaths), func(t *testing.T) {
+			nextSecond(t)
+			if got := s.night(t, everything, deaths...).sum(); got != want {
+				t.Errorf("got\n%s\nwant\n%s", got, want)
+			}
+		})
+	}
+	if s.died < 8 {
+		t.Errorf("got %d deaths, want 8 or more", s.died)
+	}
+	s.t = t
+	s.ask(0, "ledger", "verify")
+}
