@@ -73,6 +73,7 @@ type (
 	Bare           = recovery.Bare
 	Identity       = age.Identity
 	KeyBound       = custody.Bound
+	TypedKey       = custody.TypedKey
 )
 
 // The functions behind them are documented where they are.
@@ -94,6 +95,7 @@ var (
 	LevelWords      = recovery.LevelWords
 	Recipient       = custody.Recipient
 	TryKey          = custody.Try
+	RecoverySheet   = custody.Sheet
 	BoundTo         = custody.BoundTo
 	Fingerprint     = target.Fingerprint
 )

@@ -4,19 +4,17 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"path"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/neosofia/runner/builtins/internal/client/keyring"
+	"github.com/neosofia/runner/builtins/internal/custody"
 	"github.com/neosofia/runner/builtins/internal/format/bundle"
 	"github.com/neosofia/runner/builtins/internal/kind"
-	"github.com/neosofia/runner/builtins/internal/site"
 	"github.com/neosofia/runner/builtins/internal/world"
 	"github.com/neosofia/runner/runtime"
 	"github.com/neosofia/runner/runtime/ledger"
@@ -29,9 +27,6 @@ type sealSecretsArgs struct {
 	Custodians map[string]string `star:"custodians?" doc:"name -> age recipient; default: those that the site declares with custodian(...)"`
 	Asset      string            `star:"asset?" doc:"row of the SOP's table; default credentials" names:"asset"`
 }
-
-// keyringItem is what the artifacts of the keyring are filed under.
-const keyringItem = "keyring"
 
 const (
 	maxSealed      = 64 << 20 // bytes of all secrets together: they are in memory for a moment
@@ -67,7 +62,7 @@ func sealSecretsDeclaration() runtime.Declaration {
 }
 
 func fakeSealSecrets(_ context.Context, s *runtime.Step, a *sealSecretsArgs) (runtime.Result, error) {
-	return world.FakeExport(s, "secrets", a.Asset, "credentials", keyringItem)
+	return world.FakeExport(s, "secrets", a.Asset, "credentials", custody.Item)
 }
 
 func sealSecrets(ctx context.Context, s *runtime.Step, a *sealSecretsArgs) (runtime.Result, error) {
@@ -76,7 +71,7 @@ func sealSecrets(ctx context.Context, s *runtime.Step, a *sealSecretsArgs) (runt
 	if err != nil {
 		return runtime.Result{}, err
 	}
-	who, err := openers(w.Site, a)
+	who, err := custody.Openers(w.Site, custody.Ask{Recipients: a.Recipients, Threshold: a.Threshold, Custodians: a.Custodians})
 	if err != nil {
 		return runtime.Result{}, err
 	}
@@ -85,14 +80,14 @@ func sealSecrets(ctx context.Context, s *runtime.Step, a *sealSecretsArgs) (runt
 		return runtime.Result{}, err
 	}
 	defer r.clear()
-	if err := who.offHost(ctx, w, r.resident); err != nil {
+	if err := who.OffHost(ctx, w, r.resident); err != nil {
 		return runtime.Result{}, err
 	}
-	set, err := who.settle(ctx, s, w)
+	set, err := who.Settle(ctx, s, w)
 	if err != nil {
 		return runtime.Result{}, err
 	}
-	art := ledger.Artifact{ID: s.ArtifactID(), Kind: "secrets", Asset: asset, Item: keyringItem, Run: s.Run, Step: s.ID, Source: "keyring", Created: s.Now(), Declared: who.declared(set, r)}
+	art := ledger.Artifact{ID: s.ArtifactID(), Kind: "secrets", Asset: asset, Item: custody.Item, Run: s.Run, Step: s.ID, Source: "keyring", Created: s.Now(), Declared: who.Declared(set, len(r.names))}
 	sp, err := w.Spool(s)
 	if err != nil {
 		return runtime.Result{}, err
@@ -142,7 +137,7 @@ func readKeyring(ctx context.Context, s *runtime.Step, w *world.World, patterns 
 	for i, name := range all {
 		value, err := k.Get(ctx, name)
 		if err == nil {
-			residents(value, r.resident)
+			custody.Residents(value, r.resident)
 			var wanted bool
 			if wanted, err = matches(patterns, name); err == nil && wanted {
 				r.names, r.values = append(r.names, name), append(r.values, value)
@@ -208,11 +203,11 @@ func matches(patterns []string, name string) (bool, error) {
 }
 
 // seal writes the files of the artifact: what is to be read first, first.
-func seal(sp *world.Spool, who *opening, set *sealSet, r *secretsRead, shown bool) error {
+func seal(sp *world.Spool, who *custody.Opening, set *custody.Set, r *secretsRead, shown bool) error {
 	key := make([]byte, 32)
 	defer clear(key)
 	rand.Read(key) // never fails
-	x := &bundle.Index{V: 1, Set: set.id, Names: bundle.Hidden}
+	x := &bundle.Index{V: 1, Set: set.ID, Names: bundle.Hidden}
 	if shown {
 		x.Names = bundle.Shown
 	}
@@ -225,11 +220,11 @@ func seal(sp *world.Spool, who *opening, set *sealSet, r *secretsRead, shown boo
 	}
 	slices.SortFunc(x.Items, func(a, b bundle.Item) int { return strings.Compare(a.Hash, b.Hash) }) // their order would tell, too
 	canaries := map[string][]byte{}
-	classes := who.classes(set)
+	classes := who.Classes(set)
 	for _, class := range classes {
-		f := bundle.File{Bundle: "bundle.age", Canary: "canary.age", Class: class.name, Recipients: class.prints}
+		f := bundle.File{Bundle: "bundle.age", Canary: "canary.age", Class: class.Name, Recipients: class.Prints}
 		if len(classes) > 1 {
-			f.Bundle, f.Canary = "bundle-"+class.short+".age", "canary-"+class.short+".age"
+			f.Bundle, f.Canary = "bundle-"+class.Short+".age", "canary-"+class.Short+".age"
 		}
 		n, err := sealBundle(sp, f.Bundle, key, r, class)
 		if err != nil {
@@ -237,16 +232,16 @@ func seal(sp *world.Spool, who *opening, set *sealSet, r *secretsRead, shown boo
 		}
 		f.Size = n
 		var canary bytes.Buffer
-		if err := bundle.WriteCanary(&canary, set.id, class.recipients...); err != nil {
+		if err := bundle.WriteCanary(&canary, set.ID, class.Recipients...); err != nil {
 			return err
 		}
 		if err := sp.Put(f.Canary, canary.Bytes()); err != nil {
 			return err
 		}
-		canaries[class.name] = canary.Bytes()
+		canaries[class.Name] = canary.Bytes()
 		x.Bundles = append(x.Bundles, f)
 	}
-	if err := set.write(sp, x, canaries[bundle.Hybrid]); err != nil {
+	if err := set.Write(sp, x, canaries[bundle.Hybrid]); err != nil {
 		return err
 	}
 	text, err := x.Encode()
@@ -257,13 +252,13 @@ func seal(sp *world.Spool, who *opening, set *sealSet, r *secretsRead, shown boo
 }
 
 // sealBundle tells how many bytes the bundle has, sealed.
-func sealBundle(sp *world.Spool, name string, key []byte, r *secretsRead, class sealClass) (int64, error) {
+func sealBundle(sp *world.Spool, name string, key []byte, r *secretsRead, class custody.Class) (int64, error) {
 	f, err := sp.Create(name)
 	if err != nil {
 		return 0, err
 	}
 	out := &counted{w: f}
-	b, err := bundle.NewWriter(out, key, class.recipients...)
+	b, err := bundle.NewWriter(out, key, class.Recipients...)
 	for i := range r.names {
 		if err == nil {
 			err = b.Add(r.names[i], int64(len(r.values[i])), bytes.NewReader(r.values[i]))
@@ -287,31 +282,4 @@ func (c *counted) Write(p []byte) (int, error) {
 	n, err := c.w.Write(p)
 	c.n += int64(n)
 	return n, err
-}
-
-// declared is what the ledger and manifests say of the secrets: who can open them.
-func (o *opening) declared(set *sealSet, r *secretsRead) map[string]string {
-	d := map[string]string{"set": set.id, "items": strconv.Itoa(len(r.names)), "recipients": strings.Join(o.prints(), ",")}
-	if o.threshold > 0 {
-		d["threshold"] = strconv.Itoa(o.threshold)
-		d["custodians"] = custodianPrints(o.custodians)
-		for _, c := range set.custodians {
-			d["share "+c.Name] = c.Commitment
-		}
-	}
-	return d
-}
-
-func custodianPrints(list []site.Custodian) string {
-	var out []string
-	for _, c := range list {
-		out = append(out, c.Name+"="+fingerprint(c.Recipient))
-	}
-	return strings.Join(out, ",")
-}
-
-func newSetID() string {
-	id := make([]byte, 8)
-	rand.Read(id) // never fails
-	return hex.EncodeToString(id)
 }

@@ -57,7 +57,7 @@ var layers = []struct {
 	{"builtins/internal/rescue", []string{
 		"builtins/internal/client/host", "builtins/internal/client/rear", "builtins/internal/format/layout", "builtins/internal/site", "builtins/internal/world", "runtime", "runtime/ledger",
 	}, nil},
-	{"builtins/internal/custody", []string{"builtins/internal/format/bundle", "builtins/internal/kind", "builtins/internal/target", "builtins/internal/world", "runtime/ledger"}, nil},
+	{"builtins/internal/custody", []string{"builtins/internal/format/bundle", "builtins/internal/format/share", "builtins/internal/kind", "builtins/internal/site", "builtins/internal/target", "builtins/internal/world", "runtime", "runtime/ledger"}, nil},
 	{"builtins/internal/retire", []string{"runtime/ledger"}, nil},
 	{"builtins/internal/chain", []string{"runtime/ledger"}, nil},
 	{"builtins/internal/vzdump", []string{"builtins/internal/client/proxmox", "runtime/ledger"}, nil},

@@ -1,9 +1,12 @@
-// Package custody tries recovery keys on copies that lie on targets. That a copy is
-// sealed to a key says nothing of whether somebody still has that key, can read the
-// sheet, and types it right: only a copy that it opened does.
+// Package custody is about who can open what is sealed: recipients and custodians
+// that secrets are sealed to (who.go), the sets that these choices make and their
+// shares (set.go), the sheet of paper that a recovery key lies on (sheet.go), and
+// whether somebody still has that key.
 //
-// What is opened is a canary, where the copy is one of sealed secrets, and else the
-// header and the first bytes of a sealed file; nothing that is secret is shown.
+// That a copy is sealed to a key says nothing of whether anybody can read the sheet
+// and type it right: only a copy that it opened does. What is opened is a canary,
+// where the copy is one of sealed secrets, and else the header and the first bytes of
+// a sealed file; nothing that is secret is shown.
 package custody
 
 import (

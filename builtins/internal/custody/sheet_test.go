@@ -1,4 +1,4 @@
-package main
+package custody
 
 import (
 	"fmt"
@@ -23,7 +23,7 @@ func TestTheSheetIsReadAsItIsTyped(t *testing.T) {
 		age.Identity
 		fmt.Stringer
 	}{"hybrid": hybrid, "classic": classic} {
-		text, err := sheet(id.String(), "age1pq1x", time.Now())
+		text, err := Sheet(id.String(), "age1pq1x", time.Now())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -37,13 +37,13 @@ func TestTheSheetIsReadAsItIsTyped(t *testing.T) {
 			t.Fatalf("%s: the sheet has %d lines:\n%s", name, len(lines), text)
 		}
 		typed := func(lines ...string) (string, error) {
-			var k typedKey
+			var k TypedKey
 			for _, l := range lines {
-				if err := k.add(l); err != nil {
+				if err := k.Add(l); err != nil {
 					return "", err
 				}
 			}
-			got, err := k.identity()
+			got, err := k.Identity()
 			return fmt.Sprint(got), err
 		}
 		for how, in := range map[string][]string{

@@ -1,14 +1,16 @@
-package builtins
+package custody
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/hex"
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"filippo.io/age"
-	"github.com/neosofia/runner/builtins/internal/custody"
 	"github.com/neosofia/runner/builtins/internal/format/bundle"
 	"github.com/neosofia/runner/builtins/internal/site"
 	"github.com/neosofia/runner/builtins/internal/target"
@@ -16,26 +18,33 @@ import (
 	"github.com/neosofia/runner/runtime"
 )
 
-// fingerprint names a recipient as copies and manifests do.
-func fingerprint(recipient string) string { return target.Fingerprint(recipient) }
+// Item is what the artifacts of the keyring are filed under.
+const Item = "keyring"
 
-// opening is who can open the secrets.
-type opening struct {
+// Ask is who a policy wants to open the secrets; what it leaves out the site says.
+type Ask struct {
+	Recipients []string
+	Threshold  int
+	Custodians map[string]string // name -> recipient
+}
+
+// Opening is who can open the secrets.
+type Opening struct {
 	recipients []string // sorted, each once
 	threshold  int
 	custodians []site.Custodian // by name
 }
 
-// sealClass are the recipients of one file.
-type sealClass struct {
-	name, short string
-	recipients  []age.Recipient
-	prints      []string
+// Class are the recipients of one file.
+type Class struct {
+	Name, Short string // of its files where there are two
+	Recipients  []age.Recipient
+	Prints      []string // their fingerprints
 }
 
-// openers reads from arguments and site who is to open the secrets.
-func openers(s *site.Site, a *sealSecretsArgs) (*opening, error) {
-	o := &opening{recipients: slices.Clone(a.Recipients), threshold: a.Threshold}
+// Openers reads from arguments and site who is to open the secrets.
+func Openers(s *site.Site, a Ask) (*Opening, error) {
+	o := &Opening{recipients: slices.Clone(a.Recipients), threshold: a.Threshold}
 	if len(o.recipients) == 0 && a.Threshold == 0 {
 		for _, t := range s.Targets {
 			o.recipients = append(o.recipients, t.SealedTo...)
@@ -60,7 +69,7 @@ func openers(s *site.Site, a *sealSecretsArgs) (*opening, error) {
 	return o, nil
 }
 
-func (o *opening) readCustodians(s *site.Site, a *sealSecretsArgs) error {
+func (o *Opening) readCustodians(s *site.Site, a Ask) error {
 	fail := func(said, hint string) error {
 		return &runtime.Error{Code: "E_CUSTODIANS", Doing: "seal the secrets", Said: said, Hint: hint}
 	}
@@ -97,48 +106,48 @@ func (o *opening) readCustodians(s *site.Site, a *sealSecretsArgs) error {
 	return nil
 }
 
-func (o *opening) prints() []string {
+func (o *Opening) prints() []string {
 	out := []string{}
 	for _, r := range o.recipients {
-		out = append(out, fingerprint(r))
+		out = append(out, target.Fingerprint(r))
 	}
 	return out
 }
 
-// classes are the recipients by file: the hybrid ones, then the classic ones.
-func (o *opening) classes(set *sealSet) []sealClass {
+// Classes are the recipients by file: the hybrid ones, then the classic ones.
+func (o *Opening) Classes(set *Set) []Class {
 	all := slices.Clone(o.recipients)
 	if set.identity != "" {
 		all = append(all, set.identity)
 	}
-	byName := map[string]*sealClass{bundle.Hybrid: {name: bundle.Hybrid, short: "pq"}, bundle.Classic: {name: bundle.Classic, short: "x25519"}}
+	byName := map[string]*Class{bundle.Hybrid: {Name: bundle.Hybrid, Short: "pq"}, bundle.Classic: {Name: bundle.Classic, Short: "x25519"}}
 	for _, text := range all {
 		r, class, err := bundle.ParseRecipient(text)
 		if err != nil {
-			continue // openers has parsed all of them
+			continue // Openers has parsed all of them
 		}
 		c := byName[class]
-		c.recipients, c.prints = append(c.recipients, r), append(c.prints, fingerprint(text))
+		c.Recipients, c.Prints = append(c.Recipients, r), append(c.Prints, target.Fingerprint(text))
 	}
-	var out []sealClass
+	var out []Class
 	for _, name := range []string{bundle.Hybrid, bundle.Classic} {
-		if c := byName[name]; len(c.recipients) > 0 {
+		if c := byName[name]; len(c.Recipients) > 0 {
 			out = append(out, *c)
 		}
 	}
 	return out
 }
 
-// offHost refuses secrets that only this host could open: they are for the day on
+// OffHost refuses secrets that only this host could open: they are for the day on
 // which it is gone. An identity that the site declares with on_host = True is meant.
-func (o *opening) offHost(ctx context.Context, w *world.World, resident map[string]bool) error {
+func (o *Opening) OffHost(ctx context.Context, w *world.World, resident map[string]bool) error {
 	ids, err := w.Identities(ctx)
 	if err != nil {
 		return err
 	}
 	declared := map[string]bool{}
 	for _, id := range ids {
-		declared[custody.Recipient(id)] = true
+		declared[Recipient(id)] = true
 	}
 	undeclared := false
 	for _, r := range o.recipients {
@@ -166,8 +175,8 @@ func (o *opening) offHost(ctx context.Context, w *world.World, resident map[stri
 		Hint: "runner recovery-key new on another machine, and its line into site.star; where this is meant: identity(secret = secret(…), on_host = True)"}
 }
 
-// residents finds age identities in a secret, wherever in it they stand.
-func residents(value []byte, found map[string]bool) {
+// Residents finds age identities in a secret, wherever in it they stand.
+func Residents(value []byte, found map[string]bool) {
 	const begin = "AGE-SECRET-KEY-"
 	for rest := string(value); ; {
 		at := strings.Index(rest, begin)
@@ -181,9 +190,36 @@ func residents(value []byte, found map[string]bool) {
 		}
 		if ids, err := age.ParseIdentities(strings.NewReader(rest[:end])); err == nil {
 			for _, id := range ids {
-				found[custody.Recipient(id)] = true
+				found[Recipient(id)] = true
 			}
 		}
 		rest = rest[end:]
 	}
+}
+
+// Declared is what the ledger and manifests say of the secrets: who can open them.
+func (o *Opening) Declared(set *Set, items int) map[string]string {
+	d := map[string]string{"set": set.ID, "items": strconv.Itoa(items), "recipients": strings.Join(o.prints(), ",")}
+	if o.threshold > 0 {
+		d["threshold"] = strconv.Itoa(o.threshold)
+		d["custodians"] = custodianPrints(o.custodians)
+		for _, c := range set.custodians {
+			d["share "+c.Name] = c.Commitment
+		}
+	}
+	return d
+}
+
+func custodianPrints(list []site.Custodian) string {
+	var out []string
+	for _, c := range list {
+		out = append(out, c.Name+"="+target.Fingerprint(c.Recipient))
+	}
+	return strings.Join(out, ",")
+}
+
+func newSetID() string {
+	id := make([]byte, 8)
+	rand.Read(id) // never fails
+	return hex.EncodeToString(id)
 }

@@ -1,4 +1,4 @@
-package builtins
+package custody
 
 import (
 	"bytes"
@@ -17,15 +17,16 @@ import (
 	"github.com/neosofia/runner/builtins/internal/format/share"
 	"github.com/neosofia/runner/builtins/internal/kind"
 	"github.com/neosofia/runner/builtins/internal/site"
+	"github.com/neosofia/runner/builtins/internal/target"
 	"github.com/neosofia/runner/builtins/internal/world"
 	"github.com/neosofia/runner/runtime"
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
-// sealSet is one choice of who can open the secrets. It outlives its artifacts: a
+// Set is one choice of who can open the secrets. It outlives its artifacts: a
 // custodian's share of it opens all of them.
-type sealSet struct {
-	id         string
+type Set struct {
+	ID         string
 	threshold  int
 	identity   string // recipient of the identity that the custodians share
 	custodians []bundle.Custodian
@@ -34,27 +35,27 @@ type sealSet struct {
 	shares []share.Share // of a new set, until they were tried
 }
 
-// settle takes the set of the artifact before when the same may open the secrets,
+// Settle takes the set of the artifact before when the same may open the secrets,
 // and makes a new one otherwise. The private half of the identity of a set is
 // nowhere: only its sealed shares can be taken over.
-func (o *opening) settle(ctx context.Context, s *runtime.Step, w *world.World) (*sealSet, error) {
+func (o *Opening) Settle(ctx context.Context, s *runtime.Step, w *world.World) (*Set, error) {
 	before, err := newestSecrets(ctx, s)
 	if err != nil {
 		return nil, err
 	}
 	if before != nil && o.same(before.Declared) {
-		old := &sealSet{id: before.Declared["set"], threshold: o.threshold}
+		old := &Set{ID: before.Declared["set"], threshold: o.threshold}
 		if o.threshold == 0 {
 			return old, nil
 		}
 		if err = old.takeOver(ctx, s, w, before); err == nil {
 			return old, nil
 		}
-		s.Log("keyring: the shares of set %s cannot be taken over (%v): a new set is made, and its custodians get new shares", old.id, err)
+		s.Log("keyring: the shares of set %s cannot be taken over (%v): a new set is made, and its custodians get new shares", old.ID, err)
 	}
-	set := &sealSet{id: newSetID(), threshold: o.threshold}
+	set := &Set{ID: newSetID(), threshold: o.threshold}
 	if before != nil {
-		s.Log("keyring: set %s supersedes %s, whose copies stay readable with its own keys", set.id, before.Declared["set"])
+		s.Log("keyring: set %s supersedes %s, whose copies stay readable with its own keys", set.ID, before.Declared["set"])
 	}
 	if o.threshold > 0 {
 		err = set.split(o.custodians)
@@ -63,7 +64,7 @@ func (o *opening) settle(ctx context.Context, s *runtime.Step, w *world.World) (
 }
 
 // same reports that an artifact was sealed to the same.
-func (o *opening) same(d map[string]string) bool {
+func (o *Opening) same(d map[string]string) bool {
 	if len(d["set"]) != 16 || d["recipients"] != strings.Join(o.prints(), ",") {
 		return false
 	}
@@ -79,7 +80,7 @@ func newestSecrets(ctx context.Context, s *runtime.Step) (*ledger.Artifact, erro
 	if err != nil {
 		return nil, err
 	}
-	all, err := c.Artifacts(ctx, ledger.Query{Item: keyringItem})
+	all, err := c.Artifacts(ctx, ledger.Query{Item: Item})
 	if err != nil {
 		return nil, err
 	}
@@ -92,8 +93,8 @@ func newestSecrets(ctx context.Context, s *runtime.Step) (*ledger.Artifact, erro
 }
 
 // takeOver reads the sealed shares from the artifact before, as the ledger knows it.
-func (x *sealSet) takeOver(ctx context.Context, s *runtime.Step, w *world.World, before *ledger.Artifact) error {
-	p, err := w.Previous(ctx, s, "secrets", keyringItem)
+func (x *Set) takeOver(ctx context.Context, s *runtime.Step, w *world.World, before *ledger.Artifact) error {
+	p, err := w.Previous(ctx, s, "secrets", Item)
 	if err != nil {
 		return err
 	}
@@ -126,7 +127,7 @@ func (x *sealSet) takeOver(ctx context.Context, s *runtime.Step, w *world.World,
 	if err != nil {
 		return err
 	}
-	if old.Set != x.id || old.Threshold != x.threshold {
+	if old.Set != x.ID || old.Threshold != x.threshold {
 		return errors.New("their index is of another set")
 	}
 	x.identity, x.custodians, x.sealed = old.Identity, old.Custodians, map[string][]byte{}
@@ -139,7 +140,7 @@ func (x *sealSet) takeOver(ctx context.Context, s *runtime.Step, w *world.World,
 }
 
 // split makes an identity, and shares of it that are sealed to the custodians.
-func (x *sealSet) split(custodians []site.Custodian) error {
+func (x *Set) split(custodians []site.Custodian) error {
 	id, err := age.GenerateHybridIdentity()
 	if err != nil {
 		return fmt.Errorf("make the identity of the custodians: %w", err)
@@ -147,7 +148,7 @@ func (x *sealSet) split(custodians []site.Custodian) error {
 	secret := []byte(id.String())
 	defer clear(secret)
 	x.identity, x.sealed = id.Recipient().String(), map[string][]byte{}
-	if x.shares, err = share.Split(secret, x.id, x.threshold, len(custodians), nil); err != nil {
+	if x.shares, err = share.Split(secret, x.ID, x.threshold, len(custodians), nil); err != nil {
 		return err
 	}
 	for i, c := range custodians {
@@ -166,20 +167,20 @@ func (x *sealSet) split(custodians []site.Custodian) error {
 		if err != nil {
 			return fmt.Errorf("seal the share of %s: %w", c.Name, err)
 		}
-		k := bundle.Custodian{Name: c.Name, Recipient: fingerprint(c.Recipient), File: "share-" + c.Name + ".age", Commitment: x.shares[i].Commitment()}
+		k := bundle.Custodian{Name: c.Name, Recipient: target.Fingerprint(c.Recipient), File: "share-" + c.Name + ".age", Commitment: x.shares[i].Commitment()}
 		x.custodians = append(x.custodians, k)
 		x.sealed[k.File] = out.Bytes()
 	}
 	return nil
 }
 
-// write adds the shares to the artifact, once those that are new were tried.
-func (x *sealSet) write(sp *world.Spool, index *bundle.Index, canary []byte) error {
+// Write adds the shares to the artifact, once those that are new were tried.
+func (x *Set) Write(sp *world.Spool, index *bundle.Index, canary []byte) error {
 	if x.threshold == 0 {
 		return nil
 	}
 	if err := x.try(canary); err != nil {
-		return &runtime.Error{Code: "E_SHARES", Doing: "try the shares of set " + x.id, Said: err.Error(), Hint: "nothing was sealed; this is a defect of the program or of the machine's memory", Cause: err}
+		return &runtime.Error{Code: "E_SHARES", Doing: "try the shares of set " + x.ID, Said: err.Error(), Hint: "nothing was sealed; this is a defect of the program or of the machine's memory", Cause: err}
 	}
 	index.Threshold, index.Identity, index.Custodians = x.threshold, x.identity, x.custodians
 	for _, c := range x.custodians {
@@ -195,7 +196,7 @@ const maxTried = 256
 
 // try opens the canary with every choice of M new shares, or where there are too
 // many with some that are drawn, and forgets the shares.
-func (x *sealSet) try(canary []byte) error {
+func (x *Set) try(canary []byte) error {
 	defer func() {
 		for _, s := range x.shares {
 			s.Clear()
@@ -215,7 +216,7 @@ func (x *sealSet) try(canary []byte) error {
 		if err != nil {
 			return errors.New("what they give is no age identity")
 		}
-		return bundle.OpenCanary(bytes.NewReader(canary), x.id, ids...)
+		return bundle.OpenCanary(bytes.NewReader(canary), x.ID, ids...)
 	}
 	if len(x.shares) <= 10 { // at most 252 choices
 		return everyChoice(x.shares, x.threshold, nil, open)
@@ -245,7 +246,7 @@ func everyChoice(from []share.Share, m int, have []share.Share, fn func([]share.
 	return nil
 }
 
-func (x *sealSet) readme() string {
+func (x *Set) readme() string {
 	var names []string
 	for _, c := range x.custodians {
 		names = append(names, c.Name)
@@ -263,5 +264,5 @@ Without runner: save what follows the line of dashes as combine.py, then
 
 SHA-256 of the line in each share, to find one that was changed, is in %s under "commitment", and in the ledger.
 ----------------------------------------------------------------------
-%s`, x.threshold, strings.Join(names, ", "), x.id, keyringItem, kind.SecretsIndex, share.Recipe)
+%s`, x.threshold, strings.Join(names, ", "), x.ID, Item, kind.SecretsIndex, share.Recipe)
 }

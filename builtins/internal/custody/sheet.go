@@ -1,14 +1,15 @@
-package main
+package custody
 
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
 
 	"filippo.io/age"
-	"github.com/neosofia/runner/builtins"
+	"github.com/neosofia/runner/builtins/internal/target"
 	"rsc.io/qr"
 )
 
@@ -20,13 +21,12 @@ import (
 const (
 	groupSize  = 4
 	lineGroups = 5
-	maxKeyText = 64 << 10 // what is read where a key is expected
-	maxKey     = 256      // characters of an identity
-	quietZone  = 4        // modules around a QR code
+	maxKey     = 256 // characters of an identity
+	quietZone  = 4   // modules around a QR code
 )
 
-// sheet is the text to be printed.
-func sheet(identity, recipient string, now time.Time) (string, error) {
+// Sheet is the text to be printed.
+func Sheet(identity, recipient string, now time.Time) (string, error) {
 	code, err := qr.Encode(identity, qr.M)
 	if err != nil {
 		return "", fmt.Errorf("draw the key: %w", err)
@@ -43,7 +43,7 @@ func sheet(identity, recipient string, now time.Time) (string, error) {
 	}
 	b.WriteString("\nBehind the stroke: a checksum of the line, which runner recovery-key test asks for and checks. In full:\n\n  " + identity + "\n\n")
 	b.WriteString(drawn(code))
-	fmt.Fprintf(&b, "\nkey %s. Its public half, for site.star (this is no secret):\n\nsealed_to = [%q]\n", builtins.Fingerprint(recipient), recipient)
+	fmt.Fprintf(&b, "\nkey %s. Its public half, for site.star (this is no secret):\n\nsealed_to = [%q]\n", target.Fingerprint(recipient), recipient)
 	return b.String(), nil
 }
 
@@ -89,15 +89,15 @@ func drawn(code *qr.Code) string {
 	return b.String()
 }
 
-// typedKey collects a key line by line.
-type typedKey struct {
-	lines int
+// TypedKey collects a key line by line.
+type TypedKey struct {
+	Lines int // that were taken
 	text  strings.Builder
 }
 
-// add takes a line of the sheet, "1  AGE- SECR … / 1a2b" with or without its
+// Add takes a line of the sheet, "1  AGE- SECR … / 1a2b" with or without its
 // number, or a line that is the key itself; comments and empty lines are left out.
-func (k *typedKey) add(line string) error {
+func (k *TypedKey) Add(line string) error {
 	line = strings.TrimSpace(line)
 	if line == "" || strings.HasPrefix(line, "#") {
 		return nil
@@ -106,10 +106,10 @@ func (k *typedKey) add(line string) error {
 	fields := strings.Fields(body)
 	if !checked {
 		k.text.WriteString(strings.Join(fields, ""))
-		k.lines++
+		k.Lines++
 		return k.small()
 	}
-	n := k.lines + 1
+	n := k.Lines + 1
 	if len(fields) > 1 && len(fields[0]) == 1 && fields[0] >= "1" && fields[0] <= "9" {
 		if fields[0] != fmt.Sprint(n) {
 			return fmt.Errorf("that is line %s of the sheet; line %d comes now", fields[0], n)
@@ -121,22 +121,25 @@ func (k *typedKey) add(line string) error {
 		return fmt.Errorf("line %d does not agree with its checksum: a character is wrong", n)
 	}
 	k.text.WriteString(text)
-	k.lines++
+	k.Lines++
 	return k.small()
 }
 
-func (k *typedKey) small() error {
+func (k *TypedKey) small() error {
 	if k.text.Len() > maxKey {
-		return errKey
+		return ErrKey
 	}
 	return nil
 }
 
-// identity is the key, when it is complete.
-func (k *typedKey) identity() (age.Identity, error) {
+// Identity is the key, when it is complete.
+func (k *TypedKey) Identity() (age.Identity, error) {
 	ids, err := age.ParseIdentities(strings.NewReader(k.text.String()))
 	if err != nil || len(ids) != 1 {
-		return nil, usage("%v", errKey) // age's own error shows what it read
+		return nil, ErrKey // age's own error shows what it read
 	}
 	return ids[0], nil
 }
+
+// ErrKey says that what was typed is no key.
+var ErrKey = errors.New("what was typed is no recovery key: want the lines of the sheet, or AGE-SECRET-KEY-…")

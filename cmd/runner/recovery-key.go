@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -48,7 +47,7 @@ func recoveryKeyNew(f *flags) *cobra.Command {
 			if _, err := os.Stat("/etc/runner/site.star"); err == nil {
 				fmt.Fprintln(os.Stderr, "runner: this machine has a site.star: a recovery key belongs on another one, or who breaks in here has it")
 			}
-			text, err := sheet(fmt.Sprint(id), builtins.Recipient(id), time.Now())
+			text, err := builtins.RecoverySheet(fmt.Sprint(id), builtins.Recipient(id), time.Now())
 			if err != nil {
 				return err
 			}
@@ -249,7 +248,7 @@ func (s *session) tellBound(ctx context.Context, old string) error {
 
 // readKey reads a recovery key as somebody types it from the sheet.
 func readKey() (age.Identity, error) {
-	var k typedKey
+	var k builtins.TypedKey
 	if !term.IsTerminal(int(os.Stdin.Fd())) {
 		raw, err := io.ReadAll(io.LimitReader(os.Stdin, maxKeyText+1))
 		defer clear(raw)
@@ -260,15 +259,15 @@ func readKey() (age.Identity, error) {
 			return nil, usage("read the key: it is too long to be one")
 		}
 		for _, line := range strings.Split(string(raw), "\n") {
-			if err := k.add(line); err != nil {
+			if err := k.Add(line); err != nil {
 				return nil, err
 			}
 		}
-		return k.identity()
+		return typed(&k)
 	}
 	fmt.Fprintln(os.Stderr, "type the key, line by line as on the sheet (nothing is shown); an empty line ends it")
 	for {
-		fmt.Fprintf(os.Stderr, "line %d: ", k.lines+1)
+		fmt.Fprintf(os.Stderr, "line %d: ", k.Lines+1)
 		raw, err := term.ReadPassword(int(os.Stdin.Fd()))
 		fmt.Fprintln(os.Stderr)
 		if err != nil {
@@ -277,17 +276,24 @@ func readKey() (age.Identity, error) {
 		line := string(raw)
 		clear(raw)
 		if strings.TrimSpace(line) == "" {
-			return k.identity()
+			return typed(&k)
 		}
-		if err := k.add(line); err != nil {
+		if err := k.Add(line); err != nil {
 			fmt.Fprintln(os.Stderr, "runner: "+err.Error()+"; once more")
 			continue
 		}
-		if id, err := k.identity(); err == nil {
+		if id, err := k.Identity(); err == nil {
 			return id, nil
 		}
 	}
 }
 
-// errKey says that what was typed is no key.
-var errKey = errors.New("what was typed is no recovery key: want the lines of the sheet, or AGE-SECRET-KEY-…")
+func typed(k *builtins.TypedKey) (age.Identity, error) {
+	id, err := k.Identity()
+	if err != nil {
+		return nil, usage("%v", err)
+	}
+	return id, nil
+}
+
+const maxKeyText = 64 << 10 // what is read where a key is expected
