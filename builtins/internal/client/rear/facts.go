@@ -143,6 +143,7 @@ type Facts struct {
 	Devices  []Device
 	Fstab    string
 	Crypttab string
+	Mounts   string // mountinfo of the kernel: lsblk knows nothing of the network
 	Storages []Storage
 	Guests   []Guest
 	Targets  []Held
@@ -168,9 +169,31 @@ func each(list []Device, above chain, fn func(chain)) {
 
 func (c chain) last() Device { return c[len(c)-1] }
 
-// mounts maps mount points to the devices below them.
+// remote are types of file systems that lie on another machine.
+var remote = []string{"nfs", "nfs4", "cifs", "smb3", "smbfs", "ceph", "9p", "virtiofs", "glusterfs", "lustre", "afs", "fuse.sshfs", "fuse.glusterfs", "fuse.ceph", "fuse.rclone", "fuse.s3fs", "fuse.davfs", "davfs"}
+
+// network reads from mountinfo (proc_pid_mountinfo(5)) where other machines'
+// file systems are mounted.
+func network(text string) (out []string) {
+	for line := range strings.Lines(text) {
+		before, after, ok := strings.Cut(line, " - ")
+		where, kind := strings.Fields(before), strings.Fields(after)
+		if ok && len(where) >= 5 && len(kind) >= 1 && slices.Contains(remote, kind[0]) {
+			out = append(out, path.Clean("/"+octal.Replace(where[4])))
+		}
+	}
+	return out
+}
+
+var octal = strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
+
+// mounts maps mount points to the devices below them; none below those of the
+// network.
 func (f *Facts) mounts() map[string][]chain {
 	out := map[string][]chain{}
+	for _, m := range network(f.Mounts) {
+		out[m] = nil
+	}
 	each(f.Devices, nil, func(c chain) {
 		for _, m := range c.last().Mounts {
 			if m != "" {

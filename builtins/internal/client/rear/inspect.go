@@ -206,6 +206,9 @@ func (i *Inspector) End() error {
 	if held := i.Plan.Refuse(i.Rescue.Layout); held != nil {
 		return held
 	}
+	if held := i.Plan.Untold(i.Rescue.Layout); held != nil {
+		return held
+	}
 	return i.menu()
 }
 

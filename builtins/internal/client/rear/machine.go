@@ -93,7 +93,7 @@ func Gather(ctx context.Context, m Machine) (*Facts, error) {
 		return nil, &Error{Code: "E_HOST", Doing: "list the host's disks", Said: err.Error()}
 	}
 	storages := ""
-	for file, to := range map[string]*string{"/etc/fstab": &f.Fstab, "/etc/crypttab": &f.Crypttab, "/etc/pve/storage.cfg": &storages} {
+	for file, to := range map[string]*string{"/etc/fstab": &f.Fstab, "/etc/crypttab": &f.Crypttab, "/proc/self/mountinfo": &f.Mounts, "/etc/pve/storage.cfg": &storages} {
 		if *to, err = optional(ctx, m, file); err != nil {
 			return nil, err
 		}

@@ -86,11 +86,24 @@ func Prepare(f *Facts, o Options) (*Plan, error) {
 		}
 	}
 	w.tabs()
+	w.others(o.Stick.Disk)
 	w.sort()
 	if o.Unattended && len(p.Shared) > 0 {
 		return nil, &HoldsError{What: "a recovery that starts by itself would erase " + strings.Join(p.Shared, ", "), Hint: "leave unattended out: guests share the volume group or file system of the root"}
 	}
 	return p, nil
+}
+
+// Untold says which disk an image's active layout makes anew that the question
+// before a recovery does not name; nil when it names them all.
+func (p *Plan) Untold(l layout.Layout) *HoldsError {
+	for _, c := range l.Of("disk") {
+		if !slices.Contains(p.Disks, c.Device) {
+			return &HoldsError{Copies: true, What: fmt.Sprintf("a recovery would make %s anew, and its question names only %s: %q", c.Device, strings.Join(p.Disks, ", "), c.Line),
+				Hint: "what lies on that disk? see whether settings of the policy bring it in"}
+		}
+	}
+	return nil
 }
 
 // Refuse says what an image's active layout must not name and does; nil when it

@@ -114,15 +114,20 @@ func (w *weigh) place(mount string, chains []chain, why, of string) (shared bool
 func (w *weigh) target(t Held) error {
 	why := "target " + t.Target
 	var bad chain
+	shown := map[string]bool{}
 	each(w.f.Devices, nil, func(c chain) {
 		d := c.last()
 		if t.UUID != "" && d.UUID == t.UUID || t.Serial != "" && d.Serial == t.Serial {
+			shown[d.Path] = true
 			if w.place(firstMount(d), []chain{c}, why, "copies") {
 				bad = c
 			}
 		}
 	})
 	mount, chains := under(w.mounts, t.Path)
+	if (t.UUID != "" || t.Serial != "") && !slices.ContainsFunc(chains, func(c chain) bool { return slices.ContainsFunc(c, func(d Device) bool { return shown[d.Path] }) }) {
+		mount = "" // its medium is away or not mounted: the folder is where it would be
+	}
 	if t.Path != "" && bad == nil && mount != "" && w.place(mount, chains, why, "copies") {
 		bad = chains[0]
 	}
@@ -262,6 +267,35 @@ func (w *weigh) tabs() {
 			w.p.Missing = append(w.p.Missing, m)
 		}
 	})
+}
+
+// others adds the disks besides the system's that ReaR makes anew: those that
+// anything else is mounted from, and is not kept.
+func (w *weigh) others(stick string) {
+	kept := map[string]bool{}
+	for _, k := range w.p.Kept {
+		kept[k.Name] = true
+	}
+	add := func(c chain) bool {
+		if c[0].Type != "disk" || c[0].Path == stick || w.systems(c) || slices.ContainsFunc(c, func(d Device) bool { return kept[d.Path] || kept[groupOf(d)] }) {
+			return false
+		}
+		w.need(c)
+		return true
+	}
+	each(w.f.Devices, nil, func(c chain) {
+		if m := firstMount(c.last()); m != "" && !kept[m] {
+			add(c)
+		}
+	})
+	for grew := true; grew; { // groups that reach over further disks
+		grew = false
+		each(w.f.Devices, nil, func(c chain) {
+			if g := groupOf(c.last()); g != "" && w.root[g] && add(c) {
+				grew = true
+			}
+		})
+	}
 }
 
 func (w *weigh) sort() {
