@@ -85,7 +85,8 @@ func exportDNS(ctx context.Context, s *runtime.Step, a *exportDNSArgs) (runtime.
 		return runtime.Result{}, err
 	}
 	e.Asset, e.Item, e.Source = asset, item, name+":zone/"+x.ID
-	if err := addChanges(ctx, s, w, &e); err != nil {
+	told, err := addChanges(ctx, s, w, &e)
+	if err != nil {
 		return runtime.Result{}, err
 	}
 	art, err := w.SpoolExport(s, e)
@@ -96,8 +97,8 @@ func exportDNS(ctx context.Context, s *runtime.Step, a *exportDNSArgs) (runtime.
 		art.Gaps = append(art.Gaps, ledger.Gap{Asset: asset, Item: item, What: m.Part, Why: m.Why})
 	}
 	art.Declared = map[string]string{"records": fmt.Sprint(len(x.Records))}
-	if c := kind.FirstChanges(e.Files[kind.ChangesFile]); c != "" {
-		art.Declared["changes"] = c
+	if told != "" {
+		art.Declared["changes"] = told
 	}
 	return runtime.Result{Value: art, Facts: ledger.Facts{Artifacts: []ledger.Artifact{art}}}, nil
 }
@@ -135,32 +136,39 @@ func recordLines(records []json.RawMessage) []byte {
 	return b.Bytes()
 }
 
-// addChanges adds changes.txt, when there is an export before and it differs.
-func addChanges(ctx context.Context, s *runtime.Step, w *world.World, e *world.Export) error {
+// addChanges adds changes.txt, when there is an export before and it differs, and
+// returns what the ledger may tell of it.
+func addChanges(ctx context.Context, s *runtime.Step, w *world.World, e *world.Export) (string, error) {
 	before, err := w.Previous(ctx, s, e.Kind, e.Item)
 	if err != nil || before == nil {
-		return err
+		return "", err
 	}
 	lines, err := recordChanges(ctx, before, e)
 	if err != nil {
 		s.Log("%s: the export before cannot be compared with: %v", e.Item, err)
-		return nil
+		return "", nil
+	}
+	sections := make([]string, len(lines), len(lines)+1)
+	for i, l := range lines {
+		switch {
+		case strings.HasPrefix(l, "+"):
+			sections[i] = "records added"
+		case strings.HasPrefix(l, "-"):
+			sections[i] = "records removed"
+		default:
+			sections[i] = "records changed"
+		}
 	}
 	if old, err := readBefore(before, kind.ZoneObject); err != nil || !bytes.Equal(old, e.Files[kind.ZoneObject]) {
 		lines = append(lines, "~ "+kind.ZoneObject+": the zone's object, DNSSEC or settings differ")
+		sections = append(sections, kind.ZoneObject)
 	}
 	if len(lines) == 0 {
-		return nil
-	}
-	for _, l := range lines[:min(5, len(lines))] {
-		s.Log("%s: %s", e.Item, kind.CutLine(l))
-	}
-	if len(lines) > 5 {
-		s.Log("%s: %d more changes; they are in %s of the artifact", e.Item, len(lines)-5, kind.ChangesFile)
+		return "", nil
 	}
 	e.Names = append(e.Names, kind.ChangesFile)
 	e.Files[kind.ChangesFile] = []byte(fmt.Sprintf("since %s:\n%s\n", before.Artifact.Created.UTC().Format(time.RFC3339), strings.Join(lines, "\n")))
-	return nil
+	return tellChanges(s, e.Item, before.Artifact.Created, sections), nil
 }
 
 func recordChanges(ctx context.Context, before *world.Previous, e *world.Export) ([]string, error) {

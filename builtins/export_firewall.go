@@ -73,13 +73,13 @@ func exportFirewall(ctx context.Context, s *runtime.Step, a *exportFirewallArgs)
 		return runtime.Result{}, &runtime.Error{Code: "E_RULESET_BROKEN", System: a.System, Doing: "check the export",
 			Said: fmt.Sprintf("%d references lead nowhere: %s", len(lost), strings.Join(lost[:min(5, len(lost))], "; ")), Hint: "such rules do not match what they say: correct them on the system"}
 	}
-	changes, err := changedRules(ctx, s, w, a.System, x.doc)
+	changes, told, err := changedRules(ctx, s, w, a.System, x.doc)
 	if err != nil {
 		return runtime.Result{}, err
 	}
-	if changes != "" {
+	if told != "" {
 		x.names = append(x.names, kind.ChangesFile)
-		x.files[kind.ChangesFile] = []byte(changes)
+		x.files[kind.ChangesFile] = changes
 	}
 	x.names = append([]string{kind.RulesetFile}, x.names...)
 	x.files[kind.RulesetFile] = text
@@ -91,8 +91,8 @@ func exportFirewall(ctx context.Context, s *runtime.Step, a *exportFirewallArgs)
 		art.Gaps = append(art.Gaps, ledger.Gap{Asset: asset, Item: a.System, What: m.Part, Why: m.Why})
 	}
 	art.Declared = map[string]string{"sections": fmt.Sprint(len(x.doc.Sections)), "vendor": x.doc.Vendor}
-	if changes != "" {
-		art.Declared["changes"] = kind.FirstChanges([]byte(changes))
+	if told != "" {
+		art.Declared["changes"] = told
 	}
 	for i := range x.findings {
 		x.findings[i].Asset = asset
@@ -166,43 +166,45 @@ func linuxFirewall(ctx context.Context, w *world.World, name string) (*ruleExpor
 	return &ruleExport{doc: x.Document, names: x.Names, files: x.Files, source: "host " + name}, nil
 }
 
-// changedRules says what differs from the export before; "" when nothing does, or
-// when there is none.
-func changedRules(ctx context.Context, s *runtime.Step, w *world.World, system string, doc *ruleset.Document) (string, error) {
+// changedRules says what differs from the export before, line by line with values,
+// and what the ledger and the log may tell of it; "" when nothing does, or when there
+// is none.
+func changedRules(ctx context.Context, s *runtime.Step, w *world.World, system string, doc *ruleset.Document) ([]byte, string, error) {
 	before, err := w.Previous(ctx, s, "ruleset", system)
 	if err != nil || before == nil {
-		return "", err
+		return nil, "", err
 	}
 	r, err := before.Open(kind.RulesetFile)
 	if err != nil {
-		return "", err
+		return nil, "", err
 	}
 	defer r.Close()
 	raw, err := io.ReadAll(r)
 	if err != nil {
-		return "", err
+		return nil, "", err
 	}
 	old, err := ruleset.Parse(raw)
 	if err != nil {
 		s.Log("%s: the export before cannot be compared with: %v", system, err)
-		return "", nil
+		return nil, "", nil
 	}
-	diff := ruleset.Diff(old, doc)
-	if len(diff) == 0 {
-		return "", nil
-	}
-	var b strings.Builder
+	var b bytes.Buffer
 	fmt.Fprintf(&b, "since %s:\n", before.Artifact.Created.UTC().Format(time.RFC3339))
-	for i, d := range diff {
+	var sections []string
+	for _, d := range ruleset.Diff(old, doc) {
 		b.WriteString(d.Text() + "\n")
-		if i < 5 {
-			s.Log("%s: %s", system, kind.CutLine(d.Text()))
-		}
+		sections = append(sections, d.Section)
 	}
-	if len(diff) > 5 {
-		s.Log("%s: %d more changes; they are in %s of the artifact", system, len(diff)-5, kind.ChangesFile)
+	return b.Bytes(), tellChanges(s, system, before.Artifact.Created, sections), nil
+}
+
+// tellChanges logs how much changed where, and returns what the ledger keeps of it.
+func tellChanges(s *runtime.Step, item string, since time.Time, sections []string) string {
+	told := kind.Changes(since, sections)
+	if told != "" {
+		s.Log("%s: changes %s; they are in %s of the artifact", item, strings.ReplaceAll(strings.Replace(told, "\n", " ", 1), "\n", ", "), kind.ChangesFile)
 	}
-	return b.String(), nil
+	return told
 }
 
 func fakeExportFirewall(_ context.Context, s *runtime.Step, a *exportFirewallArgs) (runtime.Result, error) {

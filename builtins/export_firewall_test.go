@@ -100,7 +100,7 @@ func TestExportsOfOneStateAreEqualAndChangesAreTold(t *testing.T) {
 			t.Errorf("got changes %q, want %q", c, w)
 		}
 	}
-	if !b.told("pve: ~ cluster/options policy_in") {
+	if !b.told("1 in cluster/options, 1 in cluster/rules") {
 		t.Errorf("the operator was told:\n%s", strings.Join(b.lines, "\n"))
 	}
 	b.node("run/lab/nft.json", `"addr":"192.0.2.0","len":25`, `"addr":"192.0.2.0","len":24`)
@@ -236,5 +236,64 @@ func TestExportFirewallIsCopiedAndOpened(t *testing.T) {
 		if system == "gateway" && !strings.Contains(proofs[1].Note, "vendor format, not parsed") {
 			t.Errorf("got note %q", proofs[1].Note)
 		}
+	}
+}
+
+// The keys that SDN logs in with elsewhere lie nowhere, neither in the artifact nor
+// beside it; nor does any value of a change.
+func TestSecretsOfSDNAreAGapAndNotInTheExport(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.good(firewallOf("pve"))
+	b.node("etc/pve/sdn/ipams.cfg", "", "netbox: nb\n\turl https://netbox.lab/api\n\ttoken one-token-secret\n")
+	b.node("etc/pve/sdn/dns.cfg", "", "powerdns: pdns\n\turl https://pdns.lab\n\tkey one-key-secret\n")
+	b.run(firewallOf("pve"))
+	a := b.artifact("pve")
+	if w := missing(b.spooled(a, "ruleset.json"), []string{"https://netbox.lab/api", "https://pdns.lab"}); w != "" {
+		t.Errorf("the export does not hold %q", w)
+	}
+	b.node("etc/pve/sdn/ipams.cfg", "one-token", "two-token")
+	b.node("etc/pve/sdn/ipams.cfg", "netbox.lab/api", "netbox.lab/other")
+	b.run(firewallOf("pve"))
+	a = b.artifact("pve")
+	if c := b.spooled(a, "changes.txt"); !strings.Contains(c, "netbox.lab/other") {
+		t.Errorf("got changes %q", c)
+	}
+	var gaps []string
+	for _, g := range a.Gaps {
+		gaps = append(gaps, g.What)
+	}
+	if got := strings.Join(gaps, ", "); got != "sdn/dns key, sdn/ipams token" && got != "sdn/ipams token, sdn/dns key" {
+		t.Errorf("got gaps %q", got)
+	}
+	if d := a.Declared["changes"]; !strings.Contains(d, "\n1 in sdn/ipams") || strings.Contains(d, "netbox") {
+		t.Errorf("the ledger says %q of the changes", d)
+	}
+	b.everywhere(func(path string, raw []byte) {
+		if !strings.Contains(path, "/sdn/") && (strings.Contains(string(raw), "token-secret") || strings.Contains(string(raw), "key-secret")) {
+			t.Errorf("%s holds a secret", path)
+		}
+	})
+	if b.told("-secret") || b.told("netbox.lab") {
+		t.Error("a value was logged")
+	}
+}
+
+// everywhere calls fn with each file of the bench's state and world.
+func (b *bench) everywhere(fn func(path string, raw []byte)) {
+	b.t.Helper()
+	err := filepath.WalkDir(b.dir, func(path string, e os.DirEntry, err error) error {
+		if err != nil || !e.Type().IsRegular() {
+			return err
+		}
+		if st, err := e.Info(); err != nil || st.Size() > 16<<20 {
+			return err
+		}
+		raw, err := os.ReadFile(path)
+		fn(path, raw)
+		return err
+	})
+	if err != nil {
+		b.t.Fatal(err)
 	}
 }

@@ -3,21 +3,31 @@ package kind
 import (
 	"strings"
 	"testing"
+	"time"
 )
 
-func TestTheLedgerShowsTheFirstChanges(t *testing.T) {
+func TestTheLedgerCountsChanges(t *testing.T) {
 	t.Parallel()
-	for name, c := range map[string]struct{ file, want string }{
-		"nothing changed":          {"", ""},
-		"one change":               {"since x:\n~ a\n", "since x:\n~ a"},
-		"five changes":             {"since x:\n1\n2\n3\n4\n5\n", "since x:\n1\n2\n3\n4\n5"},
-		"seven changes":            {"since x:\n1\n2\n3\n4\n5\n6\n7\n", "since x:\n1\n2\n3\n4\n5\n2 more changes"},
-		"a line that is a command": {"since x:\n+ \x1b[2Ja\u202eb\r\n", "since x:\n+ \ufffd[2Ja\ufffdb"},
-		"bytes that are no text":   {"since x:\n\xff\xfe\n", "since x:\n\ufffd\ufffd"},
-		"a line without end":       {"since x:\n" + strings.Repeat("a", 5000), "since x:\n" + strings.Repeat("a", 160) + "…"},
+	since := time.Date(2026, 11, 22, 3, 0, 0, 0, time.UTC)
+	for name, c := range map[string]struct {
+		sections []string
+		want     string
+	}{
+		"nothing changed":        {nil, ""},
+		"one change":             {[]string{"a"}, "1 in a"},
+		"changes of sections":    {[]string{"b", "a", "b"}, "1 in a\n2 in b"},
+		"five sections":          {strings.Split("1 2 3 4 5", " "), "1 in 1\n1 in 2\n1 in 3\n1 in 4\n1 in 5"},
+		"seven sections":         {strings.Split("1 2 3 4 5 6 6 7", " "), "1 in 1\n1 in 2\n1 in 3\n1 in 4\n1 in 5\n3 in 2 other sections"},
+		"a name that commands":   {[]string{"\x1b[2Ja\u202eb\r\n"}, "1 in \ufffd[2Ja\ufffdb"},
+		"a name that is no text": {[]string{"\xff\xfe"}, "1 in \ufffd\ufffd"},
+		"a name without end":     {[]string{strings.Repeat("a", 5000)}, "1 in " + strings.Repeat("a", 155) + "…"},
 	} {
-		if got := FirstChanges([]byte(c.file)); got != c.want {
-			t.Errorf("%s: got %q, want %q", name, got, c.want)
+		want := c.want
+		if want != "" {
+			want = "since 2026-11-22T03:00:00Z:\n" + want
+		}
+		if got := Changes(since, c.sections); got != want {
+			t.Errorf("%s: got %q, want %q", name, got, want)
 		}
 	}
 }

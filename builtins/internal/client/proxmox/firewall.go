@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
+	"strings"
 	"sync"
 
 	"github.com/neosofia/runner/builtins/internal/format/ruleset"
@@ -25,6 +27,17 @@ type part struct {
 	// optional says that older versions, or a node without the feature, answer 501,
 	// 404 or 400 and mean that there is none.
 	optional bool
+	secrets  bool // entries may hold passwords and keys, which are not exported
+}
+
+// secretField reports names of SDN's fields that hold what its plugins log in with:
+// the token of a NetBox or phpIPAM, the key of a PowerDNS.
+func secretField(name string) bool {
+	name = strings.ToLower(name)
+	if name == "key" || name == "psk" {
+		return true
+	}
+	return slices.ContainsFunc([]string{"token", "passw", "passphrase", "secret", "private", "api-key", "api_key", "apikey"}, func(w string) bool { return strings.Contains(name, w) })
 }
 
 // exportAtOnce is how many requests of an export are on the way.
@@ -106,7 +119,7 @@ func fw(scope, path string, withGroups bool) []part {
 func clusterParts() []part {
 	out := fw("cluster", "/cluster", true)
 	for _, kind := range []string{"zones", "controllers", "ipams", "dns"} {
-		out = append(out, part{name: "sdn/" + kind, path: "/cluster/sdn/" + kind})
+		out = append(out, part{name: "sdn/" + kind, path: "/cluster/sdn/" + kind, secrets: true})
 	}
 	return append(out,
 		part{name: "sdn/vnets", path: "/cluster/sdn/vnets", more: func(e json.RawMessage) []part {
@@ -122,7 +135,7 @@ func clusterParts() []part {
 				{name: "sdn/vnets/" + v.Vnet + "/rules", path: base + "/firewall/rules", ordered: true, optional: true},
 			}
 		}},
-		part{name: "sdn/fabrics", path: "/cluster/sdn/fabrics/all", object: true, optional: true},
+		part{name: "sdn/fabrics", path: "/cluster/sdn/fabrics/all", object: true, optional: true, secrets: true},
 		part{name: "sdn/prefix-lists", path: "/cluster/sdn/prefix-lists", optional: true},
 		part{name: "sdn/route-maps", path: "/cluster/sdn/route-maps/entries", optional: true})
 }
@@ -232,6 +245,22 @@ func (x *export) add(p part, entries []json.RawMessage) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.told()
+	for i := range entries {
+		if !p.secrets {
+			break
+		}
+		clean, gone, err := ruleset.Redact(entries[i], secretField)
+		if err != nil {
+			return fmt.Errorf("read %s: %w", p.name, err)
+		}
+		for _, field := range gone {
+			what := p.name + " " + field
+			if !slices.ContainsFunc(x.d.Missing, func(m ruleset.Missing) bool { return m.Part == what }) {
+				x.d.Miss(what, "it is a secret, and not exported: keep it in the keyring, and set it by hand after a recovery")
+			}
+		}
+		entries[i] = clean
+	}
 	return ruleset.Add(x.d, p.name, p.ordered, entries, volatile()...)
 }
 

@@ -32,7 +32,8 @@ func (c Change) Text() string {
 }
 
 // Diff lists what differs in b from a. What could not be read in one of the two is
-// not taken for removed or added: Missing tells of it.
+// not taken for removed or added: Missing tells of it, a section by its name, a field
+// by those of section and field.
 func Diff(a, b *Document) []Change {
 	var out []Change
 	skip := map[string]bool{}
@@ -56,7 +57,29 @@ func Diff(a, b *Document) []Change {
 		if y == nil {
 			y = &Section{Name: name}
 		}
-		out = append(out, diffSection(x, y)...)
+		var fields []string
+		for part := range skip {
+			if f, ok := strings.CutPrefix(part, name+" "); ok {
+				fields = append(fields, f)
+			}
+		}
+		out = append(out, diffSection(lacking(x, fields), lacking(y, fields))...)
+	}
+	return out
+}
+
+// lacking is a section without fields that one of two documents leaves out: the
+// other's value would be told as a change.
+func lacking(s *Section, fields []string) *Section {
+	if len(fields) == 0 {
+		return s
+	}
+	out := &Section{Name: s.Name, Ordered: s.Ordered}
+	for _, e := range s.Entries {
+		if c, err := Canonical(e, fields...); err == nil { // entries were parsed
+			e = c
+		}
+		out.Entries = append(out.Entries, e)
 	}
 	return out
 }
