@@ -212,20 +212,34 @@ func (s *session) tellBound(ctx context.Context, old string) error {
 			}
 		}
 	}
+	var custodian string
+	for _, c := range s.site.Custodians {
+		print := builtins.Fingerprint(c.Recipient)
+		inUse = append(inUse, print)
+		if print == old {
+			custodian = c.Name
+		}
+	}
 	inUse = slices.DeleteFunc(inUse, func(r string) bool { return r == old })
-	bound, err := builtins.BoundTo(ctx, ledger.Catalog{Store: s.ledger}, old, inUse)
+	bound, sets, err := builtins.BoundTo(ctx, ledger.Catalog{Store: s.ledger}, old, inUse)
 	if err != nil {
 		return err
 	}
 	if s.flags.json {
-		return json.NewEncoder(os.Stdout).Encode(map[string]any{"old": old, "copies": bound, "still_in_site": still, "lab": s.flags.lab})
+		return json.NewEncoder(os.Stdout).Encode(map[string]any{"old": old, "copies": bound, "sets": sets, "custodian_in_site": custodian, "still_in_site": still, "lab": s.flags.lab})
 	}
 	for _, b := range bound {
 		what := "sealed to it alone"
 		if b.Secrets {
 			what = "the secrets in it are sealed to it alone"
 		}
+		if b.Share {
+			what = "the secrets in it need its share: too few other custodians are left"
+		}
 		fmt.Printf("%s%-10s %-8s %-16s %s  %s: %s\n", lab, b.Copy.Target, b.Copy.Kind, b.Copy.Item, b.Copy.Taken.UTC().Format("2006-01-02 15:04Z"), b.Copy.ID, what)
+	}
+	for _, l := range sets {
+		fmt.Printf("%sset %s loses the share of %s: %d custodians are left that site.star names, and %d are needed (%d copies)\n", lab, l.Set, l.Custodian, l.Left, l.Threshold, l.Copies)
 	}
 	fmt.Printf("%s%d copies need key %s\n", lab, len(bound), old)
 	step := 1
@@ -236,9 +250,12 @@ func (s *session) tellBound(ctx context.Context, old string) error {
 	if len(still) > 0 {
 		say("runner recovery-key new, on another machine; put its recipient in the place of the old one in sealed_to of %s, and run the nightly", strings.Join(still, ", "))
 	}
+	if custodian != "" {
+		say("%s makes a new key, and its recipient takes the place of the old one in custodian(...); run the policy that seals the secrets: it makes a new set of shares", custodian)
+	}
 	say("runner recovery-key test, with the new key")
 	if len(bound) > 0 {
-		say("keep the sheet of the old key until retention has removed these copies, and then ask again")
+		say("keep the old key and its sheet until retention has removed these copies, and then ask again")
 		say("if the old key is known to others: whoever has it can read these copies; change what is in them (passwords, tokens), and destroy the copies that you can do without")
 		return nil
 	}

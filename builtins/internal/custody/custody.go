@@ -139,39 +139,3 @@ func recipients(x *bundle.Index) (out []string) {
 	}
 	return out
 }
-
-// Bound is a copy that only a key which is no longer in use opens.
-type Bound struct {
-	Copy    ledger.Copy
-	Secrets bool // it is the secrets in it that are sealed to that key, not the copy
-}
-
-// BoundTo lists the copies that need the key with that fingerprint: none of the
-// fingerprints in use opens them. The newest come last.
-func BoundTo(ctx context.Context, c ledger.Catalog, old string, inUse []string) ([]Bound, error) {
-	copies, err := c.Copies(ctx, ledger.Query{})
-	if err != nil {
-		return nil, err
-	}
-	needs := func(to []string) bool {
-		return slices.Contains(to, old) && !slices.ContainsFunc(to, func(r string) bool { return r != old && slices.Contains(inUse, r) })
-	}
-	var out []Bound
-	for _, cp := range copies {
-		if needs(cp.SealedTo) {
-			out = append(out, Bound{Copy: cp})
-			continue
-		}
-		if cp.Kind != "secrets" {
-			continue
-		}
-		a, found, err := c.Artifact(ctx, cp.Artifact)
-		if err != nil {
-			return nil, err
-		}
-		if found && a.Declared["threshold"] == "" && needs(strings.Split(a.Declared["recipients"], ",")) {
-			out = append(out, Bound{cp, true})
-		}
-	}
-	return out, nil
-}
