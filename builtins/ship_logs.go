@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
+	"github.com/neosofia/runner/builtins/internal/chain"
 	"github.com/neosofia/runner/builtins/internal/client/logs"
 	"github.com/neosofia/runner/builtins/internal/format/logbatch"
 	"github.com/neosofia/runner/builtins/internal/site"
@@ -44,7 +46,10 @@ func shipLogsDeclaration() runtime.Declaration {
 	}
 }
 
-const mostLogs = 1 << 30
+const (
+	mostLogs = 1 << 30
+	skew     = 5 * time.Minute // by which two clocks may differ
+)
 
 // What the ledger keeps of a batch for the next one.
 const (
@@ -52,6 +57,7 @@ const (
 	declaredDigest   = "digest" // of its index
 	declaredPosition = "position"
 	declaredEntries  = "entries"
+	declaredFrom     = "from"
 )
 
 // shipment is one call.
@@ -65,6 +71,7 @@ type shipment struct {
 	index  logbatch.Index
 	found  []ledger.Finding
 	behind bool
+	moved  string // where the batches before came from, when it was another place
 }
 
 func shipLogs(ctx context.Context, s *runtime.Step, a *shipLogsArgs) (runtime.Result, error) {
@@ -92,31 +99,29 @@ func shipLogs(ctx context.Context, s *runtime.Step, a *shipLogsArgs) (runtime.Re
 }
 
 // before finds the batches that wait in the spool, and where the next one begins:
-// behind the newest batch that still exists, in the spool or on a target.
+// behind the last batch that still exists, in the spool or on a target.
 func (h *shipment) before(ctx context.Context) (waiting []ledger.Artifact, err error) {
 	c, err := h.s.Catalog(ctx)
 	if err != nil {
 		return nil, err
 	}
-	all, err := c.Artifacts(ctx, ledger.Query{Item: h.src.Name, Asset: h.asset})
+	all, err := c.Artifacts(ctx, ledger.Query{Item: h.src.Name}) // whatever asset it was then
 	if err != nil {
 		return nil, err
 	}
-	h.index = logbatch.Index{Source: h.src.Name, Host: h.src.Host, Seq: 1}
-	from := -1
-	for i := len(all) - 1; i >= 0 && from < 0; i-- {
-		if all[i].Kind != "logs" || all[i].ID == h.s.ArtifactID() {
-			continue
-		}
-		stands, err := h.stands(ctx, c, all[i])
+	all = slices.DeleteFunc(all, func(a ledger.Artifact) bool { return a.Kind != "logs" || a.ID == h.s.ArtifactID() })
+	slices.SortStableFunc(all, func(a, b ledger.Artifact) int { return int(seqOf(a) - seqOf(b)) }) // a clock may have gone back
+	h.index = logbatch.Index{Source: h.src.Name, Host: h.src.Host, Kind: kindOf(h.src), Seq: 1}
+	from := len(all) - 1
+	for ; from >= 0; from-- {
+		stands, err := h.stands(ctx, c, all[from])
 		if err != nil {
 			return nil, err
 		}
 		if stands {
-			from = i
-		} else {
-			h.s.Log("%s: batch %s of %s exists nowhere any more: what it held is collected again", h.src.Name, all[i].Declared[declaredSeq], all[i].Created.Format(time.RFC3339))
+			break
 		}
+		h.s.Log("%s: batch %s of %s exists nowhere any more: what it held is collected again", h.src.Name, all[from].Declared[declaredSeq], all[from].Created.Format(time.RFC3339))
 	}
 	if from < 0 {
 		return nil, nil
@@ -125,7 +130,7 @@ func (h *shipment) before(ctx context.Context) (waiting []ledger.Artifact, err e
 		return nil, err
 	}
 	for _, a := range all[:from+1] {
-		if a.Kind != "logs" || !h.w.Spooled(a) {
+		if !h.w.Spooled(a) {
 			continue
 		}
 		done, err := h.w.Everywhere(ctx, c, a)
@@ -142,17 +147,43 @@ func (h *shipment) before(ctx context.Context) (waiting []ledger.Artifact, err e
 	return waiting, nil
 }
 
-// stands reports whether a batch can still be had.
+func seqOf(a ledger.Artifact) int64 {
+	n, err := strconv.ParseInt(a.Declared[declaredSeq], 10, 64)
+	if err != nil {
+		return 0 // after says so, when it matters
+	}
+	return n
+}
+
+// kindOf is what a source holds.
+func kindOf(src *site.Logs) string {
+	switch {
+	case src.Ledger:
+		return logbatch.Ledger
+	case src.Journal:
+		return logbatch.Journal
+	case src.PVETasks:
+		return logbatch.Tasks
+	}
+	return logbatch.Lines
+}
+
+// stands reports whether a batch can still be had. A copy that was not read back is
+// one, too: after a ledger was rebuilt, all are.
 func (h *shipment) stands(ctx context.Context, c ledger.Catalog, a ledger.Artifact) (bool, error) {
 	if h.w.Spooled(a) {
 		return true, nil
 	}
-	copies, err := c.ProvenCopies(ctx, ledger.Query{Item: a.Item, Ref: a.ID})
+	copies, err := c.Copies(ctx, ledger.Query{Ref: a.ID})
 	if err != nil {
 		return false, err
 	}
 	for _, cp := range copies {
-		if cp.Level >= ledger.Read {
+		bad, err := chain.Damaged(ctx, c, cp.ID)
+		if err != nil {
+			return false, err
+		}
+		if !bad {
 			return true, nil
 		}
 	}
@@ -161,17 +192,22 @@ func (h *shipment) stands(ctx context.Context, c ledger.Catalog, a ledger.Artifa
 
 // after begins where a batch ended.
 func (h *shipment) after(a ledger.Artifact) error {
-	seq, err := strconv.ParseInt(a.Declared[declaredSeq], 10, 64)
-	if err == nil {
-		err = json.Unmarshal([]byte(a.Declared[declaredPosition]), &h.index.After)
-	}
-	if err != nil || a.Declared[declaredDigest] == "" {
+	var pos logbatch.Position
+	if err := json.Unmarshal([]byte(a.Declared[declaredPosition]), &pos); err != nil || a.Declared[declaredDigest] == "" || seqOf(a) < 1 {
 		return &runtime.Error{Code: "E_LOGS_CHAIN", System: "logs " + h.src.Name, Doing: "find where batch " + a.ID + " ended", Said: "the ledger does not say it",
 			Hint: "runner ledger verify tells whether the record is whole"}
 	}
-	h.index.Seq, h.index.Prev = seq+1, a.Declared[declaredDigest]
+	h.index.Seq, h.index.Prev = seqOf(a)+1, a.Declared[declaredDigest]
+	if was := a.Declared[declaredFrom]; was != h.from() {
+		h.moved = was
+		return nil // a position on one machine means nothing on another
+	}
+	h.index.After = pos
 	return nil
 }
+
+// from names where the logs come from.
+func (h *shipment) from() string { return h.index.Kind + " on " + h.src.Host }
 
 // batch collects one batch into the spool.
 func (h *shipment) batch(ctx context.Context) (ledger.Artifact, error) {
@@ -184,6 +220,13 @@ func (h *shipment) batch(ctx context.Context) (ledger.Artifact, error) {
 	got, err := h.collect(ctx, sp)
 	if err != nil {
 		return art, err
+	}
+	if h.moved != "" {
+		got.Gaps = append(got.Gaps, logbatch.Gap{What: "what was not shipped of the " + h.moved, Why: "the site says now that the source is the " + h.from() + ", which begins anew"})
+	}
+	if now := h.s.Now(); got.After.Newest.After(now.Add(skew)) {
+		h.find(ledger.DegradedRun, "%s holds entries of the future, up to %s: look at the clock of %s", h.src.Name, got.After.Newest.Format(time.RFC3339), h.src.Host)
+		got.After.Newest = now // else its silence would not be noticed until then
 	}
 	x := h.index
 	x.Parts, x.Gaps, x.Boots, x.First, x.Last, x.After = got.Parts, got.Gaps, got.Boots, got.First, got.Last, got.After
@@ -210,7 +253,7 @@ func (h *shipment) batch(ctx context.Context) (ledger.Artifact, error) {
 	for _, g := range got.Gaps {
 		art.Gaps = append(art.Gaps, ledger.Gap{Asset: h.asset, Item: h.src.Name, What: g.What, Why: g.Why})
 	}
-	art.Declared = map[string]string{declaredSeq: fmt.Sprint(x.Seq), declaredDigest: logbatch.Digest(encoded), declaredPosition: string(position), declaredEntries: fmt.Sprint(x.Entries)}
+	art.Declared = map[string]string{declaredSeq: fmt.Sprint(x.Seq), declaredDigest: logbatch.Digest(encoded), declaredPosition: string(position), declaredEntries: fmt.Sprint(x.Entries), declaredFrom: h.from()}
 	h.index, h.behind = x, got.More
 	if got.Damaged != "" {
 		h.find(ledger.DegradedRun, "%s: what could be read of the damaged source is saved: %s", h.src.Name, got.Damaged)
@@ -222,7 +265,6 @@ func (h *shipment) batch(ctx context.Context) (ledger.Artifact, error) {
 func (h *shipment) collect(ctx context.Context, sp *world.Spool) (*logs.Collected, error) {
 	pos := h.index.After
 	if h.src.Ledger {
-		h.index.Kind = logbatch.Ledger
 		return h.entries(ctx, pos, sp)
 	}
 	on, _, err := h.w.Host(ctx, h.src.Host)
@@ -232,13 +274,10 @@ func (h *shipment) collect(ctx context.Context, sp *world.Spool) (*logs.Collecte
 	defer on.Close()
 	switch {
 	case h.src.Journal:
-		h.index.Kind = logbatch.Journal
 		return logs.Journal(ctx, on, pos, h.most, sp)
 	case h.src.PVETasks:
-		h.index.Kind = logbatch.Tasks
 		return logs.Tasks(ctx, on, pos, sp)
 	}
-	h.index.Kind = logbatch.Lines
 	return logs.Files(ctx, on, h.src.Files, pos, h.most, sp)
 }
 

@@ -178,6 +178,24 @@ func TestFilesAreShippedOnceAcrossRotation(t *testing.T) {
 		"renamed twice":                   func(b *bench) { b.rotate(false, false); b.write(7); b.rotate(false, false) },
 		"renamed, the new one is written": func(b *bench) { b.rotate(false, false); b.write(100) },
 		"not at all":                      func(*bench) {},
+		"a copy is being packed": func(b *bench) {
+			b.rotate(false, false)
+			log := filepath.Join(b.lab.Node().Root, web)
+			raw, err := os.ReadFile(log + ".1")
+			b.must(err)
+			b.must(os.WriteFile(log+".1.gz", raw[:len(raw)/2], 0o644)) // no gzip yet, nor ever
+		},
+		"the new file is not made yet": func(b *bench) {
+			b.rotate(false, false)
+			log := filepath.Join(b.lab.Node().Root, web)
+			b.must(os.Remove(log))
+			b.good(shipLoose("pve1-web"))
+			b.must(os.WriteFile(log, nil, 0o644))
+		},
+		"truncated to the same first lines": func(b *bench) {
+			b.rotate(true, false)
+			b.write(0)
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -384,7 +402,7 @@ func TestLogFaults(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(b.lab.Node().Root, web+".1.gz"), []byte("no gzip"), 0o644); err != nil {
 				b.t.Fatal(err)
 			}
-		}, "E_LOGS_READ", "", ""},
+		}, "", "cannot be unpacked", "what could be read of the damaged source is saved"},
 		"the spool is full":       {"pve1-web", func(b *bench) { b.unspool() }, "E_SPOOL", "", ""},
 		"the source is silent":    {"quiet", func(b *bench) { b.clock.advance(3 * time.Hour) }, "", "", "has been silent for 3h"},
 		"more than a batch holds": {"pve1-web", func(b *bench) { b.write(40_000) }, "", "", "the rest waits for the next run"},
@@ -420,6 +438,99 @@ func TestLogFaults(t *testing.T) {
 				wantFinding(t, out, severity, c.find)
 			}
 		})
+	}
+}
+
+// A log that was empty, or began with the same words, is not taken for the one that
+// it was copied to.
+func TestCopyTruncateOfShortLogsLosesNothing(t *testing.T) {
+	t.Parallel()
+	for name, header := range map[string]string{"empty": "", "the same header": "# log of the service, version 1\n"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := looseBench(t, "+", `logs(name = "short", host = "pve1", files = ["/var/log/short.log"])`)
+			log := filepath.Join(b.lab.Node().Root, "var/log/short.log")
+			b.must(os.WriteFile(log, []byte(header), 0o644))
+			b.good(shipLoose("short"))
+			for i := range 3 {
+				text := fmt.Sprintf("%sline %d\n", header, i)
+				b.must(os.WriteFile(log, []byte(text), 0o644))
+				b.must(os.WriteFile(fmt.Sprintf("%s.%d", log, 1), []byte(text), 0o644)) // copied …
+				b.must(os.WriteFile(log, []byte(header), 0o644))                        // … and truncated
+				b.good(shipLoose("short"))
+				b.must(os.Rename(log+".1", fmt.Sprintf("%s.%d", log, 9-i)))
+			}
+			text := strings.Join(b.shipped("short"), "")
+			for i := range 3 {
+				if n := strings.Count(text, fmt.Sprintf("line %d\n", i)); n != 1 {
+					t.Errorf("line %d is there %d times in %q", i, n, text)
+				}
+			}
+		})
+	}
+}
+
+func TestALogThatIsAwayForAWhileIsNotShippedTwice(t *testing.T) {
+	t.Parallel()
+	b := looseBench(t)
+	b.write(40)
+	b.good(shipLoose("pve1-web"))
+	dir := filepath.Join(b.lab.Node().Root, "var/log/nginx")
+	b.must(os.Rename(dir, dir+".away"))
+	for range 2 {
+		out := b.run(`return [a.id for a in ship_logs(source = "pve1-web", asset = "logs")]`)
+		if out.Err != nil {
+			t.Fatal(out.Err)
+		}
+	}
+	b.must(os.Rename(dir+".away", dir))
+	b.write(5)
+	b.run(shipLoose("pve1-web"))
+	b.wantLines()
+}
+
+func TestALineOfTheTaskIndexThatIsBeingWrittenIsReadLater(t *testing.T) {
+	t.Parallel()
+	b := looseBench(t)
+	b.good(shipLoose("pve1-tasks"))
+	upid := "UPID:pve1:00000BB8:00012345:6921D4F5:vzdump:100:root@pam:"
+	root := b.lab.Node().Root
+	b.must(os.MkdirAll(filepath.Join(root, "var/log/pve/tasks/5"), 0o755))
+	b.must(os.WriteFile(filepath.Join(root, "var/log/pve/tasks/5", upid), []byte("TASK OK\n"), 0o644))
+	index := filepath.Join(root, "var/log/pve/tasks/index")
+	for _, piece := range []string{upid + " 6921", "D500 OK\n"} {
+		f, err := os.OpenFile(index, os.O_APPEND|os.O_WRONLY, 0)
+		b.must(err)
+		_, err = f.WriteString(piece)
+		b.must(err)
+		b.must(f.Close())
+		b.good(shipLoose("pve1-tasks"))
+	}
+	if text := strings.Join(b.shipped("pve1-tasks"), ""); strings.Count(text, upid) != 1 {
+		t.Errorf("got %s", text)
+	}
+}
+
+func TestEntriesOfTheFutureDoNotSilenceTheAlarm(t *testing.T) {
+	t.Parallel()
+	b := looseBench(t, "+", `logs(name = "quiet", host = "pve1", files = ["/var/log/nginx/access.log"], silent = "1h")`)
+	future := b.clock.Now().Add(20 * 365 * 24 * time.Hour)
+	b.must(os.Chtimes(filepath.Join(b.lab.Node().Root, web), future, future))
+	ship := `return [a.id for a in ship_logs(source = "quiet", asset = "logs")]`
+	wantFinding(t, b.run(ship), ledger.DegradedRun, "entries of the future")
+	b.clock.advance(3 * time.Hour)
+	wantFinding(t, b.run(ship), ledger.Failed, "has been silent for 3h")
+}
+
+func TestASourceThatMovedBeginsAnew(t *testing.T) {
+	t.Parallel()
+	b := looseBench(t, "+", `logs(name = "moving", host = "pve1", files = ["/var/log/nginx/access.log"])`)
+	b.good(shipLoose("moving"))
+	b.edit(`logs(name = "moving", host = "pve1", files = ["/var/log/nginx/access.log"])`, `logs(name = "moving", host = "pve1", journal = True)`)
+	b.run(`return [a.id for a in ship_logs(source = "moving", asset = "logs")]`)
+	gaps := b.artifact("moving").Gaps
+	if len(gaps) != 1 || !strings.Contains(gaps[0].Why, "the source is the journal on pve1, which begins anew") {
+		t.Errorf("got %+v", gaps)
 	}
 }
 

@@ -170,7 +170,7 @@ func TestLogrotateUnderLoadLosesNothing(t *testing.T) {
 			wg.Wait()
 			d.runner(0, "exec", d.path("policy.star"))
 			d.runner(0, "recover", "--from", d.path("media"), "--to", d.path("back"))
-			found, err := filepath.Glob(d.path("back/*/*app.log"))
+			found, err := filepath.Glob(d.path("back/*/files") + w.path)
 			if err != nil || len(found) != 1 {
 				t.Fatalf("got %v, %v", found, err)
 			}

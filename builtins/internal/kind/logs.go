@@ -169,6 +169,33 @@ func recoverLogs(ctx context.Context, j *Job) error {
 		}
 		all[i].sum = logbatch.Digest(raw)
 	}
+	// Back from the batch that is asked for: what is not before it is another branch,
+	// which a ledger that was restored from an older state can have begun.
+	byDigest := map[string]int{}
+	for i := range all {
+		byDigest[all[i].sum] = i
+	}
+	picked := []batch{all[0]}
+	on := map[string]bool{all[0].sum: true}
+	for prev := all[0].index.Prev; prev != ""; prev = picked[len(picked)-1].index.Prev {
+		i, there := byDigest[prev]
+		if !there || on[prev] {
+			break
+		}
+		on[prev] = true
+		picked = append(picked, all[i])
+	}
+	lowest := picked[len(picked)-1].index
+	for _, b := range all {
+		switch {
+		case on[b.sum]:
+		case b.index.Seq < lowest.Seq && lowest.Prev != "":
+			return fmt.Errorf("the chain of %s is broken: batch %d, which batch %d was made after, is not on this medium or was changed\nhint: --archive brings single batches back", j.Artifact.Item, lowest.Seq-1, lowest.Seq)
+		default:
+			j.Skipped = append(j.Skipped, fmt.Sprintf("batch %d of %s, which is on no way to this one: --id %s brings its own chain back", b.index.Seq, b.art.Created.UTC().Format("2006-01-02 15:04:05Z"), b.art.ID))
+		}
+	}
+	all = picked
 	sort.SliceStable(all, func(a, b int) bool { return all[a].index.Seq < all[b].index.Seq })
 	var chain []*logbatch.Index
 	var sums []string
@@ -198,23 +225,31 @@ func recoverLogs(ctx context.Context, j *Job) error {
 }
 
 // appendPart writes what a part holds behind what earlier ones held of its file. A
-// file that was rotated comes back as the log that it was when it was written.
+// file that was rotated comes back as the log that it was when it was written, below
+// the folders that it was in.
 func (j *Job) appendPart(ctx context.Context, open func(context.Context, string) (io.ReadCloser, error), p logbatch.Part) error {
 	name := strings.TrimSuffix(filepath.Base(p.File), ".zst")
-	if p.Of != "" && !strings.HasSuffix(p.Of, "/tasks") {
-		name = Safe(strings.TrimPrefix(logOf(p.Of), "/"))
+	if p.Log != "" {
+		name = filepath.Join("files", filepath.Clean("/"+p.Log))
 	}
-	path := filepath.Join(j.Into, Safe(name))
+	root, err := os.OpenRoot(j.Into)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	if err := root.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+		return err
+	}
 	r, err := open(ctx, p.File)
 	if err != nil {
 		return err
 	}
 	defer r.Close()
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	f, err := root.OpenFile(name, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
-	if !slices.Contains(j.Paths, path) {
+	if path := filepath.Join(j.Into, name); !slices.Contains(j.Paths, path) {
 		j.Paths = append(j.Paths, path)
 	}
 	seen, err := unpackPart(ctx, p.File, r, f)
@@ -231,18 +266,6 @@ func (j *Job) appendPart(ctx context.Context, open func(context.Context, string)
 		return fmt.Errorf("%s: %w\nwhat is in %s is incomplete", p.File, err, j.Into)
 	}
 	return nil
-}
-
-// logOf is the log that a rotated file belongs to.
-func logOf(path string) string {
-	for _, ext := range []string{".gz", ".xz", ".zst", ".bz2"} {
-		path = strings.TrimSuffix(path, ext)
-	}
-	end := strings.TrimRight(path, "0123456789-_T.")
-	if end != path && end != "" && strings.ContainsAny(path[len(end):len(end)+1], ".-") {
-		return end
-	}
-	return strings.TrimSuffix(path, ".old")
 }
 
 // importJournal makes a journal that journalctl reads, where systemd's own importer

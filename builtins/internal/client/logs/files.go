@@ -46,32 +46,59 @@ func (f file) packed() bool {
 	return false
 }
 
-// rotatedName is what logrotate, savelog and journald-like tools append.
-var rotatedName = regexp.MustCompile(`^[.-](\d{1,3}|\d{8}(?:[.-]\d+)?|\d{4}-\d\d-\d\d(?:[T_-]?\d+)?|old)(\.(gz|xz|zst|bz2))?$`)
+// rotatedName is what logrotate, savelog and their like append.
+var rotatedName = regexp.MustCompile(`^(\.\d{1,3}|[.-]\d{8}(?:[.-]\d+)?|-\d{4}-\d\d-\d\d(?:[T_-]?\d+)?|\.old)(\.(gz|xz|zst|bz2))?$`)
+
+// log is one log: the file that is written now, unless it is just not there, and
+// those that it was rotated to, oldest first.
+type log struct {
+	path    string
+	rotated []file
+	current *file
+}
+
+// all are its files, oldest first.
+func (l log) all() []file {
+	if l.current == nil {
+		return l.rotated
+	}
+	return append(l.rotated[:len(l.rotated):len(l.rotated)], *l.current)
+}
 
 // Files reads what is new in the files that patterns name, with their rotated ones.
 func Files(ctx context.Context, h host.Host, patterns []string, pos logbatch.Position, most int64, sink Sink) (*Collected, error) {
-	r := &fileRead{h: h, sink: sink, left: most, c: &Collected{After: logbatch.Position{Files: map[string]logbatch.Spot{}, Newest: pos.Newest}}}
+	return files(ctx, h, patterns, pos, most, sink, false)
+}
+
+// files can leave a line that is not ended yet for the next time.
+func files(ctx context.Context, h host.Host, patterns []string, pos logbatch.Position, most int64, sink Sink, lines bool) (*Collected, error) {
+	r := &fileRead{h: h, sink: sink, left: most, lines: lines, known: pos.Files,
+		c: &Collected{After: logbatch.Position{Files: map[string]logbatch.Spot{}, Newest: pos.Newest}}}
 	found := false
 	for _, pattern := range patterns {
 		logs, err := r.find(ctx, pattern)
 		if err != nil {
 			return nil, err
 		}
-		for _, base := range logs {
+		for _, l := range logs {
 			found = true
-			if _, done := r.c.After.Files[base[len(base)-1].path]; done {
+			if _, done := r.c.After.Files[l.path]; done {
 				continue // of another pattern, too
 			}
-			if err := r.log(ctx, base, pos); err != nil {
+			if err := r.log(ctx, l); err != nil {
 				return nil, err
 			}
 		}
 	}
-	for p := range pos.Files {
-		if _, still := r.c.After.Files[p]; !still {
-			r.c.gap(p, "the file is gone, and so are those that it was rotated to")
+	for p, spot := range pos.Files {
+		if _, still := r.c.After.Files[p]; still {
+			continue
 		}
+		if !spot.Gone { // told once; it goes on where it stood when it comes back
+			r.c.gap(p, "the file is gone, and so are those that it was rotated to")
+			spot.Gone = true
+		}
+		r.c.After.Files[p] = spot
 	}
 	if !found && len(pos.Files) == 0 {
 		return nil, &ReadError{"log files", "nothing on the host fits " + strings.Join(patterns, ", ")}
@@ -80,16 +107,17 @@ func Files(ctx context.Context, h host.Host, patterns []string, pos logbatch.Pos
 }
 
 type fileRead struct {
-	h    host.Host
-	sink Sink
-	c    *Collected
-	left int64
-	n    int
+	h     host.Host
+	sink  Sink
+	c     *Collected
+	known map[string]logbatch.Spot
+	left  int64
+	lines bool
+	n     int
 }
 
-// find lists the logs that fit a pattern: of each, the rotated ones, oldest first,
-// and then the file that is written now.
-func (r *fileRead) find(ctx context.Context, pattern string) ([][]file, error) {
+// find lists the logs that fit a pattern.
+func (r *fileRead) find(ctx context.Context, pattern string) ([]log, error) {
 	dir := path.Dir(pattern)
 	list, err := r.h.List(ctx, dir)
 	if errors.Is(err, os.ErrNotExist) {
@@ -98,32 +126,65 @@ func (r *fileRead) find(ctx context.Context, pattern string) ([][]file, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list %s: %w", dir, err)
 	}
+	there := map[string]bool{}
 	var names []string
 	for _, info := range list {
 		if info.Mode().IsRegular() {
 			names = append(names, info.Name())
+			there[info.Name()] = true
 		}
 	}
-	var out [][]file
-	for _, name := range names {
-		if fits, _ := path.Match(path.Base(pattern), name); !fits || rotatedOf(name, names) != "" {
-			continue // the site checked the pattern
+	bases := append([]string(nil), names...)
+	for p := range r.known { // it may have been rotated, and not been made anew yet
+		if path.Dir(p) == dir && !there[path.Base(p)] {
+			bases = append(bases, path.Base(p))
 		}
-		var group []string
-		for _, other := range names {
-			if other != name && rotatedOf(other, []string{name}) == name {
-				group = append(group, path.Join(dir, other))
-			}
+	}
+	var out []log
+	for _, name := range bases {
+		fits, _ := path.Match(path.Base(pattern), name) // the site checked the pattern
+		if !fits || rotatedOf(name, bases) != "" {
+			continue
 		}
-		files, err := r.stat(ctx, append(group, path.Join(dir, name)))
+		l, err := r.look(ctx, dir, name, names, there)
 		if err != nil {
 			return nil, err
 		}
-		if len(files) > 0 && files[len(files)-1].path == path.Join(dir, name) {
-			out = append(out, files)
+		if len(l.all()) > 0 {
+			out = append(out, l)
 		}
 	}
 	return out, nil
+}
+
+// look gathers the files of a log. A file that is being packed lies there twice: the
+// one that is not packed is whole.
+func (r *fileRead) look(ctx context.Context, dir, name string, names []string, there map[string]bool) (log, error) {
+	l := log{path: path.Join(dir, name)}
+	var paths []string
+	for _, other := range names {
+		if other == name || rotatedOf(other, []string{name}) == name {
+			if clear := strings.TrimSuffix(other, path.Ext(other)); (file{path: other}).packed() && there[clear] && clear != name {
+				continue
+			}
+			paths = append(paths, path.Join(dir, other))
+		}
+	}
+	if len(paths) == 0 {
+		return l, nil
+	}
+	files, err := r.stat(ctx, paths)
+	if err != nil {
+		return l, err
+	}
+	for _, f := range files {
+		if f.path == l.path {
+			l.current = &f
+		} else {
+			l.rotated = append(l.rotated, f)
+		}
+	}
+	return l, nil
 }
 
 // rotatedOf is the name of the log that a name was rotated from; "" for none.
@@ -136,8 +197,8 @@ func rotatedOf(name string, names []string) string {
 	return ""
 }
 
-// stat asks for the identity of files; the last one stays the last, the others are
-// sorted by age. Those that went meanwhile are left out.
+// stat asks for the identity of files and sorts them by age. Those that went
+// meanwhile are left out.
 func (r *fileRead) stat(ctx context.Context, paths []string) ([]file, error) {
 	res, err := r.h.Run(ctx, host.Command{Args: append([]string{"stat", "-c", "%d %i %s %Y %n", "--"}, paths...)})
 	if err != nil {
@@ -157,13 +218,9 @@ func (r *fileRead) stat(ctx context.Context, paths []string) ([]file, error) {
 		}
 		files = append(files, file{f[4], uint64(v[0]), uint64(v[1]), v[2], time.Unix(v[3], 0).UTC()})
 	}
-	current := paths[len(paths)-1]
 	sort.SliceStable(files, func(i, j int) bool {
 		a, b := files[i], files[j]
-		switch {
-		case (a.path == current) != (b.path == current):
-			return b.path == current
-		case !a.changed.Equal(b.changed):
+		if !a.changed.Equal(b.changed) {
 			return a.changed.Before(b.changed)
 		}
 		return a.path > b.path // .2 is older than .1
@@ -171,57 +228,44 @@ func (r *fileRead) stat(ctx context.Context, paths []string) ([]file, error) {
 	return files, nil
 }
 
-// log reads what is new in one log.
-func (r *fileRead) log(ctx context.Context, files []file, pos logbatch.Position) error {
-	current := files[len(files)-1]
-	was, known := pos.Files[current.path]
+// log reads what is new in one log. When it is rotated meanwhile, what was read is
+// thrown away, and read again.
+func (r *fileRead) log(ctx context.Context, l log) error {
 	for try := 0; ; try++ {
-		spot, again, err := r.attempt(ctx, files, was, known)
+		spot, again, err := r.attempt(ctx, l)
 		if err != nil {
 			return err
 		}
 		if !again {
-			r.c.After.Files[current.path] = spot
+			r.c.After.Files[l.path] = spot
 			return nil
 		}
 		if try == tries {
-			return fmt.Errorf("read %s: %w", current.path, ErrChanging)
+			return fmt.Errorf("read %s: %w", l.path, ErrChanging)
 		}
-		var paths []string
-		dir := path.Dir(current.path)
-		logs, err := r.find(ctx, current.path)
+		logs, err := r.find(ctx, l.path)
 		if err != nil {
 			return err
 		}
 		if len(logs) == 0 {
-			return fmt.Errorf("read %s: %w", path.Join(dir, strings.Join(paths, " ")), ErrChanging)
+			return fmt.Errorf("read %s: %w", l.path, ErrChanging)
 		}
-		files = logs[0]
+		l = logs[0]
 	}
 }
 
 // attempt reads the rest of the file that was read last time, then the newer ones.
-// again says that the files were rotated meanwhile: what was read is thrown away.
-func (r *fileRead) attempt(ctx context.Context, files []file, was logbatch.Spot, known bool) (spot logbatch.Spot, again bool, err error) {
-	begin, from := 0, int64(0)
+func (r *fileRead) attempt(ctx context.Context, l log) (spot logbatch.Spot, again bool, err error) {
+	was, known := r.known[l.path]
+	files := l.all()
 	gaps, more := len(r.c.Gaps), r.c.More
+	begin, from := 0, int64(0)
 	if known {
-		at, err := r.recognise(ctx, files, was)
-		if err != nil {
+		if begin, from, err = r.resume(ctx, l, was); err != nil {
 			return spot, errors.Is(err, os.ErrNotExist), notGone(err)
 		}
-		switch current := len(files) - 1; {
-		case at >= 0:
-			begin, from = at, was.Offset
-		case was.Len == 0: // it was empty
-			begin = current
-		default:
-			begin = current
-			why := "it is in no rotated file: removed, or rotated away"
-			if files[current].inode == was.Inode && files[current].dev == was.Dev {
-				why = "it was truncated, or its inode was used again; what was written before that and not read is lost"
-			}
-			r.c.gap(fmt.Sprintf("%s after byte %d", files[current].path, was.Offset), "%s", why)
+		if begin >= len(files) { // nothing is there that was not read
+			return was, false, nil
 		}
 	}
 	var parts []*part
@@ -231,54 +275,77 @@ func (r *fileRead) attempt(ctx context.Context, files []file, was logbatch.Spot,
 			r.left += p.Bytes
 		}
 		r.c.Gaps, r.c.More = r.c.Gaps[:gaps], more
-		return logbatch.Spot{}, true, err
+		return logbatch.Spot{}, err == nil, err
 	}
 	for i := begin; i < len(files); i++ {
-		f := files[i]
-		offset := int64(0)
+		if r.left <= 0 && i > begin {
+			r.c.More = true // the next batch looks for this file first, and goes on behind it
+			spot.Rotated = true
+			return r.keep(l, parts, spot), false, nil
+		}
+		f, offset := files[i], int64(0)
 		if i == begin {
 			offset = from
-		}
-		if r.left <= 0 && i > begin {
-			// What is not begun is for the next batch, which looks for this file first.
-			r.c.More = true
-			return r.keep(parts, spot), false, nil
 		}
 		p, end, err := r.read(ctx, f, offset)
 		if p != nil {
 			parts = append(parts, p)
 		}
+		var unreadable *ReadError
+		if errors.As(err, &unreadable) { // packed, and damaged: nothing more will come of it
+			r.c.gap(f.path, "%s", unreadable.Said)
+			r.c.Damaged = unreadable.Error()
+			if p != nil {
+				parts = parts[:len(parts)-1]
+				r.left += p.Bytes
+				if err := r.sink.Drop(p.File); err != nil {
+					return undo(err)
+				}
+			}
+			continue
+		}
+		if err == nil {
+			spot, err = r.spot(ctx, f, end)
+		}
 		if errors.Is(err, os.ErrNotExist) {
 			return undo(nil)
 		}
 		if err != nil {
-			_, _, err = undo(err)
-			return spot, false, err
-		}
-		if spot, err = r.spot(ctx, f, end); errors.Is(err, os.ErrNotExist) {
-			return undo(nil)
-		} else if err != nil {
-			_, _, err = undo(err)
-			return spot, false, err
+			return undo(err)
 		}
 		if f.changed.After(r.c.After.Newest) && p != nil {
 			r.c.After.Newest = f.changed
 		}
+		if rotated := l.current == nil || i < len(files)-1; rotated && r.c.More && r.left <= 0 {
+			spot.Rotated = true
+			return r.keep(l, parts, spot), false, nil
+		}
 	}
-	now, err := r.stat(ctx, []string{files[len(files)-1].path})
+	if l.current == nil {
+		spot.Rotated = true
+		return r.keep(l, parts, spot), false, nil
+	}
+	now, err := r.stat(ctx, []string{l.path})
 	if err != nil {
-		_, _, err = undo(err)
-		return spot, false, err
+		return undo(err)
 	}
-	if last := files[len(files)-1]; len(now) != 1 || now[0].inode != last.inode || now[0].dev != last.dev || now[0].size < last.size {
+	if len(now) != 1 || now[0].inode != l.current.inode || now[0].dev != l.current.dev || now[0].size < l.current.size {
 		return undo(nil)
 	}
-	return r.keep(parts, spot), false, nil
+	if n := len(l.rotated); n > 0 {
+		if spot.Before, err = r.print(ctx, l.rotated[n-1]); errors.Is(err, os.ErrNotExist) {
+			return undo(nil)
+		} else if err != nil {
+			return undo(err)
+		}
+	}
+	return r.keep(l, parts, spot), false, nil
 }
 
 // keep takes parts over, in the order in which they were written.
-func (r *fileRead) keep(parts []*part, spot logbatch.Spot) logbatch.Spot {
+func (r *fileRead) keep(l log, parts []*part, spot logbatch.Spot) logbatch.Spot {
 	for _, p := range parts {
+		p.Log = l.path
 		r.c.Parts = append(r.c.Parts, p.Part)
 	}
 	return spot
@@ -291,24 +358,111 @@ func notGone(err error) error {
 	return err
 }
 
-// recognise finds the file that was read last time: -1 when it is not there.
-func (r *fileRead) recognise(ctx context.Context, files []file, was logbatch.Spot) (int, error) {
-	order := make([]int, 0, len(files))
-	for i := len(files) - 1; i >= 0; i-- { // where it was first
-		if files[i].dev == was.Dev && files[i].inode == was.Inode {
-			order = append([]int{i}, order...)
-		} else {
-			order = append(order, i)
+// print recognises a rotated file later. One that cannot be unpacked has none.
+func (r *fileRead) print(ctx context.Context, f file) (*logbatch.Print, error) {
+	p := &logbatch.Print{Dev: f.dev, Inode: f.inode}
+	in, err := r.open(ctx, f, 0)
+	if err != nil {
+		if errors.As(err, new(*ReadError)) {
+			return p, nil
+		}
+		return nil, err
+	}
+	defer in.Close()
+	head := make([]byte, printLen)
+	n, err := io.ReadFull(in, head)
+	if readable(err) != nil && !f.packed() {
+		return nil, err
+	}
+	p.Len, p.Head = int64(n), digest(head[:n])
+	return p, nil
+}
+
+// resume says where to go on: in which file, and from which byte of it.
+//
+// What was the file then is, after a rotation, the oldest of the rotated files that
+// came since: whether it was renamed or copied. Without a rotation it is the file
+// that is written now. Only when the rotated files cannot be told apart any more, all
+// of them are looked at.
+func (r *fileRead) resume(ctx context.Context, l log, was logbatch.Spot) (begin int, from int64, err error) {
+	files := l.all()
+	since := -1
+	if !was.Rotated {
+		if since, err = r.since(ctx, l, was.Before); err != nil {
+			return 0, 0, err
 		}
 	}
+	if since >= 0 {
+		if since == len(files) { // its successor was not made yet, and nothing was rotated
+			return since, 0, nil
+		}
+		same, err := r.same(ctx, files[since], was)
+		if err != nil {
+			return 0, 0, err
+		}
+		if same {
+			return since, was.Offset, nil
+		}
+	}
+	at, err := r.recognise(ctx, files, was)
+	switch {
+	case err != nil:
+		return 0, 0, err
+	case at >= 0 && (since < 0 || at >= since):
+		return at, was.Offset, nil
+	case since >= 0 && was.Len == 0: // it was empty: nothing of it can be lost
+		return since, 0, nil
+	}
+	begin = max(since, 0)
+	if since < 0 {
+		begin = len(files) - 1
+	}
+	why := "it is in no rotated file: removed, or rotated away"
+	if c := l.current; c != nil && c.inode == was.Inode && c.dev == was.Dev {
+		why = "it was truncated, or its inode was used again; what was written before that and not read is lost"
+	}
+	r.c.gap(fmt.Sprintf("%s after byte %d", l.path, was.Offset), "%s", why)
+	return begin, 0, nil
+}
+
+// since is the index of the first file that is newer than the rotated ones were then:
+// -1 when that cannot be told.
+func (r *fileRead) since(ctx context.Context, l log, before *logbatch.Print) (int, error) {
+	if before == nil { // there were none
+		return 0, nil
+	}
+	for i := len(l.rotated) - 1; i >= 0; i-- {
+		f := l.rotated[i]
+		if before.Len == 0 {
+			if f.dev == before.Dev && f.inode == before.Inode {
+				return i + 1, nil
+			}
+			continue
+		}
+		p, err := r.print(ctx, f)
+		if err != nil {
+			return -1, err
+		}
+		if p.Len == before.Len && p.Head == before.Head {
+			return i + 1, nil
+		}
+	}
+	return -1, nil
+}
+
+// recognise finds the file that was read last time: -1 when it is not there. The
+// oldest that fits is it: a newer one can begin with the same words.
+func (r *fileRead) recognise(ctx context.Context, files []file, was logbatch.Spot) (int, error) {
 	if was.Len == 0 {
-		if i := order[0]; files[i].dev == was.Dev && files[i].inode == was.Inode {
-			return i, nil
+		for i, f := range files {
+			if f.dev == was.Dev && f.inode == was.Inode {
+				return i, nil
+			}
 		}
 		return -1, nil
 	}
-	for _, i := range order {
-		same, err := r.same(ctx, files[i], was)
+	for i, f := range files {
+		same, err := r.same(ctx, f, was)
 		if err != nil {
 			return -1, err
 		}
@@ -334,13 +488,16 @@ func (r *fileRead) same(ctx context.Context, f file, was logbatch.Spot) (bool, e
 		return tail == was.Tail, err
 	}
 	in, err := r.open(ctx, f, 0)
+	if errors.As(err, new(*ReadError)) {
+		return false, nil // it cannot be unpacked: it is none that was read
+	}
 	if err != nil {
 		return false, err
 	}
 	defer in.Close()
 	head := make([]byte, was.Len)
 	if _, err := io.ReadFull(in, head); err != nil || digest(head) != was.Head {
-		return false, readable(err)
+		return false, nil
 	}
 	if was.Offset <= was.Len {
 		from := max(0, was.Offset-printLen)
@@ -355,7 +512,7 @@ func (r *fileRead) same(ctx context.Context, f file, was logbatch.Spot) (bool, e
 		tail = append(tail, buf[:n]...)
 		tail = tail[max(0, int64(len(tail))-keep):]
 		if err != nil {
-			return false, readable(err)
+			return false, nil
 		}
 	}
 	return digest(tail) == was.Tail, nil
@@ -443,17 +600,17 @@ func (r *fileRead) read(ctx context.Context, f file, offset int64) (p *part, end
 	if err != nil {
 		return nil, offset, err
 	}
-	limit := int64(1) << 50
-	if !f.packed() {
-		limit = f.size - offset
-		if limit > r.left {
-			limit, r.c.More = max(r.left, 1<<20), true
-			limit = min(limit, f.size-offset)
-		}
+	limit := max(r.left, 1<<20)
+	if rest := f.size - offset; !f.packed() && rest <= limit {
+		limit = rest
 	}
 	n, err := io.CopyBuffer(struct{ io.Writer }{p}, struct{ io.Reader }{io.LimitReader(in, limit)}, make([]byte, 256<<10))
-	if err == nil && !f.packed() && n < limit {
+	switch {
+	case err != nil:
+	case !f.packed() && offset+n < min(f.size, offset+limit):
 		err = os.ErrNotExist // it was truncated while it was read: look again
+	case !f.packed() && offset+n < f.size, f.packed() && n == limit:
+		r.c.More = true
 	}
 	if cerr := p.close(); err == nil {
 		err = cerr
@@ -465,6 +622,9 @@ func (r *fileRead) read(ctx context.Context, f file, offset int64) (p *part, end
 	}
 	if err == nil && n == 0 { // a packed file that was read to its end before
 		return nil, offset, p.sink.Drop(p.File)
+	}
+	if r.lines && !f.packed() {
+		n -= p.unended
 	}
 	return p, offset + n, err
 }

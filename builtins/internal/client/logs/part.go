@@ -22,11 +22,12 @@ type Sink interface {
 // lines are counted, and it is compressed.
 type part struct {
 	logbatch.Part
-	sum   hash.Hash
-	z     *zstd.Encoder
-	file  io.WriteCloser
-	sink  Sink
-	lines int64
+	sum     hash.Hash
+	z       *zstd.Encoder
+	file    io.WriteCloser
+	sink    Sink
+	lines   int64
+	unended int64 // bytes behind the last line end
 }
 
 func newPart(sink Sink, name, of string, from int64) (*part, error) {
@@ -45,6 +46,11 @@ func newPart(sink Sink, name, of string, from int64) (*part, error) {
 func (p *part) Write(b []byte) (int, error) {
 	p.sum.Write(b)
 	p.lines += int64(bytes.Count(b, []byte{'\n'}))
+	if end := bytes.LastIndexByte(b, '\n'); end >= 0 {
+		p.unended = int64(len(b) - end - 1)
+	} else {
+		p.unended += int64(len(b))
+	}
 	n, err := p.z.Write(b)
 	p.Bytes += int64(n)
 	return n, err

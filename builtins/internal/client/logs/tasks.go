@@ -59,7 +59,7 @@ func (m memory) Drop(name string) error { delete(m, name); return nil }
 // rotated like others.
 func Tasks(ctx context.Context, h host.Host, pos logbatch.Position, sink Sink) (*Collected, error) {
 	index := memory{}
-	c, err := Files(ctx, h, []string{tasksDir + "/index"}, pos, maxIndex, index)
+	c, err := files(ctx, h, []string{tasksDir + "/index"}, pos, maxIndex, index, true)
 	if err != nil {
 		return nil, err
 	}
@@ -94,8 +94,9 @@ func tasksOf(ctx context.Context, h host.Host, c *Collected, packed *bytes.Buffe
 	if err != nil {
 		return err
 	}
-	// A line that is still being written is read next time: the position says so.
-	for _, line := range strings.Split(string(lines), "\n") {
+	// A line that is still being written is read next time: the position is before it.
+	whole := string(lines[:bytes.LastIndexByte(lines, '\n')+1])
+	for _, line := range strings.Split(whole, "\n") {
 		if line == "" {
 			continue
 		}

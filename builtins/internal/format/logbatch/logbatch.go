@@ -55,6 +55,7 @@ type Index struct {
 type Part struct {
 	File    string `json:"file"`
 	Of      string `json:"of"`             // path on the host; "" of what is no file
+	Log     string `json:"log,omitempty"`  // the log that it belongs to, also when it was rotated
 	From    int64  `json:"from,omitempty"` // offset of the first byte, in the file as it was written
 	Entries int64  `json:"entries"`
 	Bytes   int64  `json:"bytes"`
@@ -84,6 +85,20 @@ type Spot struct {
 	Head   string `json:"head"`     // SHA-256 of its first HeadLen bytes
 	Len    int64  `json:"head_len"` // at most 1024
 	Tail   string `json:"tail"`     // SHA-256 of up to 1024 bytes before Offset
+	// Rotated says that it had been rotated already: a limit ended the batch in it.
+	Rotated bool `json:"rotated,omitempty"`
+	Gone    bool `json:"gone,omitempty"` // it was not there, and that was told
+	// Before is the newest of the rotated files as they were then: those that came
+	// since are behind it.
+	Before *Print `json:"before,omitempty"`
+}
+
+// Print recognises a file: by what it begins with, or, when it is empty, by its inode.
+type Print struct {
+	Dev   uint64 `json:"dev"`
+	Inode uint64 `json:"inode"`
+	Head  string `json:"head"`
+	Len   int64  `json:"len"`
 }
 
 // Encode writes the index.
