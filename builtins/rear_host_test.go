@@ -275,6 +275,40 @@ func TestATargetOnTheSystemsDiskStopsTheImage(t *testing.T) {
 	wantCode(t, b.run(`rear_host(host = "pve1")`), "E_LAYOUT_HOLDS_COPIES", "target node", "/dev/sda")
 }
 
+// A target that is reached over SSH can be the host itself.
+func TestATargetOfTheHostsOwnSSHServerIsKept(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, "sftp://runner@offsite.lab:22/~/", "sftp://runner@192.0.2.77:22/~/")
+	file := b.onNode("proc", "net", "fib_trie")
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	b.good(`rear_host(host = "pve1")`) // nobody has that address
+	if err := os.WriteFile(file, []byte("Main:\n  |-- 192.0.2.77\n     /32 host LOCAL\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	wantCode(t, b.run(`rear_host(host = "pve1")`), "E_LAYOUT_HOLDS_COPIES", "target offsite", "/dev/sda")
+}
+
+func TestAGuestsOldCopyDoesNotCount(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, plainUSB...)
+	b.disks(onRoot)
+	for _, id := range []int{101, 102, 103, 900} {
+		if err := b.lab.RemoveGuest(id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.good(`verify(copies = copy(artifact = snapshot_vm(guest = "erp"), to = ["offline-a"]), level = "read")`)
+	if out := b.run(`rear_host(host = "pve1")`); out.Err != nil {
+		t.Fatal(out.Err)
+	}
+	b.clock.mu.Lock()
+	b.clock.ahead += 9 * 24 * time.Hour
+	b.clock.mu.Unlock()
+	wantCode(t, b.run(`rear_host(host = "pve1")`), "E_LAYOUT_HOLDS_GUESTS", "100 (erp)", "no copy of it on another disk is proven that is at most")
+}
+
 func TestAChangedDiskDegrades(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)

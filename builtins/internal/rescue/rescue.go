@@ -156,7 +156,9 @@ func (j *job) prepare(ctx context.Context, sh *site.Host) (err error) {
 	if j.facts, err = rear.Gather(ctx, j.m); err != nil {
 		return err
 	}
-	j.facts.Targets = j.held(sh)
+	if j.facts.Targets, err = j.held(ctx, sh); err != nil {
+		return err
+	}
 	j.facts.Secrets = secrets(j.w, sh)
 	if j.o.Output == "usb" {
 		if err := j.o.Stick.Find(j.facts); err != nil {
@@ -194,26 +196,6 @@ func secrets(w *world.World, sh *site.Host) []string {
 		}
 	}
 	return list
-}
-
-// held says which targets could lie on the host: folders when runner runs there,
-// storages of Proxmox that count in place, and disks by what they are.
-func (j *job) held(sh *site.Host) (out []rear.Held) {
-	for _, t := range j.w.Site.Targets {
-		h := rear.Held{Target: t.Name, UUID: t.UUID, Serial: t.Serial}
-		if dir, ok := strings.CutPrefix(t.URL, "file://"); ok && sh.Local {
-			h.Path = dir
-		}
-		if rest, ok := strings.CutPrefix(t.URL, "pve://"); ok {
-			for _, s := range j.facts.Storages {
-				if s.ID == path.Base(rest) && s.Set["path"] != "" {
-					h.Path = s.Set["path"]
-				}
-			}
-		}
-		out = append(out, h)
-	}
-	return out
 }
 
 // word turns errors of the client into those of the runtime.

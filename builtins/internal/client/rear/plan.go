@@ -54,6 +54,12 @@ type Plan struct {
 	LUKS       []string `json:"luks,omitempty"` // containers that a recovery makes anew: their headers are saved
 }
 
+// Keeps reports whether the image leaves something alone because a target's copies
+// lie there.
+func (p *Plan) Keeps(target string) bool {
+	return slices.ContainsFunc(p.Kept, func(k Kept) bool { return slices.Contains(strings.Split(k.Why, ", "), "target "+target) })
+}
+
 // HoldsError says what a recovery would erase that must stay.
 type HoldsError struct {
 	Copies bool // else guests
