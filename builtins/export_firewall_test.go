@@ -297,3 +297,19 @@ func (b *bench) everywhere(fn func(path string, raw []byte)) {
 		b.t.Fatal(err)
 	}
 }
+
+func TestKeysInFilesOfTheNetworkAreAGap(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.node("etc/network/interfaces", "auto vmbr0", "# wpa-psk\tin-clear\nauto vmbr0")
+	if out := b.run(firewallOf("pve1")); out.Err != nil {
+		t.Fatal(out.Err)
+	}
+	a := b.artifact("pve1")
+	if text := b.spooled(a, "ruleset.json"); strings.Contains(text, "in-clear") || !strings.Contains(text, "wpa-psk\\t[redacted]") {
+		t.Errorf("got %s", text)
+	}
+	if len(a.Gaps) != 1 || a.Gaps[0].What != "file /etc/network/interfaces" {
+		t.Errorf("got gaps %+v", a.Gaps)
+	}
+}

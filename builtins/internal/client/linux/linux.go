@@ -327,9 +327,6 @@ type bootFile struct {
 
 const maxBootFile = 1 << 20
 
-// secretLine finds keys and passwords in such files.
-var secretLine = regexp.MustCompile(`(?mi)^(\s*(?:PrivateKey|PresharedKey|Password|psk|wpa-psk|wpa-passphrase|wireless-key)\s*[=: ]\s*)(\S.*)$`)
-
 func (x *Export) bootFiles(ctx context.Context, h host.Host) error {
 	paths := []string{"/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/etc/nftables.conf", "/etc/network/interfaces", "/etc/sysctl.conf", "/etc/iproute2/rt_tables"}
 	for _, dir := range []string{"/etc/network/interfaces.d", "/etc/netplan", "/etc/systemd/network", "/etc/sysctl.d", "/etc/nftables.d", "/etc/iproute2/rt_tables.d"} {
@@ -357,11 +354,15 @@ func (x *Export) bootFiles(ctx context.Context, h host.Host) error {
 		if err != nil {
 			return err
 		}
-		clean := secretLine.ReplaceAll(raw, []byte("${1}[redacted]"))
-		if !bytes.Equal(clean, raw) {
+		clean, found, understood := redactFile(p, string(raw))
+		switch {
+		case !understood:
+			x.Document.Miss("file "+p, "it holds a key or password in a form that is not taken apart: nothing of it is exported; keep it in the keyring")
+			continue
+		case found:
 			x.Document.Miss("file "+p, "it holds a key or password, which is not exported: keep it in the keyring")
 		}
-		files = append(files, bootFile{p, fmt.Sprintf("%04o", st.Mode().Perm()), string(clean)})
+		files = append(files, bootFile{p, fmt.Sprintf("%04o", st.Mode().Perm()), clean})
 	}
 	if list, err := h.List(ctx, "/etc/NetworkManager/system-connections"); err == nil && len(list) > 0 {
 		x.Document.Miss("file /etc/NetworkManager/system-connections", "NetworkManager keeps passwords in these files: they are not exported")
