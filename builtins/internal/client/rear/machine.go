@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"path"
 	"regexp"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -118,6 +119,9 @@ func optional(ctx context.Context, m Machine, file string) (string, error) {
 // guests reads the configurations of the guests of this node.
 func (f *Facts) guests(ctx context.Context, m Machine) error {
 	node := "/etc/pve/nodes/" + f.Host // /etc/pve/qemu-server is a link to it
+	if err := cluster(ctx, m, node); err != nil {
+		return err
+	}
 	for _, dir := range []string{node + "/qemu-server", node + "/lxc"} {
 		list, err := confs(ctx, m, dir)
 		if err != nil {
@@ -134,6 +138,25 @@ func (f *Facts) guests(ctx context.Context, m Machine) error {
 			if len(f.Guests) < maxGuests {
 				f.Guests = append(f.Guests, ParseGuest(strings.TrimSuffix(file, ".conf"), text))
 			}
+		}
+	}
+	return nil
+}
+
+// cluster refuses a node of Proxmox VE whose file system of the cluster is not
+// mounted: its guests and storages cannot be seen, and are there all the same.
+func cluster(ctx context.Context, m Machine, node string) error {
+	_, err := m.Stat(ctx, node)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	for _, trace := range []string{"/usr/bin/pveversion", "/var/lib/pve-cluster", "/etc/pve/nodes"} {
+		switch _, err := m.Stat(ctx, trace); {
+		case err == nil:
+			return &Error{Code: "E_HOST", Doing: "look for the host's guests", Said: "Proxmox VE is installed (" + trace + "), and there is no " + node + ": a recovery could erase guests that nobody sees",
+				Hint: "systemctl status pve-cluster on the host; on a node that was renamed, /etc/pve/nodes has its old name"}
+		case !errors.Is(err, fs.ErrNotExist):
+			return err
 		}
 	}
 	return nil
@@ -180,14 +203,34 @@ func (f *Facts) Differences(conf string) (out []string) {
 			if line = strings.TrimSpace(line); line == "" || strings.HasPrefix(line, "#") || ours[line] || ours[unquoted(line)] {
 				continue
 			}
-			if strings.Contains(line, "CRYPT_KEY") || strings.Contains(line, "PASSWORD") {
-				line, _, _ = strings.Cut(line, "=")
-				line += "=[redacted]"
-			}
-			out = append(out, file+": "+plain(line))
+			out = append(out, file+": "+shown(line))
 		}
 	}
 	return out
+}
+
+// harmless are settings whose values hold no secret by their nature: words out of
+// a short list. Of all others the name alone is told; passwords stand in URLs,
+// options and commands, too.
+var harmless = []string{"OUTPUT", "BACKUP", "BACKUP_TYPE", "BACKUP_PROG", "ISO_DEFAULT", "ISO_RECOVER_MODE", "USE_SERIAL_CONSOLE", "USE_DHCLIENT", "MODULES", "ONLY_INCLUDE_VG", "EXCLUDE_VG",
+	"AUTOEXCLUDE_MULTIPATH", "AUTOEXCLUDE_DISKS", "MIGRATION_MODE", "TIMESYNC", "FIRMWARE", "KERNEL_VERSION", "SSH_FILES", "USB_DEVICE_FILESYSTEM_LABEL", "BOOTLOADER", "USING_UEFI_BOOTLOADER"}
+
+var (
+	assignment = regexp.MustCompile(`^(?:export\s+|declare\s+(?:-\S+\s+)*)?([A-Za-z_][A-Za-z0-9_]*)(?:\[[^]]*\])?\+?=(.*)$`)
+	plainValue = regexp.MustCompile(`^["']?[A-Za-z0-9_.-]{0,32}["']?$`)
+)
+
+// shown is a line of /etc/rear as it may be told: the name of what it sets, with
+// the value where that is one plain word of a harmless setting.
+func shown(line string) string {
+	m := assignment.FindStringSubmatch(line)
+	switch {
+	case m == nil:
+		return "[a line that sets no variable, not shown]"
+	case slices.Contains(harmless, m[1]) && plainValue.MatchString(m[2]):
+		return m[1] + "=" + m[2]
+	}
+	return m[1] + "=[not shown]"
 }
 
 // unquoted makes NAME=value what Conf would have written.

@@ -46,7 +46,7 @@ func Make(ctx context.Context, m Machine, f *Facts, p *Plan, o Options, key []by
 	}
 	args, stdin := []string{"rear", "-c", o.ConfDir(), "-v", "mkbackup"}, io.Reader(bytes.NewReader(nil))
 	if o.Encrypted {
-		args = append([]string{"sh", "-c", "read -r RUNNER_REAR_KEY && export RUNNER_REAR_KEY BACKUP_PROG_CRYPT_KEY="+keyPlace+` && exec "$@" </dev/null`, "sh"}, args...)
+		args = append([]string{"sh", "-c", "read -r RUNNER_REAR_KEY && export RUNNER_REAR_KEY BACKUP_PROG_CRYPT_KEY=" + keyPlace + ` && exec "$@" </dev/null`, "sh"}, args...)
 		stdin = bytes.NewReader(append(bytes.Clone(key), '\n'))
 	}
 	exit, signal, out, errs, err := m.Run(ctx, args, stdin)

@@ -2,6 +2,7 @@ package rear
 
 import (
 	"errors"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -88,6 +89,26 @@ func TestATargetWhoseMediumIsAwayDoesNotLieOnTheRoot(t *testing.T) {
 				}
 			case err != nil || c.want != "" && !slices.Contains(names(p), c.want) || c.want == "" && len(p.Kept) > 0:
 				t.Errorf("got %v, %v; want %q kept", p, err, c.want)
+			}
+		})
+	}
+}
+
+func TestANodeWhoseClusterIsNotThereIsRefused(t *testing.T) {
+	for trace, refused := range map[string]bool{"": false, "/usr/bin/pveversion": true, "/var/lib/pve-cluster": true, "/etc/pve/nodes": true, "/etc/pve/nodes/pve1": false} {
+		t.Run(trace, func(t *testing.T) {
+			h := newLabHost(t)
+			if err := os.RemoveAll(h.on("/etc/pve")); err != nil {
+				t.Fatal(err)
+			}
+			if trace != "" {
+				if err := os.MkdirAll(h.on(trace), 0o755); err != nil {
+					t.Fatal(err)
+				}
+			}
+			f, err := Gather(t.Context(), h)
+			if refused != isError(err, "E_HOST") || !refused && (err != nil || len(f.Guests) > 0) {
+				t.Errorf("got %v, %v; want refused: %v", f, err, refused)
 			}
 		})
 	}

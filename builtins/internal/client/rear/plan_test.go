@@ -251,12 +251,15 @@ func TestARecoveryAsksForTheName(t *testing.T) {
 
 func TestSettingsOfTheHostThatAreNotUsedAreTold(t *testing.T) {
 	f := facts(t, sda)
-	f.Etc = map[string]string{"local.conf": "# comment\nOUTPUT=ISO\nBACKUP=BORG\nBACKUP_PROG_CRYPT_KEY=hush\n"}
+	f.Etc = map[string]string{"local.conf": "# comment\nOUTPUT=ISO\nBACKUP=BORG\nBACKUP_PROG_CRYPT_KEY=hush\n",
+		"site.conf": "BORGBACKUP_PASSPHRASE='hush'\nexport OUTPUT_URL=ftp://user:hush@nas/\nBACKUP_OPTIONS=\"cifs,pass=hush\"\nPRE_BACKUP_SCRIPT=( \"curl -u me:hush\"\n  'hush' )\nEXCLUDE_VG+=( hush ) # hush\nOUTPUT=hush@x\n"}
 	p, err := Prepare(f, options)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"local.conf: BACKUP=BORG", "local.conf: BACKUP_PROG_CRYPT_KEY=[redacted]"}
+	const hidden, other = "=[not shown]", "site.conf: [a line that sets no variable, not shown]"
+	want := []string{"local.conf: BACKUP=BORG", "local.conf: BACKUP_PROG_CRYPT_KEY" + hidden, "site.conf: BORGBACKUP_PASSPHRASE" + hidden, "site.conf: OUTPUT_URL" + hidden,
+		"site.conf: BACKUP_OPTIONS" + hidden, "site.conf: PRE_BACKUP_SCRIPT" + hidden, other, "site.conf: EXCLUDE_VG" + hidden, "site.conf: OUTPUT" + hidden}
 	if got := f.Differences(p.Conf(options)); !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
