@@ -14,11 +14,12 @@ import (
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
-// open reads the files of the artifact once: digests, and everything inside.
-func (j *job) open(ctx context.Context, made *rear.Made) (ledger.Artifact, *rear.Inspector, error) {
+// open reads the files of the artifact once: digests, and everything inside. An
+// encrypted archive is decrypted on the way.
+func (j *job) open(ctx context.Context, made *rear.Made, key []byte) (ledger.Artifact, *rear.Inspector, error) {
 	art := ledger.Artifact{ID: j.s.ArtifactID(), Kind: "rear", Asset: j.asset, Item: j.name, Run: j.s.Run, Step: j.s.ID, Source: "host:" + j.name,
 		Created: j.s.Now(), Origin: map[string]string{"host": j.name, "dir": made.Dir}, Consistency: "files as they were read, one after another"}
-	insp := &rear.Inspector{}
+	insp := &rear.Inspector{Key: key}
 	for _, name := range made.Files {
 		f, err := j.file(ctx, insp, path.Join(made.Dir, name))
 		if err != nil {

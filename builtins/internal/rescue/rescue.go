@@ -139,7 +139,7 @@ func (j *job) run(ctx context.Context, sh *site.Host) error {
 	if err := j.chained(made); err != nil {
 		return err
 	}
-	art, insp, err := j.open(ctx, made)
+	art, insp, err := j.open(ctx, made, key)
 	if err != nil {
 		return err
 	}

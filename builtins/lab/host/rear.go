@@ -5,6 +5,9 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/pbkdf2"
 	"crypto/sha256"
 	"fmt"
 	"io/fs"
@@ -230,23 +233,24 @@ func (r *rearRun) archive() ([]byte, error) {
 	return out, nil
 }
 
-// encrypt has the form of openssl's: a salt, then whole blocks. The lab's key
-// stream hides the content and is no cipher.
+// encrypt is what openssl enc -aes-256-cbc -pbkdf2 makes of the archive.
 func (r *rearRun) encrypt(clear []byte) ([]byte, error) {
 	if r.key == "" {
 		return nil, fmt.Errorf("BACKUP_PROG_CRYPT_KEY must be set for backup archive encryption")
 	}
-	out := append([]byte("Salted__"), "labsalt!"...)
-	padding := 16 - len(clear)%16
-	clear = append(bytes.Clone(clear), bytes.Repeat([]byte{byte(padding)}, padding)...)
-	for i, b := range clear {
-		if i%32 == 0 {
-			out = append(out, make([]byte, 0, 32)...)
-		}
-		sum := sha256.Sum256(fmt.Appendf(nil, "%s %d", r.key, i/32))
-		out = append(out, b^sum[i%32])
+	const salt = "labsalt!"
+	key, err := pbkdf2.Key(sha256.New, r.key, []byte(salt), 10000, 48)
+	if err != nil {
+		return nil, err
 	}
-	return out, nil
+	block, err := aes.NewCipher(key[:32])
+	if err != nil {
+		return nil, err
+	}
+	padding := 16 - len(clear)%16
+	out := append(bytes.Clone(clear), bytes.Repeat([]byte{byte(padding)}, padding)...)
+	cipher.NewCBCEncrypter(block, key[32:]).CryptBlocks(out, out)
+	return append([]byte("Salted__"+salt), out...), nil
 }
 
 // put writes image and archive where the configuration wants them.

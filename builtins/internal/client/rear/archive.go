@@ -13,26 +13,44 @@ import (
 	"github.com/klauspost/compress/gzip"
 )
 
-// archive reads the backup to its end: every entry, the checksum, the trailer.
+// archive reads the backup to its end, and an encrypted one as far as the key that
+// is at hand allows.
 func (i *Inspector) archive(ctx context.Context, name string, r io.Reader) error {
 	in := bufio.NewReaderSize(&stop{ctx, r}, 256<<10)
 	head, err := in.Peek(8)
 	if err != nil {
 		return firstOf(in, bad("it is cut"))
 	}
-	if string(head) == "Salted__" {
-		if !i.Plan.Encrypted {
-			return bad("it is encrypted, and the plan knows of no key")
-		}
-		n, err := io.Copy(io.Discard, in)
-		if err == nil && (n < 32 || n%16 != 0) {
-			return bad("it is cut: %d bytes are no whole number of cipher blocks", n)
-		}
-		return err
-	}
-	if i.Plan.Encrypted {
+	clear := io.Reader(in)
+	switch encrypted := string(head) == salted; {
+	case encrypted && !i.Plan.Encrypted:
+		return bad("it is encrypted, and the plan knows of no key")
+	case !encrypted && i.Plan.Encrypted:
 		return bad("it is not encrypted, though it should be")
+	case encrypted && len(i.Key) == 0:
+		i.unopened = append(i.unopened, name)
+		return blocks(in)
+	case encrypted:
+		if clear, err = decrypted(in, i.Key); err != nil {
+			return err
+		}
 	}
+	return i.members(clear)
+}
+
+// blocks reads an encrypted archive without its key: no more than its length can
+// be held to anything.
+func blocks(in io.Reader) error {
+	n, err := io.Copy(io.Discard, in)
+	if err == nil && (n < 32 || n%16 != 0) {
+		return bad("it is cut: %d bytes are no whole number of cipher blocks", n)
+	}
+	return err
+}
+
+// members reads the clear archive to its end: every entry, the checksum, the
+// trailer.
+func (i *Inspector) members(in io.Reader) error {
 	z, err := gzip.NewReader(in)
 	if err != nil {
 		return unpacked(err)
@@ -103,7 +121,10 @@ func firstOf(in *bufio.Reader, other error) error {
 
 // unpacked tells damage of an archive from an error of its source.
 func unpacked(err error) error {
+	var own *ImageError
 	switch {
+	case errors.As(err, &own):
+		return own
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return bad("it is cut")
 	case errors.Is(err, gzip.ErrChecksum), errors.Is(err, gzip.ErrHeader), errors.Is(err, tar.ErrHeader), strings.HasPrefix(err.Error(), "flate"), strings.HasPrefix(err.Error(), "archive/tar"):

@@ -42,6 +42,7 @@ func bad(format string, args ...any) error { return &ImageError{fmt.Sprintf(form
 
 // Inspector opens one artifact: it is given its files in order, and told the end.
 type Inspector struct {
+	Key     []byte // of an encrypted archive, where it is at hand
 	Plan    *Plan
 	Layout  layout.Layout // as it lies beside the image
 	Rescue  Rescue        // what the image starts
@@ -49,7 +50,8 @@ type Inspector struct {
 
 	outside  bool // LayoutFile came
 	archives int
-	kernel   string // version
+	unopened []string // encrypted archives that no key was at hand for
+	kernel   string   // version
 	kernels  int
 	menus    []string
 	boots    int
@@ -179,6 +181,14 @@ func KernelVersion(head []byte) string {
 	text, _, _ := bytes.Cut(head[at:min(len(head), at+256)], []byte{0})
 	version, _, _ := strings.Cut(string(text), " ")
 	return version
+}
+
+// Note says what of the artifact was not looked into; "" when nothing.
+func (i *Inspector) Note() string {
+	if len(i.unopened) == 0 {
+		return ""
+	}
+	return strings.Join(i.unopened, ", ") + ": encrypted with ReaR's key, which is not at hand here: the archive was read and not opened"
 }
 
 // End holds the parts against one another.
