@@ -30,7 +30,7 @@ func exportFirewallDeclaration() runtime.Declaration {
 		Name: "export_firewall", Kind: runtime.Write, Resume: runtime.Retry, Returns: "an artifact",
 		Doc: "export_firewall: export what filters and routes packets on a system.\n\n" +
 			"Proxmox: firewall of cluster, nodes and guests with aliases, sets and groups; SDN; the nodes' networks. A Linux host: nftables as JSON and text, iptables and ipset where they are used, forwarding, addresses, routes, policy rules, and the files that set the network up. " +
-			"Cloudflare: rulesets, lists, access rules, page rules, tunnels and private routes. A UniFi gateway: its newest automatic backup, and its settings as JSON. " +
+			"Cloudflare: rulesets, lists, access rules, page rules, tunnels and private routes. A UniFi gateway: its newest automatic backup, and its settings as JSON; a demanded target without sealed_to is a gap, for the backup holds passwords. " +
 			"Nothing is changed. Two exports of one state are equal to the byte, and changes.txt says what differs from the export before. " +
 			"What the account may not read is a gap. An export whose rules name sets, groups or chains that are not in it is refused, and so is an nftables text that nft -c does not take.",
 		Example: `export_firewall(system = "pve")`,
@@ -53,6 +53,7 @@ type ruleExport struct {
 	source string
 
 	findings []ledger.Finding
+	open     []ledger.Gap // targets on which its secrets would lie open
 }
 
 func exportFirewall(ctx context.Context, s *runtime.Step, a *exportFirewallArgs) (runtime.Result, error) {
@@ -90,6 +91,7 @@ func exportFirewall(ctx context.Context, s *runtime.Step, a *exportFirewallArgs)
 	for _, m := range x.doc.Missing {
 		art.Gaps = append(art.Gaps, ledger.Gap{Asset: asset, Item: a.System, What: m.Part, Why: m.Why})
 	}
+	art.Gaps = append(art.Gaps, x.open...)
 	art.Declared = map[string]string{"sections": fmt.Sprint(len(x.doc.Sections)), "vendor": x.doc.Vendor}
 	if told != "" {
 		art.Declared["changes"] = told
@@ -246,6 +248,9 @@ func unifiFirewall(ctx context.Context, s *runtime.Step, w *world.World, a *expo
 	x.names, x.files[name] = []string{name}, content.Bytes()
 	sum := sha256.Sum256(content.Bytes())
 	doc.Checked = append(doc.Checked, ruleset.Accepted{File: name, SHA256: hex.EncodeToString(sum[:]), By: fmt.Sprintf("size as the console lists it; made by version %s on %s", b.Version, b.Time.Format(time.RFC3339))})
+	if err := x.clearBackups(w, a); err != nil {
+		return nil, err
+	}
 	most := a.MaxAge
 	if most == 0 {
 		most = 8 * 24 * time.Hour
@@ -255,6 +260,28 @@ func unifiFirewall(ctx context.Context, s *runtime.Step, w *world.World, a *expo
 			Text: fmt.Sprintf("the newest automatic backup of %s is of %s, %d days ago: look at the console's schedule (Settings > System > Backups)", a.System, b.Time.Format("2006-01-02"), int(age.Hours()/24))})
 	}
 	return x, nil
+}
+
+// clearBackups makes gaps of targets on which the console's backup would lie open:
+// it holds every password, and the key that it is encrypted with is the same for all
+// consoles and publicly known.
+func (x *ruleExport) clearBackups(w *world.World, a *exportFirewallArgs) error {
+	asset, err := w.Asset(a.Asset, "networking")
+	if err != nil {
+		return err
+	}
+	row, _ := w.Site.Demands.Asset(asset)
+	for _, on := range row.On {
+		t, err := w.Site.Target(on.Target)
+		if err != nil {
+			return err
+		}
+		if len(t.SealedTo) == 0 {
+			x.open = append(x.open, ledger.Gap{Asset: asset, Item: a.System, What: "backup in clear on " + on.Target,
+				Why: "who reads a copy on this target reads the passwords in the console's backup, whose encryption is publicly known: give the target sealed_to, or demand another one"})
+		}
+	}
+	return nil
 }
 
 // maxUnf bounds the backup of a console's settings.

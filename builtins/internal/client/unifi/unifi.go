@@ -4,7 +4,8 @@
 // below /proxy/network, older controllers at /api/login. Nothing is changed, not
 // even a backup is made: making one takes minutes and a console makes its own.
 //
-// Fields whose names begin with x_ hold passwords and keys. They are left out.
+// Fields whose names begin with x_ hold passwords and keys, but not they alone:
+// secret.go has the names. They are left out.
 package unifi
 
 import (
@@ -17,6 +18,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/cookiejar"
@@ -252,7 +254,7 @@ func parts() []string {
 // does not know are left out; those that the account may not read are Missing.
 func (c *Client) Settings(ctx context.Context) (*ruleset.Document, error) {
 	d := &ruleset.Document{System: c.cfg.Name, Vendor: "unifi"}
-	secret := false
+	gone := map[string]bool{}
 	for _, p := range parts() {
 		list, err := c.list(ctx, http.MethodGet, c.site()+"/rest/"+p, nil, "read "+p)
 		var none *Error
@@ -265,43 +267,22 @@ func (c *Client) Settings(ctx context.Context) (*ruleset.Document, error) {
 		case err != nil:
 			return nil, err
 		}
-		var clean []any
-		for _, raw := range list {
-			var m any
-			dec := json.NewDecoder(bytes.NewReader(raw))
-			dec.UseNumber()
-			if err := dec.Decode(&m); err != nil {
+		for i, raw := range list {
+			clean, fields, err := ruleset.Redact(raw, secretField)
+			if err != nil {
 				return nil, fmt.Errorf("read %s: %w", p, err)
 			}
-			secret = redact(m) || secret
-			clean = append(clean, m)
+			for _, f := range fields {
+				gone[p+" "+f] = true
+			}
+			list[i] = clean
 		}
-		if err := ruleset.Add(d, p, false, clean); err != nil {
+		if err := ruleset.Add(d, p, false, list); err != nil {
 			return nil, err
 		}
 	}
-	if secret {
-		d.Miss("passwords and keys", "fields x_… of the settings are not exported; they are in the console's own backup")
+	if len(gone) > 0 {
+		d.Miss("passwords and keys", "not exported: "+strings.Join(slices.Sorted(maps.Keys(gone)), ", ")+"; they are in the console's own backup")
 	}
 	return d, nil
-}
-
-// redact removes fields that hold secrets and reports whether there was any.
-func redact(v any) (found bool) {
-	switch t := v.(type) {
-	case map[string]any:
-		for k, x := range t {
-			if strings.HasPrefix(k, "x_") || strings.Contains(strings.ToLower(k), "password") || strings.Contains(strings.ToLower(k), "private_key") {
-				delete(t, k)
-				found = true
-				continue
-			}
-			found = redact(x) || found
-		}
-	case []any:
-		for _, x := range t {
-			found = redact(x) || found
-		}
-	}
-	return found
 }

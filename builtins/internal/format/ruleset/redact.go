@@ -9,8 +9,8 @@ import (
 )
 
 // Redact removes from a JSON object or list the fields whose name is a secret's, at
-// any depth, and returns their names, each once. Empty values are no secrets: they
-// stay, and say that none is set.
+// any depth, and returns their names, each once. Switches and empty values are no
+// secrets: they stay, and say that none is set.
 func Redact(raw json.RawMessage, secret func(name string) bool) (json.RawMessage, []string, error) {
 	dec := json.NewDecoder(bytes.NewReader(raw))
 	dec.UseNumber()
@@ -31,8 +31,8 @@ func redact(tree any, secret func(string) bool, gone map[string]bool) {
 	switch t := tree.(type) {
 	case map[string]any:
 		for k, v := range t {
-			switch x, text := v.(string); {
-			case v == nil, text && x == "":
+			switch {
+			case plain(v):
 			case secret(k):
 				delete(t, k)
 				gone[k] = true
@@ -45,4 +45,19 @@ func redact(tree any, secret func(string) bool, gone map[string]bool) {
 			redact(v, secret, gone)
 		}
 	}
+}
+
+// plain reports values that say nothing.
+func plain(v any) bool {
+	switch t := v.(type) {
+	case nil, bool:
+		return true
+	case string:
+		return t == ""
+	case []any:
+		return len(t) == 0
+	case map[string]any:
+		return len(t) == 0
+	}
+	return false
 }

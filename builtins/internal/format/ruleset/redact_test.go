@@ -15,6 +15,8 @@ func TestRedactRemovesSecretsAtAnyDepth(t *testing.T) {
 		"in a list in a list": {`[[{"token":"t","b":10000000000000000001}]]`, `[[{"b":10000000000000000001}]]`, "token"},
 		"an object":           {`{"x":{"token":{"y":"t"}}}`, `{"x":{}}`, "token"},
 		"none is set":         {`{"token":"","x":{"token":null}}`, `{"token":"","x":{"token":null}}`, ""},
+		"a switch, and lists": {`{"x":{"token":true},"token":[]}`, `{"x":{"token":true},"token":[]}`, ""},
+		"a number":            {`{"token":1234}`, `{}`, "token"},
 	} {
 		got, gone, err := Redact(json.RawMessage(c.in), secret)
 		if err != nil || string(got) != c.want || strings.Join(gone, ",") != c.gone {
