@@ -46,7 +46,7 @@ const exportAtOnce = 8
 // Firewall exports what filters and routes packets: the firewall of cluster, nodes
 // and guests, SDN, and the nodes' networks. Parts that the token may not read are
 // in Missing. Guests are those that exist: Proxmox answers for others, too, as if
-// they had no rules.
+// they had no rules. Nodes that are not online, and their guests, are in Missing, too.
 func (c *Client) Firewall(ctx context.Context, progress func(done, total int)) (*ruleset.Document, error) {
 	guests, err := c.Guests(ctx)
 	if err != nil {
@@ -58,16 +58,24 @@ func (c *Client) Firewall(ctx context.Context, progress func(done, total int)) (
 	}
 	parts := clusterParts()
 	d := &ruleset.Document{System: c.name, Vendor: "proxmox"}
+	down := map[string]string{}
 	for _, n := range nodes {
 		if n.Status != "online" {
+			down[n.Node] = "node " + n.Node + " is " + n.Status
 			for _, p := range nodeParts(n.Node) {
-				d.Miss(p.name, "node "+n.Node+" is "+n.Status)
+				d.Miss(p.name, down[n.Node])
 			}
 			continue
 		}
 		parts = append(parts, nodeParts(n.Node)...)
 	}
 	for _, g := range guests {
+		if why := down[g.Node]; why != "" {
+			for _, p := range guestParts(g) {
+				d.Miss(p.name, why)
+			}
+			continue
+		}
 		parts = append(parts, guestParts(g)...)
 	}
 	type guest struct {
