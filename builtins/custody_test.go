@@ -2,10 +2,13 @@ package builtins
 
 import (
 	"fmt"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/neosofia/runner/builtins/internal/custody"
+	"github.com/neosofia/runner/builtins/lab"
+	"github.com/neosofia/runner/runtime"
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
@@ -51,5 +54,36 @@ func TestWhatNeedsTheKeyOfACustodian(t *testing.T) {
 		if want := c.left >= 0; (len(sets) == 1) != want || want && (sets[0].Left != c.left || sets[0].Threshold != 2 || sets[0].Custodian != c.old || sets[0].Copies != 1) {
 			t.Errorf("%s: got sets %+v, want %d left", c.name, sets, c.left)
 		}
+	}
+}
+
+// That a target's seal opens is no proof for secrets that are sealed to others.
+func TestAKeyIsNotProvenOnSecretsForOthers(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.keys(map[string]string{"cloudflare-token": string(lab.Secrets()["cloudflare-token"])})
+	_, other := newKey(t)
+	b.good(fmt.Sprintf(`copy(artifact = seal_secrets(recipients = [%q]), to = ["offsite"])`, other))
+	try := func() (ledger.KeyProof, string, error) {
+		s, err := LoadSite("site.star", []byte(b.site), runtime.Limits{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := NewWorld(s, Env{Root: b.lab.Root(), Dial: b.lab.Dial, Device: b.lab.Device, Keyring: labKeyring(b.ring), Version: "test", Spool: filepath.Join(b.dir, "spool")})
+		defer w.Close()
+		return custody.Try(t.Context(), w, ledger.Catalog{Store: b.store}, "offsite", recoveryIdentity(t)[0])
+	}
+	if p, note, err := try(); err == nil || !strings.Contains(err.Error(), "its secrets are sealed to others: "+Fingerprint(other)) {
+		t.Errorf("nothing but secrets for others: got %+v, %q, %v", p, note, err)
+	}
+	b.good(`copy(artifact = export_dns(zone = "example.org"), to = ["offsite"])`)
+	p, note, err := try()
+	zone := b.copies("offsite")
+	if err != nil || p.What != "header" || p.Copy != zone[len(zone)-1].ID || !strings.Contains(note, "are not for this key: they are sealed to "+Fingerprint(other)) {
+		t.Errorf("another copy, too: got %+v, %q, %v", p, note, err)
+	}
+	b.good(`copy(artifact = seal_secrets(), to = ["offsite"])`)
+	if p, note, err := try(); err != nil || note != "" || p.What != "canary" {
+		t.Errorf("secrets for this key: got %+v, %q, %v", p, note, err)
 	}
 }

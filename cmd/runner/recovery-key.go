@@ -81,7 +81,7 @@ func writeNew(path, text string) error {
 func recoveryKeyTest(f *flags) *cobra.Command {
 	var only string
 	c := &cobra.Command{Use: "test", Short: "type the recovery key, and see it open a copy on each sealed target", Args: cobra.NoArgs,
-		Long:    "test reads the key from the terminal, without echo, line by line as on the sheet, or from standard input. It opens the newest copy on each target: a canary, or the header of a sealed file. That it did is recorded with its date; runner status asks for it every 180 days.",
+		Long:    "test reads the key from the terminal, without echo, line by line as on the sheet, or from standard input. It opens the newest copy on each target: a canary, or the header of a sealed file. Secrets that are sealed to others are no proof: it says so, and opens the newest other copy. That it did is recorded with its date; runner status asks for it every 180 days.",
 		Example: "  runner recovery-key test --target offsite",
 		RunE: func(c *cobra.Command, _ []string) (err error) {
 			s, err := f.session()
@@ -135,12 +135,15 @@ func (s *session) tryKey(ctx context.Context, id age.Identity, targets []string)
 	var proofs []ledger.KeyProof
 	failed := 0
 	for _, name := range targets {
-		p, err := builtins.TryKey(ctx, s.world, ledger.Catalog{Store: s.ledger}, name, id)
+		p, note, err := builtins.TryKey(ctx, s.world, ledger.Catalog{Store: s.ledger}, name, id)
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
 		if err != nil {
 			failed++
+			if note != "" && !s.flags.json {
+				fmt.Printf("%snote %s: %s\n", lab, name, note)
+			}
 			fmt.Printf("%sFAIL %s\n", lab, strings.ReplaceAll(plain(message(err)), "\n", "\n     "))
 			continue
 		}
@@ -155,6 +158,9 @@ func (s *session) tryKey(ctx context.Context, id age.Identity, targets []string)
 		proofs = append(proofs, p)
 		if !s.flags.json {
 			fmt.Printf("%sok   %s: key %s opened the %s of copy %s; recorded\n", lab, name, p.Recipient, p.What, p.Copy)
+			if note != "" {
+				fmt.Printf("%s     %s\n", lab, note)
+			}
 		}
 	}
 	if s.flags.json {

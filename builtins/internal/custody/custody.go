@@ -40,23 +40,42 @@ func Recipient(id age.Identity) string {
 // ErrNothing says that a target has no copy that a key could be tried on.
 var ErrNothing = errors.New("there is no sealed copy yet")
 
+// othersError says that a copy opens, and the secrets in it do not: they are sealed
+// to others. That is no proof of the key.
+type othersError struct{ to []string }
+
+func (e *othersError) Error() string {
+	return "its secrets are sealed to others: " + strings.Join(e.to, ", ")
+}
+
 // Try opens the newest copy on a target with a key. What comes back lacks only when
-// and by whom.
-func Try(ctx context.Context, w *world.World, c ledger.Catalog, name string, id age.Identity) (ledger.KeyProof, error) {
-	copies, err := candidates(ctx, c, name)
+// and by whom. Where secrets are sealed to others, the newest copy of something else
+// is opened, and the note says so.
+func Try(ctx context.Context, w *world.World, c ledger.Catalog, name string, id age.Identity) (proof ledger.KeyProof, note string, err error) {
+	secrets, sealed, err := candidates(ctx, c, name)
 	if err != nil {
-		return ledger.KeyProof{}, err
+		return proof, "", err
 	}
+	copies := append(secrets[:len(secrets):len(secrets)], sealed...)
 	if len(copies) == 0 {
-		return ledger.KeyProof{}, fmt.Errorf("try the key on %s: %w", name, ErrNothing)
+		return proof, "", fmt.Errorf("try the key on %s: %w", name, ErrNothing)
 	}
 	t, err := w.Survey(ctx, name)
 	if err != nil {
-		return ledger.KeyProof{}, err
+		return proof, "", err
 	}
 	defer t.Close()
 	// The newest one decides: that an older copy opens is of no use for today's.
-	cp := copies[0]
+	proof, err = tryCopy(ctx, t, copies[0], name, id)
+	var others *othersError
+	if errors.As(err, &others) && len(sealed) > 0 {
+		note = fmt.Sprintf("the secrets in copy %s of %s are not for this key: they are sealed to %s", copies[0].ID, copies[0].Item, strings.Join(others.to, ", "))
+		proof, err = tryCopy(ctx, t, sealed[0], name, id)
+	}
+	return proof, note, err
+}
+
+func tryCopy(ctx context.Context, t *target.Target, cp ledger.Copy, name string, id age.Identity) (_ ledger.KeyProof, err error) {
 	proof := ledger.KeyProof{Recipient: target.Fingerprint(Recipient(id)), Target: name, Copy: cp.ID}
 	if len(cp.SealedTo) > 0 && !slices.Contains(cp.SealedTo, proof.Recipient) {
 		return proof, fmt.Errorf("try the key on %s: the copy of %s of %s is sealed to %s, and this is the key of %s\nhint: it is another sheet, or one that was replaced: runner recovery-key replace --old %s",
@@ -68,14 +87,13 @@ func Try(ctx context.Context, w *world.World, c ledger.Catalog, name string, id 
 	return proof, nil
 }
 
-// candidates are the copies that a key opens: those with a canary first, then those
-// that the target sealed; of each the newest first.
-func candidates(ctx context.Context, c ledger.Catalog, name string) ([]ledger.Copy, error) {
+// candidates are the copies that a key opens: those with a canary, and others that
+// the target sealed; of each the newest first.
+func candidates(ctx context.Context, c ledger.Catalog, name string) (canaries, sealed []ledger.Copy, err error) {
 	all, err := c.Copies(ctx, ledger.Query{Target: name})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var canaries, sealed []ledger.Copy
 	for _, cp := range slices.Backward(all) {
 		switch {
 		case len(cp.Files) == 0:
@@ -85,7 +103,7 @@ func candidates(ctx context.Context, c ledger.Catalog, name string) ([]ledger.Co
 			sealed = append(sealed, cp)
 		}
 	}
-	return append(canaries, sealed...), nil
+	return canaries, sealed, nil
 }
 
 // open says what the key opened.
@@ -127,10 +145,7 @@ func open(ctx context.Context, t *target.Target, cp ledger.Copy, id age.Identity
 		}
 		return "canary", bundle.OpenCanary(strings.NewReader(string(raw)), x.Set, id)
 	}
-	if len(cp.SealedTo) > 0 {
-		return "header", nil // the target's seal opens; the secrets in it are for others
-	}
-	return "", fmt.Errorf("its secrets are sealed to others: %s", strings.Join(recipients(x), ", "))
+	return "", &othersError{recipients(x)} // even where the target's seal opened
 }
 
 func recipients(x *bundle.Index) (out []string) {
