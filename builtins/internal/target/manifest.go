@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -14,6 +15,7 @@ import (
 const (
 	manifestVersion = 1
 	maxManifest     = 8 << 20 // bytes; about 25,000 parts
+	maxWords        = 1 << 20 // of one text that an exporter declares
 )
 
 // Manifest says what a copy is. Artifact.Files have the clear sizes and digests,
@@ -36,6 +38,7 @@ type Tree struct {
 func encodeManifest(m Manifest) ([]byte, error) {
 	m.Version = manifestVersion
 	m.Artifact.Origin = nil
+	m.oneLine()
 	b, err := json.MarshalIndent(m, "", "  ")
 	if err != nil {
 		return nil, fmt.Errorf("encode manifest: %w", err)
@@ -90,6 +93,9 @@ func (m *Manifest) validate() error {
 			return fmt.Errorf("%q has characters that cannot be shown", s)
 		}
 	}
+	if err := m.validateWords(); err != nil {
+		return err
+	}
 	if err := checkFolder(c.Ref, a.ID); err != nil {
 		return err
 	}
@@ -100,6 +106,63 @@ func (m *Manifest) validate() error {
 		return errors.New("the ledger's head is not one")
 	}
 	return m.validateFiles()
+}
+
+// words gives every text of a manifest that is free: what an exporter declares,
+// what is missing, what it needs, what it lies on. They are shown, and some stand in
+// comments of scripts.
+func (m *Manifest) words(fn func(string) string) {
+	for _, table := range []*map[string]string{&m.Artifact.Declared, &m.Fields} {
+		if *table == nil {
+			continue
+		}
+		out := make(map[string]string, len(*table))
+		for k, v := range *table {
+			out[fn(k)] = fn(v)
+		}
+		*table = out
+	}
+	gaps := slices.Clone(m.Artifact.Gaps)
+	for i := range gaps {
+		g := &gaps[i]
+		g.Asset, g.Item, g.What, g.Why = fn(g.Asset), fn(g.Item), fn(g.What), fn(g.Why)
+	}
+	m.Artifact.Gaps = gaps
+	m.Artifact.Needs = slices.Clone(m.Artifact.Needs)
+	for i, n := range m.Artifact.Needs {
+		m.Artifact.Needs[i] = fn(n)
+	}
+	d := &m.Copy.Device
+	d.ID, d.Serial, d.UUID, d.Label, d.FS, d.Mount = fn(d.ID), fn(d.Serial), fn(d.UUID), fn(d.Label), fn(d.FS), fn(d.Mount)
+	m.Copy.SealedTo = slices.Clone(m.Copy.SealedTo)
+	for i, to := range m.Copy.SealedTo {
+		m.Copy.SealedTo[i] = fn(to)
+	}
+	m.Artifact.Consistency = fn(m.Artifact.Consistency)
+}
+
+// oneLine makes free texts such as can be shown: a tab in a guest's description is
+// no reason to have no copy.
+func (m *Manifest) oneLine() {
+	m.words(func(s string) string {
+		return strings.Map(func(r rune) rune {
+			if !unicode.IsPrint(r) {
+				return ' '
+			}
+			return r
+		}, strings.ReplaceAll(s, "\n", " | "))
+	})
+}
+
+func (m *Manifest) validateWords() error {
+	var err error
+	m.words(func(s string) string {
+		if len(s) > maxWords || strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
+			err = fmt.Errorf("%.80q has characters that cannot be shown, or too many", s)
+		}
+		return s
+	})
+	return err
 }
 
 // validateFiles holds that each file of the artifact is there exactly once, as

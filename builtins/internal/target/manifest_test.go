@@ -52,6 +52,44 @@ func TestManifestsThatCannotBe(t *testing.T) {
 	}
 }
 
+// Whoever writes a medium cannot write a script or a terminal.
+func TestNoTextOfAManifestLeavesItsLine(t *testing.T) {
+	for name, change := range map[string]func(*Manifest, string){
+		"a declared value":  func(m *Manifest, s string) { m.Artifact.Declared["erases"] = s },
+		"a declared name":   func(m *Manifest, s string) { m.Artifact.Declared[s] = "x" },
+		"what is missing":   func(m *Manifest, s string) { m.Artifact.Gaps = []ledger.Gap{{What: s}} },
+		"why it is missing": func(m *Manifest, s string) { m.Artifact.Gaps = []ledger.Gap{{Why: s}} },
+		"whose it is":       func(m *Manifest, s string) { m.Artifact.Gaps = []ledger.Gap{{Item: s}} },
+		"what it needs":     func(m *Manifest, s string) { m.Artifact.Needs = []string{s} },
+		"a field":           func(m *Manifest, s string) { m.Fields = map[string]string{"policy": s} },
+		"a serial":          func(m *Manifest, s string) { m.Copy.Device.Serial = s },
+		"a label":           func(m *Manifest, s string) { m.Copy.Device.Label = s },
+		"a mount":           func(m *Manifest, s string) { m.Copy.Device.Mount = s },
+		"a recipient":       func(m *Manifest, s string) { m.Copy.SealedTo = []string{s} },
+		"consistency":       func(m *Manifest, s string) { m.Artifact.Consistency = s },
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, text := range []string{"none\ntouch /tmp/x #", "\x1b[2J", "\u009b2J", "a\u202eb", "\r"} {
+				m := sampleManifest()
+				change(&m, text)
+				raw, err := json.Marshal(m)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, err := ParseManifest(raw); err == nil || !strings.Contains(err.Error(), "cannot be shown") {
+					t.Errorf("%q: got %v, want it refused", text, err)
+				}
+				b, err := encodeManifest(m) // what we write ourselves is made such as can be read
+				if err != nil {
+					t.Errorf("%q: got %v, want it on one line", text, err)
+				} else if _, err := ParseManifest(b); err != nil {
+					t.Errorf("%q: got %v", text, err)
+				}
+			}
+		})
+	}
+}
+
 func FuzzManifest(f *testing.F) {
 	b, err := encodeManifest(sampleManifest())
 	if err != nil {
