@@ -119,7 +119,7 @@ func TestSealSecretsComesBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(j.Into, "secrets", "site", "marked")
+	path := filepath.Join(j.Into, "secrets", "site%2Fmarked")
 	st, err := os.Stat(path)
 	raw, rerr := os.ReadFile(path)
 	if err != nil || rerr != nil || st.Mode().Perm() != 0o600 || string(raw) != marked || len(j.Paths) != 2 {
@@ -131,6 +131,39 @@ func TestSealSecretsComesBack(t *testing.T) {
 	}
 	if _, err := b.bring(a, kind.Options{}); err == nil || !strings.Contains(err.Error(), "there is no key") {
 		t.Errorf("without a key: got %v", err)
+	}
+}
+
+// A secret may be called as the folder of another; and one that cannot be written
+// keeps no other from coming back.
+func TestEverySecretComesBackThatCan(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.keys(map[string]string{"a": "one", "a/b": "two", "a/b/c": "three"})
+	b.good(sealAll)
+	j, err := b.bring(b.newestSecrets(), kind.Options{Identities: recoveryIdentity(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for file, want := range map[string]string{"a": "one", "a%2Fb": "two", "a%2Fb%2Fc": "three"} {
+		if raw, err := os.ReadFile(filepath.Join(j.Into, "secrets", file)); err != nil || string(raw) != want {
+			t.Errorf("%s: got %q, %v, want %q", file, raw, err, want)
+		}
+	}
+	got := map[string]string{}
+	o := kind.Options{Identities: recoveryIdentity(t), Keyring: func(name string, value []byte) error {
+		if name == "a/b" {
+			return errors.New("it is not taken")
+		}
+		got[name] = string(value)
+		return nil
+	}}
+	j, err = b.bring(b.newestSecrets(), o)
+	if err == nil || !strings.Contains(err.Error(), "bring back secret a/b: it is not taken") || len(got) != 4 || got["a/b/c"] != "three" || got["site/marked"] != marked {
+		t.Errorf("got %d secrets, %v", len(got), err)
+	}
+	if w := missing(strings.Join(j.Say, "\n"), []string{"4 secrets of set", "site/marked"}); w != "" {
+		t.Errorf("the operator is not told %q: %q", w, j.Say)
 	}
 }
 

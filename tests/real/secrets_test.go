@@ -96,7 +96,7 @@ func (v *vault) roundTrip() {
 	}
 	opened := v.open("bundle.age", "recovery.txt")
 	for name, want := range realSecrets {
-		got, err := os.ReadFile(filepath.Join(opened, "secrets", name))
+		got, err := os.ReadFile(filepath.Join(opened, "secrets", strings.ReplaceAll(name, "/", "%2F")))
 		if err != nil || string(got) != want {
 			v.t.Errorf("%s: got %q, %v", name, got, err)
 		}

@@ -137,9 +137,13 @@ func recoverSecrets(ctx context.Context, j *Job) error {
 		return err
 	}
 	var names []string
+	var failed []error
 	err = eachSecret(ctx, j, b, x, ids, func(name string, r io.Reader) error {
 		if err := putSecret(j, name, r); err != nil {
-			return fmt.Errorf("bring back secret %s: %w", name, err)
+			// The others are wanted as much.
+			failed = append(failed, fmt.Errorf("bring back secret %s: %w", name, err))
+			_, err := io.Copy(io.Discard, r)
+			return err
 		}
 		names = append(names, name)
 		return nil
@@ -149,7 +153,7 @@ func recoverSecrets(ctx context.Context, j *Job) error {
 		where = "the keyring"
 	}
 	j.Say = append(j.Say, fmt.Sprintf("%d secrets of set %s are in %s: %s", len(names), x.Set, where, strings.Join(names, ", ")))
-	return err
+	return errors.Join(append(failed, err)...)
 }
 
 // putSecret stores one secret, and forgets it.

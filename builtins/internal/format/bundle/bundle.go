@@ -137,15 +137,16 @@ func (b *Writer) Close() error {
 	return nil
 }
 
-// Escape makes a relative path below one folder out of any name: what could lead
-// elsewhere, or is not printable, becomes %XX.
+// Escape makes the name of a file in one folder out of any name: what could lead
+// elsewhere, or is not printable, becomes %XX; so does a slash, for a secret "a" and
+// one "a/b" cannot be a file and a folder of one name.
 func Escape(name string) string {
 	var b strings.Builder
 	for i := 0; i < len(name); i++ {
 		c := name[i]
-		first := i == 0 || name[i-1] == '/'
+		first := i == 0 || name[i-1] == '/' // no ".." anywhere, even once it is unescaped
 		plain := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("_-@+=", c) >= 0 ||
-			c == '.' && !first || c == '/' && !first && i+1 < len(name)
+			c == '.' && !first
 		if plain {
 			b.WriteByte(c)
 		} else {
