@@ -14,7 +14,7 @@ real:
 
 # ratios against the usual tools, full sizes
 bench:
-    RUNNER_BENCH=full go test -count=1 -p 1 -timeout 60m -run Bench -v ./tests/bench ./builtins/internal/target ./builtins/internal/client/...
+    RUNNER_BENCH=full go test -count=1 -p 1 -timeout 60m -run Bench -v ./tests/bench ./builtins/internal/target ./builtins/internal/format/bundle ./builtins/internal/client/...
 
 # one static binary for each machine, in bin/
 build:
