@@ -156,10 +156,13 @@ func writeMedium(ctx context.Context, j *Job, image string) error {
 		err = to.Sync()
 	}
 	if err == nil {
-		err = sameBytes(ctx, to, from, st.Size())
+		err = forget(to)
 	}
 	if cerr := to.Close(); err == nil {
 		err = cerr
+	}
+	if err == nil {
+		err = readBack(ctx, path, from, st.Size())
 	}
 	if err != nil {
 		return fmt.Errorf("write the rescue image to %s: %w", dev, err)
@@ -182,16 +185,28 @@ func (s *stoppable) Read(p []byte) (int, error) {
 	return s.r.Read(p)
 }
 
+// readBack opens a medium anew and holds it against the image, past the kernel's
+// cache where the medium allows it.
+func readBack(ctx context.Context, medium string, image io.ReaderAt, size int64) error {
+	back, err := openDirect(medium)
+	if err != nil {
+		return err
+	}
+	defer back.Close()
+	return sameBytes(ctx, back, image, size)
+}
+
 // sameBytes reads both from their beginning.
 func sameBytes(ctx context.Context, a, b io.ReaderAt, size int64) error {
-	x, y := make([]byte, 1<<20), make([]byte, 1<<20)
+	x, y := aligned(1<<20), make([]byte, 1<<20)
 	for at := int64(0); at < size; at += int64(len(x)) {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
 		n := min(int64(len(x)), size-at)
-		if _, err := a.ReadAt(x[:n], at); err != nil {
-			return err
+		// Whole buffers, as O_DIRECT wants them; a medium may end within the last one.
+		if got, err := a.ReadAt(x, at); int64(got) < n {
+			return fmt.Errorf("read back from byte %d on: %w", at, err)
 		}
 		if _, err := b.ReadAt(y[:n], at); err != nil {
 			return err
