@@ -105,7 +105,7 @@ func (f *flags) recover(ctx context.Context, r recoverFlags) (err error) {
 	}
 	defer m.Close()
 	for _, b := range m.Bad {
-		fmt.Fprintf(os.Stderr, "runner: left out: %v\n", b)
+		fmt.Fprintf(os.Stderr, "runner: left out: %s\n", shownLines(b.Error(), "     "))
 	}
 	if !r.verify && r.to == "" && !r.commands {
 		return f.listMedium(m)
@@ -173,7 +173,7 @@ func (f *flags) listMedium(m *builtins.Medium) error {
 		}
 		fmt.Printf("%s%-8s %-16s %-20s %-10s %-7s %-22s %s\n", lab, e.Kind, e.Item, e.Taken.UTC().Format("2006-01-02 15:04:05"), sizeText(e.Bytes), state, proven, e.ID)
 		for _, g := range e.Gaps {
-			fmt.Printf("%s     not in it: %s\n", lab, g)
+			fmt.Printf("%s     not in it: %s\n", lab, shown(g))
 		}
 	}
 	need := ""
@@ -196,13 +196,13 @@ func (f *flags) bringBack(ctx context.Context, m *builtins.Medium, picked []buil
 	lab := labMark(f.lab)
 	failed := 0
 	for _, e := range picked {
-		what := fmt.Sprintf("%s %s of %s", e.Kind, e.Item, e.Taken.UTC().Format("2006-01-02 15:04:05Z"))
+		what := fmt.Sprintf("%s %s of %s", shown(e.Kind), shown(e.Item), e.Taken.UTC().Format("2006-01-02 15:04:05Z"))
 		if err := f.bringOne(ctx, m, e, r, what); err != nil {
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
 			failed++
-			fmt.Printf("%sFAIL %s: %s\n", lab, what, strings.ReplaceAll(err.Error(), "\n", "\n     "))
+			fmt.Printf("%sFAIL %s: %s\n", lab, what, shownLines(err.Error(), "     "))
 		}
 	}
 	if failed > 0 {
@@ -223,7 +223,7 @@ func (f *flags) bringOne(ctx context.Context, m *builtins.Medium, e builtins.Med
 		if err != nil {
 			return err
 		}
-		fmt.Printf("# %s%s\n%s\n", lab, what, strings.Join(lines, "\n"))
+		fmt.Printf("# %s%s\n%s\n", lab, what, shownLines(strings.Join(lines, "\n"), ""))
 		return nil
 	}
 	if r.to == "" || r.verify {
@@ -245,13 +245,13 @@ func (f *flags) bringOne(ctx context.Context, m *builtins.Medium, e builtins.Med
 		return err
 	}
 	for _, p := range append(out.Paths, out.Config...) {
-		fmt.Printf("%sok   %s -> %s\n", lab, what, p)
+		fmt.Printf("%sok   %s -> %s\n", lab, what, shown(p))
 	}
 	for _, sk := range out.Skipped {
-		fmt.Printf("%snote %s was left out\n", lab, sk)
+		fmt.Printf("%snote %s was left out\n", lab, shown(sk))
 	}
 	for _, line := range out.Say {
-		fmt.Printf("%s     %s\n", lab, line)
+		fmt.Printf("%s     %s\n", lab, shownLines(line, "     "))
 	}
 	return nil
 }
@@ -267,7 +267,7 @@ func (f *flags) recoverBare(ctx context.Context, b *builtins.Bare, r recoverFlag
 	}
 	fmt.Printf("ok   %s: %s, opened, %s inside\nok   sha256 %s (there is no manifest to compare it with)\n", r.from, c.Format, sizeText(c.Bytes), c.SHA256)
 	for _, name := range slices.Sorted(maps.Keys(c.Disks)) {
-		fmt.Printf("ok   disk %s, %d bytes\n", name, c.Disks[name])
+		fmt.Printf("ok   disk %s, %d bytes\n", shown(name), c.Disks[name])
 	}
 	if r.to == "" {
 		return nil
@@ -277,10 +277,10 @@ func (f *flags) recoverBare(ctx context.Context, b *builtins.Bare, r recoverFlag
 		return err
 	}
 	for _, p := range append(out.Paths, out.Config...) {
-		fmt.Printf("ok   -> %s\n", p)
+		fmt.Printf("ok   -> %s\n", shown(p))
 	}
 	for _, sk := range out.Skipped {
-		fmt.Printf("note %s was left out\n", sk)
+		fmt.Printf("note %s was left out\n", shown(sk))
 	}
 	return nil
 }
