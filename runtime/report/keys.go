@@ -81,6 +81,30 @@ func (it *item) noteSet(r ledger.Row) {
 	it.sets[r.ID] = a.Declared.Set
 }
 
+// superseded is what is said of a copy of secrets that were sealed to others since.
+const superseded = ", superseded: keys were replaced since"
+
+// newestSet is who can open the newest artifact of the same item; "": nobody says.
+func newestSet(ctx context.Context, c ledger.Catalog, a *ledger.Artifact) (string, error) {
+	if a == nil || a.Declared["set"] == "" {
+		return "", nil
+	}
+	all, err := c.Artifacts(ctx, ledger.Query{Item: a.Item})
+	if err != nil {
+		return "", err
+	}
+	var newest *ledger.Artifact
+	for i := range all {
+		if all[i].Kind == a.Kind && all[i].Asset == a.Asset && (newest == nil || !all[i].Created.Before(newest.Created)) {
+			newest = &all[i]
+		}
+	}
+	if newest == nil {
+		return "", nil
+	}
+	return newest.Declared["set"], nil
+}
+
 // superseded reports that the newest artifact is for other keys.
 func (it *item) superseded(artifact string) bool {
 	set := it.sets[artifact]

@@ -63,3 +63,26 @@ func TestCopiesForKeysThatWereReplacedAreMarked(t *testing.T) {
 		}
 	}
 }
+
+func TestARunShowsThatItsKeysWereReplaced(t *testing.T) {
+	for _, later := range []string{"one", "two"} {
+		b := newBook(t)
+		at := now.Add(-3 * time.Hour)
+		for i, run := range []string{"r", "s"} {
+			at := at.Add(time.Duration(i) * time.Hour)
+			b.begin(run, at)
+			a := ledger.Artifact{ID: ledger.ArtifactID(run, "/0"), Kind: "secrets", Asset: "vms", Item: "keyring", Run: run, Created: at, Bytes: 1, Declared: map[string]string{"set": []string{"one", later}[i]}}
+			b.facts(at, run, ledger.Facts{Artifacts: []ledger.Artifact{a}})
+			b.copy(a, "nas", ledger.Opened)
+		}
+		for run, want := range map[string]bool{"r": later == "two", "s": false} {
+			r, err := NewRun(t.Context(), b.catalog(), run)
+			if err != nil || len(r.Items) != 1 || len(r.Items[0].Copies) != 1 {
+				t.Fatalf("got %+v, %v", r, err)
+			}
+			if p := r.Items[0].Copies[0].Proof; strings.Contains(p, "superseded") != want {
+				t.Errorf("run %s, then set %s: got %q", run, later, p)
+			}
+		}
+	}
+}

@@ -209,6 +209,10 @@ func (r *runReader) proofs(ctx context.Context, c ledger.Catalog) error {
 		if it.Erases, err = erased(ctx, c, it.Artifact); err != nil {
 			return err
 		}
+		set, err := newestSet(ctx, c, it.Artifact)
+		if err != nil {
+			return err
+		}
 		have, err := c.WholeCopies(ctx, ledger.Query{Asset: it.Asset, Item: it.Item})
 		if err != nil {
 			return err
@@ -218,7 +222,11 @@ func (r *runReader) proofs(ctx context.Context, c ledger.Catalog) error {
 			_, ours := r.copies[p.ID]
 			if ours || it.Artifact != nil && p.Artifact == it.Artifact.ID {
 				seen[p.ID] = true
-				it.Copies = append(it.Copies, CopyLine{CopyStatus: copyStatus(p), ID: p.ID, Sealed: len(p.SealedTo) > 0, Nanos: p.Nanos})
+				line := CopyLine{CopyStatus: copyStatus(p), ID: p.ID, Sealed: len(p.SealedTo) > 0, Nanos: p.Nanos}
+				if it.Artifact != nil && p.Artifact == it.Artifact.ID && set != "" && set != it.Artifact.Declared["set"] {
+					line.Proof += superseded
+				}
+				it.Copies = append(it.Copies, line)
 			}
 		}
 		for id, cp := range r.copies {

@@ -230,7 +230,7 @@ func (b *builder) item(a ledger.AssetDemand, it *item, gone bool, rates map[stri
 			targets[c.Target] = true
 			cs := copyStatus(c)
 			if it.superseded(c.Artifact) {
-				cs.Proof += ", superseded: keys were replaced since"
+				cs.Proof += superseded
 			}
 			out.Copies = append(out.Copies, cs)
 		}
