@@ -40,6 +40,7 @@ func sealSecretsDeclaration() runtime.Declaration {
 			"They go into an age file; index.json beside it shows no plaintext: keyed hashes of the names, and sizes rounded up to 64. A canary is sealed to the same recipients, for runner recovery-key test. " +
 			"Hybrid (post-quantum) and classic recipients are never mixed in one file: with both there are two. " +
 			"With threshold = M, a new age identity is split among the custodians; M of their shares open the secrets, here or with 40 lines of Python that lie beside them. Each share is sealed to its custodian, its commitment is in the ledger, and every M of them were tried before the shares left memory. " +
+			"A target with sealed_to seals all of these files once more, the shares, too: from there the recovery key of the target is needed as well as the custodians. Where custodians alone are to open the secrets, copy them to a target without sealed_to as well. " +
 			"As long as recipients and custodians are the same, the set and its shares stay; others make a new set, and copies of the old one stay readable with the old keys. " +
 			"Secrets are in memory only until they are sealed: not in Starlark, arguments, environment, logs, ledger or clear files.",
 		Example: `seal_secrets()`,

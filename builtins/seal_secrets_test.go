@@ -298,6 +298,24 @@ func TestSealSecretsForCustodians(t *testing.T) {
 	}
 }
 
+// A target's own seal is around the shares as well, and who finds the files is told.
+func TestCustodiansAreToldOfTheSealOfATarget(t *testing.T) {
+	t.Parallel()
+	b, call, _ := withCustodians(t)
+	b.good(strings.Replace(call, "return seal_secrets(threshold = 2)", `copy(artifact = seal_secrets(threshold = 2), to = ["offsite"])`, 1))
+	a := b.newestSecrets()
+	if w := missing(b.spooled(a, "share-README.txt"), []string{"target with sealed_to", "recovery\nkey of that target"}); w != "" {
+		t.Errorf("share-README.txt does not say %q", w)
+	}
+	for _, c := range b.copies("offsite") {
+		for _, f := range c.Files {
+			if len(c.SealedTo) == 0 || !strings.HasSuffix(f.Name, ".age") {
+				t.Errorf("%s is not sealed by the target", f.Name)
+			}
+		}
+	}
+}
+
 // Who changes a share with care changes its checksum, too: the commitment tells.
 func TestATamperedShareIsNamed(t *testing.T) {
 	t.Parallel()

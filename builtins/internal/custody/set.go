@@ -254,6 +254,9 @@ func (x *Set) readme() string {
 	return fmt.Sprintf(`The secrets beside this file open with the shares of %d of these custodians: %s.
 Set %s. Shares of another set do not fit.
 
+On a target with sealed_to, all these files are sealed once more, to the recovery
+key of that target: from there it is needed first, and the shares after it.
+
 With runner, on a machine without a network:
   each custodian:   age -d -i OWN-KEY share-NAME.age > NAME.share     (hybrid keys: age 1.3 or newer)
   then:             runner recover --from MEDIUM --item %s --to DIR --share A.share --share B.share ...
