@@ -12,8 +12,10 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // File is the name of the index in a batch.
@@ -107,6 +109,10 @@ func (x Index) Encode() ([]byte, error) {
 	if x.Parts == nil {
 		x.Parts = []Part{}
 	}
+	x.Gaps = slices.Clone(x.Gaps)
+	for i, g := range x.Gaps { // they name files of the host, and are printed
+		x.Gaps[i] = Gap{shown(g.What), shown(g.Why)}
+	}
 	b, err := json.MarshalIndent(x, "", " ")
 	if err != nil {
 		return nil, err
@@ -116,6 +122,15 @@ func (x Index) Encode() ([]byte, error) {
 		return nil, fmt.Errorf("encode batch: it could not be read again: %w", err)
 	}
 	return b, nil
+}
+
+func shown(s string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, s)
 }
 
 // Digest names an index: what the next one holds as Prev.
@@ -152,6 +167,15 @@ func (x *Index) check() error {
 	}
 	if x.Seq < 1 || (x.Seq == 1) != (x.Prev == "") || x.Prev != "" && !isDigest(x.Prev) || len(x.Parts) > maxParts {
 		return errors.New("parse batch: its place in the chain cannot be")
+	}
+	words := []string{x.Source, x.Host}
+	for _, g := range x.Gaps {
+		words = append(words, g.What, g.Why)
+	}
+	for _, w := range words {
+		if strings.ContainsFunc(w, func(r rune) bool { return !unicode.IsPrint(r) }) {
+			return fmt.Errorf("parse batch: %.80q has characters that cannot be shown", w)
+		}
 	}
 	var entries, size int64
 	seen := map[string]bool{File: true}

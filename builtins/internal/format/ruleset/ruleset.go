@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"sort"
 	"strings"
+	"unicode"
 )
 
 // Version of the document.
@@ -126,9 +127,34 @@ func (d *Document) Section(name string) *Section {
 // Miss records a part that could not be read.
 func (d *Document) Miss(part, why string) { d.Missing = append(d.Missing, Missing{part, why}) }
 
+// clean makes the names and reasons such as can be shown: they come from systems
+// that others administer, and are printed.
+func (d *Document) clean() {
+	for i := range d.Sections {
+		d.Sections[i].Name = shown(d.Sections[i].Name)
+	}
+	for i := range d.Missing {
+		d.Missing[i].Part, d.Missing[i].Why = shown(d.Missing[i].Part), shown(d.Missing[i].Why)
+	}
+}
+
+func shown(s string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, s)
+}
+
+func printable(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
+}
+
 // Encode writes the document, one entry a line, in a fixed order.
 func (d *Document) Encode() ([]byte, error) {
 	d.Version = Version
+	d.clean()
 	d.sort()
 	var b bytes.Buffer
 	head, err := json.Marshal(struct {
@@ -224,8 +250,13 @@ func Parse(b []byte) (*Document, error) {
 	if len(d.Sections) == 0 || len(d.Sections) > maxSections {
 		return nil, fmt.Errorf("parse ruleset: %d sections", len(d.Sections))
 	}
+	for _, m := range d.Missing {
+		if !printable(m.Part) || !printable(m.Why) {
+			return nil, fmt.Errorf("parse ruleset: what is missing (%.80q) has characters that cannot be shown", m.Part)
+		}
+	}
 	for i, s := range d.Sections {
-		if s.Name == "" || strings.ContainsAny(s.Name, "\n\r") || i > 0 && d.Sections[i-1].Name >= s.Name {
+		if s.Name == "" || !printable(s.Name) || i > 0 && d.Sections[i-1].Name >= s.Name {
 			return nil, fmt.Errorf("parse ruleset: section %q is out of order, there twice, or without a name", s.Name)
 		}
 		for _, e := range s.Entries {
