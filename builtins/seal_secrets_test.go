@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"filippo.io/age"
@@ -589,7 +590,12 @@ func TestSecretsLeaveNoTrace(t *testing.T) {
 	b, call, _ := withCustodians(t)
 	cfg := b.config(main(`a = `+strings.TrimPrefix(call, "return "), `return verify(copies = copy(artifact = a, to = ["offsite", "second-disk"]))`))
 	var said strings.Builder
-	cfg.Observe = func(e runtime.Event) { fmt.Fprintf(&said, "%+v\n", e) }
+	var mu sync.Mutex // targets tell of their progress at once
+	cfg.Observe = func(e runtime.Event) {
+		mu.Lock()
+		defer mu.Unlock()
+		fmt.Fprintf(&said, "%+v\n", e)
+	}
 	out, err := runtime.Exec(t.Context(), cfg)
 	if err != nil || out.Err != nil {
 		t.Fatal(err, out.Err)
