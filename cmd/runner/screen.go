@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"github.com/neosofia/runner/runtime"
 	"github.com/neosofia/runner/runtime/report"
@@ -252,4 +253,24 @@ func sizeText(n int64) string {
 		i++
 	}
 	return fmt.Sprintf("%.1f %ciB", f, "KMGTP"[i])
+}
+
+// shown makes a text that a medium brought such as a terminal may have: on its own
+// line, without what moves the cursor, colours or turns the writing around.
+func shown(s string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, s)
+}
+
+// shownLines keeps the line ends of a text, each further line begun with indent.
+func shownLines(s, indent string) string {
+	lines := strings.Split(s, "\n")
+	for i, l := range lines {
+		lines[i] = shown(strings.ReplaceAll(l, "\t", " "))
+	}
+	return strings.Join(lines, "\n"+indent)
 }

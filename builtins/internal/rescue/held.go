@@ -15,6 +15,7 @@ import (
 	"github.com/neosofia/runner/builtins/internal/client/host"
 	"github.com/neosofia/runner/builtins/internal/client/rear"
 	"github.com/neosofia/runner/builtins/internal/site"
+	"github.com/neosofia/runner/runtime"
 )
 
 // held says which targets could lie on the host: folders when runner runs there,
@@ -83,10 +84,11 @@ type addresses struct {
 	names   []string
 	list    []netip.Addr
 	resolve bool // names may be asked for: not in a lab
+	step    *runtime.Step
 }
 
 func (j *job) addresses(ctx context.Context, sh *site.Host) (*addresses, error) {
-	a := &addresses{names: []string{strings.ToLower(j.facts.Host), strings.ToLower(sh.Name)}, resolve: j.w.Env.Root == ""}
+	a := &addresses{names: []string{strings.ToLower(j.facts.Host), strings.ToLower(sh.Name)}, resolve: j.w.Env.Root == "", step: j.s}
 	if sh.Local {
 		a.names = append(a.names, "localhost")
 		a.list = append(a.list, netip.MustParseAddr("127.0.0.1"), netip.IPv6Loopback())
@@ -125,7 +127,7 @@ func (a *addresses) lookup(ctx context.Context, name string) (out []netip.Addr) 
 	if !a.resolve {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	ctx, cancel := a.step.Within(ctx, 5*time.Second, errors.New("no answer within 5 s"))
 	defer cancel()
 	list, err := net.DefaultResolver.LookupNetIP(ctx, "ip", name)
 	if err != nil {
