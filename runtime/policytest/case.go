@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"sort"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/neosofia/runner/runtime"
@@ -20,6 +21,8 @@ type testCase struct {
 	want   want
 	proven *allBut
 	clock  time.Time
+
+	mu sync.Mutex // of the faults' counts: branches meet them at once
 }
 
 func (*testCase) String() string        { return "case" }

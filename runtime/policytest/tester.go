@@ -89,6 +89,8 @@ func (t *tester) config(c *testCase, main *starlark.Function) runtime.Config {
 }
 
 func (c *testCase) fault(prim string, args map[string]any) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	for _, f := range c.faults {
 		if f.matches(prim, args) {
 			f.hits++
