@@ -233,7 +233,7 @@ func tool(t *testing.T, name string, args ...string) string {
 	return string(out)
 }
 
-const nightly = "../../policies/nightly.star"
+const nightly = "../../policies/virtual_machines.star" // the other procedures have tests of their own here
 
 // disk is an ext4 file system on a loop device.
 type disk struct {

@@ -25,6 +25,13 @@ func TestANightOnRealTargets(t *testing.T) {
 	if !strings.Contains(status, "3/3 copies, 2/2 media, 1/1 offsite, 0/1 offline, 0 unproven") || !strings.Contains(status, "usb is still attached") {
 		t.Errorf("status:\n%s", status)
 	}
+	identity, err := os.ReadFile(s.path("recovery.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, code := s.runner(identity, "recovery-key", "test", "--target", "offsite"); code != 0 {
+		t.Fatalf("the recovery key: exit %d\n%s", code, out)
+	}
 	s.usb.unmount()
 	status = s.want(0, "status")
 	if !strings.Contains(status, "1/1 offline") {
