@@ -110,10 +110,10 @@ func pruneWith(ctx context.Context, s *runtime.Step, a *pruneArgs, remove func(c
 			case err == nil:
 				res.Facts.Removed = append(res.Facts.Removed, r.Copy.ID)
 			case code == "E_MEDIA_ABSENT" || code == "E_TARGET_DOWN":
-				s.Log("%s of %s stays for now: %s", r.Copy.Target, r.Copy.Item, oneLine(err))
+				s.Log("%s of %s stays for now: %s", r.Copy.Target, r.Copy.Item, runtime.OneLine(err))
 				continue
 			case code == runtime.CodeRefused:
-				res.Facts.Findings = append(res.Facts.Findings, ledger.Finding{Severity: ledger.DegradedRun, Asset: a.Asset, Item: r.Copy.Item, Target: r.Copy.Target, Text: oneLine(err)})
+				res.Facts.Findings = append(res.Facts.Findings, ledger.Finding{Severity: ledger.DegradedRun, Asset: a.Asset, Item: r.Copy.Item, Target: r.Copy.Target, Text: runtime.OneLine(err)})
 				continue
 			default:
 				first = err

@@ -140,7 +140,7 @@ type restore struct {
 }
 
 func (r *restore) skip(ch choice, err error) {
-	text := fmt.Sprintf("the copy on %s of %s was left: %s", ch.Target, ch.Taken.Format("2006-01-02T15:04:05Z"), oneLine(err))
+	text := fmt.Sprintf("the copy on %s of %s was left: %s", ch.Target, ch.Taken.Format("2006-01-02T15:04:05Z"), runtime.OneLine(err))
 	r.skipped = append(r.skipped, text)
 	r.s.Log("%s", text)
 	switch runtime.CodeOf(err) {
@@ -222,7 +222,7 @@ func (r *restore) from(ctx context.Context, ch choice) (res runtime.Result, err 
 
 // left says that something could not be cleaned up.
 func (r *restore) left(c ledger.Copy, err error) {
-	r.res.Facts.Findings = append(r.res.Facts.Findings, ledger.Finding{Severity: ledger.DegradedRun, Asset: c.Asset, Item: c.Item, Text: oneLine(err)})
+	r.res.Facts.Findings = append(r.res.Facts.Findings, ledger.Finding{Severity: ledger.DegradedRun, Asset: c.Asset, Item: c.Item, Text: runtime.OneLine(err)})
 }
 
 // begin starts the restore. When the answer is lost, its task is looked for: the
@@ -324,7 +324,7 @@ func probeRestoreVM(ctx context.Context, s *runtime.Step, a *restoreVMArgs) (run
 		if serr := s.Mark(ctx, "upid", ""); serr != nil {
 			return r.res, false, serr
 		}
-		s.Log("the restore that was under way is of no use: %s", oneLine(err))
+		s.Log("the restore that was under way is of no use: %s", runtime.OneLine(err))
 		return r.res, false, comeback.CleanStart(ctx, s, a.System, a.VMID)
 	}
 	r.res.Value = map[string]any{"vmid": a.VMID, "node": node, "copy": cp.ID, "target": cp.Target, "taken": cp.Taken.Format("2006-01-02T15:04:05Z"), "skipped": []string{}}

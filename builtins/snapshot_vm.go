@@ -274,7 +274,7 @@ func probeSnapshotVM(ctx context.Context, s *runtime.Step, a *snapshotVMArgs) (r
 	res, err := j.finish(ctx, upid)
 	for _, c := range dumpCodes() {
 		if c.Name == runtime.CodeOf(err) {
-			j.s.Log("that task made nothing: %s", oneLine(err))
+			j.s.Log("that task made nothing: %s", runtime.OneLine(err))
 			return runtime.Result{}, false, nil // a new attempt is right
 		}
 	}

@@ -98,7 +98,7 @@ func (p *proving) end(attempt int) (runtime.Result, error) {
 	}
 	for i, err := range p.errs {
 		if c := p.copies[i]; err != nil && i != first {
-			p.res.Facts.Findings = append(p.res.Facts.Findings, ledger.Finding{Severity: ledger.Failed, Asset: c.Asset, Item: c.Item, Target: c.Target, Text: oneLine(err)})
+			p.res.Facts.Findings = append(p.res.Facts.Findings, ledger.Finding{Severity: ledger.Failed, Asset: c.Asset, Item: c.Item, Target: c.Target, Text: runtime.OneLine(err)})
 		}
 	}
 	return p.res, p.errs[first]

@@ -63,6 +63,15 @@ func (e *Error) Error() string {
 // Unwrap gives the cause.
 func (e *Error) Unwrap() error { return e.Cause }
 
+// OneLine words an error for a sentence or a list: its hint stands behind a semicolon.
+func OneLine(err error) string {
+	text, hint, ok := strings.Cut(err.Error(), "\nhint: ")
+	if ok {
+		return text + "; " + strings.ReplaceAll(hint, "\n", " ")
+	}
+	return strings.ReplaceAll(text, "\n", " ")
+}
+
 func limitError(what string, value any, flag string) *Error {
 	return &Error{Code: CodeLimit, Doing: fmt.Sprintf("%s is limited to %v", what, value), Hint: "raise it with " + flag + " if the policy is right"}
 }

@@ -33,13 +33,14 @@ var layers = []struct {
 
 	// Primitives know the runtime's contract, and reach systems through world.
 	{"builtins", []string{
-		"builtins/internal/rescue", "builtins/internal/chain",
+		"builtins/internal/rescue", "builtins/internal/carry", "builtins/internal/chain",
 		"builtins/internal/client/linux", "builtins/internal/client/logs", "builtins/internal/client/unifi", "builtins/internal/format/logbatch", "builtins/internal/format/ruleset",
 		"builtins/internal/client/cloudflare", "builtins/internal/format/zone", "builtins/internal/format/bundle", "builtins/internal/format/share",
 		"builtins/internal/client/keyring", "builtins/internal/client/proxmox", "builtins/internal/comeback", "builtins/internal/kind", "builtins/internal/recovery", "builtins/internal/custody",
 		"builtins/internal/retire", "builtins/internal/site", "builtins/internal/survey", "builtins/internal/target", "builtins/internal/vzdump",
 		"builtins/internal/world", "runtime", "runtime/ledger",
 	}, []string{"builtins/lab", "builtins/lab/host", "runtime/policytest", "runtime/report", "stdlib"}},
+	{"builtins/internal/carry", []string{"builtins/internal/chain", "builtins/internal/kind", "builtins/internal/target", "builtins/internal/world", "runtime", "runtime/ledger"}, nil},
 	{"builtins/internal/comeback", []string{"builtins/internal/client/proxmox", "builtins/internal/client/ssh", "builtins/internal/kind", "builtins/internal/target", "builtins/internal/world", "runtime", "runtime/ledger"}, []string{"builtins/lab"}},
 	{"builtins/internal/recovery", []string{"builtins/internal/format/archive", "builtins/internal/kind", "builtins/internal/target", "runtime", "runtime/ledger"}, nil},
 	{"builtins/internal/survey", []string{"builtins/internal/target", "builtins/internal/world", "runtime", "runtime/ledger"}, []string{"builtins/lab"}},
