@@ -14,6 +14,7 @@ import (
 	"github.com/neosofia/runner/builtins/internal/client/keyring"
 	"github.com/neosofia/runner/builtins/internal/custody"
 	"github.com/neosofia/runner/builtins/internal/recovery"
+	"github.com/neosofia/runner/builtins/internal/rescue"
 	"github.com/neosofia/runner/builtins/internal/site"
 	"github.com/neosofia/runner/builtins/internal/survey"
 	"github.com/neosofia/runner/builtins/internal/target"
@@ -66,6 +67,7 @@ type (
 	Keyring       = keyring.Keyring
 	KeyringConfig = keyring.Config
 	Fullness      = survey.Fullness
+	Foreseen      = rescue.Foreseen
 
 	Medium         = recovery.Medium
 	MediumEntry    = recovery.Entry
@@ -89,6 +91,7 @@ var (
 	ReadManifests   = survey.ReadManifests
 	ObserveMedia    = survey.ObserveMedia
 	DaysUntilFull   = survey.DaysUntilFull
+	ForeseeImages   = rescue.Foresee
 	OpenMedium      = recovery.Open
 	BareArchive     = recovery.BareArchive
 	ParseIdentities = age.ParseIdentities

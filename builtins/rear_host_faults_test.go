@@ -31,7 +31,7 @@ func TestRearHostFaults(t *testing.T) {
 		{"an image that starts by itself", rearOn, "alone", ``, "E_REAR_IMAGE", "starts a recovery by itself"},
 		{"a secret in the image", rearOn, "leaks /var/lib/runner/keyring/pve-token", ``, "E_REAR_IMAGE", "which is secret"},
 		{"exclusions that are not obeyed", rearOn, "forgets", ``, "E_LAYOUT_HOLDS_COPIES", "target node"},
-		{"the stick is absent", "run pve1.lab lsblk", "without sdd", onStick, "E_USB_ABSENT", "no disk has that serial"},
+		{"the stick is absent", "disks pve1.lab", "without sdd", onStick, "E_USB_ABSENT", "no disk has that serial"},
 		{"another stick", "", "", strings.Replace(onStick, host.StickUUID, "7a5e0c1e-0009-4a00-8000-000000000009", 1), "E_USB_WRONG", "no file system on it"},
 		{"a full stick", rearOn, "space", onStick, "E_USB_FULL", "is full"},
 		{"a stick that is pulled out", rearOn, "pulled", onStick, "E_USB_PULLED", "pulled out meanwhile"},

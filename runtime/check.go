@@ -38,7 +38,11 @@ func (p *Program) Check(names Names) []Diagnostic {
 		c.prims[d.Info().Name] = d.Info()
 	}
 	for _, m := range p.Graph.Modules {
-		c.module(m)
+		calls(m, func(call *syntax.CallExpr, name string) {
+			if info, ok := c.prims[name]; ok {
+				c.call(call, info)
+			}
+		})
 	}
 	for _, pol := range p.Policies {
 		for _, a := range pol.Protects {
@@ -53,6 +57,14 @@ func (p *Program) Check(names Names) []Diagnostic {
 	return c.out
 }
 
+// Calls reports whether any file of the program calls a primitive.
+func (p *Program) Calls(primitive string) (found bool) {
+	for _, m := range p.Graph.Modules {
+		calls(m, func(_ *syntax.CallExpr, name string) { found = found || name == primitive })
+	}
+	return found
+}
+
 type checker struct {
 	names Names
 	prims map[string]Info
@@ -63,8 +75,9 @@ func (c *checker) add(pos syntax.Position, text, hint string) {
 	c.out = append(c.out, Diagnostic{pos, text, hint})
 }
 
-func (c *checker) module(m *source.Module) {
-	local := map[string]bool{} // a name that the file itself binds is no primitive
+// calls visits every call of a name that the file does not bind itself.
+func calls(m *source.Module, visit func(call *syntax.CallExpr, name string)) {
+	local := map[string]bool{}
 	syntax.Walk(m.File, func(n syntax.Node) bool {
 		if d, ok := n.(*syntax.DefStmt); ok {
 			local[d.Name.Name] = true
@@ -72,13 +85,9 @@ func (c *checker) module(m *source.Module) {
 		return true
 	})
 	syntax.Walk(m.File, func(n syntax.Node) bool {
-		call, ok := n.(*syntax.CallExpr)
-		if !ok {
-			return true
-		}
-		if fn, ok := call.Fn.(*syntax.Ident); ok && !local[fn.Name] {
-			if info, ok := c.prims[fn.Name]; ok {
-				c.call(call, info)
+		if call, ok := n.(*syntax.CallExpr); ok {
+			if fn, ok := call.Fn.(*syntax.Ident); ok && !local[fn.Name] {
+				visit(call, fn.Name)
 			}
 		}
 		return true

@@ -105,6 +105,7 @@
 //	                   api.cloudflare.lab, unifi.lab)
 //	ssh offsite.lab    new-hostkey, refuse, hang (also pve1.lab)
 //	run pve1.lab nft   what a program on the node meets: see package lab/host
+//	disks pve1.lab     "without sdb": that disk is not there
 //	unifi GET /path    answer STATUS [TEXT], cut, hang, truncate N
 //	sftp offsite.lab OP, with OP get, put, remove, rename, mkdir, rmdir, list,
 //	stat, setstat, fsync, statvfs, link, symlink, readlink:

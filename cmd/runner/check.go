@@ -3,23 +3,28 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/neosofia/runner/builtins"
+	"github.com/neosofia/runner/runtime"
+	"github.com/neosofia/runner/runtime/ledger"
 	"github.com/spf13/cobra"
 )
 
 func checkCommand(f *flags) *cobra.Command {
-	var space bool
+	var ask bool
 	c := &cobra.Command{
 		Use: "check POLICY.star...", Short: "find faults without running anything",
-		Long: "check resolves the load graph, compiles every file, and checks the arguments of every call and the names that it uses against the site. With --space it also asks every target how full it is, and says in how many days it will be full.",
+		Long: "check resolves the load graph, compiles every file, and checks the arguments of every call and the names that it uses against the site. Unless --ask=false, it also asks every target how full it is, and every host whether a rescue image of it would erase guests that are proven nowhere else.",
 		Args: cobra.MinimumNArgs(1),
-		RunE: func(c *cobra.Command, args []string) error { return f.check(c.Context(), args, space) },
+		RunE: func(c *cobra.Command, args []string) error { return f.check(c.Context(), args, ask) },
 	}
-	c.Flags().BoolVar(&space, "space", true, "ask targets for their free space (dials them, reads only)")
+	c.Flags().BoolVar(&ask, "ask", true, "ask targets for their free space, and hosts for their disks (dials them, reads only)")
 	return c
 }
 
@@ -28,9 +33,12 @@ type checked struct {
 	Files  int      `json:"files"`
 	Code   string   `json:"code"`
 	Faults []string `json:"faults,omitempty"`
+	Notes  []string `json:"notes,omitempty"`
+
+	program *runtime.Program
 }
 
-func (f *flags) check(ctx context.Context, policies []string, space bool) (err error) {
+func (f *flags) check(ctx context.Context, policies []string, ask bool) (err error) {
 	s, err := f.session()
 	if err != nil {
 		return err
@@ -39,42 +47,81 @@ func (f *flags) check(ctx context.Context, policies []string, space bool) (err e
 	if err := s.openSite(policies[0]); err != nil {
 		return err
 	}
-	var all []checked
-	bad := 0
+	var all []*checked
 	for _, path := range policies {
-		c := checked{Policy: path}
-		program, err := f.runtime().Load(path, nil)
-		if err != nil {
-			c.Faults = []string{message(err)}
-		} else {
-			c.Files, c.Code = len(program.Graph.Modules), program.Graph.Digest()
-			for _, d := range program.Check(s.site.Names()) {
-				c.Faults = append(c.Faults, d.String())
-			}
-		}
-		bad += len(c.Faults)
+		c := &checked{Policy: path}
 		all = append(all, c)
+		if c.program, err = f.runtime().Load(path, nil); err != nil {
+			c.Faults = []string{message(err)}
+			continue
+		}
+		c.Files, c.Code = len(c.program.Graph.Modules), c.program.Graph.Digest()
+		for _, d := range c.program.Check(s.site.Names()) {
+			c.Faults = append(c.Faults, d.String())
+		}
 	}
 	var full []builtins.Fullness
-	if space {
-		if err := s.openLedger(ctx, false); err != nil {
-			s.ledger = nil // nothing recorded: growth is unknown
-		}
-		if err := s.openWorld(ctx); err != nil {
+	if ask {
+		if full, err = s.ask(ctx, all); err != nil {
 			return err
 		}
-		full = builtins.DaysUntilFull(ctx, s.world, s.ledger, time.Now())
 	}
 	if err := f.printCheck(all, full, s.site.Expired(time.Now())); err != nil {
 		return err
 	}
-	if bad > 0 {
-		return &exit{exitRefused, nil}
+	for _, c := range all {
+		if len(c.Faults) > 0 {
+			return &exit{exitRefused, nil}
+		}
 	}
 	return nil
 }
 
-func (f *flags) printCheck(all []checked, full []builtins.Fullness, expired []string) error {
+// ask dials targets and hosts, and reads. Without a ledger nothing is proven yet.
+func (s *session) ask(ctx context.Context, all []*checked) ([]builtins.Fullness, error) {
+	catalog := ledger.Catalog{Store: ledger.NewMemory()}
+	if _, err := os.Stat(s.ledgerPath()); err == nil {
+		if err := s.openLedger(ctx, false); err != nil {
+			return nil, err
+		}
+		catalog.Store = s.ledger
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	if err := s.openWorld(ctx); err != nil {
+		return nil, err
+	}
+	images := sync.OnceValue(func() []builtins.Foreseen { return builtins.ForeseeImages(ctx, s.world, catalog) })
+	for _, c := range all {
+		if c.program == nil || !c.program.Calls("rear_host") {
+			continue
+		}
+		for _, i := range images() {
+			c.foresee(i)
+		}
+	}
+	return builtins.DaysUntilFull(ctx, s.world, s.ledger, time.Now()), nil
+}
+
+// foresee refuses a policy whose image would be refused. One that copies guests
+// itself may be about to prove them: then it is a note.
+func (c *checked) foresee(i builtins.Foreseen) {
+	text := i.Error
+	if i.Hint != "" {
+		text += "\nhint: " + i.Hint
+	}
+	switch {
+	case i.Error == "":
+	case !i.Refused:
+		c.Notes = append(c.Notes, fmt.Sprintf("what a recovery of host %s would erase was not weighed: %s", i.Host, text))
+	case c.program.Calls("snapshot_vm"):
+		c.Notes = append(c.Notes, fmt.Sprintf("rear_host(host = %q) is refused as things are, unless this policy proves the guests first: %s", i.Host, text))
+	default:
+		c.Faults = append(c.Faults, fmt.Sprintf("rear_host(host = %q) is refused: %s", i.Host, text))
+	}
+}
+
+func (f *flags) printCheck(all []*checked, full []builtins.Fullness, expired []string) error {
 	if f.json {
 		return json.NewEncoder(os.Stdout).Encode(map[string]any{"policies": all, "targets": full, "expired": expired, "lab": f.lab})
 	}
@@ -82,11 +129,14 @@ func (f *flags) printCheck(all []checked, full []builtins.Fullness, expired []st
 	for _, c := range all {
 		if len(c.Faults) == 0 {
 			fmt.Printf("%sok    %s: %d files, code %.12s\n", lab, c.Policy, c.Files, c.Code)
-			continue
+		} else {
+			fmt.Printf("%sFAULT %s\n", lab, c.Policy)
 		}
-		fmt.Printf("%sFAULT %s\n", lab, c.Policy)
 		for _, t := range c.Faults {
 			fmt.Printf("%s\n", t)
+		}
+		for _, t := range c.Notes {
+			fmt.Printf("%snote  %s\n", lab, t)
 		}
 	}
 	for _, e := range expired {

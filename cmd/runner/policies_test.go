@@ -12,7 +12,7 @@ func TestTheBundledPoliciesPassTheirTests(t *testing.T) {
 // The example site is what a new user copies: it must be one that loads, and that
 // the bundled policies fit.
 func TestTheExampleSiteLoads(t *testing.T) {
-	args := []string{"check", "--space=false", "--site", "../../policies/site.example.star", "--state", t.TempDir(), "../../policies/nightly.star"}
+	args := []string{"check", "--ask=false", "--site", "../../policies/site.example.star", "--state", t.TempDir(), "../../policies/nightly.star"}
 	if code := run(t.Context(), args); code != exitOK {
 		t.Errorf("runner check ended with %d", code)
 	}

@@ -83,11 +83,11 @@ func TestComplete(t *testing.T) {
 		{"an offline medium past its grace", func(b *book, _ *ledger.Demands) { offline(b, now.Add(-11*day)) },
 			[]string{"failed: offline-a is overdue: erp on it is 11 d old, due every 7 d, and its grace of 3 d is over | attach offline-a, then: runner retry r"}, 0},
 		{"an offline medium in the first night", func(b *book, _ *ledger.Demands) { offline(b, time.Time{}) },
-			[]string{"degraded: offline-a has never been written: erp has no copy on it | attach offline-a, then: runner retry r"}, 0},
+			[]string{"degraded: erp has no copy on offline-a, and never had one | attach offline-a, then: runner retry r"}, 0},
 		{"an offline medium that nobody ever fetched", func(b *book, _ *ledger.Demands) {
 			b.artifact("first", "erp", now.Add(-11*day))
 			offline(b, time.Time{})
-		}, []string{"failed: offline-a has never been written: erp has no copy on it, and its grace of 3 d is over | attach offline-a, then: runner retry r"}, 0},
+		}, []string{"failed: erp has no copy on offline-a, and never had one, and its grace of 3 d is over | attach offline-a, then: runner retry r"}, 0},
 		{"an offline medium that was only written, never read back", func(b *book, d *ledger.Demands) {
 			d.Assets[0].On = d.Assets[0].On[1:2]
 			b.expect(began, "r", "erp")

@@ -17,13 +17,15 @@ type Erased struct {
 	Target string    `json:"target,omitempty"` // empty: no such copy is recorded
 	Taken  time.Time `json:"taken,omitzero"`
 	Proof  string    `json:"proof,omitempty"`
+	Given  string    `json:"given_up,omitempty"` // why the site says that nobody needs it back
 }
 
 // maxErased bounds how many guests are looked up.
 const maxErased = 1000
 
-// erased lists the guests that a recovery with an image erases.
-func erased(ctx context.Context, c ledger.Catalog, a *ledger.Artifact) ([]Erased, error) {
+// erased lists the guests that a recovery with an image erases, as things are at a
+// time.
+func erased(ctx context.Context, c ledger.Catalog, d ledger.Demands, at time.Time, a *ledger.Artifact) ([]Erased, error) {
 	if a == nil || a.Kind != "rear" || a.Declared["erases"] == "" {
 		return nil, nil
 	}
@@ -35,6 +37,9 @@ func erased(ctx context.Context, c ledger.Catalog, a *ledger.Artifact) ([]Erased
 		}
 		e := Erased{Guest: guest}
 		for _, item := range e.names() {
+			if x, given := d.Excused(item, at); given {
+				e.Given = x.Reason
+			}
 			copies, err := c.WholeCopies(ctx, ledger.Query{Item: item})
 			if err != nil {
 				return nil, fmt.Errorf("find the copies of guest %s: %w", guest, err)
@@ -62,7 +67,10 @@ func (e Erased) names() []string {
 
 // text says what is erased, and from where it comes back.
 func (e Erased) text(host string, zone *time.Location) string {
-	if e.Target == "" {
+	switch {
+	case e.Target == "" && e.Given != "":
+		return fmt.Sprintf("a recovery of %s erases guest %s, which the site does not protect: %s", host, e.Guest, e.Given)
+	case e.Target == "":
 		return fmt.Sprintf("a recovery of %s erases guest %s, and no copy of it on another disk is proven", host, e.Guest)
 	}
 	return fmt.Sprintf("a recovery of %s erases guest %s; it comes back from %s, of %s (%s)", host, e.Guest, e.Target, when(e.Taken, zone), e.Proof)
@@ -74,9 +82,9 @@ func (b *builder) erased(ctx context.Context, a ledger.AssetDemand, it *item, go
 	if gone {
 		return nil, nil
 	}
-	list, err := erased(ctx, b.c, it.newest)
+	list, err := erased(ctx, b.c, b.j.d, b.j.now, it.newest)
 	for _, e := range list {
-		if e.Target == "" {
+		if e.Target == "" && e.Given == "" {
 			b.need(ledger.Finding{Severity: ledger.DegradedRun, Asset: a.Name, Item: it.name, Text: e.text(it.name, nil),
 				Type: fmt.Sprintf("in a policy: verify(copies = copy(artifact = snapshot_vm(guest = %q)), level = \"read\"), to a target that is not on that disk", e.names()[0])})
 		}

@@ -94,6 +94,38 @@ func TestARecoveryThatErasesGuestsIsTold(t *testing.T) {
 	}
 }
 
+func TestAGuestThatTheSiteGaveUpIsErasedAndNotMissed(t *testing.T) {
+	b := newBook(t)
+	image(b, map[string]string{"erases": "100 (erp)"})
+	d := demands()
+	d.Assets[0].On = d.Assets[0].On[:1]
+	for _, c := range []struct {
+		name  string
+		until time.Time
+		want  string
+		need  bool
+	}{
+		{"given up", now.Add(day), "a recovery of pve1 erases guest 100 (erp), which the site does not protect: made anew", false},
+		{"given up until yesterday", now.Add(-day), "a recovery of pve1 erases guest 100 (erp), and no copy of it on another disk is proven", true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			d.Unprotected = []ledger.Exception{{Item: "erp", Reason: "made anew", Until: c.until}}
+			s, err := NewStatus(t.Context(), b.catalog(), d, now, Live{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var text bytes.Buffer
+			if err := s.Text(&text, TextOptions{Zone: time.UTC, Width: 300}); err != nil {
+				t.Fatal(err)
+			}
+			need := slices.ContainsFunc(s.Missing, func(n Need) bool { return strings.Contains(n.Text, "erases guest") })
+			if !strings.Contains(text.String(), c.want) || need != c.need {
+				t.Errorf("want %q, missing %v:\n%s", c.want, c.need, text.String())
+			}
+		})
+	}
+}
+
 func TestShowSaysNothingOfWhatIsNotDeclared(t *testing.T) {
 	b := newBook(t)
 	image(b, map[string]string{"disks": "/dev/sda"})

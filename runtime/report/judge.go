@@ -192,7 +192,10 @@ func (j judge) fetched(f *ledger.Finding, t ledger.TargetFacts, on ledger.CopyDe
 		f.Text = lowText(it, on, copies[0])
 		return f
 	default:
-		f.Text = fmt.Sprintf("%s has never been written: %s has no copy on it", t.Name, it.name)
+		f.Text = fmt.Sprintf("%s has no copy on %s, and never had one", it.name, t.Name)
+		if it.newest == nil {
+			f.Type = "" // nothing was made that the medium could hold
+		}
 		if since.IsZero() {
 			since = j.now
 		}

@@ -204,10 +204,15 @@ func reusedArtifact(end ledger.End) *ledger.Artifact {
 
 // proofs adds the copies that stand for the artifacts, and what is proven now.
 func (r *runReader) proofs(ctx context.Context, c ledger.Catalog) error {
+	d, err := c.Demands(ctx)
+	if err != nil {
+		return err
+	}
 	for _, it := range r.items {
-		var err error
-		if it.Erases, err = erased(ctx, c, it.Artifact); err != nil {
-			return err
+		if it.Artifact != nil {
+			if it.Erases, err = erased(ctx, c, d, it.Artifact.Created, it.Artifact); err != nil {
+				return err
+			}
 		}
 		set, err := newestSet(ctx, c, it.Artifact)
 		if err != nil {

@@ -41,7 +41,7 @@ func verbs(t *testing.T, m gauge.Mode, table *gauge.Table) {
 		{"runner --version", 10, []string{"--version"}},
 		{"runner help", 10, []string{"help"}},
 		{"runner builtins", 10, []string{"builtins"}},
-		{"runner check, one line", 10, []string{"check", "--space=false", policy}},
+		{"runner check, one line", 10, []string{"check", "--ask=false", policy}},
 		{"runner exec, first run", 30, []string{"exec", policy}},
 		{"runner exec, ledger exists", 20, []string{"exec", policy}},
 	} {

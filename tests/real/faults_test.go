@@ -78,7 +78,7 @@ func TestTheMountPointAloneIsNoDisk(t *testing.T) {
 	s := newSite(t)
 	s.usb.unmount()
 	out, code := s.runner(nil, "exec", nightly)
-	if code != 3 || !strings.Contains(out, "usb has never been written") {
+	if code != 3 || !strings.Contains(out, "has no copy on usb, and never had one") {
 		t.Fatalf("exit %d, want 3\n%s", code, out)
 	}
 	if entries, _ := os.ReadDir(s.path("media")); len(entries) > 0 {

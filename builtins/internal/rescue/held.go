@@ -21,7 +21,7 @@ import (
 // held says which targets could lie on the host: folders when runner runs there,
 // storages of Proxmox that count in place, folders of its own SSH server, and disks
 // by what they are.
-func (j *job) held(ctx context.Context, sh *site.Host) (out []rear.Held, err error) {
+func (j *look) held(ctx context.Context, sh *site.Host) (out []rear.Held, err error) {
 	var own *addresses
 	for _, t := range j.w.Site.Targets {
 		h := rear.Held{Target: t.Name, UUID: t.UUID, Serial: t.Serial}
@@ -56,7 +56,7 @@ func (j *job) held(ctx context.Context, sh *site.Host) (out []rear.Held, err err
 }
 
 // folder is the path of an sftp URL on the host: "/~/x" is x in its user's home.
-func (j *job) folder(ctx context.Context, u *url.URL) (string, error) {
+func (j *look) folder(ctx context.Context, u *url.URL) (string, error) {
 	rest, home := strings.CutPrefix(u.Path+"/", "/~/")
 	if !home {
 		return path.Clean(u.Path), nil
@@ -71,7 +71,7 @@ func (j *job) folder(ctx context.Context, u *url.URL) (string, error) {
 }
 
 // text reads a small file of the host; "" when it is not there.
-func (j *job) text(ctx context.Context, file string) (string, error) {
+func (j *look) text(ctx context.Context, file string) (string, error) {
 	b, err := host.ReadFile(ctx, j.m.Host, file, maxLayout)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil
@@ -84,11 +84,11 @@ type addresses struct {
 	names   []string
 	list    []netip.Addr
 	resolve bool // names may be asked for: not in a lab
-	step    *runtime.Step
+	clock   runtime.Clock
 }
 
-func (j *job) addresses(ctx context.Context, sh *site.Host) (*addresses, error) {
-	a := &addresses{names: []string{strings.ToLower(j.facts.Host), strings.ToLower(sh.Name)}, resolve: j.w.Env.Root == "", step: j.s}
+func (j *look) addresses(ctx context.Context, sh *site.Host) (*addresses, error) {
+	a := &addresses{names: []string{strings.ToLower(j.facts.Host), strings.ToLower(sh.Name)}, resolve: j.w.Env.Root == "", clock: j.clock}
 	if sh.Local {
 		a.names = append(a.names, "localhost")
 		a.list = append(a.list, netip.MustParseAddr("127.0.0.1"), netip.IPv6Loopback())
@@ -127,7 +127,7 @@ func (a *addresses) lookup(ctx context.Context, name string) (out []netip.Addr) 
 	if !a.resolve {
 		return nil
 	}
-	ctx, cancel := a.step.Within(ctx, 5*time.Second, errors.New("no answer within 5 s"))
+	ctx, cancel := a.clock.Within(ctx, 5*time.Second, errors.New("no answer within 5 s"))
 	defer cancel()
 	list, err := net.DefaultResolver.LookupNetIP(ctx, "ip", name)
 	if err != nil {

@@ -36,22 +36,17 @@ type Request struct {
 
 // job is one image under way.
 type job struct {
+	look
 	s     *runtime.Step
-	w     *world.World
 	a     Request
-	name  string // of the host
 	asset string
-	m     machine
-	facts *rear.Facts
-	plan  *rear.Plan
-	o     rear.Options
 	full  *ledger.Artifact // that a differential archive builds on
 	res   runtime.Result
 }
 
 // Make makes an image of a host, opens it, and gives the artifact.
 func Make(ctx context.Context, s *runtime.Step, a Request) (runtime.Result, error) {
-	j := &job{s: s, w: world.Of(s), a: a}
+	j := &job{look: look{w: world.Of(s), clock: s}, s: s, a: a}
 	var err error
 	if j.asset, err = j.w.Asset(a.Asset, "operating_systems"); err != nil {
 		return runtime.Result{}, err
@@ -71,6 +66,8 @@ func Make(ctx context.Context, s *runtime.Step, a Request) (runtime.Result, erro
 	return j.res, nil
 }
 
+const defaultDir = "/var/lib/runner/rear"
+
 var (
 	plainFolder = regexp.MustCompile(`^(/[A-Za-z0-9._-]+){2,}$`)
 	plainWord   = regexp.MustCompile(`^[A-Za-z0-9._:-]*$`)
@@ -82,7 +79,7 @@ func (j *job) options() error {
 	j.o = rear.Options{Artifact: j.s.ArtifactID(), Dir: a.Dir, Output: a.Output, Backup: a.Backup, Serial: a.Console, Unattended: a.Unattended,
 		Exclude: a.Exclude, Kernel: a.Kernel, Settings: a.Settings, Encrypted: a.Key != "", Stick: rear.Stick{Serial: a.USB, UUID: a.USBUUID}}
 	if j.o.Dir == "" {
-		j.o.Dir = "/var/lib/runner/rear"
+		j.o.Dir = defaultDir
 	}
 	if j.o.Output == "" {
 		j.o.Output = "iso"
@@ -151,55 +148,26 @@ func (j *job) run(ctx context.Context, sh *site.Host) error {
 	return j.sweep(ctx)
 }
 
-// prepare looks at the host and decides what the image leaves out.
-func (j *job) prepare(ctx context.Context, sh *site.Host) (err error) {
-	if j.facts, err = rear.Gather(ctx, j.m); err != nil {
-		return err
-	}
-	if j.facts.Targets, err = j.held(ctx, sh); err != nil {
-		return err
-	}
-	j.facts.Secrets = secrets(j.w, sh)
-	if j.o.Output == "usb" {
-		if err := j.o.Stick.Find(j.facts); err != nil {
-			return err
-		}
-		if j.a.Key == "" && !strings.HasPrefix(j.o.Stick.Device, "/dev/mapper/") {
-			return &rear.Error{Code: "E_REAR_CLEAR", Doing: "write the archive to the stick " + j.a.USB, Said: "its file system is not encrypted, and no key is given for the archive",
-				Hint: "runner secret set rear-key, and key = \"rear-key\"; keep the passphrase where the recovery kit is"}
-		}
-	}
-	if j.plan, err = rear.Prepare(j.facts, j.o); err != nil {
+// prepare looks at the host, and refuses an image that erases what is nowhere else.
+func (j *job) prepare(ctx context.Context, sh *site.Host) error {
+	if err := j.see(ctx, sh); err != nil {
 		return err
 	}
 	for _, k := range j.plan.Kept {
 		j.s.Log("the image leaves %s alone: %s", k.Name, k.Why)
 	}
-	if err := j.elsewhere(ctx); err != nil {
+	catalog, err := j.s.Catalog(ctx)
+	if err != nil {
+		return err
+	}
+	if err := j.elsewhere(ctx, catalog); err != nil {
 		return err
 	}
 	return j.choose(ctx)
 }
 
-// secrets are the places that no image may hold: what runner keeps, and what
-// systemd hands out as credentials.
-func secrets(w *world.World, sh *site.Host) []string {
-	list := []string{"/var/lib/runner", "/etc/runner/credentials", "/etc/runner/identities", "/etc/credstore", "/etc/credstore.encrypted", "/run/credentials", "/var/lib/systemd/credential.secret",
-		"/root/.local/share/keyrings", "/root/.password-store", "/root/.config/age", "/root/.local/state/runner"}
-	own := []string{w.Site.Keyring.Dir, w.Site.Keyring.PassFile}
-	if sh.Local {
-		own = append(own, path.Dir(w.Env.Spool)) // the state folder: ledger, spool, keyring
-	}
-	for _, file := range own {
-		if path.Clean("/"+file) != "/" && strings.HasPrefix(file, "/") {
-			list = append(list, path.Clean(file))
-		}
-	}
-	return list
-}
-
 // word turns errors of the client into those of the runtime.
-func (j *job) word(err error) error {
+func (j *look) word(err error) error {
 	var own *rear.Error
 	var held *rear.HoldsError
 	var image *rear.ImageError

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -73,14 +74,23 @@ func Disks() []*Device {
 	}
 }
 
-// Devices reads the host's disks.
-func (m *Machine) Devices() (list []*Device, err error) {
-	raw, err := os.ReadFile(filepath.Join(m.Root, devicesFile))
-	if os.IsNotExist(err) {
-		return Disks(), nil
+// Devices reads the host's disks. Fault, On = "disks HOST": "without NAME", that
+// disk is not there.
+func (m *Machine) Devices() ([]*Device, error) {
+	list := Disks()
+	switch raw, err := os.ReadFile(filepath.Join(m.Root, devicesFile)); {
+	case os.IsNotExist(err):
+	case err != nil:
+		return nil, err
+	default:
+		list = nil
+		if err := json.Unmarshal(raw, &list); err != nil {
+			return nil, err
+		}
 	}
-	if err == nil {
-		err = json.Unmarshal(raw, &list)
+	deeds, err := m.Faults.Due("disks "+m.Name, "without")
+	for _, d := range deeds {
+		list = slices.DeleteFunc(list, func(dev *Device) bool { return dev.Name == d.Args })
 	}
 	return list, err
 }
@@ -98,23 +108,14 @@ func (m *Machine) SetDevices(list []*Device) error {
 	return os.WriteFile(path, raw, 0o644)
 }
 
-// lsblk prints them. Faults of its own: "without NAME", that disk is not there.
+// lsblk prints them.
 func lsblk(_ context.Context, c *Call) int {
 	if len(c.Args) < 5 || c.Args[1] != "-J" || c.Args[2] != "-b" || c.Args[3] != "-o" {
 		return c.Fail(1, "the lab prints JSON in bytes only: lsblk -J -b -o COLUMNS")
 	}
 	list, err := c.Devices()
-	deeds, derr := c.Due("without")
-	if err != nil || derr != nil {
-		return c.Fail(1, "%v %v", err, derr)
-	}
-	for _, d := range deeds {
-		for i, dev := range list {
-			if dev.Name == d.Args {
-				list = append(list[:i:i], list[i+1:]...)
-				break
-			}
-		}
+	if err != nil {
+		return c.Fail(1, "%v", err)
 	}
 	e := json.NewEncoder(c.Stdout)
 	e.SetIndent("", "   ")
