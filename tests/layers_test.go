@@ -53,7 +53,7 @@ var layers = []struct {
 	{"builtins/internal/kind", []string{
 		"builtins/internal/client/cloudflare", "builtins/internal/client/rear", "builtins/internal/format/zone",
 		"builtins/internal/format/archive", "builtins/internal/format/journal", "builtins/internal/format/logbatch", "builtins/internal/format/ruleset", "builtins/internal/format/vma", "builtins/internal/target", "runtime/ledger",
-		"builtins/internal/format/bundle", "builtins/internal/format/share",
+		"builtins/internal/format/bundle", "builtins/internal/format/share", "builtins/internal/format/strictjson",
 	}, nil},
 	{"builtins/internal/rescue", []string{
 		"builtins/internal/client/host", "builtins/internal/client/rear", "builtins/internal/format/layout", "builtins/internal/site", "builtins/internal/world", "runtime", "runtime/ledger",
@@ -68,7 +68,7 @@ var layers = []struct {
 	{"builtins/internal/target/targettest", []string{"builtins/internal/target", "runtime/ledger"}, nil},
 
 	// Clients know one system each; formats know nothing of ours.
-	{"builtins/internal/client/cloudflare", []string{"builtins/internal/format/ruleset", "builtins/internal/format/zone"}, []string{"builtins/lab", "tests/gauge"}},
+	{"builtins/internal/client/cloudflare", []string{"builtins/internal/format/ruleset", "builtins/internal/format/strictjson", "builtins/internal/format/zone"}, []string{"builtins/lab", "tests/gauge"}},
 	{"builtins/internal/client/host", []string{"builtins/internal/client/ssh"}, []string{"builtins/lab"}},
 	{"builtins/internal/client/keyring", nil, nil},
 	{"builtins/internal/client/proxmox", []string{"builtins/internal/format/ruleset"}, []string{"builtins/lab", "tests/gauge"}},
@@ -78,16 +78,17 @@ var layers = []struct {
 	{"builtins/internal/client/logs", []string{"builtins/internal/client/host", "builtins/internal/format/journal", "builtins/internal/format/logbatch"}, []string{"builtins/lab", "tests/gauge"}},
 	{"builtins/internal/client/ssh", nil, []string{"builtins/lab"}},
 	{"builtins/internal/format/archive", []string{"builtins/internal/format/vma"}, nil},
-	{"builtins/internal/format/ruleset", nil, nil},
+	{"builtins/internal/format/ruleset", []string{"builtins/internal/format/strictjson"}, nil},
 	{"builtins/internal/format/journal", nil, nil},
-	{"builtins/internal/format/logbatch", nil, nil},
+	{"builtins/internal/format/logbatch", []string{"builtins/internal/format/strictjson"}, nil},
 	{"builtins/internal/format/vma", nil, nil},
 	{"builtins/internal/format/initramfs", nil, nil},
 	{"builtins/internal/format/iso", nil, nil},
 	{"builtins/internal/format/layout", nil, nil},
 	{"builtins/internal/format/zone", nil, nil},
-	{"builtins/internal/format/bundle", nil, []string{"tests/gauge"}},
+	{"builtins/internal/format/bundle", []string{"builtins/internal/format/strictjson"}, []string{"tests/gauge"}},
 	{"builtins/internal/format/share", nil, nil},
+	{"builtins/internal/format/strictjson", nil, nil},
 
 	// The lab shares formats with the clients, and nothing else: it would share
 	// their mistakes.

@@ -1,7 +1,6 @@
 package kind
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,6 +8,7 @@ import (
 	"io"
 
 	"github.com/neosofia/runner/builtins/internal/client/cloudflare"
+	"github.com/neosofia/runner/builtins/internal/format/strictjson"
 	"github.com/neosofia/runner/builtins/internal/format/zone"
 	"github.com/neosofia/runner/builtins/internal/target"
 	"github.com/neosofia/runner/runtime/ledger"
@@ -80,9 +80,9 @@ func (c *zoneChecker) File(ctx context.Context, name string, r io.Reader) (err e
 	case ZoneBIND:
 		c.bind, err = zone.ParseBIND(ctx, r, ".")
 	case ZoneObject:
-		err = decodeOne(r, &c.parts)
+		err = strictjson.Read(r, maxZoneFile, &c.parts)
 	case ZoneIndexed:
-		err = decodeOne(r, &c.index)
+		err = strictjson.Read(r, maxZoneFile, &c.index)
 	case ChangesFile:
 		var n int64
 		if n, err = io.Copy(io.Discard, io.LimitReader(r, maxChanges+1)); n > maxChanges {
@@ -95,26 +95,6 @@ func (c *zoneChecker) File(ctx context.Context, name string, r io.Reader) (err e
 		return fmt.Errorf("read %s: %w", name, err)
 	}
 	return ctx.Err()
-}
-
-// decodeOne reads one JSON document of known fields.
-func decodeOne(r io.Reader, v any) error {
-	raw, err := io.ReadAll(io.LimitReader(r, maxZoneFile+1))
-	if err != nil {
-		return err
-	}
-	if len(raw) > maxZoneFile {
-		return fmt.Errorf("it has more than %d bytes", maxZoneFile)
-	}
-	d := json.NewDecoder(bytes.NewReader(raw))
-	d.DisallowUnknownFields()
-	if err := d.Decode(v); err != nil {
-		return err
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("text after the document")
-	}
-	return nil
 }
 
 // End implements target.Checker.

@@ -12,6 +12,8 @@ import (
 	"github.com/cloudflare/cloudflare-go/v7/page_rules"
 	"github.com/cloudflare/cloudflare-go/v7/rules"
 	"github.com/cloudflare/cloudflare-go/v7/rulesets"
+
+	"github.com/neosofia/runner/builtins/internal/format/strictjson"
 )
 
 // NetExport is what an account and zones hold beside DNS records: what is let
@@ -70,20 +72,8 @@ const maxExport = 64 << 20
 // ReadNet reads what JSON has written, completely.
 func ReadNet(r io.Reader) (NetExport, error) {
 	var x NetExport
-	raw, err := io.ReadAll(io.LimitReader(r, maxExport+1))
-	if err != nil {
-		return x, err
-	}
-	if len(raw) > maxExport {
-		return x, fmt.Errorf("read networking export: more than %d bytes", maxExport)
-	}
-	d := json.NewDecoder(bytes.NewReader(raw))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&x); err != nil {
+	if err := strictjson.Read(r, maxExport, &x); err != nil {
 		return x, fmt.Errorf("read networking export: %w", err)
-	}
-	if d.More() {
-		return x, fmt.Errorf("read networking export: text after the document")
 	}
 	return x, nil
 }

@@ -1,12 +1,11 @@
 package bundle
 
 import (
-	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"strings"
+
+	"github.com/neosofia/runner/builtins/internal/format/strictjson"
 )
 
 // Names of an index: whether it shows those of the secrets.
@@ -63,17 +62,9 @@ func (x *Index) Encode() ([]byte, error) {
 // ParseIndex reads an index. What it does not know could be plaintext, and is
 // refused.
 func ParseIndex(raw []byte) (*Index, error) {
-	if len(raw) > MaxIndex {
-		return nil, fmt.Errorf("read the index: it has more than %d bytes", MaxIndex)
-	}
-	d := json.NewDecoder(bytes.NewReader(raw))
-	d.DisallowUnknownFields()
 	x := new(Index)
-	if err := d.Decode(x); err != nil {
+	if err := strictjson.Decode(raw, MaxIndex, x); err != nil {
 		return nil, fmt.Errorf("read the index: %w", err)
-	}
-	if _, err := d.Token(); err != io.EOF {
-		return nil, errors.New("read the index: something follows it")
 	}
 	if err := x.check(); err != nil {
 		return nil, err

@@ -5,7 +5,6 @@
 package logbatch
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -16,6 +15,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"github.com/neosofia/runner/builtins/internal/format/strictjson"
 )
 
 // File is the name of the index in a batch.
@@ -141,17 +142,9 @@ func Digest(encoded []byte) string {
 
 // Parse reads an index and believes nothing in it.
 func Parse(b []byte) (*Index, error) {
-	if len(b) > maxIndex {
-		return nil, fmt.Errorf("parse batch: it has more than %d bytes", maxIndex)
-	}
-	dec := json.NewDecoder(bytes.NewReader(b))
-	dec.DisallowUnknownFields()
 	x := &Index{}
-	if err := dec.Decode(x); err != nil {
+	if err := strictjson.Decode(b, maxIndex, x); err != nil {
 		return nil, fmt.Errorf("parse batch: %w", err)
-	}
-	if dec.More() {
-		return nil, errors.New("parse batch: something follows it")
 	}
 	return x, x.check()
 }

@@ -12,11 +12,12 @@ package ruleset
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"sort"
 	"strings"
 	"unicode"
+
+	"github.com/neosofia/runner/builtins/internal/format/strictjson"
 )
 
 // Version of the document.
@@ -227,17 +228,9 @@ func (d *Document) sort() {
 
 // Parse reads a document and believes nothing in it.
 func Parse(b []byte) (*Document, error) {
-	if len(b) > maxDocument {
-		return nil, fmt.Errorf("parse ruleset: it has more than %d bytes", maxDocument)
-	}
-	dec := json.NewDecoder(bytes.NewReader(b))
-	dec.DisallowUnknownFields()
 	d := &Document{}
-	if err := dec.Decode(d); err != nil {
+	if err := strictjson.Decode(b, maxDocument, d); err != nil {
 		return nil, fmt.Errorf("parse ruleset: %w", err)
-	}
-	if dec.More() {
-		return nil, errors.New("parse ruleset: something follows it")
 	}
 	if d.Version != Version {
 		return nil, fmt.Errorf("parse ruleset: version %d is not known; this program knows version %d", d.Version, Version)
