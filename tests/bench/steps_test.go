@@ -74,12 +74,13 @@ func run(t *testing.T, main string, n int) gauge.Cost {
 	}
 	l := ledger.New(store)
 	defer l.Close()
-	used, began := gauge.Used(t), time.Now()
-	out, err := runtime.Exec(t.Context(), runtime.Config{Program: p, Ledger: l, State: dir, Header: ledger.Run{ID: "r1", Host: "bench"}})
+	var out *runtime.Outcome
+	cost := gauge.Self(t, func() {
+		out, err = runtime.Exec(t.Context(), runtime.Config{Program: p, Ledger: l, State: dir, Header: ledger.Run{ID: "r1", Host: "bench"}})
+	})
 	if err != nil || out.Result != ledger.OK {
 		t.Fatalf("got %+v, error %v", out, err)
 	}
-	cost := gauge.Cost{CPU: gauge.Used(t) - used, Wall: time.Since(began)}
 	ends := 0
 	if err := l.Entries(t.Context(), ledger.Filter{Run: "r1", Type: ledger.StepEnd}, func(ledger.Entry) error { ends++; return nil }); err != nil {
 		t.Fatal(err)

@@ -158,6 +158,14 @@ func Used(t testing.TB) time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
+// Self is what a piece of work took in this process.
+func Self(t testing.TB, work func()) Cost {
+	t.Helper()
+	used, began := Used(t), time.Now()
+	work()
+	return Cost{CPU: Used(t) - used, Wall: time.Since(began)}
+}
+
 // Median of an even number is the higher of the two.
 func Median[T any, V cmp.Ordered](list []T, of func(T) V) V {
 	var v []V

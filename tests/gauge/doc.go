@@ -1,5 +1,6 @@
 // Package gauge measures programs for the benchmarks that gate on ratios: the
-// cost of child processes, bytes like those of a virtual machine, and the table
+// cost of child processes and of our own work, servers that cost nothing since they
+// have a process of their own, bytes like those of a virtual machine, and the table
 // in which figures stand beside their gates.
 //
 // Its rule: processor time decides, since it is the same within a tenth on a

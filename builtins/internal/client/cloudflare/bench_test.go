@@ -1,17 +1,12 @@
 package cloudflare
 
 import (
-	"bufio"
 	"context"
 	"crypto/tls"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
-	"os"
-	"os/exec"
-	"strings"
 	"testing"
 	"time"
 
@@ -29,17 +24,17 @@ func TestBenchZone(t *testing.T) {
 	if m == gauge.Full {
 		n = 10_000
 	}
-	addr := startServer(t, n)
+	addr := gauge.StartServer(t, "TestServerOfTheBenchmark", n)
 	dial := func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, network, addr)
 	}
 	token := string(lab.Secrets()["cloudflare-token"])
 	measure := func(what string, fn func() int) gauge.Cost {
-		used, began := gauge.Used(t), time.Now()
-		if got := fn(); got != n {
-			t.Fatalf("%s: got %d records, want %d", what, got, n)
-		}
-		return gauge.Cost{CPU: gauge.Used(t) - used, Wall: time.Since(began)}
+		return gauge.Self(t, func() {
+			if got := fn(); got != n {
+				t.Fatalf("%s: got %d records, want %d", what, got, n)
+			}
+		})
 	}
 	var ours, bare []gauge.Cost
 	for range m.Rounds(t) {
@@ -99,42 +94,9 @@ func bareRecords(t *testing.T, dial func(context.Context, string, string) (net.C
 // barePage is what the API gives without being asked for more.
 const barePage = 100
 
-// startServer starts the lab's Cloudflare in a child process.
-func startServer(t *testing.T, n int) string {
-	t.Helper()
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run", "^TestServerOfTheBenchmark$", "-test.v")
-	cmd.Env = append(os.Environ(), "RUNNER_BENCH_RECORDS="+fmt.Sprint(n), "RUNNER_BENCH_WORLD="+t.TempDir())
-	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { stdin.Close(); _ = cmd.Wait() })
-	for lines := bufio.NewScanner(stdout); lines.Scan(); {
-		if _, addr, ok := strings.Cut(lines.Text(), "listening on "); ok {
-			return addr
-		}
-	}
-	t.Fatal("the server did not start")
-	return ""
-}
-
-// TestServerOfTheBenchmark is that child.
+// TestServerOfTheBenchmark is the lab's Cloudflare, with so many records.
 func TestServerOfTheBenchmark(t *testing.T) {
-	dir := os.Getenv("RUNNER_BENCH_WORLD")
-	if dir == "" {
-		t.Skip("it is a child of the benchmark")
-	}
-	var n int
-	if _, err := fmt.Sscan(os.Getenv("RUNNER_BENCH_RECORDS"), &n); err != nil {
-		t.Fatal(err)
-	}
+	dir, n := gauge.ServerAsked(t)
 	w, err := lab.Open(t.Context(), dir+"/world")
 	if err != nil {
 		t.Fatal(err)
@@ -147,8 +109,5 @@ func TestServerOfTheBenchmark(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	fmt.Printf("listening on %s\n", addrs[lab.CloudflareAddr])
-	if _, err := io.Copy(io.Discard, os.Stdin); err != nil {
-		t.Fatal(err)
-	}
+	gauge.Serving(t, addrs[lab.CloudflareAddr])
 }

@@ -1,7 +1,6 @@
 package proxmox_test
 
 import (
-	"bufio"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -9,12 +8,9 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/neosofia/runner/builtins/internal/client/proxmox"
 	"github.com/neosofia/runner/builtins/lab"
@@ -31,16 +27,16 @@ func TestBenchFirewall(t *testing.T) {
 	if m == gauge.Full {
 		n = 500
 	}
-	addr := startServer(t, n)
+	addr := gauge.StartServer(t, "TestServerOfTheBenchmark", n)
 	dial := func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, network, addr)
 	}
 	measure := func(fn func() int) gauge.Cost {
-		used, began := gauge.Used(t), time.Now()
-		if got := fn(); got < 4*n {
-			t.Fatalf("got %d answers for %d guests", got, n)
-		}
-		return gauge.Cost{CPU: gauge.Used(t) - used, Wall: time.Since(began)}
+		return gauge.Self(t, func() {
+			if got := fn(); got < 4*n {
+				t.Fatalf("got %d answers for %d guests", got, n)
+			}
+		})
 	}
 	var ours, bare []gauge.Cost
 	for range m.Rounds(t) {
@@ -112,43 +108,9 @@ func bareFirewalls(t *testing.T, dial func(context.Context, string, string) (net
 	return len(all)
 }
 
-// startServer starts the lab's Proxmox VE in a child process, with so many guests
-// more.
-func startServer(t *testing.T, n int) string {
-	t.Helper()
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run", "^TestServerOfTheBenchmark$", "-test.v")
-	cmd.Env = append(os.Environ(), "RUNNER_BENCH_GUESTS="+fmt.Sprint(n), "RUNNER_BENCH_WORLD="+t.TempDir())
-	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { stdin.Close(); _ = cmd.Wait() })
-	for lines := bufio.NewScanner(stdout); lines.Scan(); {
-		if _, addr, ok := strings.Cut(lines.Text(), "listening on "); ok {
-			return addr
-		}
-	}
-	t.Fatal("the server did not start")
-	return ""
-}
-
-// TestServerOfTheBenchmark is that child.
+// TestServerOfTheBenchmark is the lab's Proxmox VE, with so many guests more.
 func TestServerOfTheBenchmark(t *testing.T) {
-	dir := os.Getenv("RUNNER_BENCH_WORLD")
-	if dir == "" {
-		t.Skip("it is a child of the benchmark")
-	}
-	var n int
-	if _, err := fmt.Sscan(os.Getenv("RUNNER_BENCH_GUESTS"), &n); err != nil {
-		t.Fatal(err)
-	}
+	dir, n := gauge.ServerAsked(t)
 	w, err := lab.Open(t.Context(), dir+"/world")
 	if err != nil {
 		t.Fatal(err)
@@ -170,8 +132,7 @@ func TestServerOfTheBenchmark(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	fmt.Printf("listening on %s\n", addrs[lab.ProxmoxAddr])
-	_, _ = bufio.NewReader(os.Stdin).ReadString('\n') // the parent closes it when it is done
+	gauge.Serving(t, addrs[lab.ProxmoxAddr])
 }
 
 const guestFirewall = `[OPTIONS]

@@ -5,7 +5,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"filippo.io/age"
 	"github.com/neosofia/runner/builtins/internal/format/bundle"
@@ -53,28 +52,28 @@ func TestBench(t *testing.T) {
 
 func sealFile(t *testing.T, from, to string, size int64, r age.Recipient) gauge.Cost {
 	t.Helper()
-	used, began := gauge.Used(t), time.Now()
-	in, err := os.Open(from)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer in.Close()
-	out, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if err != nil {
-		t.Fatal(err)
-	}
-	w, err := bundle.NewWriter(out, make([]byte, 32), r)
-	if err == nil {
-		err = w.Add("large", size, in)
-	}
-	if err == nil {
-		err = w.Close()
-	}
-	if err == nil {
-		err = out.Close()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return gauge.Cost{CPU: gauge.Used(t) - used, Wall: time.Since(began)}
+	return gauge.Self(t, func() {
+		in, err := os.Open(from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer in.Close()
+		out, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w, err := bundle.NewWriter(out, make([]byte, 32), r)
+		if err == nil {
+			err = w.Add("large", size, in)
+		}
+		if err == nil {
+			err = w.Close()
+		}
+		if err == nil {
+			err = out.Close()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	})
 }
