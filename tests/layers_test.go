@@ -93,12 +93,13 @@ var layers = []struct {
 	// The lab shares formats with the clients, and nothing else: it would share
 	// their mistakes.
 	{"builtins/lab", []string{"builtins/lab/cloudflare", "builtins/lab/fault", "builtins/lab/host", "builtins/lab/proxmox", "builtins/lab/sftp", "builtins/lab/unifi", "runtime/ledger"}, nil},
-	{"builtins/lab/proxmox", []string{"builtins/internal/format/vma", "builtins/lab/fault"}, []string{"builtins/internal/format/archive"}},
-	{"builtins/lab/cloudflare", []string{"builtins/lab/fault"}, nil},
+	{"builtins/lab/proxmox", []string{"builtins/internal/format/vma", "builtins/lab/fault", "builtins/lab/internal/schema"}, []string{"builtins/internal/format/archive"}},
+	{"builtins/lab/cloudflare", []string{"builtins/lab/fault", "builtins/lab/internal/schema"}, nil},
 	{"builtins/lab/host", []string{"builtins/lab/fault"}, nil},
 	{"builtins/lab/sftp", []string{"builtins/lab/fault"}, nil},
 	{"builtins/lab/unifi", []string{"builtins/lab/fault"}, nil},
 	{"builtins/lab/fault", nil, nil},
+	{"builtins/lab/internal/schema", nil, nil},
 
 	// The runtime knows Starlark and the ledger; the bottom knows nothing of ours.
 	{"runtime/policytest", []string{"runtime", "runtime/ledger"}, nil},

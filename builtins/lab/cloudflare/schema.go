@@ -1,24 +1,23 @@
 package cloudflare
 
 import (
-	"bytes"
-	"compress/gzip"
 	_ "embed"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/neosofia/runner/builtins/lab/internal/schema"
 )
 
 //go:embed schema.json.gz
 var schemaGZ []byte
 
-// schema is what is served: paths with {names}, and the types of their results.
-type schema struct {
+// api is what is served: paths with {names}, and the types of their results.
+type api struct {
 	Paths map[string]*endpoint                  `json:"paths"`
 	Types map[string]map[string]json.RawMessage `json:"types"`
 }
@@ -29,24 +28,13 @@ type endpoint struct {
 	Result string                     `json:"result"`
 }
 
-func readSchema() (*schema, error) {
-	z, err := gzip.NewReader(bytes.NewReader(schemaGZ))
-	if err != nil {
-		return nil, fmt.Errorf("open embedded schema: %w", err)
-	}
-	data, err := io.ReadAll(z)
-	if err != nil {
-		return nil, fmt.Errorf("read embedded schema: %w", err)
-	}
-	s := &schema{}
-	if err := json.Unmarshal(data, s); err != nil {
-		return nil, fmt.Errorf("parse embedded schema: %w", err)
-	}
-	return s, nil
+func readSchema() (*api, error) {
+	s := &api{}
+	return s, schema.Read(schemaGZ, s)
 }
 
 // find returns the template that a path fits. Fixed words win over {names}.
-func (s *schema) find(path string) (template string, vars map[string]string) {
+func (s *api) find(path string) (template string, vars map[string]string) {
 	parts, best := strings.Split(path, "/"), -1
 	for t := range s.Paths {
 		fixed, v := 0, map[string]string{}

@@ -29,7 +29,7 @@ type Config struct {
 // Server is one Cloudflare.
 type Server struct {
 	cfg    Config
-	schema *schema
+	schema *api
 	state  state
 
 	mu     sync.Mutex

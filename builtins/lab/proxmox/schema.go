@@ -1,16 +1,15 @@
 package proxmox
 
 import (
-	"bytes"
-	"compress/gzip"
 	_ "embed"
 	"encoding/json"
 	"fmt"
-	"io"
 	"regexp"
 	"sort"
 	"strconv"
 	"strings"
+
+	"github.com/neosofia/runner/builtins/lab/internal/schema"
 )
 
 // schemaGZ is the vendor's schema of Proxmox VE 9.2.3 (apidoc.js), cut to what
@@ -60,17 +59,10 @@ type property struct {
 }
 
 func loadSchema() (*apiSchema, error) {
-	zr, err := gzip.NewReader(bytes.NewReader(schemaGZ))
-	if err != nil {
-		return nil, fmt.Errorf("open embedded schema: %w", err)
-	}
-	data, err := io.ReadAll(zr)
-	if err != nil {
-		return nil, fmt.Errorf("read embedded schema: %w", err)
-	}
 	s := &apiSchema{}
-	if err := json.Unmarshal(data, s); err != nil {
-		return nil, fmt.Errorf("parse embedded schema: %w", err)
+	err := schema.Read(schemaGZ, s)
+	if err != nil {
+		return nil, err
 	}
 	for path, methods := range s.Paths {
 		s.split = append(s.split, template{path, strings.Split(path, "/")[1:]})
