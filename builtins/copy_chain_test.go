@@ -25,15 +25,23 @@ func (b *bench) whole(target string) (out []int) {
 	return out
 }
 
-// The disk that was in the safe when a chain began gets the full archive with the
-// first differential one: without it that one brings nothing back.
-func TestTheFullArchiveFollowsToAMediumThatWasAway(t *testing.T) {
-	t.Parallel()
+// awayAtFirst is a bench a day after its chain began, while offline-a was away; it is
+// there again.
+func awayAtFirst(t *testing.T) *bench {
+	t.Helper()
 	b := newBench(t)
 	b.detach("offline-a")
 	b.run(protectDifferential)
 	b.attach("offline-a")
 	b.clock.advance(24 * time.Hour)
+	return b
+}
+
+// The disk that was in the safe when a chain began gets the full archive with the
+// first differential one: without it that one brings nothing back.
+func TestTheFullArchiveFollowsToAMediumThatWasAway(t *testing.T) {
+	t.Parallel()
+	b := awayAtFirst(t)
 	b.good(protectDifferential)
 	if got := b.whole("offline-a"); len(got) != 2 || got[0] < ledger.Read || got[1] < ledger.Read {
 		t.Errorf("offline-a holds copies proven to %v, want full and differential, both read", got)
@@ -45,11 +53,7 @@ func TestTheFullArchiveFollowsToAMediumThatWasAway(t *testing.T) {
 
 func TestAFullArchiveThatCannotFollowIsAFinding(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
-	b.detach("offline-a")
-	b.run(protectDifferential)
-	b.attach("offline-a")
-	b.clock.advance(24 * time.Hour)
+	b := awayAtFirst(t)
 	full := b.rears()[0]
 	if err := os.RemoveAll(b.onNode("srv/images", full.ID)); err != nil {
 		t.Fatal(err)
