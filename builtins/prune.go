@@ -35,7 +35,7 @@ func pruneDeclaration() runtime.Declaration {
 		},
 		Doc: "prune: remove copies that a retention rule does not keep. Without apply = True it only tells.\n\n" +
 			"Whatever the rule says, it never removes the newest proven copy of an item on a target, anything below what the asset demands (retention, number of full copies), what an artifact that is kept needs, or what another tool made or somebody protected; " +
-			"it removes nothing of an item whose newest artifact is not proven, and nothing at all after the clock has jumped; and at most 30 % of the copies of the asset in one run, the oldest first. " +
+			"it removes nothing of an item whose newest artifact is not proven, and nothing at all after the clock has jumped, until it was right for three days and three runs; and at most 30 % of the copies of the asset in one run, the oldest first. " +
 			"Archives on the Proxmox storage go once every other demanded copy is at least read. Each removal is recorded before it is done.",
 		Example: `prune(asset = "virtual_machines", keep = ["0123456789abcdef"])`,
 		Codes:   codes(world.TargetCodes(), world.PVECodes()),
@@ -159,7 +159,7 @@ func planPrune(ctx context.Context, s *runtime.Step, a *pruneArgs) (retire.Choic
 	if err != nil {
 		return retire.Choice{}, nil, err
 	}
-	last, err := lastBelieved(ctx, catalog, s, retire.Leap(row))
+	seen, err := timesSeen(ctx, catalog, s, copies)
 	if err != nil {
 		return retire.Choice{}, nil, err
 	}
@@ -168,12 +168,13 @@ func planPrune(ctx context.Context, s *runtime.Step, a *pruneArgs) (retire.Choic
 		return retire.Choice{}, nil, err
 	}
 	choice := retire.Choose(retire.Input{Demand: row, Copies: copies, Artifacts: arts, Keep: keep, Batch: batches, KeepOnStorage: a.KeepOnStorage,
-		Now: s.Now(), LastSeen: last, Gone: gone, Total: total, Due: func(name string) time.Duration {
+		Now: s.Now(), Seen: seen, Leap: retire.Leap(w.Site.Demands), Gone: gone, Total: total, Due: func(name string) time.Duration {
 			t, _ := w.Site.Demands.Target(name)
 			return t.Due + t.Grace
 		}})
 	if choice.Refused != "" {
 		text := "nothing of " + a.Asset + " was pruned: " + choice.Refused
+		s.Log("%s", text)
 		return retire.Choice{}, []ledger.Finding{{Severity: ledger.DegradedRun, Asset: a.Asset, Text: text}}, nil
 	}
 	for _, note := range choice.Notes {
@@ -228,27 +229,4 @@ func shareOf(ctx context.Context, catalog ledger.Catalog, asset, run string) (go
 		return nil
 	})
 	return gone, total, err
-}
-
-// lastBelieved is when the ledger was last written before this run by a clock
-// that is believed. After a leap, a few runs must have ended by the new time.
-func lastBelieved(ctx context.Context, catalog ledger.Catalog, s *runtime.Step, leap time.Duration) (time.Time, error) {
-	var ends []time.Time
-	err := catalog.Rows(ctx, ledger.Query{Kind: ledger.RowRunEnd}, func(r ledger.Row) error {
-		if r.ID != s.Run {
-			ends = append(ends, r.Time)
-		}
-		return nil
-	})
-	if err != nil || len(ends) == 0 {
-		return time.Time{}, err
-	}
-	after := s.Now()
-	for i := len(ends) - 1; i >= max(0, len(ends)-retire.Believed); i-- {
-		if after.Sub(ends[i]) > leap {
-			return ends[i], nil
-		}
-		after = ends[i]
-	}
-	return ends[len(ends)-1], nil
 }

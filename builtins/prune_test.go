@@ -136,20 +136,6 @@ func TestPruneWaitsForAMediumThatIsAway(t *testing.T) {
 	}
 }
 
-func TestPruneDistrustsAClockThatJumped(t *testing.T) {
-	t.Parallel()
-	b := newNights(t, 5)
-	b.clock.advance(-10 * day)
-	out := b.run(pruning(", apply = True"))
-	wantFinding(t, out, ledger.DegradedRun, "nothing of virtual_machines was pruned", "the clock went back")
-	b.clock.advance(60 * day)
-	out = b.run(pruning(", apply = True"))
-	wantFinding(t, out, ledger.DegradedRun, "the clock went forward")
-	if len(b.copies("")) != 15 {
-		t.Errorf("got %d copies, want all 15", len(b.copies("")))
-	}
-}
-
 func TestPruneSurvivesACrash(t *testing.T) {
 	t.Parallel()
 	b := newNights(t, 5)

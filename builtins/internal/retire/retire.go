@@ -3,7 +3,18 @@
 // losing it would break a promise of the site.
 //
 // Times are those of the ledger, never those of files: a forged file date
-// removes nothing. A clock that jumped removes nothing at all.
+// removes nothing.
+//
+// A clock that jumped removes nothing at all. A jump shows in the order in which
+// the ledger was written, by runs of every policy: an entry that is much later
+// than the one before it (Leap), or a day earlier. A machine that was switched off
+// looks the same, and cannot be told apart. So the new time is believed once it
+// has held for a while: three days after it was first seen, and after three runs
+// that began by it (Believed). How many ran in between does not shorten that;
+// nights are what somebody notices a wrong clock in. A weekend or a holiday
+// without runs costs three days without pruning, and nothing else. A jump of two
+// days or less is not seen: it can be no longer than what a single night's delay
+// makes, and shortens a retention by no more than that.
 package retire
 
 import (
@@ -24,7 +35,8 @@ type Input struct {
 	KeepOnStorage int      // archives in place that stay of each item; 0: no rule of their own
 	Now           time.Time
 	Total         int                        // copies of the whole asset, when Copies are those of one item; 0: Copies are all
-	LastSeen      time.Time                  // the ledger's newest time before this run; zero: none
+	Seen          []Seen                     // times that the ledger shows, in its order; as many as Enough asks for
+	Leap          time.Duration              // what Leap says of the site; 0: two days
 	Gone          int                        // copies that this run has removed already
 	Due           func(string) time.Duration // of an offline target, with its grace; 0 else
 	// Batch tells kinds whose artifacts are parts of one stream. A part goes only
@@ -83,30 +95,6 @@ func Choose(in Input) Choice {
 		out.Notes = append(out.Notes, fmt.Sprintf("%d of %d copies could go; one run removes at most %d %%, the rest goes next time", n, total, share))
 	}
 	return out
-}
-
-// Believed is how many runs a clock that jumped must have shown before its time
-// is believed: three nights for somebody to notice.
-const Believed = 3
-
-// Leap is how long nothing may have run without it looking like a jump.
-func Leap(d ledger.AssetDemand) time.Duration { return max(8*d.RPO, 7*24*time.Hour) }
-
-// clock refuses a time that cannot be trusted.
-func clock(in Input) string {
-	const slack = 5 * time.Minute
-	for _, c := range in.Copies {
-		if c.Taken.After(in.Now.Add(slack)) || c.At.After(in.Now.Add(slack)) {
-			return fmt.Sprintf("the clock shows %s, and a copy of %s was recorded at %s: the clock went back, or it was wrong then", in.Now.UTC().Format(time.RFC3339), c.Item, c.Taken.UTC().Format(time.RFC3339))
-		}
-	}
-	if in.LastSeen.After(in.Now.Add(slack)) {
-		return fmt.Sprintf("the clock shows %s, and a run ended at %s: the clock went back, or it was wrong then", in.Now.UTC().Format(time.RFC3339), in.LastSeen.UTC().Format(time.RFC3339))
-	}
-	if !in.LastSeen.IsZero() && in.Now.Sub(in.LastSeen) > Leap(in.Demand) {
-		return fmt.Sprintf("the last run ended at %s, %d days ago: the clock went forward, or nothing ran for long; after %d more runs by this clock it is believed", in.LastSeen.UTC().Format(time.RFC3339), int(in.Now.Sub(in.LastSeen).Hours()/24), Believed)
-	}
-	return ""
 }
 
 // closure is what is kept by name, with all that it needs.
