@@ -61,8 +61,7 @@ func (j judge) asset(ctx context.Context, c ledger.Catalog, name string, gaps ma
 		return nil, err
 	}
 	if len(names) == 0 {
-		return []ledger.Finding{{Severity: ledger.DegradedRun, Asset: name, Text: fmt.Sprintf("nobody listed what %s holds: nothing of it was judged", name),
-			Type: fmt.Sprintf("in site.star: asset(name = %q, items = […]), or call an inventory such as guests() in the policy", name)}}, nil
+		return j.unlisted(ctx, c, name)
 	}
 	known, err := items(ctx, c, name)
 	if err != nil {
@@ -79,36 +78,6 @@ func (j judge) asset(ctx context.Context, c ledger.Catalog, name string, gaps ma
 		}
 		out = append(out, j.item(a, it)...)
 		out = append(out, j.gaps(a, it, gaps)...)
-	}
-	return out, nil
-}
-
-// beside judges what a run backed up though its policy does not say that it
-// protects the asset: what is missing then degrades, and fails nothing.
-func (j judge) beside(ctx context.Context, c ledger.Catalog, protects []string, gaps map[string]bool) ([]ledger.Finding, error) {
-	made, err := c.Artifacts(ctx, ledger.Query{Run: j.run})
-	if err != nil {
-		return nil, err
-	}
-	done := map[string]bool{}
-	var out []ledger.Finding
-	for _, art := range made {
-		a, ok := j.d.Asset(art.Asset)
-		if !ok || done[art.Asset+"/"+art.Item] || slices.Contains(protects, art.Asset) {
-			continue
-		}
-		done[art.Asset+"/"+art.Item] = true
-		known, err := items(ctx, c, art.Asset)
-		if err != nil {
-			return nil, err
-		}
-		if it := known[art.Item]; it != nil {
-			out = append(out, j.item(a, it)...)
-			out = append(out, j.gaps(a, it, gaps)...)
-		}
-	}
-	for i := range out {
-		out[i].Severity = ledger.DegradedRun
 	}
 	return out, nil
 }

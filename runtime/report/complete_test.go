@@ -2,6 +2,7 @@ package report
 
 import (
 	"cmp"
+	"encoding/json"
 	"slices"
 	"strings"
 	"testing"
@@ -21,6 +22,11 @@ func TestComplete(t *testing.T) {
 		{"everything has its proof", func(b *book, _ *ledger.Demands) { b.night("r", began, "erp", "mail") }, nil, 0},
 		{"nobody listed what the asset holds", func(b *book, _ *ledger.Demands) { b.begin("r", began) },
 			[]string{`degraded: nobody listed what vms holds: nothing of it was judged | in site.star: asset(name = "vms", items = […]), or call an inventory such as guests() in the policy`}, 0},
+		{"the inventory failed", func(b *book, _ *ledger.Demands) {
+			b.begin("r", began)
+			b.entry(ledger.StepEnd, began, "r", "/0", ledger.End{Call: &ledger.Begin{Primitive: "guests", Kind: "read", Position: "vms.star:11:44"},
+				Failure: &ledger.Failure{Code: "E_PVE_AUTH", Message: "proxmox pve: list guests: 401"}})
+		}, []string{"degraded: nobody listed what vms holds: nothing of it was judged; guests at vms.star:11:44 failed | "}, 0},
 		{"the site does not state the asset", func(_ *book, d *ledger.Demands) { d.Assets = nil },
 			[]string{`failed: the policy protects vms, the site states nothing of it | in site.star: asset(name = "vms", …)`}, 0},
 		{"a fixed item was forgotten", func(b *book, d *ledger.Demands) {
@@ -181,6 +187,48 @@ func TestARunThatProtectsNothingIsNotJudged(t *testing.T) {
 	got, err := Complete(t.Context(), newBook(t).catalog(), d, ledger.Judged{Run: "r", Now: now})
 	if err != nil || got != nil {
 		t.Errorf("got %v, %v, want nothing", got, err)
+	}
+}
+
+// A retry is judged by what it took over, too, though its policy protects nothing.
+func TestARetryIsJudgedByWhatItTookOver(t *testing.T) {
+	began := now.Add(-30 * time.Minute)
+	for name, c := range map[string]struct {
+		offline bool
+		want    []string
+	}{
+		"the medium is still away": {false, []string{"degraded: erp has no copy on offline-a, and never had one | attach offline-a, then: runner retry second"}},
+		"the medium was attached":  {true, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBook(t)
+			b.begin("first", began)
+			a := b.artifact("first", "erp", began)
+			b.copy(a, "nas", ledger.Opened)
+			b.copy(a, "offsite", ledger.Read)
+			b.begin("second", now.Add(-time.Minute), func(h *ledger.Run) { h.RetryOf = "first" })
+			value, err := json.Marshal(map[string]any{"$type": a.StarlarkType(), "id": a.ID, "asset": a.Asset, "item": a.Item, "run": a.Run})
+			if err != nil {
+				t.Fatal(err)
+			}
+			b.entry(ledger.StepEnd, now, "second", "/0", ledger.End{Call: &ledger.Begin{Primitive: "snapshot_vm", Kind: "write"}, OK: true, Value: value, Reused: "first"})
+			if c.offline {
+				again := a
+				again.Run = "second"
+				b.copy(again, "offline-a", ledger.Read)
+			}
+			found, err := Complete(t.Context(), b.catalog(), demands(), ledger.Judged{Run: "second", Since: began, Now: now})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, f := range found {
+				got = append(got, f.Severity+": "+f.Text+" | "+f.Type)
+			}
+			if !slices.Equal(got, c.want) {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+		})
 	}
 }
 

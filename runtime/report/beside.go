@@ -1,0 +1,80 @@
+package report
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/neosofia/runner/runtime/ledger"
+)
+
+// beside judges what a run backed up though its policy does not say that it
+// protects the asset: what is missing then degrades, and fails nothing. What a
+// retry took over counts as backed up by it: the promise is the same.
+func (j judge) beside(ctx context.Context, c ledger.Catalog, protects []string, gaps map[string]bool) ([]ledger.Finding, error) {
+	made, err := c.Artifacts(ctx, ledger.Query{Run: j.run})
+	if err != nil {
+		return nil, err
+	}
+	taken, err := takenOver(ctx, c, j.run)
+	if err != nil {
+		return nil, fmt.Errorf("read what run %s took over: %w", j.run, err)
+	}
+	done := map[[2]string]bool{}
+	var out []ledger.Finding
+	for _, art := range append(made, taken...) {
+		a, ok := j.d.Asset(art.Asset)
+		key := [2]string{art.Asset, art.Item}
+		if !ok || done[key] || slices.Contains(protects, art.Asset) {
+			continue
+		}
+		done[key] = true
+		known, err := items(ctx, c, art.Asset)
+		if err != nil {
+			return nil, err
+		}
+		if it := known[art.Item]; it != nil {
+			out = append(out, j.item(a, it)...)
+			out = append(out, j.gaps(a, it, gaps)...)
+		}
+	}
+	for i := range out {
+		out[i].Severity = ledger.DegradedRun
+	}
+	return out, nil
+}
+
+// takenOver lists the artifacts of earlier runs that steps of a retry returned.
+func takenOver(ctx context.Context, c ledger.Catalog, run string) (out []ledger.Artifact, err error) {
+	err = ends(ctx, c, run, func(end ledger.End) {
+		if a := reusedArtifact(end); a != nil {
+			out = append(out, *a)
+		}
+	})
+	return out, err
+}
+
+func ends(ctx context.Context, c ledger.Catalog, run string, fn func(ledger.End)) error {
+	return c.Entries(ctx, ledger.Filter{Run: run, Type: ledger.StepEnd}, func(e ledger.Entry) error {
+		var end ledger.End
+		if err := e.Decode(&end); err != nil {
+			return err
+		}
+		fn(end)
+		return ctx.Err()
+	})
+}
+
+// unlisted is told of an asset that neither the site nor an inventory lists. A
+// call that failed to ask is named in place of the advice to ask.
+func (j judge) unlisted(ctx context.Context, c ledger.Catalog, asset string) ([]ledger.Finding, error) {
+	f := ledger.Finding{Severity: ledger.DegradedRun, Asset: asset, Text: fmt.Sprintf("nobody listed what %s holds: nothing of it was judged", asset),
+		Type: fmt.Sprintf("in site.star: asset(name = %q, items = […]), or call an inventory such as guests() in the policy", asset)}
+	err := ends(ctx, c, j.run, func(end ledger.End) {
+		if end.Call != nil && end.Failure != nil && !end.Retried && f.Type != "" { // a Read: it asks
+			f.Text += fmt.Sprintf("; %s at %s failed", end.Call.Primitive, end.Call.Position)
+			f.Type = ""
+		}
+	})
+	return []ledger.Finding{f}, err
+}
