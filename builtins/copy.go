@@ -24,7 +24,7 @@ func copyDeclaration() runtime.Declaration {
 			"What the artifact needs (the full archive of a differential one) is copied, too, to those of the targets that lack it. " +
 			"An offline medium that is not there is no failure of the copy: when it is due, the run says so.",
 		Example: `copy(artifact = snapshot_vm(guest = "erp"), to = ["offsite"])`,
-		Codes:   append(world.TargetCodes(), runtime.Code{Name: "E_ARCHIVE_MISSING", Doc: "the artifact's files are not there any more"}, runtime.Code{Name: "E_PVE_DOWN", Doc: "the node that holds the artifact cannot be reached"}, runtime.Code{Name: "E_PVE_SSH", Doc: "the node that holds the artifact cannot be read from here"}, runtime.Code{Name: "E_HOST_DOWN", Doc: "the host that holds the artifact cannot be reached"}, runtime.Code{Name: "E_HOST_AUTH", Doc: "the host that holds the artifact refuses our key"}),
+		Codes:   codes(world.TargetCodes(), world.ArchiveCodes(), []runtime.Code{{Name: "E_HOST_DOWN", Doc: "the host that holds the artifact cannot be reached"}, {Name: "E_HOST_AUTH", Doc: "the host that holds the artifact refuses our key"}}),
 		Retries: runtime.Retries{Attempts: carry.Attempts, Wait: retryWait},
 		Holds:   func(a *copyArgs) []string { return []string{"asset:" + a.Artifact.Asset + "/" + a.Artifact.Item} },
 		Planned: func(*copyArgs) any { return runtime.Unknown{From: "copy"} },

@@ -208,6 +208,8 @@ func TestRecoverDistrustsManifests(t *testing.T) {
 		{"a folder outside of the medium", strings.Replace(text, `"ref": "vm/`, `"ref": "../vm/`, 1)},
 		{"an absurd size", strings.Replace(text, `"size": `, `"size": 99999999999999999`, 1)},
 		{"a control sequence in a name", strings.ReplaceAll(text, `"item": "erp"`, `"item": "e\u001b[2Jrp"`)},
+		{"another item than its folder", strings.ReplaceAll(text, `"item": "erp"`, `"item": "../../etc"`)},
+		{"another time than its folder", strings.Replace(text, `"created": "20`, `"created": "19`, 1)},
 		{"a key twice", strings.Replace(text, `"version": 1,`, `"version": 1, "version": 1,`, 1)},
 		{"a version of the future", strings.Replace(text, `"version": 1`, `"version": 9`, 1)},
 		{"half of it", text[:len(text)/2]},

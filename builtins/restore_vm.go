@@ -24,7 +24,7 @@ type restoreVMArgs struct {
 	From     string `star:"from_target?" doc:"take this target's copy only" names:"target"`
 	System   string `star:"system?" doc:"proxmox of the site; default: the only one"`
 	Node     string `star:"node?" doc:"node that restores; default: the one that made the archive"`
-	Name     string `star:"name?" doc:"another name for the restored guest"`
+	Name     string `star:"name?" doc:"name of the restored guest; default: its own, or NAME-VMID while a guest of that name is there"`
 	NICs     string `star:"nics?" doc:"down (default): every network interface is disconnected; up: as they were"`
 }
 
@@ -35,12 +35,10 @@ func restoreVMDeclaration() runtime.Declaration {
 			"Takes the newest proven copy, or the one that is named, reads it back first, and goes on to the next copy when one is damaged, saying so. A copy that is not on the Proxmox storage is brought there for the restore. " +
 			"Network interfaces are disconnected before the guest exists, and that is checked before the call ends. A restore that fails leaves nothing behind. It never overwrites a guest.",
 		Example: `restore_vm(guest = "erp", vmid = 9100, storage = "local")`,
-		Codes: codes(world.PVECodes(), world.TargetCodes(), []runtime.Code{
+		Codes: codes(world.PVECodes(), world.TargetCodes(), world.ArchiveCodes(), []runtime.Code{
 			{Name: "E_NO_COPY", Doc: "there is no copy that could be restored; the text says why each was left"},
 			{Name: "E_VMID_TAKEN", Doc: "the VMID is not free"},
 			{Name: "E_RESTORE_FAILED", Doc: "Proxmox could not restore it; its words follow"},
-			{Name: "E_ARCHIVE_MISSING", Doc: "the archive is not there"},
-			{Name: "E_PVE_SSH", Doc: "the node cannot be reached over SSH"},
 		}),
 		Holds:   func(a *restoreVMArgs) []string { return []string{fmt.Sprintf("vmid:%d", a.VMID)} },
 		Planned: func(*restoreVMArgs) any { return runtime.Unknown{From: "restore_vm"} },
@@ -121,7 +119,7 @@ func restoreVM(ctx context.Context, s *runtime.Step, a *restoreVMArgs) (runtime.
 // nextCopy tells failures of a copy from those that another copy would meet too.
 func nextCopy(err error) bool {
 	switch runtime.CodeOf(err) {
-	case "E_DAMAGED", "E_NOT_FOUND", "E_BAD_MANIFEST", "E_ARCHIVE_MISSING", "E_NO_IDENTITY", "E_MEDIA_ABSENT", "E_WRONG_MEDIUM", "E_TARGET_DOWN", "E_TARGET_DENIED", "E_HOST_KEY":
+	case "E_DAMAGED", "E_NOT_FOUND", "E_BAD_MANIFEST", "E_ARCHIVE_MISSING", "E_ARCHIVE_READ", "E_NO_IDENTITY", "E_MEDIA_ABSENT", "E_WRONG_MEDIUM", "E_TARGET_DOWN", "E_TARGET_DENIED", "E_HOST_KEY":
 		return true
 	}
 	return false
@@ -137,6 +135,7 @@ type restore struct {
 	store   string
 	res     runtime.Result
 	skipped []string
+	names   map[string]bool // of the guests that are there
 }
 
 func (r *restore) skip(ch choice, err error) {
@@ -156,7 +155,9 @@ func (r *restore) free(ctx context.Context) error {
 	if err != nil {
 		return world.PVEError(r.sys, "list guests", err)
 	}
+	r.names = map[string]bool{}
 	for _, g := range all {
+		r.names[g.Name] = true
 		if int64(g.VMID) == r.a.VMID {
 			return &runtime.Error{Code: "E_VMID_TAKEN", System: "proxmox " + r.sys, Doing: fmt.Sprintf("restore under VMID %d", r.a.VMID), Said: "it belongs to " + g.Name + " on " + g.Node,
 				Hint: "name one that is free; restore_vm never overwrites a guest"}
@@ -289,7 +290,12 @@ func (r *restore) overrides(ctx context.Context, node, volid, guest string) (map
 	if err != nil {
 		return nil, world.PVEError(r.sys, "read the configuration in "+volid, err)
 	}
-	out := comeback.Overrides(guest, text, r.a.NICs != "up", r.a.Name)
+	name := r.a.Name
+	if own := comeback.Name(guest, text); name == "" && r.names[own] {
+		name = fmt.Sprintf("%s-%d", own, r.a.VMID)
+		r.s.Log("a guest %s is there: the restored one is named %s", own, name)
+	}
+	out := comeback.Overrides(guest, text, r.a.NICs != "up", name)
 	out["description"] = r.s.Token()
 	return out, nil
 }

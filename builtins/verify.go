@@ -26,7 +26,7 @@ func verifyDeclaration() runtime.Declaration {
 			"stored: the target acknowledges all bytes. read: every byte is read back past any cache, SHA-256 equal. opened: decrypted where sealed and the whole structure parsed, in the same pass (every extent and cluster of a VMA, every entry of a tar, zstd checksums). " +
 			"A copy that fails is damaged from then on: its earlier proofs are void.",
 		Example: `verify(copies = copy(artifact = snapshot_vm(guest = "erp")), level = "read")`,
-		Codes:   append(world.TargetCodes(), runtime.Code{Name: "E_ARCHIVE_MISSING", Doc: "an archive that is counted in place is not there"}, runtime.Code{Name: "E_PVE_DOWN", Doc: "the node that holds a copy cannot be reached"}, runtime.Code{Name: "E_PVE_SSH", Doc: "the node that holds a copy cannot be read from here"}),
+		Codes:   codes(world.TargetCodes(), world.ArchiveCodes()),
 		Retries: runtime.Retries{Attempts: verifyAttempts, Wait: retryWait},
 		Fake:    fakeVerify, Run: verify,
 	}}

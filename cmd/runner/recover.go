@@ -108,7 +108,7 @@ func (f *flags) recover(ctx context.Context, r recoverFlags) (err error) {
 		fmt.Fprintf(os.Stderr, "runner: left out: %s\n", shownLines(b.Error(), "     "))
 	}
 	if !r.verify && r.to == "" && !r.commands {
-		return f.listMedium(m)
+		return f.listMedium(m, r)
 	}
 	// Reading back is for all that is there; bringing back, for the newest.
 	picked, err := m.Pick(r.item, r.id, r.to != "" || r.commands)
@@ -151,8 +151,13 @@ func (r recoverFlags) identities() ([]builtins.Identity, error) {
 	return builtins.ParseIdentities(bytes.NewReader(raw))
 }
 
-func (f *flags) listMedium(m *builtins.Medium) error {
+func (f *flags) listMedium(m *builtins.Medium, r recoverFlags) (err error) {
 	entries := m.Entries()
+	if r.item != "" || r.id != "" {
+		if entries, err = m.Pick(r.item, r.id, false); err != nil {
+			return err
+		}
+	}
 	if f.json {
 		return json.NewEncoder(os.Stdout).Encode(map[string]any{"place": m.Place, "copies": entries, "lab": f.lab})
 	}
@@ -194,7 +199,7 @@ func labSuffix(lab bool) string {
 
 func (f *flags) bringBack(ctx context.Context, m *builtins.Medium, picked []builtins.MediumEntry, r recoverFlags) error {
 	lab := labMark(f.lab)
-	failed := 0
+	failed, older := 0, 0
 	for _, e := range picked {
 		what := fmt.Sprintf("%s %s of %s", shown(e.Kind), shown(e.Item), e.Taken.UTC().Format("2006-01-02 15:04:05Z"))
 		if err := f.bringOne(ctx, m, e, r, what); err != nil {
@@ -204,10 +209,17 @@ func (f *flags) bringBack(ctx context.Context, m *builtins.Medium, picked []buil
 			failed++
 			fmt.Printf("%sFAIL %s: %s\n", lab, what, shownLines(err.Error(), "     "))
 		}
+		if newer := m.Newer(e); len(newer) > 0 && r.id == "" && !r.verify {
+			older++
+			fmt.Printf("%snote this is not the newest of %s: %s cannot be read, see above\n", lab, shown(e.Item), shown(strings.Join(newer, ", ")))
+		}
 	}
 	if failed > 0 {
 		fmt.Printf("%s%d of %d could not be brought back; older copies: runner recover --from %s, then --id ID\n", lab, failed, len(picked), m.Place)
 		return &exit{exitFailed, nil}
+	}
+	if older > 0 {
+		return &exit{exitDegraded, nil}
 	}
 	return nil
 }

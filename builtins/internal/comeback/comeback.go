@@ -68,11 +68,7 @@ func Overrides(guest, config string, down bool, name string) map[string]any {
 		out["unique"] = 1
 	}
 	if name != "" {
-		key := "name"
-		if guest == "lxc" {
-			key = "hostname"
-		}
-		out[key] = name
+		out[nameKey(guest)] = name
 	}
 	if !down {
 		return out
@@ -88,6 +84,26 @@ func Overrides(guest, config string, down bool, name string) map[string]any {
 		out[key] = linkDown(guest, value)
 	}
 	return out
+}
+
+func nameKey(guest string) string {
+	if guest == "lxc" {
+		return "hostname"
+	}
+	return "name"
+}
+
+// Name is the guest's own name in a configuration; "" when it has none.
+func Name(guest, config string) string {
+	for line := range strings.Lines(config) {
+		if strings.HasPrefix(line, "[") {
+			break // snapshots follow
+		}
+		if name, ok := strings.CutPrefix(line, nameKey(guest)+": "); ok {
+			return strings.TrimSpace(name)
+		}
+	}
+	return ""
 }
 
 func linkDown(guest, value string) string {

@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
 	"path/filepath"
 	"sort"
 	"strings"
@@ -108,6 +109,22 @@ func (m *Medium) readProofs(ctx context.Context) {
 
 // Close lets go of the medium.
 func (m *Medium) Close() error { return m.t.Close() }
+
+// Newer lists folders of copies of the same item that are newer, or may be, and
+// cannot be read.
+func (m *Medium) Newer(e Entry) (out []string) {
+	for _, err := range m.Bad {
+		var bad *target.BadFolder
+		if !errors.As(err, &bad) {
+			continue
+		}
+		sibling := path.Dir(bad.Folder) == path.Dir(e.Folder) && path.Base(bad.Folder) > path.Base(e.Folder)
+		if sibling || strings.HasPrefix(e.Folder, bad.Folder+"/") {
+			out = append(out, bad.Folder)
+		}
+	}
+	return out
+}
 
 // Entry is one copy on the medium.
 type Entry struct {

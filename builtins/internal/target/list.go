@@ -9,9 +9,19 @@ import (
 // maxListed bounds what List keeps in memory.
 const maxListed = 512 << 20 // bytes of manifests, counted generously
 
+// BadFolder is a folder of copies, or of one copy, that cannot be read.
+type BadFolder struct {
+	Folder string // "vm/erp/20261123T…-ID", or a folder above such
+	Err    error
+}
+
+func (b *BadFolder) Error() string { return b.Err.Error() }
+func (b *BadFolder) Unwrap() error { return b.Err }
+
 // List returns the manifests of all copies. A manifest that is not one is an
-// error of its own (E_BAD_MANIFEST, in the second result) and hides no other.
-// Folders that the layout cannot have made are somebody else's and are passed over.
+// error of its own (E_BAD_MANIFEST, in the second result, as a BadFolder) and hides
+// no other. Folders that the layout cannot have made are somebody else's and are
+// passed over.
 func (t *Target) List(ctx context.Context) ([]Manifest, []error, error) {
 	if t.store == nil {
 		return nil, nil, nil
@@ -31,7 +41,7 @@ type lister struct {
 func (l *lister) walk(ctx context.Context, dir string, depth int) error {
 	infos, err := l.t.store.List(ctx, dir)
 	if err != nil {
-		return l.judge(err, depth)
+		return l.judge(dir, err, depth)
 	}
 	for _, info := range infos {
 		if !info.Dir || !safePart(info.Name) {
@@ -52,7 +62,7 @@ func (l *lister) walk(ctx context.Context, dir string, depth int) error {
 
 // judge decides whether an error ends the listing: a target that broke off does,
 // one folder that is wrong does not.
-func (l *lister) judge(err error, depth int) error {
+func (l *lister) judge(folder string, err error, depth int) error {
 	switch code(err) {
 	case CodeDown, CodeMediaAbsent, CodeWrongMedium, "":
 		return err
@@ -60,7 +70,7 @@ func (l *lister) judge(err error, depth int) error {
 	if depth == 0 {
 		return err
 	}
-	l.bad = append(l.bad, err)
+	l.bad = append(l.bad, &BadFolder{folder, err})
 	return l.full()
 }
 
@@ -78,7 +88,7 @@ func (l *lister) take(ctx context.Context, folder string) error {
 		return nil // not complete, or not ours
 	}
 	if err != nil {
-		return l.judge(err, 3)
+		return l.judge(folder, err, 3)
 	}
 	l.good = append(l.good, m)
 	l.size += 2048 + 512*len(m.Copy.Files)

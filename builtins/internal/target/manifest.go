@@ -99,6 +99,9 @@ func (m *Manifest) validate() error {
 	if err := checkFolder(c.Ref, a.ID); err != nil {
 		return err
 	}
+	if want := folderOf(a); c.Ref != want {
+		return fmt.Errorf("a copy of %s %s of %s lies in %s, and not in %s", a.Kind, a.Item, a.Created.UTC().Format(timeLayout), want, c.Ref)
+	}
 	if len(a.Files) == 0 {
 		return errors.New("the artifact has no files")
 	}

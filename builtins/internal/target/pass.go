@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"sync"
 	"sync/atomic"
 )
@@ -177,7 +176,7 @@ func (p *pass) readFile(name string, size int64) (total int64, err error) {
 	closed := sync.OnceValue(rc.Close)
 	defer context.AfterFunc(p.ctx, func() { _ = closed() })()
 	defer closed()
-	if f, ok := rc.(*os.File); ok {
+	if f, ok := rc.(descriptor); ok {
 		if err := sequential(f); err != nil {
 			return 0, fail(err)
 		}
@@ -207,6 +206,12 @@ func (p *pass) readFile(name string, size int64) (total int64, err error) {
 			return total, nil
 		}
 	}
+}
+
+// descriptor is an open file of this machine.
+type descriptor interface {
+	Fd() uintptr
+	Name() string
 }
 
 func (p *pass) hand(c *chunk) {

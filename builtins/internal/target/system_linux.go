@@ -22,7 +22,7 @@ func advise(f *os.File) error {
 	return sequential(f)
 }
 
-func sequential(f *os.File) error {
+func sequential(f descriptor) error {
 	if err := unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_SEQUENTIAL); err != nil && !errors.Is(err, unix.ESPIPE) {
 		return &os.PathError{Op: "fadvise", Path: f.Name(), Err: err}
 	}

@@ -7,7 +7,7 @@ import "os"
 const openFlags = 0
 
 func advise(*os.File) error                       { return nil }
-func sequential(*os.File) error                   { return nil }
+func sequential(descriptor) error                 { return nil }
 func startWriteback(*os.File, int64, int64) error { return nil }
 func letGo(*os.File, int64, int64) error          { return nil }
 func forget(*os.File, int64, int64) error         { return nil }

@@ -108,11 +108,12 @@ func (w *World) openOnHost(ctx context.Context, origin map[string]string, file s
 		}
 		return nil, HostError(origin["host"], "read "+name, err)
 	}
-	return &hostFile{r, h}, nil
+	tell := func(err error) error { return HostError(origin["host"], "read "+name, err) }
+	return &hostFile{toldFile{r, tell}, h}, nil
 }
 
 type hostFile struct {
-	io.ReadCloser
+	toldFile
 	h host.Host
 }
 

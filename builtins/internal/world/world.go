@@ -10,9 +10,6 @@ package world
 import (
 	"context"
 	"encoding/pem"
-	"errors"
-	"fmt"
-	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -22,7 +19,6 @@ import (
 	"github.com/neosofia/runner/builtins/internal/client/cloudflare"
 	"github.com/neosofia/runner/builtins/internal/client/keyring"
 	"github.com/neosofia/runner/builtins/internal/client/proxmox"
-	"github.com/neosofia/runner/builtins/internal/client/ssh"
 	"github.com/neosofia/runner/builtins/internal/site"
 	"github.com/neosofia/runner/runtime"
 	"github.com/neosofia/runner/runtime/ledger"
@@ -150,66 +146,6 @@ func (w *World) ownCertificate(system string) bool {
 		return proxmox.Accepts(sys.Fingerprints, block.Bytes)
 	}
 	return false
-}
-
-// OpenArchive reads an archive of a Proxmox storage from where it lies: by its
-// path on this very node, else over SFTP.
-func (w *World) OpenArchive(ctx context.Context, origin map[string]string, offset int64) (io.ReadCloser, error) {
-	sys, err := w.Site.System(origin["system"])
-	if err != nil {
-		return nil, err
-	}
-	node, path := origin["node"], origin["path"]
-	fail := func(code string, err error, hint string) error {
-		return &runtime.Error{Code: code, System: "proxmox " + sys.Name, Doing: "read " + path + " on " + node, Said: err.Error(), Hint: hint, Cause: err, Temporary: code == "E_PVE_DOWN"}
-	}
-	if w.OnNode(sys.Name, node) {
-		f, err := os.Open(filepath.Join(w.Env.Root, path))
-		if err != nil {
-			return nil, fail(codeOfFile(err), err, "")
-		}
-		if _, err := f.Seek(offset, io.SeekStart); err != nil {
-			f.Close()
-			return nil, fail("E_ARCHIVE_MISSING", err, "")
-		}
-		return f, nil
-	}
-	addr, ok := sys.SSH[node]
-	if !ok {
-		return nil, fail("E_PVE_SSH", errors.New("runner is not on that node, and the site names no ssh access to it"), fmt.Sprintf("add ssh = {%q: \"root@host:22\"}, host_keys and ssh_key to proxmox(name = %q), or run runner on the node", node, sys.Name))
-	}
-	session, err := ssh.Open(ctx, ssh.Config{Address: addr, HostKey: sys.HostKeys[node], Dial: w.Env.Dial,
-		Key: func(ctx context.Context) ([]byte, error) { return w.Secret(ctx, sys.SSHKey) }})
-	if err != nil {
-		code, hint := sshCode(err)
-		if own := new(runtime.Error); errors.As(err, &own) {
-			return nil, own
-		}
-		return nil, fail(code, err, hint)
-	}
-	r, err := session.Reader(ctx, path, offset)
-	if err != nil {
-		session.Close()
-		return nil, fail(codeOfFile(err), err, "")
-	}
-	return r, nil
-}
-
-func codeOfFile(err error) string {
-	if errors.Is(err, os.ErrNotExist) {
-		return "E_ARCHIVE_MISSING"
-	}
-	return "E_PVE_DOWN"
-}
-
-func sshCode(err error) (code, hint string) {
-	switch {
-	case errors.As(err, new(*ssh.HostKeyError)):
-		return "E_HOST_KEY", "if the host was installed anew, compare the key on its console and put it into site.star; if not, somebody is in between"
-	case errors.As(err, new(*ssh.AuthError)):
-		return "E_PVE_SSH", "put the public key into that account's authorized_keys, or set the right private key: runner secret set NAME"
-	}
-	return "E_PVE_DOWN", "is the host up, and does its sshd listen there?"
 }
 
 // ArchiveSize asks for the size of an archive where it lies.

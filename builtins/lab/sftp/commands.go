@@ -26,7 +26,7 @@ func (h *handlers) Filecmd(r *pkgsftp.Request) error {
 	}
 	name := rel(r.Filepath)
 	if appendOnly(due) && r.Method != "Mkdir" {
-		return os.ErrPermission
+		return pkgsftp.ErrSSHFxPermissionDenied
 	}
 	switch r.Method {
 	case "Setstat":
@@ -64,7 +64,7 @@ func (h *handlers) PosixRename(r *pkgsftp.Request) error {
 		return err
 	}
 	if appendOnly(due) {
-		return os.ErrPermission
+		return pkgsftp.ErrSSHFxPermissionDenied
 	}
 	return status(h.root.Rename(rel(r.Filepath), rel(r.Target)))
 }

@@ -42,7 +42,7 @@ func (h *handlers) meet(op string) ([]fault.Deed, error) {
 	for _, d := range due {
 		switch d.Name {
 		case "deny":
-			return nil, os.ErrPermission
+			return nil, pkgsftp.ErrSSHFxPermissionDenied
 		case "hang":
 			<-h.ctx.Done()
 			return nil, h.ctx.Err()
@@ -90,7 +90,7 @@ func status(err error) error {
 	case errors.Is(err, fs.ErrNotExist):
 		return os.ErrNotExist
 	case errors.Is(err, fs.ErrPermission):
-		return os.ErrPermission
+		return pkgsftp.ErrSSHFxPermissionDenied
 	}
 	return err
 }
@@ -142,7 +142,7 @@ func (h *handlers) openWrite(r *pkgsftp.Request) (*file, error) {
 	name := rel(r.Filepath)
 	if appendOnly(due) {
 		if _, err := h.root.Lstat(name); err == nil {
-			return nil, os.ErrPermission
+			return nil, pkgsftp.ErrSSHFxPermissionDenied
 		}
 	}
 	mode := fs.FileMode(0o644)

@@ -46,6 +46,9 @@ func Judge(exit int, signal string, printed, log string) (Verdict, error) {
 		return Verdict{}, &Error{code, doing, text, hint, temporary}
 	}
 	asked := questions(all)
+	if strings.HasPrefix(strings.ToUpper(signal), "TERM") && strings.Contains(all, "ERROR:") {
+		exit, signal = 143, "" // on an error of its own ReaR ends itself so, which a shell between shows as 143
+	}
 	switch {
 	case signal != "" || exit == 137:
 		return fail("E_REAR_KILLED", "it was killed ("+orElse(signal, "status 137")+")", "dmesg on the host says whether memory ran out; what it left in /var/tmp/rear.* can go", true)

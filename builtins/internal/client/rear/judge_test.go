@@ -22,6 +22,7 @@ func TestRunsAreJudgedByWhatTheySay(t *testing.T) {
 		{"an error of its own", 143, "", "ERROR: Cannot autodetect what is used as bootloader, see default.conf\nAborting due to an error, check /var/log/rear/rear-vm.log for details\nTerminated", "", "E_REAR_FAILED", "Cannot autodetect"},
 		{"killed", -1, "killed", "Making ISO image", "", "E_REAR_KILLED", "killed"},
 		{"killed, as a shell tells it", 137, "", "", "", "E_REAR_KILLED", "137"},
+		{"an error of its own, without a shell between", 0, "terminated", "ERROR: Cannot autodetect what is used as bootloader, see default.conf\nAborting due to an error, check /var/log/rear/rear-vm.log for details", "", "E_REAR_FAILED", "Cannot autodetect"},
 		{"no space", 143, "", "", "tar: -: Wrote only 4096 of 10240 bytes\ndd: error writing '/x/backup.tar.gz': No space left on device\nERROR: Could not create backup", "E_REAR_SPACE", "Could not create"},
 		{"a question", 143, "", "Proceed regardless that 'mkrescue' could be destructive with a 'iso' BACKUP_URL ?\n(default 'No' timeout 1 seconds)\nERROR: The mkrescue workflow does not work for the BACKUP_URL scheme 'iso'", "", "E_REAR_ASKED", "Proceed regardless"},
 		{"0, and a log without end", 0, "", "", "Running rear mkbackup", "E_REAR_KILLED", "no end"},
