@@ -24,7 +24,13 @@ func (j *job) finding(text, hint string) {
 }
 
 // findings say what of the image is less than it should be.
-func (j *job) findings(made *rear.Made) {
+func (j *job) findings(made *rear.Made, l layout.Layout) {
+	for _, c := range l.Of("crypt") {
+		if c.Cut {
+			j.finding(fmt.Sprintf("rear on %s wrote the line of the LUKS container on %s in two: a recovery makes it with a new UUID instead of %s, and the system may not find it", j.name, c.On, c.UUID),
+				"after rear recover and before the restart: cryptsetup luksUUID "+c.On+" --uuid "+c.UUID)
+		}
+	}
 	for _, q := range made.Asked {
 		j.finding(fmt.Sprintf("rear on %s asked, and went on with its default: %s", j.name, q), "")
 	}

@@ -140,7 +140,7 @@ func (j *job) run(ctx context.Context, sh *site.Host) error {
 	if err != nil {
 		return err
 	}
-	j.findings(made)
+	j.findings(made, insp.Layout)
 	if err := j.drift(ctx, insp); err != nil {
 		return err
 	}

@@ -44,6 +44,7 @@ type Component struct {
 	Size  int64  // bytes; 0 where the format has none
 	UUID  string
 	Line  string // as it was written, without "#"
+	Cut   bool   // the line goes on in the next one, which ReaR's recovery does not read
 }
 
 // Layout is a whole file in its order.
@@ -68,7 +69,10 @@ var fields = map[string]int{
 func Parse(r io.Reader) (Layout, error) {
 	var l Layout
 	err := lines(r, func(n int, text string) error {
-		c, ok, err := component(text)
+		c, ok, err := l.rest(text)
+		if err == nil && !ok {
+			c, ok, err = component(text)
+		}
 		if err != nil {
 			return &Error{n, err.Error()}
 		}
@@ -78,6 +82,29 @@ func Parse(r io.Reader) (Layout, error) {
 		return nil
 	})
 	return l, err
+}
+
+// rest takes the component back whose line goes on in this one. ReaR 2.7 writes the
+// hash of a LUKS2 container twice, with a new line between, when its key slot and
+// its digest both name one: "… hash=sha256", and "sha256 uuid=…" on the next line.
+func (l *Layout) rest(text string) (Component, bool, error) {
+	if len(l.Components) == 0 {
+		return Component{}, false, nil
+	}
+	last := l.Components[len(l.Components)-1]
+	head, hash, ok := strings.Cut(last.Line, " hash=")
+	again, more, _ := strings.Cut(strings.TrimSpace(text), " ")
+	if !ok || last.Kind != "crypt" || last.Cut || hash == "" || again != hash {
+		return Component{}, false, nil
+	}
+	l.Components = l.Components[:len(l.Components)-1]
+	line := strings.TrimSpace(head + " hash=" + hash + " " + more)
+	if !last.Active {
+		line = "#" + line
+	}
+	c, ok, err := component(line)
+	c.Cut = true
+	return c, ok, err
 }
 
 // lines calls fn for each line, within the bounds.

@@ -3,6 +3,7 @@ package layout
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -165,4 +166,32 @@ func FuzzParse(f *testing.F) {
 		}
 		_, _ = ParseDeps(bytes.NewReader(data))
 	})
+}
+
+// ReaR 2.7 of Debian 13 wrote this one, on a host with a thin pool in root's volume
+// group and two LUKS2 disks: the lines of the containers are in two.
+func TestALineInTwoIsOne(t *testing.T) {
+	l := parse(t, "luks2.conf")
+	var cut []string
+	for _, c := range l.Components {
+		if c.Cut {
+			cut = append(cut, fmt.Sprint(c.Kind, " ", c.Device, " on ", c.On, " ", c.UUID, " ", c.Active))
+		}
+	}
+	want := []string{"crypt /dev/mapper/copies1 on /dev/vdc 0ca2b839-86a4-4eb5-baef-d5a16530e7f1 false", "crypt /dev/mapper/copies2 on /dev/vdd a3c9b1b6-8dfb-4ffa-b361-bd03401d0169 false"}
+	if !slices.Equal(cut, want) {
+		t.Errorf("got %q, want %q", cut, want)
+	}
+	if got := devices(l.Naming("/dev/pve")); !slices.Contains(got, "lvmvol /dev/pve/data") || !slices.Contains(got, "lvmvol /dev/pve/vm-100-disk-0") || len(l.Naming("/dev/vdc")) != 0 {
+		t.Errorf("got %v, want the thin pool and its volume, and no disk of copies", got)
+	}
+	l, err := Parse(strings.NewReader("crypt /dev/mapper/root /dev/sda3 type=luks2 hash=sha256\nsha256 uuid=b\n"))
+	if err != nil || len(l.Of("crypt")) != 1 || l.Of("crypt")[0].UUID != "b" || !l.Of("crypt")[0].Cut {
+		t.Errorf("got %+v, %v", l, err)
+	}
+	for _, bad := range []string{"disk /dev/sda 1 gpt\nsha256 uuid=b\n", "crypt /dev/mapper/root /dev/sda3 type=luks2 hash=sha256\nsha512 uuid=b\n", "crypt /dev/mapper/root /dev/sda3 type=luks2 hash=sha256\nsha256 uuid=b\nsha256 uuid=c\n"} {
+		if _, err := Parse(strings.NewReader(bad)); err == nil {
+			t.Errorf("%q was read", bad)
+		}
+	}
 }
