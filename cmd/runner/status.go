@@ -15,7 +15,7 @@ import (
 func statusCommand(f *flags) *cobra.Command {
 	return &cobra.Command{
 		Use: "status", Short: "is everything protected? per asset: copies, proofs, what is missing and what to type",
-		Long: "status judges the ledger by the demands of site.star. Exit code 0 says that every demand is met, 3 that one is not.",
+		Long: "status judges the ledger by the demands of site.star. Exit code 0 says that every demand is met, 3 (degraded) that your data is safe tonight but one promise is not kept, 1 that something is not protected as the site demands.",
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) (err error) {
 			s, err := f.session()
@@ -46,10 +46,21 @@ func statusCommand(f *flags) *cobra.Command {
 			} else {
 				err = st.Text(os.Stdout, s.text())
 			}
-			if err == nil && len(st.Missing) > 0 {
-				return &exit{exitDegraded, nil}
+			if err != nil {
+				return err
 			}
-			return err
+			return codeOfStatus(st)
 		},
 	}
+}
+
+// codeOfStatus ends the program as a run with the same findings would.
+func codeOfStatus(st *report.Status) error {
+	switch st.Result {
+	case ledger.OK:
+		return nil
+	case ledger.DegradedRun:
+		return &exit{exitDegraded, nil}
+	}
+	return &exit{exitFailed, nil}
 }

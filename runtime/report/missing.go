@@ -3,6 +3,7 @@ package report
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"sort"
 	"strings"
@@ -78,6 +79,19 @@ func (b *builder) command(asset string) string {
 	return b.verb("exec", "POLICY.star") + ", with a policy that protects " + asset
 }
 
+// interrupted finds runs that died and wait to be resumed, where no item says so.
+func (b *builder) interrupted() {
+	for _, h := range b.recent {
+		if b.ended[h.ID] != "" || b.live.Alive != nil && b.live.Alive(h.ID) {
+			continue
+		}
+		f := ledger.Finding{Severity: ledger.DegradedRun, Text: fmt.Sprintf("run %s of %s was interrupted", h.ID, filepath.Base(h.Path)), Type: b.verb("resume", h.ID)}
+		if !slices.ContainsFunc(b.out.Missing, func(n Need) bool { return n.Type == f.Type }) {
+			b.need(f)
+		}
+	}
+}
+
 // missing lists what an item lacks. What a proof would mend is told first, and
 // alone: the sum is short for that very reason.
 func (b *builder) missing(a ledger.AssetDemand, it *item, s ItemStatus, c counted, met map[string]bool) {
@@ -93,6 +107,9 @@ func (b *builder) missing(a ledger.AssetDemand, it *item, s ItemStatus, c counte
 	add := func(text, hint string) {
 		f.Text, f.Type = it.name+" "+text, hint
 		b.need(f)
+	}
+	if s.Newest == nil || a.Copies > 0 && c.sum.Copies == 0 {
+		f.Severity = ledger.Failed // no data is safe tonight
 	}
 	if len(c.unmet) == 0 {
 		b.short(a, c, add)

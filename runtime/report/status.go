@@ -23,6 +23,7 @@ type Status struct {
 	V           int                `json:"v"` // of this encoding: 1
 	At          time.Time          `json:"at"`
 	Lab         bool               `json:"lab,omitempty"`
+	Result      string             `json:"result"`          // "ok", "degraded": data is safe tonight, or "failed"
 	Empty       bool               `json:"empty,omitempty"` // nothing has run yet
 	Assets      []AssetStatus      `json:"assets"`
 	Media       []MediumStatus     `json:"media,omitempty"` // the offline ones
@@ -113,6 +114,13 @@ func NewStatus(ctx context.Context, c ledger.Catalog, d ledger.Demands, now time
 	}
 	for _, f := range b.j.expired(names, met) {
 		b.need(f)
+	}
+	b.interrupted()
+	b.out.Result = ledger.OK
+	for _, n := range b.out.Missing {
+		if b.out.Result = n.Severity; n.Severity == ledger.Failed {
+			break
+		}
 	}
 	return b.out, nil
 }
