@@ -48,7 +48,7 @@ var layers = []struct {
 		"builtins/internal/client/cloudflare", "builtins/internal/client/host", "builtins/internal/client/keyring", "builtins/internal/client/proxmox", "builtins/internal/client/ssh",
 		"builtins/internal/client/unifi", "builtins/internal/kind", "builtins/internal/site", "builtins/internal/target", "runtime", "runtime/ledger",
 	}, []string{"builtins/lab"}},
-	{"builtins/internal/site", []string{"runtime", "runtime/ledger"}, []string{"builtins/lab"}},
+	{"builtins/internal/site", []string{"builtins/internal/format/bundle", "runtime", "runtime/ledger"}, []string{"builtins/lab"}},
 	// A kind of artifact: how it is opened, how it comes back.
 	{"builtins/internal/kind", []string{
 		"builtins/internal/client/cloudflare", "builtins/internal/client/rear", "builtins/internal/format/zone",

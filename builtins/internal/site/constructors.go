@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/neosofia/runner/builtins/internal/format/bundle"
 	"github.com/neosofia/runner/runtime"
 	"github.com/neosofia/runner/runtime/ledger"
 	"go.starlark.net/starlark"
@@ -212,6 +213,11 @@ func (b *builder) target(a *targetArgs) (starlark.Value, error) {
 		return nil, errors.New("part_size: want at least 1048576 bytes")
 	case a.Bandwidth < 0:
 		return nil, errors.New("bandwidth: want bytes a second")
+	}
+	for _, r := range a.SealedTo {
+		if _, _, err := bundle.ParseRecipient(r); err != nil {
+			return nil, fmt.Errorf("sealed_to %q: it is no age recipient: runner recovery-key new prints one (%w)", r, err)
+		}
 	}
 	for _, t := range b.site.Targets {
 		if t.Name == a.Name {
