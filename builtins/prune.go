@@ -36,13 +36,13 @@ func pruneDeclaration() runtime.Declaration {
 		Doc: "prune: remove copies that a retention rule does not keep. Without apply = True it only tells.\n\n" +
 			"Whatever the rule says, it never removes the newest proven copy of an item on a target, anything below what the asset demands (retention, number of full copies), what an artifact that is kept needs, or what another tool made or somebody protected; " +
 			"it removes nothing of an item whose newest artifact is not proven, and nothing at all after the clock has jumped, until it was right for three days and three runs; and at most 30 % of the copies of the asset in one run, the oldest first. " +
-			"Archives on the Proxmox storage go once every other demanded copy is at least read. Each removal is recorded before it is done.",
+			"Archives on the Proxmox storage go once every other demanded copy is at least read. Each removal is recorded before it is done, and told in a line: in the run, in a plan, and in what show prints.",
 		Example: `prune(asset = "virtual_machines", keep = ["0123456789abcdef"])`,
 		Codes:   codes(world.TargetCodes(), world.PVECodes()),
 		Retries: runtime.Retries{Attempts: 2, Wait: retryWait},
 		Holds:   func(a *pruneArgs) []string { return []string{"prune:" + a.Asset} },
 		Planned: func(*pruneArgs) any { return runtime.Unknown{From: "prune"} },
-		Fake:    fakePrune, Run: prune,
+		Fake:    fakePrune, Tell: tellPrune, Run: prune,
 	}
 }
 
@@ -86,44 +86,71 @@ type goes struct {
 // StarlarkType names the type in policies.
 func (goes) StarlarkType() string { return "removal" }
 
+// told is the line of a removal for who reads.
+func (g goes) told() string {
+	return fmt.Sprintf("%s on %s, taken %s: %s", g.Item, g.Target, g.Taken.UTC().Format(time.RFC3339), g.Why)
+}
+
 func pruneWith(ctx context.Context, s *runtime.Step, a *pruneArgs, remove func(context.Context, ledger.Copy) error) (runtime.Result, error) {
 	plan, findings, err := planPrune(ctx, s, a)
 	res := runtime.Result{Value: []goes{}, Facts: ledger.Facts{Findings: findings}}
 	if err != nil {
 		return res, err
 	}
-	told := []goes{}
-	var first error
+	rows := []goes{}
 	for _, r := range plan.Removals {
-		if len(told) == plan.Limit || first != nil {
+		if len(rows) == plan.Limit {
 			break
 		}
-		if a.Apply && stillNeeded(r, res.Facts.Removed) {
+		row := goes{r.Copy.ID, r.Copy.Item, r.Copy.Target, r.Copy.Taken, r.Why}
+		switch {
+		case !a.Apply:
+			s.Log("would remove %s", row.told())
+		case stillNeeded(r, res.Facts.Removed):
 			continue // what needs it could not be removed before it
-		}
-		if a.Apply {
-			if err := s.Mark(ctx, "remove "+r.Copy.ID, r.Copy.Item+" on "+r.Copy.Target+" of "+r.Copy.Taken.Format(time.RFC3339)); err != nil {
+		default:
+			if err := s.Mark(ctx, ledger.MarkRemove+row.Copy, row.told()); err != nil {
 				return res, err
 			}
-			err := remove(ctx, r.Copy)
-			switch code := runtime.CodeOf(err); {
-			case err == nil:
-				res.Facts.Removed = append(res.Facts.Removed, r.Copy.ID)
-			case code == "E_MEDIA_ABSENT" || code == "E_TARGET_DOWN":
-				s.Log("%s of %s stays for now: %s", r.Copy.Target, r.Copy.Item, runtime.OneLine(err))
-				continue
-			case code == runtime.CodeRefused:
-				res.Facts.Findings = append(res.Facts.Findings, ledger.Finding{Severity: ledger.DegradedRun, Asset: a.Asset, Item: r.Copy.Item, Target: r.Copy.Target, Text: runtime.OneLine(err)})
-				continue
-			default:
-				first = err
-				continue // what follows is for the next run
+			gone, found, err := removed(s, a.Asset, row, remove(ctx, r.Copy))
+			if err != nil {
+				res.Value = rows
+				return res, err // what follows is for the next run
 			}
+			res.Facts.Findings = append(res.Facts.Findings, found...)
+			if !gone {
+				continue
+			}
+			res.Facts.Removed = append(res.Facts.Removed, row.Copy)
+			s.Log("removed %s", row.told())
 		}
-		told = append(told, goes{r.Copy.ID, r.Copy.Item, r.Copy.Target, r.Copy.Taken, r.Why})
+		rows = append(rows, row)
 	}
-	res.Value = told
-	return res, first
+	res.Value = rows
+	return res, nil
+}
+
+// removed judges how a removal ended. A medium that is away, and what is not to be
+// removed by us, hold up nothing else.
+func removed(s *runtime.Step, asset string, row goes, err error) (gone bool, findings []ledger.Finding, failed error) {
+	switch runtime.CodeOf(err) {
+	case "":
+		return err == nil, nil, err
+	case "E_MEDIA_ABSENT", "E_TARGET_DOWN":
+		s.Log("%s of %s stays for now: %s", row.Target, row.Item, runtime.OneLine(err))
+		return false, nil, nil
+	case runtime.CodeRefused:
+		return false, []ledger.Finding{{Severity: ledger.DegradedRun, Asset: asset, Item: row.Item, Target: row.Target, Text: runtime.OneLine(err)}}, nil
+	}
+	return false, nil, err
+}
+
+// tellPrune is what a plan shows: the same, without doing it.
+func tellPrune(ctx context.Context, s *runtime.Step, a *pruneArgs) error {
+	only := *a
+	only.Apply = false
+	_, err := prune(ctx, s, &only)
+	return err
 }
 
 // stillNeeded reports whether a copy that needs this one is still there.

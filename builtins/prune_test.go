@@ -9,6 +9,7 @@ import (
 
 	"github.com/neosofia/runner/runtime"
 	"github.com/neosofia/runner/runtime/ledger"
+	"github.com/neosofia/runner/runtime/report"
 )
 
 const day = 24 * time.Hour
@@ -46,6 +47,63 @@ func TestPruneTellsWhatItWouldRemove(t *testing.T) {
 	wantCode(t, b.run(pruning(", apply = True")), runtime.CodeRefused, `allow(destroy = ["prune"])`)
 	if len(b.copies("")) != 15 || len(b.dumps()) != 5 {
 		t.Error("what the site does not allow was done")
+	}
+}
+
+// linesWith counts what the operator was told with these words.
+func (b *bench) linesWith(words ...string) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	n := 0
+	for _, l := range b.lines {
+		if missing(l, words) == "" {
+			n++
+		}
+	}
+	return n
+}
+
+func TestARemovalIsToldInALine(t *testing.T) {
+	t.Parallel()
+	b := newNights(t, 5)
+	oldest := b.artifacts()[0].Created.UTC().Format(time.RFC3339)
+	words := func(did string) []string {
+		return []string{did + " scratch on offsite, taken " + oldest, "5 days old, no rule keeps it"}
+	}
+	b.good(pruning(""))
+	if n := b.linesWith("would remove scratch on "); n != 4 || b.linesWith(words("would remove")...) != 1 {
+		t.Errorf("telling: got %d lines, want 4:\n%s", n, strings.Join(b.lines, "\n"))
+	}
+	head, _ := b.store.Head(t.Context())
+	for _, apply := range []string{"", ", apply = True"} {
+		b.lines = nil
+		cfg := b.config(main(pruning(apply)))
+		cfg.Mode = runtime.Plan
+		if out, err := runtime.Exec(t.Context(), cfg); err != nil || out.Err != nil {
+			t.Fatal(err, out)
+		}
+		if n := b.linesWith("would remove scratch on "); n != 4 || b.linesWith(words("would remove")...) != 1 {
+			t.Errorf("a plan of prune%s: got %d lines, want 4:\n%s", apply, n, strings.Join(b.lines, "\n"))
+		}
+	}
+	if after, _ := b.store.Head(t.Context()); after != head || len(b.copies("")) != 15 {
+		t.Errorf("the plans changed something: %d entries were %d", after.Size, head.Size)
+	}
+	b.lines = nil
+	out := b.good(pruning(", apply = True"))
+	if n := b.linesWith("removed scratch on "); n != 4 || b.linesWith(words("removed")...) != 1 || b.linesWith("would remove") != 0 {
+		t.Errorf("removing: got %d lines, want 4:\n%s", n, strings.Join(b.lines, "\n"))
+	}
+	r, err := report.NewRun(t.Context(), b.catalog(), out.Run)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text strings.Builder
+	if err := r.Text(&text, report.TextOptions{Width: 200}); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(text.String(), "scratch on offsite, taken "+oldest+": 5 days old, no rule keeps it") || len(r.Removals) != 4 {
+		t.Errorf("show does not tell of the removals:\n%s", text.String())
 	}
 }
 

@@ -263,10 +263,13 @@ func (r *Run) plan(ctx context.Context, c *call) (outcome, error) {
 	if c.args == nil {
 		return outcome{plan: Unknown{c.info.Name}}, nil
 	}
+	s := &Step{ID: c.id, Run: "plan", Attempt: 1, World: r.cfg.World, run: r, name: c.info.Name, marks: map[string]string{}}
 	if c.info.Kind != Read {
+		if err := c.decl.tell(ctx, s, c.args); err != nil {
+			return outcome{}, err
+		}
 		return outcome{plan: c.decl.planned(c.args)}, nil
 	}
-	s := &Step{ID: c.id, Run: "plan", Attempt: 1, World: r.cfg.World, run: r, name: c.info.Name, marks: map[string]string{}}
 	res, err := c.decl.run(ctx, s, c.args)
 	if err != nil {
 		return outcome{}, err

@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -138,6 +139,39 @@ func TestAPlanChangesNothingAndEndsWhereItCannotKnow(t *testing.T) {
 			}
 			if !strings.Contains(out.PlanEnd, c.end) || (c.end == "") != (out.PlanEnd == "") {
 				t.Errorf("got end %q, want %q", out.PlanEnd, c.end)
+			}
+			if h, _ := cfg.Ledger.Head(t.Context()); h.Size != 0 {
+				t.Errorf("the plan wrote %d entries", h.Size)
+			}
+		})
+	}
+}
+
+func TestAPlanTellsWhatACallWouldDo(t *testing.T) {
+	for _, c := range []struct {
+		name, body string
+		fails      error
+		want       []string
+	}{
+		{"its arguments are known", "erase(name = 'x')\n    erase(name = 'y')", nil, []string{"would erase x", "would erase y"}},
+		{"its arguments are not known", "erase(name = make(name = 'x').item)", nil, nil},
+		{"it cannot tell", "erase(name = 'x')\n    erase(name = 'y')", errors.New("no answer"), []string{"would erase x"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			cfg, w := newBench(t, "def main():\n    "+c.body+"\n")
+			cfg.Mode, w.break_["x"] = Plan, c.fails
+			var told []string
+			cfg.Observe = func(e Event) {
+				if e.Kind == EventLog {
+					told = append(told, e.Text)
+				}
+			}
+			out, err := Exec(t.Context(), *cfg)
+			if err != nil || len(w.made) != 0 || (out.Err != nil) != (c.fails != nil) {
+				t.Fatalf("got %v, %+v, %v", err, out, w.made)
+			}
+			if !slices.Equal(told, c.want) {
+				t.Errorf("got %q, want %q", told, c.want)
 			}
 			if h, _ := cfg.Ledger.Head(t.Context()); h.Size != 0 {
 				t.Errorf("the plan wrote %d entries", h.Size)

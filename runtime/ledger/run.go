@@ -76,6 +76,15 @@ type Mark struct {
 	Value string `json:"value"`
 }
 
+// Keys of marks begin so where something is removed, and the value says in words
+// what: item, target, time, reason. MarkRemove stands before the deed, with the id
+// of a copy, which is removed once it is among Facts.Removed; MarkRemoved behind
+// it, with the name of something that is in no projection.
+const (
+	MarkRemove  = "remove "
+	MarkRemoved = "removed "
+)
+
 // Failure is a recorded error.
 type Failure struct {
 	Code     string `json:"code,omitempty"`

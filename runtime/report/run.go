@@ -23,6 +23,7 @@ type Run struct {
 	Steps    []StepLine         `json:"steps"`
 	Items    []ItemLine         `json:"items"`
 	Removed  []string           `json:"removed,omitempty"` // ids of copies
+	Removals []Removal          `json:"removals,omitempty"`
 	Damaged  []string           `json:"damaged,omitempty"`
 	Findings []ledger.Finding   `json:"findings,omitempty"` // why it is not ok
 }
@@ -63,12 +64,18 @@ type CopyLine struct {
 	Nanos  int64  `json:"nanos,omitempty"` // that reading it back took
 }
 
+// Removal is something that the run removed.
+type Removal struct {
+	ID   string `json:"id"`   // of the copy, or the name of what is none
+	What string `json:"what"` // item, target, time and reason; the id where that was not recorded
+}
+
 // NotEnded is the result of a run without an end: it is running, or it died.
 const NotEnded = "not ended"
 
 // NewRun reads the record of a run. Proofs are those that hold now.
 func NewRun(ctx context.Context, c ledger.Catalog, id string) (*Run, error) {
-	r := &runReader{out: &Run{V: 1, Result: NotEnded, Steps: []StepLine{}, Items: []ItemLine{}}, steps: map[string]*StepLine{}, items: map[[2]string]*ItemLine{}, copies: map[string]ledger.Copy{}}
+	r := &runReader{out: &Run{V: 1, Result: NotEnded, Steps: []StepLine{}, Items: []ItemLine{}}, steps: map[string]*StepLine{}, items: map[[2]string]*ItemLine{}, copies: map[string]ledger.Copy{}, marks: map[string]string{}}
 	found, err := ledger.One(ctx, c.Store, ledger.Query{Kind: ledger.RowRun, ID: id}, &r.out.Header)
 	if err != nil {
 		return nil, fmt.Errorf("read run %s: %w", id, err)
@@ -96,6 +103,7 @@ type runReader struct {
 	steps  map[string]*StepLine
 	items  map[[2]string]*ItemLine // asset, item
 	copies map[string]ledger.Copy  // by id
+	marks  map[string]string       // of removals, by id
 }
 
 func (r *runReader) entry(e ledger.Entry) error {
@@ -112,6 +120,12 @@ func (r *runReader) entry(e ledger.Entry) error {
 		}
 		s := r.step(e, b)
 		s.Attempts, s.Result, s.Failure = s.Attempts+1, NotEnded, nil
+	case ledger.StepMark:
+		var m ledger.Mark
+		if err := e.Decode(&m); err != nil {
+			return err
+		}
+		r.mark(m)
 	case ledger.StepEnd:
 		var end ledger.End
 		if err := e.Decode(&end); err != nil {
@@ -120,6 +134,14 @@ func (r *runReader) entry(e ledger.Entry) error {
 		r.end(e, end)
 	}
 	return nil
+}
+
+func (r *runReader) mark(m ledger.Mark) {
+	if id, ok := strings.CutPrefix(m.Key, ledger.MarkRemove); ok {
+		r.marks[id] = m.Value
+	} else if name, ok := strings.CutPrefix(m.Key, ledger.MarkRemoved); ok {
+		r.out.Removals = append(r.out.Removals, Removal{name, m.Value})
+	}
 }
 
 func (r *runReader) step(e ledger.Entry, b ledger.Begin) *StepLine {
@@ -187,6 +209,13 @@ func (r *runReader) facts(end ledger.End) {
 		it.Nanos += end.Nanos
 	}
 	r.out.Removed = append(r.out.Removed, f.Removed...)
+	for _, id := range f.Removed {
+		what := r.marks[id]
+		if what == "" {
+			what = id
+		}
+		r.out.Removals = append(r.out.Removals, Removal{id, what})
+	}
 	r.out.Damaged = append(r.out.Damaged, f.Damaged...)
 }
 

@@ -157,6 +157,27 @@ func TestACopyThatWasRemovedSinceIsStillShown(t *testing.T) {
 	}
 }
 
+func TestWhatARunRemovedIsToldInWords(t *testing.T) {
+	b := newBook(t)
+	b.begin("r", now)
+	b.entry(ledger.StepMark, now, "r", "/0", ledger.Mark{Key: ledger.MarkRemove + "c1", Value: "erp on nas, taken 2026-10-01T02:00:00Z: 53 days old, no rule keeps it"})
+	b.entry(ledger.StepMark, now, "r", "/0", ledger.Mark{Key: ledger.MarkRemove + "c2", Value: "one that was not removed after all"})
+	b.entry(ledger.StepMark, now, "r", "/0", ledger.Mark{Key: ledger.MarkRemoved + "backup:backup/x.zst", Value: "erp on node: an archive in no copy"})
+	b.entry(ledger.StepEnd, now, "r", "/0", ledger.End{OK: true, Facts: ledger.Facts{Removed: []string{"c1", "c3"}}})
+	r, err := NewRun(t.Context(), b.catalog(), "r")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := r.Text(&out, TextOptions{Zone: time.UTC}); err != nil {
+		t.Fatal(err)
+	}
+	want := "\nremoved\n  erp on node: an archive in no copy\n  erp on nas, taken 2026-10-01T02:00:00Z: 53 days old, no rule keeps it\n  c3\n"
+	if !strings.Contains(out.String(), want) {
+		t.Errorf("got\n%s\nwant in it %s", out.String(), want)
+	}
+}
+
 func TestNoSuchRun(t *testing.T) {
 	_, err := NewRun(t.Context(), newBook(t).catalog(), "r9")
 	if err == nil || err.Error() != "no run r9 is recorded\nhint: runner runs lists them" {

@@ -28,13 +28,15 @@ func (r *Run) Text(w io.Writer, o TextOptions) error {
 			it.text(p, o.Zone)
 		}
 	}
-	for _, x := range []struct {
-		what string
-		ids  []string
-	}{{"copies found damaged", r.Damaged}, {"copies removed", r.Removed}} {
-		if len(x.ids) > 0 {
-			p.line("")
-			p.wrap(x.what+": ", strings.Join(x.ids, ", "))
+	if len(r.Damaged) > 0 {
+		p.line("")
+		p.wrap("copies found damaged: ", strings.Join(r.Damaged, ", "))
+	}
+	if len(r.Removals) > 0 {
+		p.line("")
+		p.line("removed")
+		for _, x := range r.Removals {
+			p.wrap("  ", x.What)
 		}
 	}
 	r.why(p)
