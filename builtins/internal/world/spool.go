@@ -14,6 +14,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/neosofia/runner/builtins/internal/kind"
 	"github.com/neosofia/runner/runtime"
@@ -26,7 +27,9 @@ import (
 
 const (
 	spoolPart = ".part"
-	spoolRun  = "run" // beside the files: which run makes them
+
+	unfinished = 7 * 24 * time.Hour // how long a run that died may still be taken up with its half artifact
+	spoolRun   = "run"              // beside the files: which run makes them
 )
 
 // Spool is one artifact's folder while it is made.
@@ -255,7 +258,7 @@ func (w *World) Previous(ctx context.Context, s *runtime.Step, kind, item string
 
 // SweepSpool removes what is not needed any more: artifacts that every demanded
 // target has, those that have a newer one of their item, and what runs that ended
-// left unfinished. Batches of a stream stay until each of them is everywhere.
+// left unfinished, or runs that nobody took up for a week. Batches of a stream stay until each of them is everywhere.
 func (w *World) SweepSpool(ctx context.Context, c ledger.Catalog) error {
 	if w.Env.Spool == "" {
 		return nil
@@ -279,7 +282,12 @@ func (w *World) SweepSpool(ctx context.Context, c ledger.Catalog) error {
 			arts = append(arts, a)
 			continue
 		}
-		if over, err := w.runEnded(ctx, c, e.Name()); err != nil || !over {
+		over, err := w.runEnded(ctx, c, e.Name())
+		if info, ierr := e.Info(); part && ierr == nil {
+			clock := runtime.RealClock{}
+			over = over || clock.Now().Sub(info.ModTime()) > unfinished
+		}
+		if err != nil || !over {
 			if err != nil {
 				return err
 			}
