@@ -41,7 +41,7 @@ func (j *job) findings(made *rear.Made, l layout.Layout) {
 		j.s.Log("/etc/rear/%s is not used for this image", line)
 	}
 	if len(j.plan.Shared) > 0 {
-		j.s.Log("a recovery of %s erases guests %s; they come back from their own copies", j.name, strings.Join(j.plan.Shared, ", "))
+		j.s.Log("a recovery of %s erases guests %s: what has copies comes back from them", j.name, strings.Join(j.plan.Shared, ", "))
 	}
 	if row, ok := j.w.Site.Demands.Asset(j.asset); ok && j.a.Key == "" {
 		for _, on := range row.On {
