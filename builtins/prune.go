@@ -36,7 +36,8 @@ func pruneDeclaration() runtime.Declaration {
 		Doc: "prune: remove copies that a retention rule does not keep. Without apply = True it only tells.\n\n" +
 			"Whatever the rule says, it never removes the newest proven copy of an item on a target, anything below what the asset demands (retention, number of full copies), what an artifact that is kept needs, or what another tool made or somebody protected; " +
 			"it removes nothing of an item whose newest artifact is not proven, and nothing at all after the clock has jumped, until it was right for three days and three runs; and at most 30 % of the copies of the asset in one run, the oldest first. " +
-			"Archives on the Proxmox storage go once every other demanded copy is at least read. Each removal is recorded before it is done, and told in a line: in the run, in a plan, and in what show prints.",
+			"Archives on the Proxmox storage go once every other demanded copy is at least read. " +
+			"Archives there that runner made and that are no copy (their run died, or a further attempt took their place) go, too, once a newer artifact of the item has every demanded copy read, whatever keep says; never those of a run that this ledger does not know. Each removal is recorded before it is done, and told in a line: in the run, in a plan, and in what show prints.",
 		Example: `prune(asset = "virtual_machines", keep = ["0123456789abcdef"])`,
 		Codes:   codes(world.TargetCodes(), world.PVECodes()),
 		Retries: runtime.Retries{Attempts: 2, Wait: retryWait},
@@ -47,7 +48,7 @@ func pruneDeclaration() runtime.Declaration {
 }
 
 func prune(ctx context.Context, s *runtime.Step, a *pruneArgs) (runtime.Result, error) {
-	return pruneWith(ctx, s, a, func(ctx context.Context, c ledger.Copy) error {
+	return pruneWith(ctx, s, a, pruneOrphans, func(ctx context.Context, c ledger.Copy) error {
 		w := world.Of(s)
 		origins, err := originsOf(ctx, s, c)
 		if err != nil {
@@ -71,7 +72,7 @@ func prune(ctx context.Context, s *runtime.Step, a *pruneArgs) (runtime.Result, 
 }
 
 func fakePrune(ctx context.Context, s *runtime.Step, a *pruneArgs) (runtime.Result, error) {
-	return pruneWith(ctx, s, a, func(_ context.Context, c ledger.Copy) error { return s.Fault("target", c.Target) })
+	return pruneWith(ctx, s, a, nil, func(_ context.Context, c ledger.Copy) error { return s.Fault("target", c.Target) })
 }
 
 // goes is one row of what prune returns.
@@ -91,12 +92,26 @@ func (g goes) told() string {
 	return fmt.Sprintf("%s on %s, taken %s: %s", g.Item, g.Target, g.Taken.UTC().Format(time.RFC3339), g.Why)
 }
 
-func pruneWith(ctx context.Context, s *runtime.Step, a *pruneArgs, remove func(context.Context, ledger.Copy) error) (runtime.Result, error) {
-	plan, findings, err := planPrune(ctx, s, a)
+// besides removes what is no copy.
+type besides func(ctx context.Context, s *runtime.Step, a *pruneArgs, in retire.Input, res *runtime.Result) ([]goes, error)
+
+func pruneWith(ctx context.Context, s *runtime.Step, a *pruneArgs, more besides, remove func(context.Context, ledger.Copy) error) (runtime.Result, error) {
+	in, plan, findings, err := planPrune(ctx, s, a)
 	res := runtime.Result{Value: []goes{}, Facts: ledger.Facts{Findings: findings}}
-	if err != nil {
+	if err != nil || plan.Refused != "" {
 		return res, err
 	}
+	rows, err := pruneCopies(ctx, s, a, plan, &res, remove)
+	if err == nil && more != nil {
+		var others []goes
+		others, err = more(ctx, s, a, in, &res)
+		rows = append(rows, others...)
+	}
+	res.Value = rows
+	return res, err
+}
+
+func pruneCopies(ctx context.Context, s *runtime.Step, a *pruneArgs, plan retire.Choice, res *runtime.Result, remove func(context.Context, ledger.Copy) error) ([]goes, error) {
 	rows := []goes{}
 	for _, r := range plan.Removals {
 		if len(rows) == plan.Limit {
@@ -110,12 +125,11 @@ func pruneWith(ctx context.Context, s *runtime.Step, a *pruneArgs, remove func(c
 			continue // what needs it could not be removed before it
 		default:
 			if err := s.Mark(ctx, ledger.MarkRemove+row.Copy, row.told()); err != nil {
-				return res, err
+				return rows, err
 			}
 			gone, found, err := removed(s, a.Asset, row, remove(ctx, r.Copy))
 			if err != nil {
-				res.Value = rows
-				return res, err // what follows is for the next run
+				return rows, err // what follows is for the next run
 			}
 			res.Facts.Findings = append(res.Facts.Findings, found...)
 			if !gone {
@@ -126,8 +140,7 @@ func pruneWith(ctx context.Context, s *runtime.Step, a *pruneArgs, remove func(c
 		}
 		rows = append(rows, row)
 	}
-	res.Value = rows
-	return res, nil
+	return rows, nil
 }
 
 // removed judges how a removal ended. A medium that is away, and what is not to be
@@ -164,50 +177,51 @@ func stillNeeded(r retire.Removal, removed []string) bool {
 }
 
 // planPrune reads what exists and lets package retire choose.
-func planPrune(ctx context.Context, s *runtime.Step, a *pruneArgs) (retire.Choice, []ledger.Finding, error) {
+func planPrune(ctx context.Context, s *runtime.Step, a *pruneArgs) (in retire.Input, choice retire.Choice, findings []ledger.Finding, err error) {
 	w := world.Of(s)
 	row, ok := w.Site.Demands.Asset(a.Asset)
 	if !ok {
-		return retire.Choice{}, nil, fmt.Errorf("the site has no asset %q", a.Asset)
+		return in, choice, nil, fmt.Errorf("the site has no asset %q", a.Asset)
 	}
 	catalog, err := s.Catalog(ctx)
 	if err != nil {
-		return retire.Choice{}, nil, err
+		return in, choice, nil, err
 	}
 	copies, err := catalog.WholeCopies(ctx, ledger.Query{Asset: a.Asset, Item: a.Item})
 	if err != nil {
-		return retire.Choice{}, nil, err
+		return in, choice, nil, err
 	}
 	arts, err := catalog.Artifacts(ctx, ledger.Query{Asset: a.Asset, Item: a.Item})
 	if err != nil {
-		return retire.Choice{}, nil, err
+		return in, choice, nil, err
 	}
 	gone, total, err := shareOf(ctx, catalog, a.Asset, s.Run)
 	if err != nil {
-		return retire.Choice{}, nil, err
+		return in, choice, nil, err
 	}
 	seen, err := timesSeen(ctx, catalog, s, copies)
 	if err != nil {
-		return retire.Choice{}, nil, err
+		return in, choice, nil, err
 	}
 	keep, err := a.keeps(s.Now(), arts)
 	if err != nil {
-		return retire.Choice{}, nil, err
+		return in, choice, nil, err
 	}
-	choice := retire.Choose(retire.Input{Demand: row, Copies: copies, Artifacts: arts, Keep: keep, Batch: batches, KeepOnStorage: a.KeepOnStorage,
+	in = retire.Input{Demand: row, Copies: copies, Artifacts: arts, Keep: keep, Batch: batches, KeepOnStorage: a.KeepOnStorage,
 		Now: s.Now(), Seen: seen, Leap: retire.Leap(w.Site.Demands), Gone: gone, Total: total, Due: func(name string) time.Duration {
 			t, _ := w.Site.Demands.Target(name)
 			return t.Due + t.Grace
-		}})
+		}}
+	choice = retire.Choose(in)
 	if choice.Refused != "" {
 		text := "nothing of " + a.Asset + " was pruned: " + choice.Refused
 		s.Log("%s", text)
-		return retire.Choice{}, []ledger.Finding{{Severity: ledger.DegradedRun, Asset: a.Asset, Text: text}}, nil
+		return in, choice, []ledger.Finding{{Severity: ledger.DegradedRun, Asset: a.Asset, Text: text}}, nil
 	}
 	for _, note := range choice.Notes {
 		s.Log("%s", strings.TrimSpace(note))
 	}
-	return choice, nil, nil
+	return in, choice, nil, nil
 }
 
 // keeps are the artifacts that the rule names, or those that are young enough.

@@ -30,6 +30,9 @@ func (s *Step) Token() string { return "runner:" + s.Run + s.ID }
 // ArtifactID is the id of the artifact that this step makes.
 func (s *Step) ArtifactID() string { return ledger.ArtifactID(s.Run, s.ID) }
 
+// Alive reports whether the process of another run lives.
+func (s *Step) Alive(run string) bool { return s.run.cfg.State != "" && Alive(s.run.cfg.State, run) }
+
 // Now is the time of the run's clock.
 func (s *Step) Now() time.Time { return s.run.engine.Now().UTC() }
 

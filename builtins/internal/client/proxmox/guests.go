@@ -91,20 +91,29 @@ func (c *Client) Guests(ctx context.Context) ([]Guest, error) {
 	return out, nil
 }
 
-// OnlyNode returns the node that is online, if there is one alone.
-func (c *Client) OnlyNode(ctx context.Context) (string, error) {
+// Online lists the nodes that are up.
+func (c *Client) Online(ctx context.Context) ([]string, error) {
 	var nodes []struct {
 		Node   string `json:"node"`
 		Status string `json:"status"`
 	}
 	if err := c.Get(ctx, "/nodes", &nodes); err != nil {
-		return "", err
+		return nil, err
 	}
 	var up []string
 	for _, n := range nodes {
 		if n.Status == "online" {
 			up = append(up, n.Node)
 		}
+	}
+	return up, nil
+}
+
+// OnlyNode returns the node that is online, if there is one alone.
+func (c *Client) OnlyNode(ctx context.Context) (string, error) {
+	up, err := c.Online(ctx)
+	if err != nil {
+		return "", err
 	}
 	if len(up) != 1 {
 		return "", fmt.Errorf("%d nodes are online: %s", len(up), strings.Join(up, ", "))

@@ -105,10 +105,16 @@ type Storage struct {
 	Total   int64  `json:"total"`
 }
 
+// Storages lists the storages that a node shows to the token.
+func (c *Client) Storages(ctx context.Context, node string) ([]Storage, error) {
+	var list []Storage
+	return list, c.Get(ctx, "/nodes/"+url.PathEscape(node)+"/storage", &list)
+}
+
 // StorageOf returns the state of a storage on a node.
 func (c *Client) StorageOf(ctx context.Context, node, storage string) (Storage, error) {
-	var list []Storage
-	if err := c.Get(ctx, "/nodes/"+url.PathEscape(node)+"/storage", &list); err != nil {
+	list, err := c.Storages(ctx, node)
+	if err != nil {
 		return Storage{}, err
 	}
 	for _, s := range list {
