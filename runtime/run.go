@@ -58,6 +58,7 @@ type Run struct {
 	history map[string]*past // steps of the record that is replayed
 	earlier map[string]*past // steps of the run that is retried
 	since   time.Time
+	before  ledger.Head   // as this process found the ledger
 	spent   time.Duration // running time before a resume
 	observe func(Event)
 
@@ -128,8 +129,8 @@ func Exec(ctx context.Context, cfg Config) (*Outcome, error) {
 	return r.execute(ctx)
 }
 
-// start takes the leases of the policy and of the run.
-func (r *Run) start(context.Context) error {
+// start takes the leases of the policy and of the run, and looks at the ledger.
+func (r *Run) start(ctx context.Context) (err error) {
 	if r.cfg.Mode == Plan {
 		return nil
 	}
@@ -138,6 +139,10 @@ func (r *Run) start(context.Context) error {
 			r.leases.close()
 			return err
 		}
+	}
+	if r.before, err = r.ledger.Head(ctx); err != nil {
+		r.leases.close()
+		return ledgerError(err)
 	}
 	return nil
 }
@@ -247,6 +252,7 @@ func (r *Run) finish(ctx context.Context, out *Outcome) error {
 	if err := r.ledger.Flush(ctx); err != nil {
 		return ledgerError(err)
 	}
+	r.sound(ctx)
 	out.Findings = r.findings
 	if r.cfg.Complete != nil {
 		more, err := r.cfg.Complete(ctx, ledger.Catalog{Store: r.ledger}, r.cfg.Demands,
@@ -266,6 +272,15 @@ func (r *Run) finish(ctx context.Context, out *Outcome) error {
 		return err
 	}
 	return r.record(ctx, e)
+}
+
+// sound checks what this run wrote, that it extends what was there, and some of
+// that. The effects of a run are done all the same: the finding says so.
+func (r *Run) sound(ctx context.Context) {
+	rep, err := ledger.Check(ctx, r.ledger, ledger.Part{Before: r.before, From: r.before.Size, Older: 1})
+	if f := rep.Finding(err, r.header.Lab); f != nil {
+		r.find(*f)
+	}
 }
 
 func worst(err error, findings []ledger.Finding) string {

@@ -12,5 +12,10 @@
 // (modernc.org/sqlite: no cgo, WAL, synchronous=FULL, one file that the sqlite3
 // program can read). One conformance suite holds both to the contract.
 //
+// Damage is found by three readers: Verify reads all, Check a bounded part (at
+// the end of every run, what it wrote and some of what was there), Glance what
+// status can afford: all of a ledger of some 8,000 entries, 0.6 s; of a larger one
+// the entries of up to sixteen blocks, 1.2 s, and no projections.
+//
 // The package knows no Starlark and no backup system. Never keep a ledger on NFS.
 package ledger

@@ -16,17 +16,9 @@ func Extends(ctx context.Context, s Store, cp Head) (bool, error) {
 		return false, err
 	}
 	if cp.Size <= now.Size {
-		root, err := tlog.TreeHash(cp.Size, tlog.HashReaderFunc(func(indexes []int64) ([]tlog.Hash, error) {
-			out := make([]tlog.Hash, len(indexes))
-			for i, x := range indexes {
-				if out[i], err = s.Hash(ctx, x); err != nil {
-					return nil, err
-				}
-			}
-			return out, nil
-		}))
+		root, err := storedRoot(ctx, s, cp.Size)
 		if err != nil {
-			return false, fmt.Errorf("compute the root of %d: %w", cp.Size, err)
+			return false, err
 		}
 		if cp.Size == 0 || root == cp.Root {
 			return true, nil
@@ -42,4 +34,21 @@ func Extends(ctx context.Context, s Store, cp Head) (bool, error) {
 		return nil
 	})
 	return v.joined(cp), err
+}
+
+// storedRoot is the root of the first entries by the hashes stored with them.
+func storedRoot(ctx context.Context, s Store, size int64) (tlog.Hash, error) {
+	root, err := tlog.TreeHash(size, tlog.HashReaderFunc(func(indexes []int64) (out []tlog.Hash, err error) {
+		out = make([]tlog.Hash, len(indexes))
+		for i, x := range indexes {
+			if out[i], err = s.Hash(ctx, x); err != nil {
+				return nil, err
+			}
+		}
+		return out, nil
+	}))
+	if err != nil {
+		return root, fmt.Errorf("compute the root of %d: %w", size, err)
+	}
+	return root, nil
 }

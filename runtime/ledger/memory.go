@@ -138,15 +138,15 @@ func (m *Memory) Hash(_ context.Context, index int64) (tlog.Hash, error) {
 }
 
 // Scan implements Store.
-func (m *Memory) Scan(ctx context.Context, fn func(int64, []byte, []byte) error) error {
+func (m *Memory) Scan(ctx context.Context, from, to int64, fn func(int64, []byte, []byte) error) error {
 	m.mu.RLock()
 	entries, blobs := m.entries, m.blobs
 	m.mu.RUnlock()
-	for i, e := range entries {
+	for i := from; i < min(to, int64(len(entries))); i++ {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := fn(int64(i), e.raw, blobs[i]); err != nil {
+		if err := fn(i, entries[i].raw, blobs[i]); err != nil {
 			return err
 		}
 	}

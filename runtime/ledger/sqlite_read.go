@@ -93,8 +93,8 @@ func (s *SQLite) Rows(ctx context.Context, q Query, fn func(Row) error) error {
 }
 
 // Scan implements Store.
-func (s *SQLite) Scan(ctx context.Context, fn func(int64, []byte, []byte) error) error {
-	return s.each(ctx, "SELECT seq, raw, hashes FROM entries ORDER BY seq", nil, func(rows *sql.Rows) error {
+func (s *SQLite) Scan(ctx context.Context, from, to int64, fn func(int64, []byte, []byte) error) error {
+	return s.each(ctx, "SELECT seq, raw, hashes FROM entries WHERE seq >= ? AND seq < ? ORDER BY seq", []any{from, to}, func(rows *sql.Rows) error {
 		var seq int64
 		var raw, hashes []byte
 		if err := rows.Scan(&seq, &raw, &hashes); err != nil {

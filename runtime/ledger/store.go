@@ -32,14 +32,15 @@ type Filter struct {
 // processes at once; each sees the entries of the others. Entries and Rows call
 // back in order of sequence number, respectively of (Time, ID); a callback's
 // error ends them and is returned. Hash returns a stored hash of the tree by its
-// tlog index. Scan gives what lies there, unparsed, for verification.
+// tlog index. Scan gives what lies there from an entry on to before another,
+// unparsed, for verification.
 type Store interface {
 	Append(ctx context.Context, entries []Entry) (Head, error)
 	Head(ctx context.Context) (Head, error)
 	Entries(ctx context.Context, f Filter, fn func(Entry) error) error
 	Rows(ctx context.Context, q Query, fn func(Row) error) error
 	Hash(ctx context.Context, index int64) (tlog.Hash, error)
-	Scan(ctx context.Context, fn func(seq int64, raw, hashes []byte) error) error
+	Scan(ctx context.Context, from, to int64, fn func(seq int64, raw, hashes []byte) error) error
 	Close() error
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math"
 	"slices"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -35,6 +36,24 @@ type Report struct {
 
 // OK reports that nothing is wrong.
 func (r Report) OK() bool { return len(r.Problems) == 0 }
+
+// Finding words damage for a run and for status; nil where there is none. err is
+// that of the verification, if it could not be done.
+func (r Report) Finding(err error, lab bool) *Finding {
+	f := &Finding{Severity: Failed, Type: "runner ledger verify"}
+	if lab {
+		f.Type += " --lab"
+	}
+	switch {
+	case err != nil:
+		f.Text = fmt.Sprintf("the ledger cannot be verified: %v", err)
+	case !r.OK():
+		f.Text = fmt.Sprintf("the ledger is damaged: %s", r.Problems[0])
+	default:
+		return nil
+	}
+	return f
+}
 
 // Verify recomputes every leaf and every inner hash, the root, and all
 // projections, and compares them with what is stored, as of one moment: other
@@ -100,7 +119,7 @@ func (v *verifier) run(ctx context.Context, checkpoints map[string]Head) error {
 	}
 	v.report.Head, v.bad = head, map[tlog.Hash]int64{}
 	v.root()
-	if err := v.s.Scan(ctx, func(seq int64, raw, hashes []byte) error {
+	if err := v.s.Scan(ctx, 0, math.MaxInt64, func(seq int64, raw, hashes []byte) error {
 		v.entry(seq, raw, hashes)
 		return ctx.Err()
 	}); err != nil {
@@ -199,7 +218,7 @@ func (v *verifier) judge(ctx context.Context, head Head) error {
 // hash of a moved one is stored elsewhere.
 func (v *verifier) edited(ctx context.Context) error {
 	from := map[int64]int64{}
-	err := v.s.Scan(ctx, func(seq int64, _, hashes []byte) error {
+	err := v.s.Scan(ctx, 0, math.MaxInt64, func(seq int64, _, hashes []byte) error {
 		if h, err := hashAt(hashes, 0); err == nil {
 			if at, ok := v.bad[h]; ok && at != seq {
 				from[at] = seq

@@ -232,8 +232,8 @@ type watched struct {
 	peak uint64
 }
 
-func (w *watched) Scan(ctx context.Context, fn func(int64, []byte, []byte) error) error {
-	return w.Store.Scan(ctx, func(seq int64, raw, hashes []byte) error {
+func (w *watched) Scan(ctx context.Context, from, to int64, fn func(int64, []byte, []byte) error) error {
+	return w.Store.Scan(ctx, from, to, func(seq int64, raw, hashes []byte) error {
 		if seq%2000 == 1999 {
 			w.peak = max(w.peak, inUse())
 		}

@@ -93,20 +93,44 @@ type Need struct {
 func NewStatus(ctx context.Context, c ledger.Catalog, d ledger.Demands, now time.Time, live Live) (*Status, error) {
 	b := &builder{c: c, j: judge{d: d, now: now}, live: live, out: &Status{V: 1, At: now.UTC(), Lab: live.Lab, Assets: []AssetStatus{}, Missing: []Need{},
 		Accepted: d.Accepted, Deviations: d.Deviations, Unprotected: d.Unprotected}}
+	rep, err := ledger.Glance(ctx, c.Store)
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	damage := rep.Finding(err, live.Lab)
+	if damage != nil {
+		b.need(*damage)
+	}
+	if err := b.fill(ctx, d); err != nil && damage != nil {
+		return nil, fmt.Errorf("%s: %w\nhint: %s", damage.Text, err, damage.Type)
+	} else if err != nil {
+		return nil, err
+	}
+	b.out.Result = ledger.OK
+	for _, n := range b.out.Missing {
+		if b.out.Result = n.Severity; n.Severity == ledger.Failed {
+			break
+		}
+	}
+	return b.out, nil
+}
+
+// fill judges everything that the site states.
+func (b *builder) fill(ctx context.Context, d ledger.Demands) error {
 	if err := b.runs(ctx); err != nil {
-		return nil, fmt.Errorf("read the runs: %w", err)
+		return fmt.Errorf("read the runs: %w", err)
 	}
 	if err := b.media(ctx); err != nil {
-		return nil, fmt.Errorf("read the media: %w", err)
+		return fmt.Errorf("read the media: %w", err)
 	}
 	met := map[string]bool{}
 	for _, a := range d.Assets {
 		if err := b.asset(ctx, a, met); err != nil {
-			return nil, fmt.Errorf("read %s: %w", a.Name, err)
+			return fmt.Errorf("read %s: %w", a.Name, err)
 		}
 	}
 	if err := b.keys(ctx); err != nil {
-		return nil, fmt.Errorf("read the proofs of recovery keys: %w", err)
+		return fmt.Errorf("read the proofs of recovery keys: %w", err)
 	}
 	var names []string
 	for _, a := range d.Assets {
@@ -116,13 +140,7 @@ func NewStatus(ctx context.Context, c ledger.Catalog, d ledger.Demands, now time
 		b.need(f)
 	}
 	b.interrupted()
-	b.out.Result = ledger.OK
-	for _, n := range b.out.Missing {
-		if b.out.Result = n.Severity; n.Severity == ledger.Failed {
-			break
-		}
-	}
-	return b.out, nil
+	return nil
 }
 
 type builder struct {
