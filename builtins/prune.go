@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
+	"github.com/neosofia/runner/builtins/internal/hoard"
 	"github.com/neosofia/runner/builtins/internal/kind"
 	"github.com/neosofia/runner/builtins/internal/retire"
 	"github.com/neosofia/runner/builtins/internal/world"
@@ -199,7 +201,7 @@ func planPrune(ctx context.Context, s *runtime.Step, a *pruneArgs) (in retire.In
 	if err != nil {
 		return in, choice, nil, err
 	}
-	seen, err := timesSeen(ctx, catalog, s, copies)
+	seen, err := retire.Times(ctx, catalog, s.Run, s.Now(), copies)
 	if err != nil {
 		return in, choice, nil, err
 	}
@@ -270,4 +272,73 @@ func shareOf(ctx context.Context, catalog ledger.Catalog, asset, run string) (go
 		return nil
 	})
 	return gone, total, err
+}
+
+// markOrphans counts the archives that earlier attempts of the step removed.
+const markOrphans = "orphans"
+
+// pruneOrphans removes, or tells of, archives that are no copies.
+func pruneOrphans(ctx context.Context, s *runtime.Step, a *pruneArgs, in retire.Input, res *runtime.Result) ([]goes, error) {
+	h, err := hoard.Find(ctx, s, a.Asset, a.Item)
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range h.Missed {
+		text := "archives that are no copies were not looked for on " + m
+		s.Log("%s", text)
+		res.Facts.Findings = append(res.Facts.Findings, ledger.Finding{Severity: ledger.DegradedRun, Asset: a.Asset, Text: text})
+	}
+	if n := len(h.Foreign); n > 0 {
+		s.Log("%d archives carry tokens of runs that this ledger does not know: another host's, or those of a lost ledger; they are never removed here: %s", n, strings.Join(h.Foreign[:min(5, n)], ", "))
+	}
+	if len(h.Orphans) == 0 {
+		return nil, nil
+	}
+	by := map[string]hoard.Orphan{}
+	var list []retire.Archive
+	for _, o := range h.Orphans {
+		by[o.Name] = o
+		list = append(list, o.Archive)
+	}
+	gone, _ := strconv.Atoi(s.Marked(markOrphans))
+	chosen, limit := retire.Orphans(in, list, h.Own, gone)
+	s.Log("%d archives of runner's own are no copies; %d of them can go, %d in this run", len(list), len(chosen), min(limit, len(chosen)))
+	var rows []goes
+	for _, c := range chosen {
+		if len(rows) == limit {
+			break
+		}
+		o := by[c.Name]
+		row := goes{o.Name, o.Item, o.Target, o.Taken, o.Why(o.Run)}
+		went, err := dropOrphan(ctx, s, a, o, row, res, gone+1)
+		if err != nil {
+			return rows, err
+		}
+		if went {
+			rows = append(rows, row)
+			gone++
+		}
+	}
+	return rows, nil
+}
+
+// dropOrphan removes one, the nth of the step, with a record before and behind it.
+func dropOrphan(ctx context.Context, s *runtime.Step, a *pruneArgs, o hoard.Orphan, row goes, res *runtime.Result, nth int) (bool, error) {
+	if !a.Apply {
+		s.Log("would remove %s (%s)", row.told(), o.Name)
+		return true, nil
+	}
+	if err := s.Mark(ctx, ledger.MarkRemove+o.Name, row.told()); err != nil {
+		return false, err
+	}
+	went, found, err := removed(s, a.Asset, row, world.Of(s).RemoveArchive(ctx, s, o.Origin))
+	res.Facts.Findings = append(res.Facts.Findings, found...)
+	if err != nil || !went {
+		return false, err
+	}
+	s.Log("removed %s (%s)", row.told(), o.Name)
+	if err := s.Mark(ctx, ledger.MarkRemoved+o.Name, row.told()); err != nil {
+		return true, err
+	}
+	return true, s.Mark(ctx, markOrphans, strconv.Itoa(nth))
 }

@@ -151,7 +151,7 @@ func TestAStorageThatDoesNotAnswerHoldsUpNoCopies(t *testing.T) {
 	b.edit(`"https://pve1.lab:8006"`, `"https://nowhere.lab:8006"`)
 	before := len(b.copies("offsite"))
 	out := b.run(pruning(", apply = True"))
-	wantFinding(t, out, ledger.DegradedRun, "archives of pve that are no copies were not looked for")
+	wantFinding(t, out, ledger.DegradedRun, "archives that are no copies were not looked for on pve: ")
 	if n := len(b.copies("offsite")); out.Result != ledger.DegradedRun || n >= before {
 		t.Errorf("got %s, and %d of %d copies offsite", out.Result, n, before)
 	}

@@ -36,7 +36,7 @@ var layers = []struct {
 		"builtins/internal/rescue", "builtins/internal/carry", "builtins/internal/chain",
 		"builtins/internal/client/linux", "builtins/internal/client/logs", "builtins/internal/client/unifi", "builtins/internal/format/logbatch", "builtins/internal/format/ruleset",
 		"builtins/internal/client/cloudflare", "builtins/internal/format/zone", "builtins/internal/format/bundle", "builtins/internal/format/share",
-		"builtins/internal/client/keyring", "builtins/internal/client/proxmox", "builtins/internal/comeback", "builtins/internal/kind", "builtins/internal/recovery", "builtins/internal/custody",
+		"builtins/internal/client/keyring", "builtins/internal/client/proxmox", "builtins/internal/comeback", "builtins/internal/hoard", "builtins/internal/kind", "builtins/internal/recovery", "builtins/internal/custody",
 		"builtins/internal/retire", "builtins/internal/site", "builtins/internal/survey", "builtins/internal/target", "builtins/internal/vzdump",
 		"builtins/internal/world", "runtime", "runtime/ledger",
 	}, []string{"builtins/lab", "builtins/lab/host", "runtime/policytest", "runtime/report", "stdlib"}},
@@ -60,6 +60,7 @@ var layers = []struct {
 	}, nil},
 	{"builtins/internal/custody", []string{"builtins/internal/format/bundle", "builtins/internal/format/share", "builtins/internal/kind", "builtins/internal/site", "builtins/internal/target", "builtins/internal/world", "runtime", "runtime/ledger"}, nil},
 	{"builtins/internal/retire", []string{"runtime/ledger"}, nil},
+	{"builtins/internal/hoard", []string{"builtins/internal/client/proxmox", "builtins/internal/retire", "builtins/internal/world", "runtime", "runtime/ledger"}, nil},
 	{"builtins/internal/chain", []string{"runtime/ledger"}, nil},
 	{"builtins/internal/vzdump", []string{"builtins/internal/client/proxmox", "runtime/ledger"}, nil},
 

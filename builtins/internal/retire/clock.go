@@ -1,6 +1,7 @@
 package retire
 
 import (
+	"context"
 	"fmt"
 	"time"
 
@@ -91,3 +92,45 @@ func lastJump(in Input) (before, era time.Time, runs int) {
 }
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+// Times reads the newest times of the ledger, in its order, as far back as they
+// matter to a run that asks now. A ledger that is younger than copies that it knows
+// was made anew of them: its first time is compared with theirs.
+func Times(ctx context.Context, catalog ledger.Catalog, run string, now time.Time, copies []ledger.Proven) ([]Seen, error) {
+	head, err := catalog.Head(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for n := int64(1000); ; n *= 4 {
+		var seen []Seen
+		from := max(0, head.Size-n)
+		err := catalog.Entries(ctx, ledger.Filter{From: from}, func(e ledger.Entry) error {
+			seen = append(seen, Seen{At: e.Time, Begins: e.Type == ledger.RunBegin && e.Run != run})
+			return nil
+		})
+		if err != nil || len(seen) == 0 {
+			return nil, err
+		}
+		if from > 0 && !Enough(seen, now) {
+			continue
+		}
+		if from == 0 {
+			seen = append(newestBefore(copies, seen[0].At), seen...)
+		}
+		return seen, nil
+	}
+}
+
+// newestBefore is when the newest copy was made that is older than a time.
+func newestBefore(copies []ledger.Proven, before time.Time) []Seen {
+	var newest time.Time
+	for _, c := range copies {
+		if c.Created.Before(before) && c.Created.After(newest) {
+			newest = c.Created
+		}
+	}
+	if newest.IsZero() {
+		return nil
+	}
+	return []Seen{{At: newest}}
+}

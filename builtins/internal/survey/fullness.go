@@ -11,7 +11,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/neosofia/runner/builtins/internal/site"
 	"github.com/neosofia/runner/builtins/internal/target"
 	"github.com/neosofia/runner/builtins/internal/world"
 	"github.com/neosofia/runner/runtime"
@@ -108,7 +107,7 @@ func storages(ctx context.Context, w *world.World) []Fullness {
 			defer wg.Done()
 			ctx, cancel := runtime.RealClock{}.Within(ctx, time.Minute, errors.New("it did not answer within a minute"))
 			defer cancel()
-			list, err := storage(ctx, w, spec, place)
+			list, err := storage(ctx, w, spec.Name, place)
 			if err != nil {
 				list = append(list, Fullness{Target: spec.Name, Days: -1, Error: strings.Split(err.Error(), "\n")[0]})
 			}
@@ -122,7 +121,7 @@ func storages(ctx context.Context, w *world.World) []Fullness {
 }
 
 // storage is the space of one on every node that is up, or once where they share it.
-func storage(ctx context.Context, w *world.World, spec *site.Target, place string) ([]Fullness, error) {
+func storage(ctx context.Context, w *world.World, label, place string) ([]Fullness, error) {
 	system, name, both := strings.Cut(place, "/")
 	if !both {
 		system, name = "", place
@@ -149,7 +148,7 @@ func storage(ctx context.Context, w *world.World, spec *site.Target, place strin
 			if folder, err := c.StorageFolder(ctx, name); err == nil {
 				origin["path"] = path.Join(folder, "dump", "archive")
 			}
-			f := Fullness{Target: spec.Name, Node: node, Free: st.Avail, Total: st.Total, Days: -1, device: w.ArchiveDevice(origin).ID}
+			f := Fullness{Target: label, Node: node, Free: st.Avail, Total: st.Total, Days: -1, device: w.ArchiveDevice(origin).ID}
 			if st.Shared != 0 {
 				f.Node = ""
 				return []Fullness{f}, nil

@@ -1,9 +1,17 @@
-package builtins
+// Package hoard finds archives on the storages of Proxmox that runner made and that
+// are no copy: their run died before they were counted, they were refused, or a
+// further attempt took their place. Nothing reads them again.
+//
+// An archive is runner's own when its notes carry the token of a step, and only
+// that one. It is an orphan when the ledger knows that step, nothing counts the
+// archive, and the run will make nothing more of it: it ended, or it is dead and
+// its policy has run since. An archive of a run that this ledger does not know is
+// another host's, or that of a ledger that was lost: it is named, and left alone.
+package hoard
 
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,72 +20,65 @@ import (
 
 	"github.com/neosofia/runner/builtins/internal/client/proxmox"
 	"github.com/neosofia/runner/builtins/internal/retire"
-	"github.com/neosofia/runner/builtins/internal/site"
 	"github.com/neosofia/runner/builtins/internal/world"
 	"github.com/neosofia/runner/runtime"
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
-// orphan is an archive of runner's own that is no copy.
-type orphan struct {
+// Orphan is an archive of runner's own that is no copy.
+type Orphan struct {
 	retire.Archive
-	run    string
-	target string
-	origin map[string]string // as world.RemoveArchive wants it
+	Run    string
+	Target string            // that counts archives of its storage, or the storage
+	Origin map[string]string // as world.RemoveArchive wants it
 }
 
-// hoard is what was found on the storages of an asset's systems.
-type hoard struct {
+// Hoard is what was found on the storages of an asset's systems.
+type Hoard struct {
+	Own     int // archives that carry a token of runner
+	Orphans []Orphan
+	Foreign []string // volumes of runs that this ledger does not know
+	Missed  []string // systems that could not be asked, with the reason
+
 	s       *runtime.Step
-	a       *pruneArgs
+	asset   string
+	item    string
 	catalog ledger.Catalog
 	copies  map[string]bool // volumes that are copies
-	own     int             // archives that carry a token of runner
-	orphans []orphan
-	foreign []string // of runs that this ledger does not know
 }
 
-// pruneOrphans removes, or tells of, archives that are no copies. An archive of a
-// run that this ledger does not know is another host's, or that of a ledger that
-// was lost: it is never removed.
-func pruneOrphans(ctx context.Context, s *runtime.Step, a *pruneArgs, in retire.Input, res *runtime.Result) ([]goes, error) {
-	h, err := newHoard(ctx, s, a)
-	if err != nil {
-		return nil, err
-	}
-	for _, sys := range world.Of(s).Site.Proxmox {
-		if sys.Asset != a.Asset {
-			continue
-		}
-		if err := h.system(ctx, sys.Name); err != nil {
-			if ctx.Err() != nil {
-				return nil, err
-			}
-			text := "archives of " + sys.Name + " that are no copies were not looked for: " + runtime.OneLine(err)
-			s.Log("%s", text)
-			res.Facts.Findings = append(res.Facts.Findings, ledger.Finding{Severity: ledger.DegradedRun, Asset: a.Asset, Text: text})
-		}
-	}
-	return h.remove(ctx, in, res)
-}
-
-func newHoard(ctx context.Context, s *runtime.Step, a *pruneArgs) (*hoard, error) {
-	h := &hoard{s: s, a: a, copies: map[string]bool{}}
+// Find looks through the storages of an asset's systems; item "" means all. A
+// system that does not answer is among Missed.
+func Find(ctx context.Context, s *runtime.Step, asset, item string) (*Hoard, error) {
+	h := &Hoard{s: s, asset: asset, item: item, copies: map[string]bool{}}
 	var err error
 	if h.catalog, err = s.Catalog(ctx); err != nil {
 		return nil, err
 	}
 	copies, err := h.catalog.Copies(ctx, ledger.Query{})
+	if err != nil {
+		return nil, err
+	}
 	for _, c := range copies {
 		if c.InPlace {
 			h.copies[c.Ref] = true
 		}
 	}
-	return h, err
+	for _, sys := range world.Of(s).Site.Proxmox {
+		if sys.Asset != asset {
+			continue
+		}
+		if err := h.system(ctx, sys.Name); ctx.Err() != nil {
+			return nil, err
+		} else if err != nil {
+			h.Missed = append(h.Missed, sys.Name+": "+runtime.OneLine(err))
+		}
+	}
+	return h, nil
 }
 
 // system looks through the storages that receive archives, on every node.
-func (h *hoard) system(ctx context.Context, name string) error {
+func (h *Hoard) system(ctx context.Context, name string) error {
 	c, sys, err := world.Of(h.s).Proxmox(ctx, name)
 	if err != nil {
 		return world.PVEError(name, "connect", err)
@@ -86,7 +87,7 @@ func (h *hoard) system(ctx context.Context, name string) error {
 	if err != nil {
 		return world.PVEError(name, "list nodes", err)
 	}
-	targets := storagesOf(h.s, sys)
+	targets := storagesOf(h.s, sys.Name, sys.Storage)
 	seen := map[string]bool{} // shared storages
 	for _, node := range nodes {
 		list, err := c.Storages(ctx, node)
@@ -116,13 +117,13 @@ func (h *hoard) system(ctx context.Context, name string) error {
 
 // storagesOf maps the storages that a system's archives lie on to the target that
 // counts them.
-func storagesOf(s *runtime.Step, sys *site.Proxmox) map[string]string {
-	out := map[string]string{sys.Storage: "storage " + sys.Storage}
+func storagesOf(s *runtime.Step, name, receives string) map[string]string {
+	out := map[string]string{receives: "storage " + receives}
 	for _, t := range world.Of(s).Site.Targets {
 		place, ok := strings.CutPrefix(t.URL, "pve://")
 		system, storage, both := strings.Cut(place, "/")
 		switch {
-		case ok && both && system == sys.Name:
+		case ok && both && system == name:
 			out[storage] = t.Name
 		case ok && !both && len(world.Of(s).Site.Proxmox) == 1:
 			out[place] = t.Name
@@ -132,12 +133,12 @@ func storagesOf(s *runtime.Step, sys *site.Proxmox) map[string]string {
 }
 
 // volume sorts one archive.
-func (h *hoard) volume(ctx context.Context, v proxmox.Volume, target string, origin map[string]string) error {
+func (h *Hoard) volume(ctx context.Context, v proxmox.Volume, target string, origin map[string]string) error {
 	run, step, ok := tokenIn(v.Notes)
 	if !ok {
 		return nil
 	}
-	h.own++
+	h.Own++
 	if h.copies[v.VolID] || run == h.s.Run || v.Protected != 0 {
 		return nil
 	}
@@ -146,19 +147,19 @@ func (h *hoard) volume(ctx context.Context, v proxmox.Volume, target string, ori
 	case err != nil:
 		return err
 	case !known:
-		h.foreign = append(h.foreign, v.VolID)
+		h.Foreign = append(h.Foreign, v.VolID)
 		return nil
 	case !done:
 		return nil // it is running, or can be resumed
 	}
-	o := orphan{run: run, target: target, origin: origin}
-	o.origin["token"] = "runner:" + run + step
+	o := Orphan{Run: run, Target: target, Origin: origin}
+	o.Origin["token"] = "runner:" + run + step
 	o.Archive = retire.Archive{Name: v.VolID, Taken: began, Dated: time.Unix(int64(v.CTime), 0)}
 	if o.Item, o.Taken, err = h.made(ctx, run, step, v, began); err != nil || o.Item == "" {
 		return err
 	}
-	if h.a.Item == "" || h.a.Item == o.Item {
-		h.orphans = append(h.orphans, o)
+	if h.item == "" || h.item == o.Item {
+		h.Orphans = append(h.Orphans, o)
 	}
 	return nil
 }
@@ -181,7 +182,7 @@ func tokenIn(notes string) (run, step string, ok bool) {
 
 // through tells whether the ledger knows a run, and whether it will make nothing
 // more of what it left: it ended, or it is dead and its policy has run since.
-func (h *hoard) through(ctx context.Context, id string) (known, done bool, began time.Time, err error) {
+func (h *Hoard) through(ctx context.Context, id string) (known, done bool, began time.Time, err error) {
 	var run ledger.Run
 	if known, err = ledger.One(ctx, h.catalog, ledger.Query{Kind: ledger.RowRun, ID: id}, &run); err != nil || !known {
 		return false, false, time.Time{}, err
@@ -210,13 +211,13 @@ func (h *hoard) through(ctx context.Context, id string) (known, done bool, began
 
 // made tells what a step saved, and when, by the ledger: "" when it knows of no
 // such step, or it is not of this asset.
-func (h *hoard) made(ctx context.Context, run, step string, v proxmox.Volume, began time.Time) (string, time.Time, error) {
+func (h *Hoard) made(ctx context.Context, run, step string, v proxmox.Volume, began time.Time) (string, time.Time, error) {
 	art, found, err := h.catalog.Artifact(ctx, ledger.ArtifactID(run, step))
 	if err != nil {
 		return "", began, err
 	}
 	if found {
-		if art.Asset != h.a.Asset {
+		if art.Asset != h.asset {
 			return "", began, nil
 		}
 		return art.Item, art.Created, nil
@@ -240,72 +241,11 @@ func (h *hoard) made(ctx context.Context, run, step string, v proxmox.Volume, be
 	if err != nil || guest != strconv.FormatInt(int64(v.VMID), 10) {
 		return guest, began, err
 	}
-	arts, err := h.catalog.Artifacts(ctx, ledger.Query{Asset: h.a.Asset})
+	arts, err := h.catalog.Artifacts(ctx, ledger.Query{Asset: h.asset})
 	for _, a := range slices.Backward(arts) { // it was named by its number
 		if a.Origin["vmid"] == guest {
 			return a.Item, began, err
 		}
 	}
 	return "", began, err
-}
-
-// markOrphans counts those that earlier attempts of the step removed.
-const markOrphans = "orphans"
-
-func (h *hoard) remove(ctx context.Context, in retire.Input, res *runtime.Result) ([]goes, error) {
-	if len(h.foreign) > 0 {
-		h.s.Log("%d archives carry tokens of runs that this ledger does not know: another host's, or those of a lost ledger; they are never removed here: %s", len(h.foreign), strings.Join(h.foreign[:min(5, len(h.foreign))], ", "))
-	}
-	if len(h.orphans) == 0 {
-		return nil, nil
-	}
-	by := map[string]orphan{}
-	var list []retire.Archive
-	for _, o := range h.orphans {
-		by[o.Name] = o
-		list = append(list, o.Archive)
-	}
-	gone, _ := strconv.Atoi(h.s.Marked(markOrphans))
-	chosen, limit := retire.Orphans(in, list, h.own, gone)
-	h.s.Log("%d archives of runner's own are no copies; %d of them can go, %d in this run", len(list), len(chosen), min(limit, len(chosen)))
-	var rows []goes
-	for _, c := range chosen {
-		if len(rows) == limit {
-			break
-		}
-		o := by[c.Name]
-		row := goes{o.Name, o.Item, o.target, o.Taken, o.Why(o.run)}
-		if !h.a.Apply {
-			h.s.Log("would remove %s (%s)", row.told(), o.Name)
-			rows = append(rows, row)
-			continue
-		}
-		went, err := h.drop(ctx, o, row, res)
-		if err != nil {
-			return rows, err
-		}
-		if !went {
-			continue
-		}
-		rows = append(rows, row)
-		gone++
-		if err := h.s.Mark(ctx, markOrphans, fmt.Sprint(gone)); err != nil {
-			return rows, err
-		}
-	}
-	return rows, nil
-}
-
-// drop removes one, with a record before and behind it.
-func (h *hoard) drop(ctx context.Context, o orphan, row goes, res *runtime.Result) (bool, error) {
-	if err := h.s.Mark(ctx, ledger.MarkRemove+o.Name, row.told()); err != nil {
-		return false, err
-	}
-	went, found, err := removed(h.s, h.a.Asset, row, world.Of(h.s).RemoveArchive(ctx, h.s, o.origin))
-	res.Facts.Findings = append(res.Facts.Findings, found...)
-	if err != nil || !went {
-		return false, err
-	}
-	h.s.Log("removed %s (%s)", row.told(), o.Name)
-	return true, h.s.Mark(ctx, ledger.MarkRemoved+o.Name, row.told())
 }
