@@ -274,7 +274,8 @@ func shareOf(ctx context.Context, catalog ledger.Catalog, asset, run string) (go
 	return gone, total, err
 }
 
-// markOrphans counts the archives that earlier attempts of the step removed.
+// markOrphans counts the archives that earlier attempts of the step set out to
+// remove: after a crash the share of one run is not begun anew.
 const markOrphans = "orphans"
 
 // pruneOrphans removes, or tells of, archives that are no copies.
@@ -300,8 +301,8 @@ func pruneOrphans(ctx context.Context, s *runtime.Step, a *pruneArgs, in retire.
 		by[o.Name] = o
 		list = append(list, o.Archive)
 	}
-	gone, _ := strconv.Atoi(s.Marked(markOrphans))
-	chosen, limit := retire.Orphans(in, list, h.Own, gone)
+	tried, _ := strconv.Atoi(s.Marked(markOrphans))
+	chosen, limit := retire.Orphans(in, list, h.Own, tried)
 	s.Log("%d archives of runner's own are no copies; %d of them can go, %d in this run", len(list), len(chosen), min(limit, len(chosen)))
 	var rows []goes
 	for _, c := range chosen {
@@ -310,13 +311,13 @@ func pruneOrphans(ctx context.Context, s *runtime.Step, a *pruneArgs, in retire.
 		}
 		o := by[c.Name]
 		row := goes{o.Name, o.Item, o.Target, o.Taken, o.Why(o.Run)}
-		went, err := dropOrphan(ctx, s, a, o, row, res, gone+1)
+		tried++
+		went, err := dropOrphan(ctx, s, a, o, row, res, tried)
 		if err != nil {
 			return rows, err
 		}
 		if went {
 			rows = append(rows, row)
-			gone++
 		}
 	}
 	return rows, nil
@@ -328,6 +329,9 @@ func dropOrphan(ctx context.Context, s *runtime.Step, a *pruneArgs, o hoard.Orph
 		s.Log("would remove %s (%s)", row.told(), o.Name)
 		return true, nil
 	}
+	if err := s.Mark(ctx, markOrphans, strconv.Itoa(nth)); err != nil {
+		return false, err
+	}
 	if err := s.Mark(ctx, ledger.MarkRemove+o.Name, row.told()); err != nil {
 		return false, err
 	}
@@ -337,8 +341,5 @@ func dropOrphan(ctx context.Context, s *runtime.Step, a *pruneArgs, o hoard.Orph
 		return false, err
 	}
 	s.Log("removed %s (%s)", row.told(), o.Name)
-	if err := s.Mark(ctx, ledger.MarkRemoved+o.Name, row.told()); err != nil {
-		return true, err
-	}
-	return true, s.Mark(ctx, markOrphans, strconv.Itoa(nth))
+	return true, s.Mark(ctx, ledger.MarkRemoved+o.Name, row.told())
 }

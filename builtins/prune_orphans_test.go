@@ -76,6 +76,24 @@ func TestArchivesOfDeadRunsAreRemovedBitByBit(t *testing.T) {
 	}
 }
 
+func TestRemovingArchivesSurvivesACrash(t *testing.T) {
+	t.Parallel()
+	b, orphans := newDeaths(t, 3)
+	b.good(proveScratch)
+	b.clock.advance(day)
+	policy := main(keeping)
+	id := b.dies(policy, func(e ledger.Entry) bool {
+		var m ledger.Mark
+		return e.Type == ledger.StepMark && e.Decode(&m) == nil && strings.HasPrefix(m.Key, ledger.MarkRemoved)
+	})
+	if out := b.resume(policy, id); out.Err != nil || out.Result != ledger.OK {
+		t.Fatalf("got %s, %v, %v", out.Result, out.Err, out.Findings)
+	}
+	if b.left(orphans) != 2 || b.left(orphans[:1]) != 0 {
+		t.Errorf("got %d archives left: the share of one run is one", b.left(orphans))
+	}
+}
+
 func TestOrphansThatStay(t *testing.T) {
 	t.Parallel()
 	notes := func(edit func(string) string) func(string) error {
