@@ -25,9 +25,10 @@ func seed(t *testing.T) *rand.Rand {
 
 // undisturbed is a night to hold others against, and how much is said in one: the
 // second on this site, because the first leaves the program on the targets.
-func (s *site) undisturbed(t *testing.T) (want string, events int, size int64) {
+func (s *site) undisturbed(t *testing.T) (want night, events int, size int64) {
 	t.Helper()
-	s.settled(t, s.night(t, nightly))
+	first := s.night(t, nightly)
+	s.settled(t, first)
 	nextSecond(t)
 	s.meter.arm(0, nil)
 	c := s.start(nil, "exec", nightly)
@@ -37,9 +38,9 @@ func (s *site) undisturbed(t *testing.T) (want string, events int, size int64) {
 	r := s.shown(t, &c.out)
 	s.settled(t, r)
 	if len(r.Items) != 4 || r.Result != "ok" {
-		t.Fatalf("an undisturbed night: %s", r.sum())
+		t.Fatalf("an undisturbed night: %s", r.sum(nil))
 	}
-	return r.sum(), len(c.events), s.meter.passed()
+	return newNight(nightly, first, r), len(c.events), s.meter.passed()
 }
 
 func TestKilledAtEvents(t *testing.T) {
@@ -111,26 +112,23 @@ func TestKilledInTheFirstNight(t *testing.T) {
 func TestAWholeNightThatDiesIsTakenUp(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	s.night(t, everything)
-	nextSecond(t)
 	first := s.night(t, everything)
-	want := first.sum()
-	if first.Result != "ok" || len(first.Items) < 10 {
-		t.Fatalf("an undisturbed night: %s", want)
+	s.settled(t, first)
+	nextSecond(t)
+	second := s.night(t, everything)
+	s.settled(t, second)
+	want := newNight(everything, first, second)
+	if second.Result != "ok" || len(second.Items) < 10 || len(want.alike) < 5 {
+		t.Fatalf("an undisturbed night: %s", want.sum)
 	}
 	for _, deaths := range [][]death{
 		{{event: 2}}, {{event: 9}}, {{event: 17}}, {{event: 31}}, {{event: 47}}, {{event: 60}}, {{event: 25}, {event: 25}, {event: 20}}, {{bytes: 100 << 10}}, {{bytes: 3 << 20}},
 	} {
 		t.Run(fmt.Sprint(deaths), func(t *testing.T) {
-			nextSecond(t)
-			if got := s.night(t, everything, deaths...).sum(); got != want {
-				t.Errorf("got\n%s\nwant\n%s", got, want)
-			}
+			s.same(t, want, deaths...)
 		})
 	}
 	if s.died < 8 {
 		t.Errorf("got %d deaths, want 8 or more", s.died)
 	}
-	s.t = t
-	s.ask(0, "ledger", "verify")
 }

@@ -43,12 +43,14 @@ type site struct {
 	world string
 	lab   *lab.World
 	meter *meter
-	died  int // how often a runner was killed or interrupted
+	read  map[string]bool // files of copies that were found to be what they shall
+	image string          // the rescue image of the last night
+	died  int             // how often a runner was killed or interrupted
 }
 
 func newSite(t *testing.T) *site {
 	t.Helper()
-	s := &site{t: t, state: t.TempDir(), meter: &meter{}}
+	s := &site{t: t, state: t.TempDir(), meter: &meter{}, read: map[string]bool{}}
 	s.world = filepath.Join(s.state, "world")
 	w, err := lab.Open(t.Context(), s.world)
 	if err != nil {
