@@ -115,10 +115,10 @@ func snapshotVM(ctx context.Context, s *runtime.Step, a *snapshotVMArgs) (runtim
 func (j *dumpJob) ready(ctx context.Context) error {
 	st, err := j.c.StorageOf(ctx, j.guest.Node, j.store)
 	if err != nil {
-		return &runtime.Error{Code: "E_STORAGE", System: "proxmox " + j.sys, Doing: "look at storage " + j.store, Said: err.Error(), Cause: err}
+		return &runtime.Error{Code: "E_STORAGE", System: "proxmox " + j.sys, Doing: fmt.Sprintf("back up %s: look at storage %s", j.item, j.store), Said: err.Error(), Cause: err}
 	}
 	if st.Enabled == 0 || st.Active == 0 {
-		return &runtime.Error{Code: "E_STORAGE", System: "proxmox " + j.sys, Doing: fmt.Sprintf("look at storage %s on %s", j.store, j.guest.Node),
+		return &runtime.Error{Code: "E_STORAGE", System: "proxmox " + j.sys, Doing: fmt.Sprintf("back up %s: look at storage %s on %s", j.item, j.store, j.guest.Node),
 			Said: "it is disabled, or not mounted", Hint: "pvesm status on the node shows it; pvesm set " + j.store + " --disable 0 enables it"}
 	}
 	wait := 30 * time.Minute
@@ -315,7 +315,8 @@ func (j *dumpJob) finish(ctx context.Context, upid proxmox.UPID) (runtime.Result
 	res := runtime.Result{Value: art, Facts: ledger.Facts{Artifacts: []ledger.Artifact{art}}}
 	if st.Exit != "OK" || len(log.Warnings) > 0 {
 		res.Facts.Findings = append(res.Facts.Findings, ledger.Finding{Severity: ledger.DegradedRun, Asset: j.asset, Item: j.item,
-			Text: fmt.Sprintf("vzdump of %s made its archive, but its task ended so: %s", j.item, vzdump.Warning(st, log))})
+			Text: fmt.Sprintf("vzdump of %s made its archive, but its task ended so: %s", j.item, vzdump.Warning(st, log)),
+			Type: fmt.Sprintf("pvesh get /nodes/%s/tasks/%s/log", node, upid)})
 	}
 	return res, nil
 }

@@ -94,7 +94,7 @@ func TestSnapshotVMFaults(t *testing.T) {
 		{name: "a lock that vzdump itself meets", faults: []lab.Fault{{On: "vzdump 900", Do: "lock snapshot"}}, code: "E_GUEST_LOCKED", words: []string{"locked (snapshot)"}},
 		{name: "an archive that vanishes", faults: []lab.Fault{{On: "vzdump 900", Do: "remove"}}, code: "E_ARCHIVE_MISSING", words: []string{"find the archive of scratch"}},
 		{name: "an archive that is cut short", faults: []lab.Fault{{On: "vzdump 900", Do: "truncate 1000"}}, code: "E_ARCHIVE_MISSING", words: []string{"has 1000 bytes, the task's log says", "changed since"}, dumps: 1},
-		{name: "a storage that is disabled", faults: []lab.Fault{{On: "storage backup", Do: "disabled"}}, code: "E_STORAGE", words: []string{"storage backup on pve1", "disabled", "pvesm"}},
+		{name: "a storage that is disabled", faults: []lab.Fault{{On: "storage backup", Do: "disabled"}}, code: "E_STORAGE", words: []string{"back up scratch: look at storage backup on pve1", "disabled", "pvesm"}},
 		{name: "a storage that is not mounted", faults: []lab.Fault{{On: "storage backup", Do: "unmounted"}}, code: "E_STORAGE", words: []string{"not mounted", "pvesm status"}},
 		{name: "a storage that is unknown", call: `return snapshot_vm(guest = "scratch", storage = "nope")`, code: "E_STORAGE", words: []string{"shows no storage nope", "Datastore.Audit"}},
 		{name: "a storage that goes away before vzdump", faults: []lab.Fault{{On: "storage backup", Do: "unmounted", Skip: 1}}, code: "E_STORAGE", words: []string{"not mounted"}},

@@ -130,6 +130,9 @@ func (f *field) Unpack(v starlark.Value) error {
 }
 
 func want(t reflect.Type, v starlark.Value) error {
+	if want := typeName(t); v.Type() == "string" && want == "int" {
+		return fmt.Errorf("got string, want int\nhint: int(…) makes one; what --arg gives is always a string")
+	}
 	return fmt.Errorf("got %s, want %s", v.Type(), typeName(t))
 }
 
