@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"slices"
 	"sort"
 	"strings"
 
@@ -93,7 +94,10 @@ func (f *flags) printPlan(lines []planLine, notes []string) error {
 	for _, l := range lines {
 		fmt.Printf("%s%s %-14s %s\n", labMark(f.lab), mark[l.Kind], l.Step, callText(l.Primitive, l.Args))
 	}
-	for _, n := range notes {
+	for i, n := range notes {
+		if slices.Contains(notes[:i], n) {
+			continue // each branch that ends at one place says the same
+		}
 		fmt.Printf("%s  %s\n", labMark(f.lab), n)
 	}
 	fmt.Printf("%s%d steps; + makes something, - removes something; nothing was changed\n", labMark(f.lab), len(lines))
