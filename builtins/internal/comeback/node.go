@@ -61,7 +61,7 @@ func (n *nodeFiles) write(path string, r io.Reader) error {
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(f, r)
+	_, err = ssh.Copy(f, r)
 	if cerr := f.Close(); err == nil {
 		err = cerr
 	}

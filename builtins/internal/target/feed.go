@@ -2,6 +2,7 @@ package target
 
 import (
 	"context"
+	"errors"
 	"hash"
 	"io"
 	"sync/atomic"
@@ -57,7 +58,7 @@ func newFeed(ctx context.Context) *feed {
 func (f *feed) peek() ([]byte, error) {
 	for {
 		if f.ctx.Err() != nil {
-			return nil, context.Cause(f.ctx)
+			return nil, noEnd(context.Cause(f.ctx))
 		}
 		if f.ended {
 			return nil, io.EOF
@@ -74,13 +75,34 @@ func (f *feed) peek() ([]byte, error) {
 		select {
 		case c, ok := <-f.ch:
 			if !ok {
-				return nil, f.broke
+				return nil, noEnd(f.broke)
 			}
 			f.cur = c
 		case <-f.ctx.Done():
 		}
 	}
 }
+
+// noEnd gives an error that no library takes for the end of a file: that of an SSH
+// connection that ended holds io.EOF, and pkg/sftp asks with errors.Is.
+func noEnd(err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return &brokenFeed{err}
+	}
+	return err
+}
+
+type brokenFeed struct{ err error }
+
+func (b *brokenFeed) Error() string { return b.err.Error() }
+
+// Is hides the end of a file, and nothing else.
+func (b *brokenFeed) Is(target error) bool {
+	return target != io.EOF && target != io.ErrUnexpectedEOF && errors.Is(b.err, target)
+}
+
+// As finds what the error holds.
+func (b *brokenFeed) As(target any) bool { return errors.As(b.err, target) }
 
 // advance consumes n bytes of what peek returned.
 func (f *feed) advance(n int) {

@@ -53,6 +53,16 @@ func (p *pass) sum(file int) (string, error) {
 		return p.sums[file], nil
 	case <-p.ctx.Done():
 		return "", context.Cause(p.ctx)
+	case <-p.done: // the source is over
+	}
+	select {
+	case <-p.known[file]:
+		return p.sums[file], nil
+	default:
+		if p.err != nil {
+			return "", p.err
+		}
+		return "", p.lies(p.src.Artifact.Files[file].Name, "it ended before its digest was known")
 	}
 }
 

@@ -121,7 +121,7 @@ func TestTheSpoolKeepsWhatARunStillMakes(t *testing.T) {
 	}
 	h.lay("00000000000000aa"+spoolPart, a.Run)
 	h.lay("00000000000000bb"+spoolPart, "20990101T000000Z-bbbbbb")
-	h.lay("00000000000000cc", "20990101T000000Z-bbbbbb") // complete, not recorded yet
+	h.lay("00000000000000cc", "20990101T000000Z-bbbbbb")                                            // complete, not recorded yet
 	for name, age := range map[string]time.Duration{"00000000000000dd": 8, "00000000000000ee": 6} { // days since a run died that nobody took up
 		h.lay(name+spoolPart, "20260101T000000Z-dddddd")
 		then := time.Now().Add(-age * 24 * time.Hour)

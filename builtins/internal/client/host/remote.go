@@ -106,7 +106,7 @@ func (r *remote) Write(ctx context.Context, path string, mode fs.FileMode, src i
 			return err
 		}
 		if err = f.Chmod(mode); err == nil { // before there is anything in it
-			_, err = io.Copy(f, src)
+			_, err = ssh.Copy(f, src)
 		}
 		if err == nil {
 			if serr := f.Sync(); serr != nil && !strings.Contains(serr.Error(), "SSH_FX_OP_UNSUPPORTED") {

@@ -3,7 +3,6 @@ package targettest
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -59,8 +58,9 @@ func Source(files ...File) target.Source {
 	}
 }
 
-// ErrBroken is what a source says that BreakAt broke.
-var ErrBroken = errors.New("the source broke off")
+// ErrBroken is what a source says that BreakAt broke. It holds io.EOF, as errors of
+// SSH do whose connection ends: that is no end of a file.
+var ErrBroken = fmt.Errorf("the source broke off: %w", io.EOF)
 
 // BreakAt has a source fail after n bytes of all its files together, then calls then.
 func BreakAt(src target.Source, n int64, then func()) target.Source {
