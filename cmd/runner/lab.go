@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 
 	"github.com/neosofia/runner/builtins"
@@ -38,14 +39,15 @@ func labCommand(f *flags) *cobra.Command {
 	c.AddCommand(
 		f.onWorld("detach NAME", "take a medium away: offline-a, offline-b", 1, func(w *lab.World, args []string) error { return w.Detach(args[0]) }),
 		f.onWorld("attach NAME", "bring a medium back", 1, func(w *lab.World, args []string) error { return w.Attach(args[0]) }),
-		f.onWorld("fault [ON DO]", "let something fail from now on, such as: fault 'vzdump 101' 'fail disk error'; without arguments: nothing", -1, func(w *lab.World, args []string) error {
-			switch len(args) {
-			case 0:
-				return w.Inject()
-			case 2:
-				return w.Inject(lab.Fault{On: args[0], Do: args[1]})
+		f.onWorld("fault [ON DO]...", "let these things fail from now on, and no others, such as: fault 'vzdump 101' 'fail disk error'; without arguments: nothing", -1, func(w *lab.World, args []string) error {
+			var all []lab.Fault
+			for pair := range slices.Chunk(args, 2) {
+				if len(pair) < 2 {
+					return usage("lab fault takes pairs of arguments, or none\nhint: go doc ./builtins/lab lists them")
+				}
+				all = append(all, lab.Fault{On: pair[0], Do: pair[1]})
 			}
-			return usage("lab fault takes two arguments, or none\nhint: go doc ./builtins/lab lists them")
+			return w.Inject(all...)
 		}),
 		&cobra.Command{Use: "identity", Short: "print the recovery identity of the lab (a true one lies in a safe)", Args: cobra.NoArgs,
 			RunE: func(*cobra.Command, []string) error { fmt.Println(lab.RecoveryIdentity); return nil }},

@@ -1,6 +1,13 @@
 package main
 
-import "testing"
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"filippo.io/age"
+)
 
 // The bundled policies and the library are tested by go test, too.
 func TestTheBundledPoliciesPassTheirTests(t *testing.T) {
@@ -9,10 +16,26 @@ func TestTheBundledPoliciesPassTheirTests(t *testing.T) {
 	}
 }
 
-// The example site is what a new user copies: it must be one that loads, and that
-// the bundled policies fit.
+// The example site is what a new user copies: it must be one that loads once the
+// recovery key is the user's own, and that the bundled policies fit. As it is, it
+// is refused: nobody has the key of a placeholder.
 func TestTheExampleSiteLoads(t *testing.T) {
-	args := []string{"check", "--ask=false", "--site", "../../policies/site.example.star", "--state", t.TempDir(), "../../policies/nightly.star"}
+	example, err := os.ReadFile("../../policies/site.example.star")
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := age.GenerateHybridIdentity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	site := filepath.Join(t.TempDir(), "site.star")
+	if err := os.WriteFile(site, bytes.ReplaceAll(example, []byte("age1pq1..."), []byte(key.Recipient().String())), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code := run(t.Context(), []string{"check", "--ask=false", "--site", "../../policies/site.example.star", "--state", t.TempDir(), "../../policies/nightly.star"}); code == exitOK {
+		t.Error("a site whose recovery key is a placeholder was accepted")
+	}
+	args := []string{"check", "--ask=false", "--site", site, "--state", t.TempDir(), "../../policies/nightly.star"}
 	if code := run(t.Context(), args); code != exitOK {
 		t.Errorf("runner check ended with %d", code)
 	}

@@ -32,7 +32,7 @@ func TestTheUSBDiskIsPulledInTheMiddle(t *testing.T) {
 		}
 	}
 	// Nobody may call this fine.
-	if status, code := s.runner(nil, "status"); code != 3 {
+	if status, code := s.runner(nil, "status"); code != 1 {
 		t.Errorf("status: exit %d\n%s", code, status)
 	}
 	// It is plugged in again.

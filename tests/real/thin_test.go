@@ -156,8 +156,16 @@ func boot(t *testing.T, kernel, initrd, dir string) func(name string) string {
 	if err := os.Mkdir(into, 0o700); err != nil {
 		t.Fatal(err)
 	}
+	defer func() {
+		if t.Failed() {
+			t.Logf("the machine said\n%s", tail(string(out), 6000))
+		}
+	}()
 	if out, err := exec.Command("tar", "-C", into, "-xf", filepath.Join(dir, "RESULT1.img")).CombinedOutput(); err != nil {
 		t.Fatalf("read what the machine left: %v\n%s", err, out)
+	}
+	if list, err := os.ReadDir(into); err != nil || len(list) == 0 {
+		t.Fatalf("the machine left nothing: %v", err)
 	}
 	return func(name string) string {
 		t.Helper()
