@@ -316,6 +316,8 @@ func failureOf(err error) *ledger.Failure {
 		bare.Hint, bare.Code = "", ""
 		if error(e) == err || t != nil && error(e) == t.Err {
 			f.Message = bare.Error()
+		} else if e.Hint != "" { // it is wrapped: the hint stands for itself
+			f.Message = strings.Replace(f.Message, "\nhint: "+e.Hint, "", 1)
 		}
 	}
 	return f

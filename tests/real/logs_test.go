@@ -103,9 +103,14 @@ type writer struct {
 	f    *os.File
 }
 
+// open opens the log, anew where it is open: nobody writes meanwhile.
 func (w *writer) open() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	return w.reopen()
+}
+
+func (w *writer) reopen() error {
 	if w.f != nil {
 		w.f.Close()
 	}
@@ -155,14 +160,17 @@ func TestLogrotateUnderLoadLosesNothing(t *testing.T) {
 			})
 			for range 6 {
 				d.runner(0, "exec", d.path("policy.star"))
-				if c.pauses {
-					w.mu.Lock()
+				rotate := func() { tool(t, "logrotate", "-f", "-s", filepath.Join(d.dir, "status"), conf) }
+				if !c.pauses {
+					rotate()
 				}
-				tool(t, "logrotate", "-f", "-s", filepath.Join(d.dir, "status"), conf)
+				w.mu.Lock()
 				if c.pauses {
-					w.mu.Unlock()
+					rotate()
 				}
-				if err := w.open(); err != nil { // what postrotate asks for
+				err := w.reopen() // what postrotate asks for; before it the old file is written, packed or not
+				w.mu.Unlock()
+				if err != nil {
 					t.Fatal(err)
 				}
 			}

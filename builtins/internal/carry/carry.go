@@ -98,14 +98,23 @@ func (c *job) end() (runtime.Result, error) {
 // Bring copies an artifact to targets; without names, to those that its asset
 // demands. The result's value is the list of copies that could be made.
 func Bring(ctx context.Context, s *runtime.Step, art ledger.Artifact, to []string) (runtime.Result, error) {
+	return do(ctx, s, art, to, (*job).bring)
+}
+
+// Pretend is Bring for tests of policies: no target is opened.
+func Pretend(ctx context.Context, s *runtime.Step, art ledger.Artifact, to []string) (runtime.Result, error) {
+	return do(ctx, s, art, to, (*job).pretend)
+}
+
+func do(ctx context.Context, s *runtime.Step, art ledger.Artifact, to []string, bring func(*job, context.Context) error) (runtime.Result, error) {
 	c, err := newJob(s, art, to)
 	if err != nil {
 		return runtime.Result{}, err
 	}
-	if err := c.bring(ctx); err != nil {
+	if err := bring(c, ctx); err != nil {
 		return c.res, err
 	}
-	if err := c.whole(ctx, (*job).bring); err != nil {
+	if err := c.whole(ctx, bring); err != nil {
 		return c.res, err
 	}
 	return c.end()

@@ -4,24 +4,8 @@ import (
 	"context"
 	"strings"
 
-	"github.com/neosofia/runner/runtime"
 	"github.com/neosofia/runner/runtime/ledger"
 )
-
-// Pretend is Bring for tests of policies: no target is opened.
-func Pretend(ctx context.Context, s *runtime.Step, art ledger.Artifact, to []string) (runtime.Result, error) {
-	c, err := newJob(s, art, to)
-	if err != nil {
-		return runtime.Result{}, err
-	}
-	if err := c.pretend(ctx); err != nil {
-		return c.res, err
-	}
-	if err := c.whole(ctx, (*job).pretend); err != nil {
-		return c.res, err
-	}
-	return c.end()
-}
 
 // pretend is bring without targets: what they would say is what the test injects.
 func (c *job) pretend(context.Context) error {

@@ -69,7 +69,7 @@ func Find(ctx context.Context, s *runtime.Step, asset, item string) (*Hoard, err
 			continue
 		}
 		if err := h.system(ctx, sys.Name); ctx.Err() != nil {
-			return nil, err
+			return nil, context.Cause(ctx)
 		} else if err != nil {
 			h.Missed = append(h.Missed, sys.Name+": "+runtime.OneLine(err))
 		}

@@ -33,7 +33,7 @@ func (w *World) UniFi(ctx context.Context, name string) (*unifi.Client, error) {
 	}
 	defer clear(password)
 	c, err := unifi.Open(ctx, unifi.Config{Name: u.Name, URL: u.URL, Fingerprints: u.Fingerprints, User: u.User, Password: trimmed(password), Site: u.Site, Dial: w.Env.Dial})
-	return c, UniFiError(name, "log in", err)
+	return c, UniFiError(name, "connect", err)
 }
 
 // UniFiError words an error of a console for the operator.
