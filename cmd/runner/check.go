@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,7 +21,7 @@ func checkCommand(f *flags) *cobra.Command {
 	var ask bool
 	c := &cobra.Command{
 		Use: "check POLICY.star...", Short: "find faults without running anything",
-		Long: "check resolves the load graph, compiles every file, and checks the arguments of every call and the names that it uses against the site. Unless --ask=false, it also asks every target how full it is, and every host whether a rescue image of it would erase guests that are proven nowhere else.",
+		Long: "check resolves the load graph, compiles every file, and checks the arguments of every call and the names that it uses against the site. Unless --ask=false, it also asks every target how full it is, where a target that the site describes wrongly is a fault, and every host whether a rescue image of it would erase guests that are proven nowhere else.",
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error { return f.check(c.Context(), args, ask) },
 	}
@@ -69,10 +70,8 @@ func (f *flags) check(ctx context.Context, policies []string, ask bool) (err err
 	if err := f.printCheck(all, full, s.site.Expired(time.Now())); err != nil {
 		return err
 	}
-	for _, c := range all {
-		if len(c.Faults) > 0 {
-			return &exit{exitRefused, nil}
-		}
+	if slices.ContainsFunc(all, func(c *checked) bool { return len(c.Faults) > 0 }) || slices.ContainsFunc(full, builtins.Fullness.Refused) {
+		return &exit{exitRefused, nil}
 	}
 	return nil
 }
@@ -143,7 +142,14 @@ func (f *flags) printCheck(all []*checked, full []builtins.Fullness, expired []s
 		fmt.Printf("%snote  %s: renew it in site.star, or act on it\n", lab, e)
 	}
 	for _, t := range full {
-		fmt.Printf("%s%-5s %s\n", lab, "space", t.Text())
+		if !t.Refused() {
+			fmt.Printf("%sspace %s\n", lab, t.Text())
+			continue
+		}
+		fmt.Printf("%sFAULT target %s\n", lab, t.Text())
+		if t.Hint != "" {
+			fmt.Printf("hint: %s\n", t.Hint)
+		}
 	}
 	return nil
 }

@@ -29,8 +29,29 @@ type Fullness struct {
 	Days   float64  `json:"days"`    // -1: it does not grow, or growth is unknown
 	Known  bool     `json:"known"`   // growth is known
 	Error  string   `json:"error,omitempty"`
+	Code   string   `json:"code,omitempty"` // of the error
+	Hint   string   `json:"hint,omitempty"`
 
 	device string // its identity; "": that of no other
+}
+
+// fail notes why a target could not be asked.
+func (f *Fullness) fail(err error) {
+	f.Error = strings.Split(err.Error(), "\n")[0]
+	var e *runtime.Error
+	if errors.As(err, &e) {
+		f.Code, f.Hint = e.Code, e.Hint
+	}
+}
+
+// Refused reports whether the site and the target disagree: waiting does not mend
+// that, as it does where a medium is away or a server is down.
+func (f Fullness) Refused() bool {
+	switch f.Code {
+	case target.CodeBadTarget, target.CodeHostKey, target.CodeDenied, "E_SECRET", "E_PVE_CERT", "E_PVE_AUTH":
+		return true
+	}
+	return false
 }
 
 // Text is a line for the operator.
@@ -45,7 +66,7 @@ func (f Fullness) Text() string {
 	free := fmt.Sprintf("%s: %.1f of %.1f GiB free", name, gib(f.Free), gib(f.Total))
 	switch {
 	case f.Error != "":
-		return fmt.Sprintf("%s could not be asked: %s", name, f.Error)
+		return fmt.Sprintf("%s could not be asked: %s", name, strings.TrimPrefix(f.Error, "target "+f.Target+": "))
 	case f.Total < 0:
 		return name + " does not tell its space"
 	case !f.Known:
@@ -69,7 +90,7 @@ func DaysUntilFull(ctx context.Context, w *world.World, l *ledger.Ledger, now ti
 			f.Free, f.Total, err = t.Space(ctx)
 		}
 		if err != nil {
-			f.Error = strings.Split(err.Error(), "\n")[0]
+			f.fail(err)
 		}
 		out = append(out, f)
 	})
@@ -83,7 +104,7 @@ func DaysUntilFull(ctx context.Context, w *world.World, l *ledger.Ledger, now ti
 	if err != nil {
 		for i := range out {
 			if out[i].Error == "" {
-				out[i].Error = err.Error()
+				out[i].fail(err)
 			}
 		}
 		return out
@@ -109,7 +130,9 @@ func storages(ctx context.Context, w *world.World) []Fullness {
 			defer cancel()
 			list, err := storage(ctx, w, spec.Name, place)
 			if err != nil {
-				list = append(list, Fullness{Target: spec.Name, Days: -1, Error: strings.Split(err.Error(), "\n")[0]})
+				f := Fullness{Target: spec.Name, Days: -1}
+				f.fail(err)
+				list = append(list, f)
 			}
 			mu.Lock()
 			defer mu.Unlock()
