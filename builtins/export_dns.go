@@ -38,7 +38,10 @@ func exportDNSDeclaration() runtime.Declaration {
 		Retries: runtime.Retries{Attempts: 2, Wait: time.Minute},
 		Holds:   func(a *exportDNSArgs) []string { return []string{"zone:" + zoneName(a.Zone)} },
 		Planned: func(*exportDNSArgs) any { return runtime.Unknown{From: "export_dns"} },
-		Fake:    fakeExportDNS, Run: exportDNS,
+		Tell: func(_ context.Context, s *runtime.Step, a *exportDNSArgs) error {
+			return world.TellCopies(s, a.Asset, "public_dns")
+		},
+		Fake: fakeExportDNS, Run: exportDNS,
 	}
 }
 

@@ -41,7 +41,10 @@ func exportFirewallDeclaration() runtime.Declaration {
 		Retries: runtime.Retries{Attempts: 3, Wait: retryWait},
 		Holds:   func(a *exportFirewallArgs) []string { return []string{"firewall:" + a.System} },
 		Planned: func(*exportFirewallArgs) any { return runtime.Unknown{From: "export_firewall"} },
-		Fake:    fakeExportFirewall, Run: exportFirewall,
+		Tell: func(_ context.Context, s *runtime.Step, a *exportFirewallArgs) error {
+			return world.TellCopies(s, a.Asset, "networking")
+		},
+		Fake: fakeExportFirewall, Run: exportFirewall,
 	}
 }
 

@@ -42,7 +42,10 @@ func rearHostDeclaration() runtime.Declaration {
 		Retries: runtime.Retries{Attempts: 3, Wait: time.Minute},
 		Holds:   func(a *rearHostArgs) []string { return []string{"rear:" + a.Host} },
 		Planned: func(*rearHostArgs) any { return runtime.Unknown{From: "rear_host"} },
-		Fake:    fakeRearHost, Run: rearHost,
+		Tell: func(_ context.Context, s *runtime.Step, a *rearHostArgs) error {
+			return world.TellCopies(s, a.Asset, "operating_systems")
+		},
+		Fake: fakeRearHost, Run: rearHost,
 	}}
 }
 

@@ -58,7 +58,10 @@ func sealSecretsDeclaration() runtime.Declaration {
 		Retries: runtime.Retries{Attempts: secretAttempts, Wait: retryWait},
 		Holds:   func(*sealSecretsArgs) []string { return []string{"keyring"} },
 		Planned: func(*sealSecretsArgs) any { return runtime.Unknown{From: "seal_secrets"} },
-		Fake:    fakeSealSecrets, Run: sealSecrets,
+		Tell: func(_ context.Context, s *runtime.Step, a *sealSecretsArgs) error {
+			return world.TellCopies(s, a.Asset, "credentials")
+		},
+		Fake: fakeSealSecrets, Run: sealSecrets,
 	}
 }
 

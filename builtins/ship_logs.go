@@ -42,7 +42,10 @@ func shipLogsDeclaration() runtime.Declaration {
 		Retries: runtime.Retries{Attempts: 3, Wait: retryWait},
 		Holds:   func(a *shipLogsArgs) []string { return []string{"logs:" + a.Source} },
 		Planned: func(*shipLogsArgs) any { return runtime.Unknown{From: "ship_logs"} },
-		Fake:    fakeShipLogs, Run: shipLogs,
+		Tell: func(_ context.Context, s *runtime.Step, a *shipLogsArgs) error {
+			return world.TellCopies(s, a.Asset, "system_logs")
+		},
+		Fake: fakeShipLogs, Run: shipLogs,
 	}
 }
 

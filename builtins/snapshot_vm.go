@@ -39,7 +39,14 @@ func snapshotVMDeclaration() runtime.Declaration {
 		Retries: runtime.Retries{Attempts: 3, Wait: 30 * time.Second},
 		Holds:   func(a *snapshotVMArgs) []string { return []string{"guest:" + a.Guest} },
 		Planned: func(*snapshotVMArgs) any { return runtime.Unknown{From: "snapshot_vm"} },
-		Fake:    fakeSnapshotVM, Probe: probeSnapshotVM, Run: snapshotVM,
+		Tell: func(_ context.Context, s *runtime.Step, a *snapshotVMArgs) error {
+			sys, err := world.Of(s).Site.System(a.System)
+			if err != nil {
+				return err
+			}
+			return world.TellCopies(s, sys.Asset, "")
+		},
+		Fake: fakeSnapshotVM, Probe: probeSnapshotVM, Run: snapshotVM,
 	}}
 }
 

@@ -63,20 +63,27 @@ func (f *flags) plan(ctx context.Context, policy string, args map[string]string)
 		return err
 	}
 	var lines []planLine
-	var notes []string
+	var told []runtime.Event
 	out, err := runtime.Exec(ctx, runtime.Config{Program: program, Ledger: s.ledger, Mode: runtime.Plan, Demands: s.site.Demands, Allowed: s.site.Allowed,
 		World: s.world, Args: args, Observe: serial(func(e runtime.Event) {
 			switch e.Kind {
 			case runtime.EventBegin:
 				lines = append(lines, planLine{e.Step, e.Primitive, e.Text, e.Args})
 			case runtime.EventLog:
-				notes = append(notes, e.Text)
+				told = append(told, e)
 			}
 		})})
 	if err != nil {
 		return err
 	}
-	if out.PlanEnd != "" {
+	sort.SliceStable(told, func(i, j int) bool { return stepLess(told[i].Step, told[j].Step) })
+	var notes []string
+	for _, e := range told {
+		if !slices.Contains(notes, e.Text) { // steps alike say the same
+			notes = append(notes, e.Text)
+		}
+	}
+	if out.PlanEnd != "" && !slices.Contains(notes, out.PlanEnd) { // each branch that ends at one place says it
 		notes = append(notes, out.PlanEnd)
 	}
 	sort.SliceStable(lines, func(i, j int) bool { return stepLess(lines[i].Step, lines[j].Step) })
@@ -94,10 +101,7 @@ func (f *flags) printPlan(lines []planLine, notes []string) error {
 	for _, l := range lines {
 		fmt.Printf("%s%s %-14s %s\n", labMark(f.lab), mark[l.Kind], l.Step, callText(l.Primitive, l.Args))
 	}
-	for i, n := range notes {
-		if slices.Contains(notes[:i], n) {
-			continue // each branch that ends at one place says the same
-		}
+	for _, n := range notes {
 		fmt.Printf("%s  %s\n", labMark(f.lab), n)
 	}
 	fmt.Printf("%s%d steps; + makes something, - removes something; nothing was changed\n", labMark(f.lab), len(lines))
