@@ -14,7 +14,11 @@ import (
 // finding, one for each item and target, sorted by asset, item and target. None
 // means that everything expected has its proof.
 func Complete(ctx context.Context, c ledger.Catalog, d ledger.Demands, r ledger.Judged) ([]ledger.Finding, error) {
-	j := judge{d: d, run: r.Run, since: r.Since, now: r.Now}
+	media, err := mediaSeen(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	j := judge{d: d, run: r.Run, since: r.Since, now: r.Now, media: media}
 	var out []ledger.Finding
 	gaps := map[string]bool{}
 	for _, name := range slices.Compact(slices.Sorted(slices.Values(r.Protects))) {

@@ -99,6 +99,18 @@ func TestComplete(t *testing.T) {
 			b.expect(began, "r", "erp")
 			b.copy(b.artifact("r", "erp", began), "offline-a", ledger.Stored)
 		}, []string{"failed: erp on offline-a is stored (not read back), demanded: read | attach offline-a, then: runner retry r"}, 0},
+		{"an offline medium that is there, and was only written", func(b *book, d *ledger.Demands) {
+			d.Assets[0].On = d.Assets[0].On[1:2]
+			b.expect(began, "r", "erp")
+			b.copy(b.artifact("r", "erp", began), "offline-a", ledger.Stored)
+			b.facts(now, "r", ledger.Facts{Media: []ledger.Medium{{Target: "offline-a", State: "attached", At: now}}})
+		}, []string{"failed: erp on offline-a is stored (not read back), demanded: read | runner retry r"}, 0},
+		{"an offline medium that was there before this run, and was only written", func(b *book, d *ledger.Demands) {
+			d.Assets[0].On = d.Assets[0].On[1:2]
+			b.expect(began, "r", "erp")
+			b.copy(b.artifact("r", "erp", began), "offline-a", ledger.Stored)
+			b.facts(now, "r", ledger.Facts{Media: []ledger.Medium{{Target: "offline-a", State: "attached", At: began.Add(-day)}}})
+		}, []string{"failed: erp on offline-a is stored (not read back), demanded: read | attach offline-a, then: runner retry r"}, 0},
 		{"a differential archive beside its full one", func(b *book, d *ledger.Demands) { chain(b, d, ledger.Opened, ledger.Read) }, nil, 0},
 		{"a differential archive whose full one is not there", func(b *book, d *ledger.Demands) { chain(b, d, ledger.Opened, -2) },
 			[]string{"failed: pve1 on offsite needs the full archive of 2026-11-20, which is not proven there | runner retry r"}, 0},

@@ -96,7 +96,7 @@ func (b *builder) count(a ledger.AssetDemand, it *item) counted {
 // detached reports that the medium of a copy was seen to be away after the copy
 // on it was read back, and that it is the same medium.
 func (b *builder) detached(c ledger.Proven) bool {
-	m, ok := b.seen[c.Target]
+	m, ok := b.j.media[c.Target]
 	same := m.Device.ID == "" || c.Device.ID == "" || m.Device.ID == c.Device.ID
 	return ok && same && m.State == "detached" && c.Level >= ledger.Read && !m.At.Before(c.At)
 }

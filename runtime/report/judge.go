@@ -22,6 +22,24 @@ type judge struct {
 	d          ledger.Demands
 	run        string
 	since, now time.Time
+	media      map[string]ledger.Medium // by target, as they were seen last
+}
+
+// attached reports whether a medium was there when it was looked at last, which for
+// a run is when the run looked.
+func (j judge) attached(target string) bool {
+	m, ok := j.media[target]
+	return ok && m.State == "attached" && !m.At.Before(j.since)
+}
+
+// mediaSeen is how each medium was seen last, by target.
+func mediaSeen(ctx context.Context, c ledger.Catalog) (map[string]ledger.Medium, error) {
+	seen := map[string]ledger.Medium{}
+	recorded, err := ledger.All[ledger.Medium](ctx, c.Store, ledger.Query{Kind: ledger.RowMedium})
+	for _, m := range recorded {
+		seen[m.Target] = m
+	}
+	return seen, err
 }
 
 // item is what the ledger knows of one thing of an asset.
@@ -179,7 +197,9 @@ func (j judge) fetched(f *ledger.Finding, t ledger.TargetFacts, on ledger.CopyDe
 			break
 		}
 	}
-	f.Type = "attach " + t.Name
+	if !j.attached(t.Name) {
+		f.Type = "attach " + t.Name
+	}
 	since := it.first
 	switch {
 	case good != nil:

@@ -169,7 +169,7 @@ func (b *builder) short(a ledger.AssetDemand, c counted, add func(text, hint str
 		slices.Sort(c.attached)
 		for _, target := range c.attached {
 			state := "it is not known whether " + target + " was taken away since it was written"
-			if m, ok := b.seen[target]; ok && m.State == "attached" {
+			if m, ok := b.j.media[target]; ok && m.State == "attached" {
 				state = target + " is still attached"
 			}
 			add(text+": "+state, "unmount "+target+" and take it away, then: "+b.verb("status", ""))

@@ -149,7 +149,6 @@ type builder struct {
 	live   Live
 	recent []ledger.Run // newest first
 	ended  map[string]string
-	seen   map[string]ledger.Medium
 	sealed map[string]ledger.Copy // target -> its newest sealed copy
 	out    *Status
 }
@@ -158,23 +157,19 @@ func (b *builder) need(f ledger.Finding) { b.out.Missing = append(b.out.Missing,
 
 // media merges what is seen now with what was recorded.
 func (b *builder) media(ctx context.Context) error {
-	b.seen = map[string]ledger.Medium{}
-	recorded, err := ledger.All[ledger.Medium](ctx, b.c.Store, ledger.Query{Kind: ledger.RowMedium})
-	if err != nil {
+	var err error
+	if b.j.media, err = mediaSeen(ctx, b.c); err != nil {
 		return err
-	}
-	for _, m := range recorded {
-		b.seen[m.Target] = m
 	}
 	for target, state := range b.live.Media {
 		if state != "" {
-			b.seen[target] = ledger.Medium{Target: target, State: state, At: b.j.now}
+			b.j.media[target] = ledger.Medium{Target: target, State: state, At: b.j.now}
 		}
 	}
 	for _, t := range b.j.d.Targets {
 		if t.Offline {
 			m := MediumStatus{Target: t.Name, State: "unknown"}
-			if s, ok := b.seen[t.Name]; ok {
+			if s, ok := b.j.media[t.Name]; ok {
 				m.State, m.At = s.State, s.At
 			}
 			b.out.Media = append(b.out.Media, m)
