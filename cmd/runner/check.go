@@ -22,7 +22,7 @@ func checkCommand(f *flags) *cobra.Command {
 	c := &cobra.Command{
 		Use: "check POLICY.star...", Short: "find faults without running anything",
 		Long: "check resolves the load graph, compiles every file, and checks the arguments of every call and the names that it uses against the site. Unless --ask=false, it also asks every target how full it is, where a target that the site describes wrongly is a fault, and every host whether a rescue image of it would erase guests that are proven nowhere else.",
-		Args: cobra.MinimumNArgs(1),
+		Args: cobra.MinimumNArgs(1), ValidArgsFunction: policies,
 		RunE: func(c *cobra.Command, args []string) error { return f.check(c.Context(), args, ask) },
 	}
 	c.Flags().BoolVar(&ask, "ask", true, "ask targets for their free space, and hosts for their disks (dials them, reads only)")

@@ -27,7 +27,7 @@ func execCommand(f *flags) *cobra.Command {
 		Use: "exec POLICY.star", Short: "run a policy and record every step",
 		Long:    "exec runs main() of a policy. Every step is recorded before and after its effect; a run that dies is taken up with runner resume, one that failed with runner retry.",
 		Example: "  runner exec policies/nightly.star\n  runner exec --lab policies/nightly.star\n  runner exec one.star --arg guest=erp",
-		Args:    oneArg("POLICY.star"),
+		Args:    oneArg("POLICY.star"), ValidArgsFunction: onePolicy,
 		RunE: func(c *cobra.Command, pos []string) error {
 			named, err := namedArgs(args)
 			if err != nil {

@@ -127,6 +127,7 @@ func ledgerRebuild(f *flags) *cobra.Command {
 	}
 	c.Flags().BoolVar(&replace, "replace", false, "replace a ledger that is sound: its runs and proofs are then in the old file alone")
 	c.Flags().StringSliceVar(&from, "from", nil, "targets to read; default: all that can be reached")
+	offer(c, "from", f.targets)
 	return c
 }
 

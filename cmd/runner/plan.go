@@ -19,7 +19,7 @@ func planCommand(f *flags) *cobra.Command {
 	c := &cobra.Command{
 		Use: "plan POLICY.star", Short: "show what a run would do; nothing can be changed",
 		Long: "plan runs a policy with every write and destroy replaced by its plan: they are not called. Reads are done. Where the policy would have to look at the outcome of an effect, the plan ends and says where.",
-		Args: oneArg("POLICY.star"),
+		Args: oneArg("POLICY.star"), ValidArgsFunction: onePolicy,
 		RunE: func(c *cobra.Command, pos []string) error {
 			named, err := namedArgs(args)
 			if err != nil {

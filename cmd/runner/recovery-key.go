@@ -109,6 +109,7 @@ func recoveryKeyTest(f *flags) *cobra.Command {
 			return s.tryKey(c.Context(), id, targets)
 		}}
 	c.Flags().StringVar(&only, "target", "", "this target alone; default: all that are sealed")
+	offer(c, "target", f.targets)
 	return c
 }
 

@@ -13,7 +13,7 @@ func resumeCommand(f *flags) *cobra.Command {
 	return &cobra.Command{
 		Use: "resume [RUN]", Short: "go on with a run that died; default: the newest one",
 		Long: "resume replays what a run without an end has done, settles what was under way by asking the systems, and goes on. Policy and site must be the ones that it began with.",
-		Args: cobra.MaximumNArgs(1),
+		Args: cobra.MaximumNArgs(1), ValidArgsFunction: f.runs(ledger.Interrupted),
 		RunE: func(c *cobra.Command, args []string) error {
 			return f.takeUp(c.Context(), args, runtime.ResumeRun, func(ended string, _ bool) bool { return ended == "" }, "no run waits to be resumed")
 		},

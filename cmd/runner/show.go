@@ -11,7 +11,7 @@ import (
 
 func showCommand(f *flags) *cobra.Command {
 	return &cobra.Command{
-		Use: "show [RUN]", Short: "what a run did, and why it is not ok; default: the newest run", Args: cobra.MaximumNArgs(1),
+		Use: "show [RUN]", Short: "what a run did, and why it is not ok; default: the newest run", Args: cobra.MaximumNArgs(1), ValidArgsFunction: f.runs(),
 		RunE: func(c *cobra.Command, args []string) (err error) {
 			run, err := f.pick(c.Context(), args, func(string, bool) bool { return true }, "no run is recorded")
 			if err != nil {
