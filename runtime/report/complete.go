@@ -36,21 +36,7 @@ func Complete(ctx context.Context, c ledger.Catalog, d ledger.Demands, r ledger.
 	if len(r.Protects) > 0 {
 		out = append(out, j.expired(r.Protects, gaps)...)
 	}
-	for i := range out {
-		out[i].Type = retryHint(out[i], r.Run)
-	}
 	return out, nil
-}
-
-// retryHint adds what to type to a finding that another attempt can mend.
-func retryHint(f ledger.Finding, run string) string {
-	switch {
-	case f.Target == "":
-		return f.Type
-	case f.Type == "":
-		return "runner retry " + run
-	}
-	return f.Type + ", then: runner retry " + run
 }
 
 // asset judges one asset; gaps collects the accepted ones that were met with.
@@ -111,7 +97,7 @@ func (j judge) item(a ledger.AssetDemand, it *item) []ledger.Finding {
 		if it.newest != nil {
 			text += fmt.Sprintf("; the newest artifact is %s old", age(j.now.Sub(it.newest.Created)))
 		}
-		out = append(out, ledger.Finding{Severity: ledger.Failed, Asset: a.Name, Item: it.name, Text: text, Type: "runner retry " + j.run})
+		out = append(out, ledger.Finding{Severity: ledger.Failed, Asset: a.Name, Item: it.name, Text: text})
 	}
 	return out
 }

@@ -26,6 +26,7 @@ type Run struct {
 	Removals []Removal          `json:"removals,omitempty"`
 	Damaged  []string           `json:"damaged,omitempty"`
 	Findings []ledger.Finding   `json:"findings,omitempty"` // why it is not ok
+	Next     string             `json:"next,omitempty"`     // what to type to do what is missing
 }
 
 // StepLine is one step with all its attempts.
@@ -295,6 +296,9 @@ func (r *runReader) finish() {
 	slices.SortFunc(r.out.Items, func(a, b ItemLine) int { return strings.Compare(a.Asset+"\x00"+a.Item, b.Asset+"\x00"+b.Item) })
 	if o := r.out.Outcome; o != nil {
 		r.out.Result, r.out.Findings = o.Result, o.Findings
+	}
+	if r.out.Result == ledger.Failed || r.out.Result == ledger.DegradedRun {
+		r.out.Next = "runner " + r.out.verb("retry") + " " + clean(r.out.Header.ID)
 	}
 }
 

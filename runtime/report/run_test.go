@@ -31,8 +31,8 @@ func badNight(t *testing.T) *book {
 		Message: "wait for guest mail: it is still locked (backup) after 30m0s", Hint: "qm unlock 101"}})
 	b.entry(ledger.UndoEnd, at, "r", "", ledger.UndoOutcome{ID: "u"})
 	found := []ledger.Finding{
-		{Severity: ledger.Failed, Asset: "vms", Item: "mail", Target: "nas", Text: "mail has no copy on nas from this run; there is none at all", Type: "runner retry r"},
-		{Severity: ledger.Failed, Asset: "vms", Item: "git", Target: "nas", Text: "git has no copy on nas from this run; there is none at all", Type: "runner retry r"},
+		{Severity: ledger.Failed, Asset: "vms", Item: "mail", Target: "nas", Text: "mail has no copy on nas from this run; there is none at all"},
+		{Severity: ledger.Failed, Asset: "vms", Item: "git", Target: "nas", Text: "git has no copy on nas from this run; there is none at all"},
 		{Severity: ledger.DegradedRun, Asset: "vms", Item: "erp", Text: "erp: disk scsi1 is left out (backup=0)"},
 	}
 	b.end("r", now, ledger.Failed, found...)
@@ -75,7 +75,6 @@ artifacts, copies and proofs
 why it is not ok
   failed    mail has no copy on nas from this run; there is none at all
             the same for git
-            type: runner retry r
   degraded  erp: disk scsi1 is left out (backup=0)
 to do what is missing, type: runner retry r
 `
@@ -99,8 +98,8 @@ func TestSummary(t *testing.T) {
 		"run r: \x1b[31mfailed\x1b[0m after 10 min 0 s\n" +
 		"  \x1b[31mfailed\x1b[0m    mail has no copy on nas from this run; there is none at all\n" +
 		"            the same for git\n" +
-		"            type: runner retry r\n" +
-		"  \x1b[33mdegraded\x1b[0m  erp: disk scsi1 is left out (backup=0)\n"
+		"  \x1b[33mdegraded\x1b[0m  erp: disk scsi1 is left out (backup=0)\n" +
+		"to do what is missing, type: runner retry r\n"
 	if got := out.String(); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}

@@ -206,8 +206,8 @@ func (r *Run) why(p *printer) {
 		p.failure("  ", *f, f.Position)
 	}
 	p.findings(r.Findings)
-	if r.Result != ledger.Interrupted {
-		p.line("to do what is missing, type: runner %s %s", r.verb("retry"), clean(r.Header.ID))
+	if r.Next != "" {
+		p.line("to do what is missing, type: %s", r.Next)
 	}
 }
 

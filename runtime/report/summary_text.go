@@ -29,6 +29,9 @@ func (r *Run) Summary(w io.Writer, o TextOptions) error {
 		p.failure("  ", *f, f.Position)
 	}
 	p.findings(r.Findings)
+	if r.Next != "" {
+		p.line("to do what is missing, type: %s", r.Next)
+	}
 	return p.flush()
 }
 
