@@ -100,6 +100,27 @@ func (p *Program) order() {
 	})
 }
 
+// Of is the program whose policy is the file that declares fn: what a test runs of
+// the policies that it loads.
+func (p *Program) Of(fn *starlark.Function) *Program {
+	for _, m := range p.Graph.Modules {
+		if m.Name != fn.Position().Filename() {
+			continue
+		}
+		q := &Program{Graph: p.Graph.From(m), Globals: p.Globals, rt: p.rt}
+		for _, part := range q.Graph.Modules {
+			for _, pol := range p.Policies {
+				if pol.Label == part.Label {
+					q.Policies = append(q.Policies, pol)
+				}
+			}
+		}
+		q.order()
+		return q
+	}
+	return p
+}
+
 // Main returns the entry's main.
 func (p *Program) Main() (*starlark.Function, error) {
 	fn, ok := p.Globals[p.Graph.Entry.Label]["main"].(*starlark.Function)

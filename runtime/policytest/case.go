@@ -48,9 +48,7 @@ func (allBut) StarlarkType() string { return "everything_but" }
 
 // fault is one row of case(faults = …).
 type fault struct {
-	text  string
-	prim  string
-	args  map[string]string
+	call
 	code  string
 	times int // left; -1 for ever
 	hits  int
@@ -155,47 +153,62 @@ func makeCase(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwar
 	return c, nil
 }
 
-var faultForm = regexp.MustCompile(`^(\w+)\(([^()]*)\)$`)
+// call names a call of a primitive by some of its arguments.
+type call struct {
+	text, prim string
+	args       map[string]string
+}
 
-func parseFault(key, value starlark.Value) (*fault, error) {
+var callForm = regexp.MustCompile(`^(\w+)\(([^()]*)\)$`)
+
+func parseCall(key starlark.Value) (c call, err error) {
 	text, _ := starlark.AsString(key)
-	m := faultForm.FindStringSubmatch(text)
+	m := callForm.FindStringSubmatch(text)
 	if m == nil {
-		return nil, fmt.Errorf("case: fault %s: want a call such as \"snapshot_vm(guest=erp)\"", key)
+		return c, fmt.Errorf("%s: want a call such as \"snapshot_vm(guest=erp)\"", key)
 	}
-	f := &fault{text: text, prim: m[1], args: map[string]string{}, times: -1}
+	c = call{text: text, prim: m[1], args: map[string]string{}}
 	for _, part := range strings.Split(m[2], ",") {
 		if part = strings.TrimSpace(part); part == "" {
 			continue
 		}
 		k, v, ok := strings.Cut(part, "=")
 		if !ok {
-			return nil, fmt.Errorf("case: fault %q: want name=value", text)
+			return c, fmt.Errorf("%q: want name=value", text)
 		}
-		f.args[strings.TrimSpace(k)] = strings.TrimSpace(v)
+		c.args[strings.TrimSpace(k)] = strings.TrimSpace(v)
 	}
+	return c, nil
+}
+
+func parseFault(key, value starlark.Value) (*fault, error) {
+	c, err := parseCall(key)
+	if err != nil {
+		return nil, fmt.Errorf("case: fault %w", err)
+	}
+	f := &fault{call: c, times: -1}
 	switch v := value.(type) {
 	case starlark.String:
 		f.code = string(v)
 	case runtime.Opaque:
 		l, ok := v.Value().(limited)
 		if !ok {
-			return nil, fmt.Errorf("case: fault %q: got %s, want a code or once(code)", text, v.Type())
+			return nil, fmt.Errorf("case: fault %q: got %s, want a code or once(code)", c.text, v.Type())
 		}
 		f.code, f.times = l.Code, l.Times
 	default:
-		return nil, fmt.Errorf("case: fault %q: got %s, want a code or once(code)", text, value.Type())
+		return nil, fmt.Errorf("case: fault %q: got %s, want a code or once(code)", c.text, value.Type())
 	}
 	return f, nil
 }
 
-// matches reports whether a call is the one that a fault names. An argument that
-// is a list matches by any of its elements.
-func (f *fault) matches(prim string, args map[string]any) bool {
-	if f.prim != prim || f.times == 0 {
+// is reports whether a call is the one that is named. An argument that is a list
+// matches by any of its elements.
+func (c call) is(prim string, args map[string]any) bool {
+	if c.prim != prim {
 		return false
 	}
-	for k, v := range f.args {
+	for k, v := range c.args {
 		if !holds(args[k], v) {
 			return false
 		}

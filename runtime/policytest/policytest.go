@@ -8,7 +8,9 @@
 //	case(given = {…}, faults = {"snapshot_vm(guest=erp)": "E_GUEST_LOCKED"},
 //	     want = failed("erp"), proven = everything_but("erp"))
 //
-//	t.run(main, c)         runs a policy; returns what it did (see Result)
+//	t.run(main, c)         runs a policy; returns what it did (see Result); with
+//	                       meanwhile = {"snapshot_vm(guest=erp)": fn}, fn is called
+//	                       once while that call runs: t.advance, other policies
 //	t.retry(main, r)       retries the run r, without faults
 //	t.advance("1d")        moves the clock
 //	t.expect(r, c)         the run ended as c wants, and its items are proven
@@ -136,8 +138,10 @@ func runCase(ctx context.Context, cfg Config, program *runtime.Program, test, na
 	}
 	if err != nil {
 		t.failures = append(t.failures, describe(err))
+	} else {
+		t.failures = append(t.failures, t.unused()...)
 	}
-	out.Failures = append(t.failures, t.unused()...)
+	out.Failures = t.failures
 	out.Millis = float64(now().Sub(started).Microseconds()) / 1000
 	return out
 }

@@ -2,7 +2,7 @@ package policytest
 
 import (
 	"errors"
-	"fmt"
+	"strings"
 	"time"
 
 	"github.com/neosofia/runner/runtime"
@@ -43,7 +43,7 @@ func (r *result) texts() []string {
 		out = append(out, r.out.Err.Error())
 	}
 	for _, f := range r.out.Findings {
-		out = append(out, fmt.Sprintf("%s %s %s: %s", f.Severity, f.Item, f.Target, f.Text))
+		out = append(out, strings.Join(strings.Fields(f.Severity+" "+f.Item+" "+f.Target), " ")+": "+f.Text)
 	}
 	return out
 }

@@ -78,13 +78,16 @@ func (t *tester) open(c *testCase) error {
 	return nil
 }
 
-func (t *tester) config(c *testCase, main *starlark.Function) runtime.Config {
+func (t *tester) config(c *testCase, main *starlark.Function, during *meanwhile) runtime.Config {
 	t.runs++
 	return runtime.Config{
-		Program: t.program, Call: main, Ledger: t.ledger, Clock: t.clock, Mode: runtime.Fake, Args: c.args,
+		Program: t.program.Of(main), Call: main, Ledger: t.ledger, Clock: t.clock, Mode: runtime.Fake, Args: c.args,
 		Header:  ledger.Run{ID: fmt.Sprintf("test-%d", t.runs), Host: "test"},
 		Demands: t.world.Demands, Allowed: t.world.Allowed, World: t.world.World, Complete: t.cfg.Complete,
-		Fault: func(prim string, args map[string]any) error { return c.fault(prim, args) },
+		Fault: func(prim string, args map[string]any) error {
+			t.happen(during, prim, args)
+			return c.fault(prim, args)
+		},
 	}
 }
 
@@ -92,7 +95,7 @@ func (c *testCase) fault(prim string, args map[string]any) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, f := range c.faults {
-		if f.matches(prim, args) {
+		if f.times != 0 && f.is(prim, args) {
 			f.hits++
 			if f.times > 0 {
 				f.times--
@@ -116,10 +119,15 @@ func (t *tester) unused() []string {
 	return out
 }
 
-func (t *tester) run(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+func (t *tester) run(thread *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 	var main *starlark.Function
 	var v starlark.Value
-	if err := starlark.UnpackArgs(b.Name(), args, kwargs, "main", &main, "case?", &v); err != nil {
+	var events *starlark.Dict
+	if err := starlark.UnpackArgs(b.Name(), args, kwargs, "main", &main, "case?", &v, "meanwhile?", &events); err != nil {
+		return nil, err
+	}
+	during, err := t.events(events)
+	if err != nil {
 		return nil, err
 	}
 	c, err := t.caseOf(v)
@@ -129,10 +137,11 @@ func (t *tester) run(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tupl
 	if err := t.open(c); err != nil {
 		return nil, err
 	}
-	out, err := runtime.Exec(t.ctx, t.config(c, main))
+	out, err := runtime.Exec(t.ctx, t.config(c, main, during))
 	if err != nil {
 		return nil, err
 	}
+	during.unused(func(text string) { t.fail(thread, "%s never happened: nothing was done meanwhile", text) })
 	return t.result(out)
 }
 
@@ -165,7 +174,7 @@ func (t *tester) retry(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tu
 	if err != nil {
 		return nil, err
 	}
-	out, err := runtime.RetryRun(t.ctx, t.config(c, main), old.id)
+	out, err := runtime.RetryRun(t.ctx, t.config(c, main, nil), old.id)
 	if err != nil {
 		return nil, err
 	}

@@ -44,6 +44,25 @@ type Graph struct {
 	Entry   *Module
 }
 
+// From is the part of the graph that a module reaches, as if it had been loaded.
+func (g *Graph) From(entry *Module) *Graph {
+	reached := map[string]bool{entry.Label: true}
+	for i := len(g.Modules) - 1; i >= 0; i-- { // a module stands before those that load it
+		if m := g.Modules[i]; reached[m.Label] {
+			for _, label := range m.Loads {
+				reached[label] = true
+			}
+		}
+	}
+	part := &Graph{Entry: entry}
+	for _, m := range g.Modules {
+		if reached[m.Label] {
+			part.Modules = append(part.Modules, m)
+		}
+	}
+	return part
+}
+
 // Digest covers labels and contents of all modules.
 func (g *Graph) Digest() string {
 	h := sha256.New()

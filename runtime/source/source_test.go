@@ -57,3 +57,35 @@ func TestNamesAreThoseThatTheOperatorWouldType(t *testing.T) {
 		})
 	}
 }
+
+func TestAPartOfAGraphIsWhatItsEntryLoads(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for name, text := range map[string]string{
+		"pure.star":    "X = 1\n",
+		"hourly.star":  "load(\":pure.star\", \"X\")\n",
+		"beside.star":  "Y = 1\n",
+		"nightly.star": "load(\":hourly.star\", hourly = \"X\")\nload(\":beside.star\", \"Y\")\n",
+	} {
+		if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all, err := (&Loader{}).Load("nightly.star")
+	if err != nil {
+		t.Fatal(err)
+	}
+	alone, err := (&Loader{}).Load("hourly.star")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range all.Modules {
+		if m.Name != "hourly.star" {
+			continue
+		}
+		if part := all.From(m); part.Entry != m || part.Digest() != alone.Digest() || part.Digest() == all.Digest() {
+			t.Errorf("got %v, want %v", part.Sums(), alone.Sums())
+		}
+		return
+	}
+	t.Error("hourly.star is not in the graph")
+}
