@@ -21,7 +21,8 @@
 //   - vzdump: the guest's configuration has to be inside.
 //
 // What Check accepts by name and kind, ExtractTree takes too: entries with an
-// absolute name or with ".." are refused by both. Links are judged when a tree
+// absolute name or with ".." are refused by both, a hard link to itself is taken by
+// both (vzdump writes two into the archive of a container that it suspended). Links are judged when a tree
 // is extracted, where os.Root keeps everything below one directory.
 //
 // Memory is bounded whatever the archive claims or expands to: everything

@@ -23,14 +23,14 @@ func (t *tree) symlink(e entry, base string) error {
 }
 
 func (t *tree) hardLink(e entry, base string) error {
-	if e.link == e.path {
-		return misfit("is a hard link to itself")
-	}
 	if t.nodes[e.link] {
 		return t.leaveOut(e, "it is a hard link to an entry that was left out")
 	}
 	if err := t.wantTarget(e.link); err != nil {
 		return err
+	}
+	if e.link == e.path {
+		return nil // GNU tar writes one where a file is named twice: it stays as it is
 	}
 	return t.fresh(base, func() error { return t.levels[0].root.Link(e.link, e.path) })
 }
