@@ -13,6 +13,7 @@ import (
 	"filippo.io/age"
 	"github.com/neosofia/runner/builtins/internal/client/keyring"
 	"github.com/neosofia/runner/builtins/internal/custody"
+	"github.com/neosofia/runner/builtins/internal/format/sheet"
 	"github.com/neosofia/runner/builtins/internal/recovery"
 	"github.com/neosofia/runner/builtins/internal/rescue"
 	"github.com/neosofia/runner/builtins/internal/site"
@@ -75,7 +76,8 @@ type (
 	Bare           = recovery.Bare
 	Identity       = age.Identity
 	KeyBound       = custody.Bound
-	TypedKey       = custody.TypedKey
+	Keys           = sheet.Keys
+	TypedKeys      = sheet.Typed
 )
 
 // The functions behind them are documented where they are.
@@ -94,11 +96,11 @@ var (
 	ForeseeImages   = rescue.Foresee
 	OpenMedium      = recovery.Open
 	BareArchive     = recovery.BareArchive
-	ParseIdentities = age.ParseIdentities
+	ReadKeys        = sheet.Read
 	LevelWords      = recovery.LevelWords
 	Recipient       = custody.Recipient
 	TryKey          = custody.Try
-	RecoverySheet   = custody.Sheet
+	RecoverySheet   = sheet.Sheet
 	BoundTo         = custody.BoundTo
 	Fingerprint     = target.Fingerprint
 )

@@ -21,7 +21,7 @@ func shelf(t *testing.T) (b *bench, folder string, key []age.Identity) {
 	t.Helper()
 	b = newBench(t)
 	b.good(`each([lambda g = g: copy(artifact = snapshot_vm(guest = g), to = ["offline-a"]) for g in ["erp", "mail"]])`)
-	ids, err := ParseIdentities(strings.NewReader(lab.RecoveryIdentity))
+	keys, err := ReadKeys("the lab's", strings.NewReader(lab.RecoveryIdentity))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,15 +29,16 @@ func shelf(t *testing.T) (b *bench, folder string, key []age.Identity) {
 	if err := os.CopyFS(folder, os.DirFS(b.usb("offline-a"))); err != nil {
 		t.Fatal(err)
 	}
-	return b, folder, ids
+	return b, folder, keys.Identities
 }
 
 func openMedium(t *testing.T, folder string, ids []age.Identity) *Medium {
 	t.Helper()
-	m, err := OpenMedium(t.Context(), folder, RecoverOptions{Identities: ids})
+	m, err := OpenMedium(t.Context(), folder, RecoverOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
+	m.Unlock(Keys{Identities: ids})
 	t.Cleanup(func() {
 		if err := m.Close(); err != nil {
 			t.Error(err)

@@ -35,18 +35,18 @@ var layers = []struct {
 	{"builtins", []string{
 		"builtins/internal/rescue", "builtins/internal/carry", "builtins/internal/chain",
 		"builtins/internal/client/linux", "builtins/internal/client/logs", "builtins/internal/client/unifi", "builtins/internal/format/logbatch", "builtins/internal/format/ruleset",
-		"builtins/internal/client/cloudflare", "builtins/internal/format/zone", "builtins/internal/format/bundle", "builtins/internal/format/share",
+		"builtins/internal/client/cloudflare", "builtins/internal/format/zone", "builtins/internal/format/bundle", "builtins/internal/format/share", "builtins/internal/format/sheet",
 		"builtins/internal/client/keyring", "builtins/internal/client/proxmox", "builtins/internal/comeback", "builtins/internal/hoard", "builtins/internal/kind", "builtins/internal/recovery", "builtins/internal/custody",
 		"builtins/internal/retire", "builtins/internal/site", "builtins/internal/survey", "builtins/internal/target", "builtins/internal/vzdump",
 		"builtins/internal/world", "runtime", "runtime/ledger",
 	}, []string{"builtins/lab", "builtins/lab/host", "runtime/policytest", "runtime/report", "stdlib"}},
 	{"builtins/internal/carry", []string{"builtins/internal/chain", "builtins/internal/kind", "builtins/internal/target", "builtins/internal/world", "runtime", "runtime/ledger"}, nil},
 	{"builtins/internal/comeback", []string{"builtins/internal/client/proxmox", "builtins/internal/client/ssh", "builtins/internal/kind", "builtins/internal/target", "builtins/internal/world", "runtime", "runtime/ledger"}, []string{"builtins/lab"}},
-	{"builtins/internal/recovery", []string{"builtins/internal/format/archive", "builtins/internal/kind", "builtins/internal/target", "runtime", "runtime/ledger"}, nil},
+	{"builtins/internal/recovery", []string{"builtins/internal/format/archive", "builtins/internal/format/sheet", "builtins/internal/kind", "builtins/internal/target", "runtime", "runtime/ledger"}, nil},
 	{"builtins/internal/survey", []string{"builtins/internal/target", "builtins/internal/world", "runtime", "runtime/ledger"}, []string{"builtins/lab"}},
 	{"builtins/internal/world", []string{
 		"builtins/internal/client/cloudflare", "builtins/internal/client/host", "builtins/internal/client/keyring", "builtins/internal/client/proxmox", "builtins/internal/client/ssh",
-		"builtins/internal/client/unifi", "builtins/internal/kind", "builtins/internal/site", "builtins/internal/target", "runtime", "runtime/ledger",
+		"builtins/internal/client/unifi", "builtins/internal/format/sheet", "builtins/internal/kind", "builtins/internal/site", "builtins/internal/target", "runtime", "runtime/ledger",
 	}, []string{"builtins/lab"}},
 	{"builtins/internal/site", []string{"builtins/internal/format/bundle", "runtime", "runtime/ledger"}, []string{"builtins/lab"}},
 	// A kind of artifact: how it is opened, how it comes back.
@@ -89,6 +89,7 @@ var layers = []struct {
 	{"builtins/internal/format/zone", nil, nil},
 	{"builtins/internal/format/bundle", []string{"builtins/internal/format/strictjson"}, []string{"tests/gauge"}},
 	{"builtins/internal/format/share", nil, nil},
+	{"builtins/internal/format/sheet", []string{"builtins/internal/format/share"}, nil},
 	{"builtins/internal/format/strictjson", nil, nil},
 
 	// The lab shares formats with the clients, and nothing else: it would share

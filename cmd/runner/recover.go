@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,15 +13,14 @@ import (
 
 	"github.com/neosofia/runner/builtins"
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 )
 
 type recoverFlags struct {
-	from, identity, item, id, to, hostKey, key string
-	verify, archive, commands                  bool
-	shares                                     []string
-	live, netns, serial, ring, ringPass        string
-	erase                                      bool
+	from, item, id, to, hostKey, key    string
+	verify, archive, commands, all      bool
+	identities, shares                  []string
+	live, netns, serial, ring, ringPass string
+	erase                               bool
 }
 
 func recoverCommand(f *flags) *cobra.Command {
@@ -40,7 +38,8 @@ PATH can also be a single vzdump archive, whoever made it.`,
 	}
 	set := c.Flags()
 	set.StringVar(&r.from, "from", "", "folder of the medium, or sftp://user@host/folder")
-	set.StringVar(&r.identity, "identity", "", "file of the age identity; - or nothing: ask for it when it is needed")
+	set.StringArrayVar(&r.identities, "identity", nil, "file of the recovery key: the sheet, its lines, an age key, shares; - is standard input; nothing: ask when it is needed")
+	set.BoolVar(&r.all, "all", false, "list every copy; default: the newest of each item")
 	set.StringVar(&r.item, "item", "", "this item only: a guest's name")
 	set.StringVar(&r.id, "id", "", "this artifact only; default: the newest of each item")
 	set.StringVar(&r.to, "to", "", "folder to extract into")
@@ -68,6 +67,10 @@ func (f *flags) recover(ctx context.Context, r recoverFlags) (err error) {
 	}
 	s := &session{flags: f} // without --lab there is no state, and no place for it
 	defer s.done(&err)
+	keys, ask, err := readKeys(append(r.identities, r.shares...))
+	if err != nil {
+		return err
+	}
 	o := builtins.RecoverOptions{HostKey: r.hostKey}
 	if f.lab {
 		if s.state, err = f.stateDir(); err != nil {
@@ -83,19 +86,9 @@ func (f *flags) recover(ctx context.Context, r recoverFlags) (err error) {
 			return usage("read the private key: %v", err)
 		}
 	}
-	if o.Identities, err = r.identities(); err != nil {
-		return err
-	}
 	o.Ask.LiveZone, o.Ask.Netns, o.Ask.Serial, o.Ask.Erase = r.live, r.netns, r.serial, r.erase
-	for _, path := range r.shares {
-		text, err := os.ReadFile(path)
-		if err != nil {
-			return usage("read the share: %v", err)
-		}
-		o.Ask.Shares = append(o.Ask.Shares, string(text))
-	}
 	if r.ring != "" {
-		if o.Ask.Keyring, err = r.newRing(f.lab); err != nil {
+		if o.Ask.Keyring, err = r.newRing(ctx, f.lab); err != nil {
 			return err
 		}
 	}
@@ -115,6 +108,14 @@ func (f *flags) recover(ctx context.Context, r recoverFlags) (err error) {
 	if err != nil {
 		return err
 	}
+	if ask && !r.commands && m.Locked(picked, keys) {
+		typed, err := askKeys(ctx)
+		if err != nil {
+			return err
+		}
+		keys.Add(typed)
+	}
+	m.Unlock(keys)
 	if err := f.bringBack(ctx, m, picked, r); err != nil {
 		return err
 	}
@@ -123,32 +124,6 @@ func (f *flags) recover(ctx context.Context, r recoverFlags) (err error) {
 		return &exit{exitFailed, nil}
 	}
 	return nil
-}
-
-// identities reads the recovery identity; at a terminal it is asked for when the
-// flag is "-".
-func (r recoverFlags) identities() ([]builtins.Identity, error) {
-	switch {
-	case r.identity == "":
-		return nil, nil
-	case r.identity != "-":
-		raw, err := os.ReadFile(r.identity)
-		if err != nil {
-			return nil, usage("read the identity: %v", err)
-		}
-		defer clear(raw)
-		return builtins.ParseIdentities(bytes.NewReader(raw))
-	case !term.IsTerminal(int(os.Stdin.Fd())):
-		return builtins.ParseIdentities(os.Stdin)
-	}
-	fmt.Fprint(os.Stderr, "recovery identity (AGE-SECRET-KEY-…): ")
-	raw, err := term.ReadPassword(int(os.Stdin.Fd()))
-	fmt.Fprintln(os.Stderr)
-	if err != nil {
-		return nil, err
-	}
-	defer clear(raw)
-	return builtins.ParseIdentities(bytes.NewReader(raw))
 }
 
 func (f *flags) listMedium(m *builtins.Medium, r recoverFlags) (err error) {
@@ -227,9 +202,9 @@ func (f *flags) bringBack(ctx context.Context, m *builtins.Medium, picked []buil
 func (f *flags) bringOne(ctx context.Context, m *builtins.Medium, e builtins.MediumEntry, r recoverFlags, what string) error {
 	lab := labMark(f.lab)
 	if r.commands {
-		identity := r.identity
-		if identity == "" || identity == "-" {
-			identity = "KEYFILE"
+		identity := "KEYFILE"
+		if len(r.identities) > 0 && r.identities[0] != "-" {
+			identity = r.identities[0]
 		}
 		lines, err := m.Commands(e.ID, identity)
 		if err != nil {
@@ -299,7 +274,7 @@ func (f *flags) recoverBare(ctx context.Context, b *builtins.Bare, r recoverFlag
 
 // newRing is a new keyring for secrets that come back: what is there already is not
 // mixed with them.
-func (r recoverFlags) newRing(lab bool) (func(name string, value []byte) error, error) {
+func (r recoverFlags) newRing(ctx context.Context, lab bool) (func(name string, value []byte) error, error) {
 	list, err := os.ReadDir(r.ring)
 	switch {
 	case err == nil && len(list) > 0:
@@ -312,33 +287,13 @@ func (r recoverFlags) newRing(lab bool) (func(name string, value []byte) error, 
 	case r.ringPass != "":
 	case lab:
 		c.Password = func() (string, error) { return "lab", nil }
-	case !term.IsTerminal(int(os.Stdin.Fd())):
+	case !interactive():
 		return nil, usage("--keyring: there is nobody to ask for its password\nhint: --keyring-password-file FILE, of mode 0600")
 	default:
-		c.Password = func() (string, error) { return askTwice("password of the new keyring in " + r.ring + ": ") }
+		c.Password = func() (string, error) {
+			pw, err := askTwice(ctx, "password of the new keyring in "+r.ring+": ")
+			return string(pw), err
+		}
 	}
 	return builtins.NewKeyring(c).Set, nil
-}
-
-func askTwice(prompt string) (string, error) {
-	ask := func(prompt string) ([]byte, error) {
-		fmt.Fprint(os.Stderr, prompt)
-		v, err := term.ReadPassword(int(os.Stdin.Fd()))
-		fmt.Fprintln(os.Stderr)
-		return v, err
-	}
-	first, err := ask(prompt)
-	if err != nil {
-		return "", err
-	}
-	defer clear(first)
-	second, err := ask("once more: ")
-	if err != nil {
-		return "", err
-	}
-	defer clear(second)
-	if !bytes.Equal(first, second) || len(first) == 0 {
-		return "", errors.New("the two do not agree, or are empty")
-	}
-	return string(first), nil
 }

@@ -14,7 +14,6 @@ import (
 	"github.com/neosofia/runner/builtins"
 	"github.com/neosofia/runner/runtime/ledger"
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 )
 
 func recoveryKeyCommand(f *flags) *cobra.Command {
@@ -47,7 +46,7 @@ func recoveryKeyNew(f *flags) *cobra.Command {
 			if _, err := os.Stat("/etc/runner/site.star"); err == nil {
 				fmt.Fprintln(os.Stderr, "runner: this machine has a site.star: a recovery key belongs on another one, or who breaks in here has it")
 			}
-			text, err := builtins.RecoverySheet(fmt.Sprint(id), builtins.Recipient(id), time.Now())
+			text, err := builtins.RecoverySheet(fmt.Sprint(id), builtins.Recipient(id), builtins.Fingerprint(builtins.Recipient(id)), time.Now())
 			if err != nil {
 				return err
 			}
@@ -80,8 +79,9 @@ func writeNew(path, text string) error {
 
 func recoveryKeyTest(f *flags) *cobra.Command {
 	var only string
+	var files []string
 	c := &cobra.Command{Use: "test", Short: "type the recovery key, and see it open a copy on each sealed target", Args: cobra.NoArgs,
-		Long:    "test reads the key from the terminal, without echo, line by line as on the sheet, or from standard input. It opens the newest copy on each target: a canary, or the header of a sealed file. Secrets that are sealed to others are no proof: it says so, and opens the newest other copy. That it did is recorded with its date; runner status asks for it every 180 days.",
+		Long:    "test reads the key as somebody types it from the sheet, without echo; or from --identity FILE or standard input, in every form that recover takes. It opens the newest copy on each target: a canary, or the header of a sealed file. Secrets that are sealed to others are no proof: it says so, and opens the newest other copy. That it did is recorded with its date; runner status asks for it every 180 days.",
 		Example: "  runner recovery-key test --target offsite",
 		RunE: func(c *cobra.Command, _ []string) (err error) {
 			s, err := f.session()
@@ -102,13 +102,25 @@ func recoveryKeyTest(f *flags) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			id, err := readKey()
+			ids, err := identities(c.Context(), files)
 			if err != nil {
 				return err
 			}
-			return s.tryKey(c.Context(), id, targets)
+			failed := 0
+			for _, id := range ids {
+				n, err := s.tryKey(c.Context(), id, targets)
+				if err != nil {
+					return err
+				}
+				failed += n
+			}
+			if failed > 0 {
+				return &exit{exitFailed, nil}
+			}
+			return nil
 		}}
 	c.Flags().StringVar(&only, "target", "", "this target alone; default: all that are sealed")
+	c.Flags().StringArrayVar(&files, "identity", nil, "file of the key: the sheet, its lines, an age key; default: ask, or standard input")
 	offer(c, "target", f.targets)
 	return c
 }
@@ -129,16 +141,37 @@ func (s *session) sealedTargets(only string) (out []string, err error) {
 	return out, nil
 }
 
-// tryKey records every target on which the key opened something, and fails when one
-// of them did not.
-func (s *session) tryKey(ctx context.Context, id age.Identity, targets []string) error {
+// identities are those of files, of standard input, or of somebody at the terminal.
+func identities(ctx context.Context, files []string) ([]builtins.Identity, error) {
+	if len(files) == 0 && !interactive() {
+		files = []string{"-"}
+	}
+	keys, ask, err := readKeys(files)
+	if err == nil && ask {
+		var typed builtins.Keys
+		typed, err = askKeys(ctx)
+		keys.Add(typed)
+	}
+	switch {
+	case err != nil:
+		return nil, err
+	case len(keys.Shares) > 0:
+		return nil, usage("shares of custodians open the secrets alone, and are tried by bringing those back: runner recover --from PATH --item keyring --verify --share FILE ...")
+	case len(keys.Identities) == 0:
+		return nil, usage("no key was typed")
+	}
+	return keys.Identities, nil
+}
+
+// tryKey records every target on which the key opened something, and counts those on
+// which it did not.
+func (s *session) tryKey(ctx context.Context, id age.Identity, targets []string) (failed int, err error) {
 	lab := labMark(s.flags.lab)
 	var proofs []ledger.KeyProof
-	failed := 0
 	for _, name := range targets {
 		p, note, err := builtins.TryKey(ctx, s.world, ledger.Catalog{Store: s.ledger}, name, id)
 		if ctx.Err() != nil {
-			return context.Cause(ctx)
+			return failed, context.Cause(ctx)
 		}
 		if err != nil {
 			failed++
@@ -154,7 +187,7 @@ func (s *session) tryKey(ctx context.Context, id age.Identity, targets []string)
 			_, err = s.ledger.Record(ctx, e)
 		}
 		if err != nil {
-			return fmt.Errorf("record that the key opened a copy on %s: %w", name, err)
+			return failed, fmt.Errorf("record that the key opened a copy on %s: %w", name, err)
 		}
 		proofs = append(proofs, p)
 		if !s.flags.json {
@@ -166,13 +199,10 @@ func (s *session) tryKey(ctx context.Context, id age.Identity, targets []string)
 	}
 	if s.flags.json {
 		if err := json.NewEncoder(os.Stdout).Encode(map[string]any{"keys": proofs, "failed": failed, "lab": s.flags.lab}); err != nil {
-			return err
+			return failed, err
 		}
 	}
-	if failed > 0 {
-		return &exit{exitFailed, nil}
-	}
-	return nil
+	return failed, nil
 }
 
 func recoveryKeyReplace(f *flags) *cobra.Command {
@@ -269,55 +299,3 @@ func (s *session) tellBound(ctx context.Context, old string) error {
 	say("no copy needs the old key any more: destroy its sheet")
 	return nil
 }
-
-// readKey reads a recovery key as somebody types it from the sheet.
-func readKey() (age.Identity, error) {
-	var k builtins.TypedKey
-	if !term.IsTerminal(int(os.Stdin.Fd())) {
-		raw, err := io.ReadAll(io.LimitReader(os.Stdin, maxKeyText+1))
-		defer clear(raw)
-		if err != nil {
-			return nil, fmt.Errorf("read the key: %w", err)
-		}
-		if len(raw) > maxKeyText {
-			return nil, usage("read the key: it is too long to be one")
-		}
-		for _, line := range strings.Split(string(raw), "\n") {
-			if err := k.Add(line); err != nil {
-				return nil, err
-			}
-		}
-		return typed(&k)
-	}
-	fmt.Fprintln(os.Stderr, "type the key, line by line as on the sheet (nothing is shown); an empty line ends it")
-	for {
-		fmt.Fprintf(os.Stderr, "line %d: ", k.Lines+1)
-		raw, err := term.ReadPassword(int(os.Stdin.Fd()))
-		fmt.Fprintln(os.Stderr)
-		if err != nil {
-			return nil, err
-		}
-		line := string(raw)
-		clear(raw)
-		if strings.TrimSpace(line) == "" {
-			return typed(&k)
-		}
-		if err := k.Add(line); err != nil {
-			fmt.Fprintln(os.Stderr, "runner: "+err.Error()+"; once more")
-			continue
-		}
-		if id, err := k.Identity(); err == nil {
-			return id, nil
-		}
-	}
-}
-
-func typed(k *builtins.TypedKey) (age.Identity, error) {
-	id, err := k.Identity()
-	if err != nil {
-		return nil, usage("%v", err)
-	}
-	return id, nil
-}
-
-const maxKeyText = 64 << 10 // what is read where a key is expected

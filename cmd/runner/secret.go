@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -9,7 +10,6 @@ import (
 
 	"github.com/neosofia/runner/builtins"
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 )
 
 func secretCommand(f *flags) *cobra.Command {
@@ -17,12 +17,12 @@ func secretCommand(f *flags) *cobra.Command {
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() }}
 	c.AddCommand(
 		&cobra.Command{Use: "set NAME", Short: "store a secret: typed at a terminal without echo, else read from standard input", Args: oneArg("NAME"),
-			RunE: func(_ *cobra.Command, args []string) error {
+			RunE: func(c *cobra.Command, args []string) error {
 				if err := builtins.CheckSecretName(args[0]); err != nil {
 					return usage("%v", err)
 				}
-				return f.withKeyring(func(k *builtins.Keyring) error {
-					value, err := readSecret(args[0])
+				return f.withKeyring(c.Context(), func(k *builtins.Keyring) error {
+					value, err := readSecret(c.Context(), args[0])
 					if err != nil {
 						return err
 					}
@@ -31,8 +31,8 @@ func secretCommand(f *flags) *cobra.Command {
 				})
 			}},
 		&cobra.Command{Use: "list", Short: "list the names", Args: cobra.NoArgs,
-			RunE: func(*cobra.Command, []string) error {
-				return f.withKeyring(func(k *builtins.Keyring) error {
+			RunE: func(c *cobra.Command, _ []string) error {
+				return f.withKeyring(c.Context(), func(k *builtins.Keyring) error {
 					names, err := k.List()
 					for _, n := range names {
 						fmt.Println(n)
@@ -41,15 +41,15 @@ func secretCommand(f *flags) *cobra.Command {
 				})
 			}},
 		&cobra.Command{Use: "remove NAME", Short: "remove a secret", Args: oneArg("NAME"),
-			RunE: func(_ *cobra.Command, args []string) error {
-				return f.withKeyring(func(k *builtins.Keyring) error { return k.Remove(args[0]) })
+			RunE: func(c *cobra.Command, args []string) error {
+				return f.withKeyring(c.Context(), func(k *builtins.Keyring) error { return k.Remove(args[0]) })
 			}})
 	return c
 }
 
 // withKeyring opens the keyring that the site names; without a site, the one in
 // the state folder.
-func (f *flags) withKeyring(fn func(*builtins.Keyring) error) (err error) {
+func (f *flags) withKeyring(ctx context.Context, fn func(*builtins.Keyring) error) (err error) {
 	s, err := f.session()
 	if err != nil {
 		return err
@@ -62,14 +62,13 @@ func (f *flags) withKeyring(fn func(*builtins.Keyring) error) (err error) {
 	if err := s.openSite(""); err != nil && (f.site != "" || !errors.As(err, &none) || none.code != exitUsage) {
 		return err // a site that is there and broken may name another keyring
 	}
-	return fn(s.keyring())
+	return fn(s.keyring(ctx))
 }
 
 const maxSecret = 1 << 20
 
-func readSecret(name string) ([]byte, error) {
-	fd := int(os.Stdin.Fd())
-	if !term.IsTerminal(fd) {
+func readSecret(ctx context.Context, name string) ([]byte, error) {
+	if !interactive() {
 		value, err := io.ReadAll(io.LimitReader(os.Stdin, maxSecret+1))
 		if err != nil {
 			return nil, fmt.Errorf("read secret %s: %w", name, err)
@@ -79,24 +78,9 @@ func readSecret(name string) ([]byte, error) {
 		}
 		return bytes.TrimSuffix(value, []byte("\n")), nil
 	}
-	ask := func(prompt string) ([]byte, error) {
-		fmt.Fprint(os.Stderr, prompt)
-		v, err := term.ReadPassword(fd)
-		fmt.Fprintln(os.Stderr)
-		return v, err
-	}
-	first, err := ask("secret " + name + ": ")
+	value, err := askTwice(ctx, "secret "+name+": ")
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("set secret %s: %w; nothing was changed", name, err)
 	}
-	second, err := ask("once more: ")
-	if err != nil {
-		return nil, err
-	}
-	defer clear(second)
-	if !bytes.Equal(first, second) {
-		clear(first)
-		return nil, fmt.Errorf("set secret %s: the two do not agree; nothing was changed", name)
-	}
-	return first, nil
+	return value, nil
 }

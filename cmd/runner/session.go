@@ -17,7 +17,6 @@ import (
 	"github.com/neosofia/runner/runtime/ledger"
 	"github.com/neosofia/runner/stdlib"
 	"github.com/spf13/pflag"
-	"golang.org/x/term"
 )
 
 // flags are those that every verb takes.
@@ -168,13 +167,13 @@ func (s *session) openWorld(ctx context.Context) error {
 		return s.openLab(ctx)
 	}
 	s.world = builtins.NewWorld(s.site, builtins.Env{
-		Device: builtins.SystemDevice, Keyring: s.keyring(), Binary: staticBinary, Version: version, Spool: filepath.Join(s.state, "spool"),
+		Device: builtins.SystemDevice, Keyring: s.keyring(ctx), Binary: staticBinary, Version: version, Spool: filepath.Join(s.state, "spool"),
 	})
 	s.close = append(s.close, s.world.Close)
 	return nil
 }
 
-func (s *session) keyring() *builtins.Keyring {
+func (s *session) keyring(ctx context.Context) *builtins.Keyring {
 	k := builtins.KeyringConfig{Backend: "file", Dir: filepath.Join(s.state, "keyring")}
 	if s.site != nil {
 		if s.site.Keyring.Backend != "" {
@@ -185,11 +184,9 @@ func (s *session) keyring() *builtins.Keyring {
 		}
 		k.Credential, k.PassFile = s.site.Keyring.Credential, s.site.Keyring.PassFile
 	}
-	if term.IsTerminal(int(os.Stdin.Fd())) {
+	if interactive() {
 		k.Password = func() (string, error) {
-			fmt.Fprintf(os.Stderr, "password of the keyring in %s: ", k.Dir)
-			pw, err := term.ReadPassword(int(os.Stdin.Fd()))
-			fmt.Fprintln(os.Stderr)
+			pw, err := askSecret(ctx, "password of the keyring in "+k.Dir+": ")
 			return string(pw), err
 		}
 	}

@@ -31,6 +31,8 @@ type Kind struct {
 	// Batch says that the artifacts of an item are parts of one stream: none of them
 	// stands for another.
 	Batch bool
+	// Keyed says that it opens with a key, even where its copy is not sealed.
+	Keyed bool
 	// Open makes what opens one artifact completely.
 	Open func() target.Checker
 	// Recover brings an artifact back below Job.Into; nil: its files are all there is.

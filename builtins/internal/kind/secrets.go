@@ -28,7 +28,7 @@ const MaxSecret = 16 << 20
 // secrets are kept in the spool for the shares in them: they are sealed to their
 // custodians, and stay the same until who can open the secrets changes.
 func secrets() Kind {
-	return Kind{Name: "secrets", Title: "the keyring's secrets", Keep: true,
+	return Kind{Name: "secrets", Title: "the keyring's secrets", Keep: true, Keyed: true,
 		Open:    func() target.Checker { return &secretsChecker{sealed: map[string]bundle.Sealed{}} },
 		Recover: recoverSecrets, Commands: secretsCommands}
 }

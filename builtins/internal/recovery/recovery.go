@@ -11,11 +11,13 @@ import (
 	"fmt"
 	"path"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 	"time"
 
 	"filippo.io/age"
+	"github.com/neosofia/runner/builtins/internal/format/sheet"
 	"github.com/neosofia/runner/builtins/internal/kind"
 	"github.com/neosofia/runner/builtins/internal/target"
 	"github.com/neosofia/runner/runtime"
@@ -35,12 +37,11 @@ type Medium struct {
 
 // Options say how a medium is opened.
 type Options struct {
-	HostKey    string // sftp
-	Key        []byte // sftp: private key
-	Identities []age.Identity
-	Ask        kind.Options // of the ways back
-	Env        target.Env
-	Progress   func(file string, done, total int64)
+	HostKey  string       // sftp
+	Key      []byte       // sftp: private key
+	Ask      kind.Options // of the ways back
+	Env      target.Env
+	Progress func(file string, done, total int64)
 }
 
 // Open reads the manifests of a place: a folder, or an sftp URL.
@@ -65,8 +66,8 @@ func Open(ctx context.Context, place string, o Options) (*Medium, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Medium{Place: place, t: t, ids: o.Identities, ask: o.Ask}
-	m.ask.Identities, m.ask.Root, m.ask.Device = o.Identities, o.Env.Root, o.Env.Device
+	m := &Medium{Place: place, t: t, ask: o.Ask}
+	m.ask.Root, m.ask.Device = o.Env.Root, o.Env.Device
 	if m.list, m.Bad, err = t.List(ctx); err != nil {
 		t.Close()
 		return nil, err
@@ -109,6 +110,23 @@ func (m *Medium) readProofs(ctx context.Context) {
 
 // Close lets go of the medium.
 func (m *Medium) Close() error { return m.t.Close() }
+
+// Locked says that some of the copies want a key, and there is none yet.
+func (m *Medium) Locked(entries []Entry, keys sheet.Keys) bool {
+	return slices.ContainsFunc(entries, func(e Entry) bool {
+		return e.Sealed && len(keys.Identities) == 0 || keys.Empty() && keyed(e.Kind)
+	})
+}
+
+func keyed(name string) bool {
+	k, known := kind.Find(name)
+	return known && k.Keyed
+}
+
+// Unlock gives the keys that sealed copies, and the secrets in them, open with.
+func (m *Medium) Unlock(keys sheet.Keys) {
+	m.ids, m.ask.Identities, m.ask.Shares = keys.Identities, keys.Identities, keys.Shares
+}
 
 // Newer lists folders of copies of the same item that are newer, or may be, and
 // cannot be read.

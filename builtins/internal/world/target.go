@@ -1,6 +1,7 @@
 package world
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -8,6 +9,7 @@ import (
 
 	"filippo.io/age"
 	"github.com/neosofia/runner/builtins/internal/client/proxmox"
+	"github.com/neosofia/runner/builtins/internal/format/sheet"
 	"github.com/neosofia/runner/builtins/internal/site"
 	"github.com/neosofia/runner/builtins/internal/target"
 	"github.com/neosofia/runner/runtime"
@@ -148,12 +150,15 @@ func (w *World) Identities(ctx context.Context) ([]age.Identity, error) {
 		if err != nil {
 			return nil, err
 		}
-		ids, err := age.ParseIdentities(strings.NewReader(string(raw)))
+		keys, err := sheet.Read("secret "+i.Secret.Name, bytes.NewReader(raw))
 		clear(raw)
-		if err != nil {
-			return nil, &runtime.Error{Code: "E_SECRET", Doing: "read the identity in secret " + i.Secret.Name, Said: "it is no age identity"}
+		if err == nil && len(keys.Identities) == 0 {
+			err = errors.New("it holds shares of custodians, and no identity")
 		}
-		out = append(out, ids...)
+		if err != nil {
+			return nil, &runtime.Error{Code: "E_SECRET", Doing: "read the identity in secret " + i.Secret.Name, Said: err.Error()}
+		}
+		out = append(out, keys.Identities...)
 	}
 	return out, nil
 }

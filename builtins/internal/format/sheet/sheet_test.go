@@ -1,4 +1,4 @@
-package custody
+package sheet
 
 import (
 	"fmt"
@@ -23,7 +23,7 @@ func TestTheSheetIsReadAsItIsTyped(t *testing.T) {
 		age.Identity
 		fmt.Stringer
 	}{"hybrid": hybrid, "classic": classic} {
-		text, err := Sheet(id.String(), "age1pq1x", time.Now())
+		text, err := Sheet(id.String(), "age1pq1x", "age:0", time.Now())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -37,14 +37,17 @@ func TestTheSheetIsReadAsItIsTyped(t *testing.T) {
 			t.Fatalf("%s: the sheet has %d lines:\n%s", name, len(lines), text)
 		}
 		typed := func(lines ...string) (string, error) {
-			var k TypedKey
+			var k Typed
 			for _, l := range lines {
-				if err := k.Add(l); err != nil {
+				if _, err := k.Add(l); err != nil {
 					return "", err
 				}
 			}
-			got, err := k.Identity()
-			return fmt.Sprint(got), err
+			got, err := k.Keys()
+			if err != nil {
+				return "", err
+			}
+			return fmt.Sprint(got.Identities[0]), nil
 		}
 		for how, in := range map[string][]string{
 			"as printed": lines, "in small letters": {strings.ToLower(strings.Join(lines[:1], "")), lines[1], lines[2], lines[3]},
@@ -64,7 +67,7 @@ func TestTheSheetIsReadAsItIsTyped(t *testing.T) {
 		}{
 			"a slip": {[]string{lines[0], string(wrong)}, "line 2 does not agree"}, "lines in another order": {[]string{lines[1]}, "line 1 comes now"},
 			"lines in another order, without numbers": {[]string{lines[1][4:]}, "line 1 does not agree"},
-			"a line is missing":                       {lines[:3], "no recovery key"}, "something else": {[]string{"hunter2"}, "no recovery key"}, "far too long": {[]string{strings.Repeat("A", 300)}, "no recovery key"},
+			"a line is missing":                       {lines[:3], "no recovery key yet: line 4"}, "something else": {[]string{"hunter2"}, "no recovery key"}, "far too long": {[]string{strings.Repeat("A", 300)}, "no recovery key"},
 		} {
 			_, err := typed(c.lines...)
 			if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), "SECRET-KEY-1") {
