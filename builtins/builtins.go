@@ -98,6 +98,8 @@ var (
 	BareArchive     = recovery.BareArchive
 	ReadKeys        = sheet.Read
 	LevelWords      = recovery.LevelWords
+	NewestEntries   = recovery.Newest
+	ErrNotDamaged   = recovery.ErrNotDamaged
 	Recipient       = custody.Recipient
 	TryKey          = custody.Try
 	RecoverySheet   = sheet.Sheet

@@ -162,7 +162,7 @@ func TestVerifyOpensASealedCopyOnlyWithAnIdentity(t *testing.T) {
 	}{
 		{"with the identity on this host", []string{"+", onHost}, "", nil},
 		{"without one", nil, "E_NO_IDENTITY", []string{"offsite"}},
-		{"with one that is none", []string{"+", `identity(secret = secret("pve-token"), on_host = True)`}, "E_SECRET", []string{"no age identity"}},
+		{"with one that is none", []string{"+", `identity(secret = secret("pve-token"), on_host = True)`}, "E_SECRET", []string{"no recovery key in it"}},
 		{"with one that is not in the keyring", []string{"+", `identity(secret = secret("nowhere"), on_host = True)`}, "E_SECRET", []string{"nowhere"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

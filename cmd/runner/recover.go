@@ -133,6 +133,10 @@ func (f *flags) listMedium(m *builtins.Medium, r recoverFlags) (err error) {
 			return err
 		}
 	}
+	all := entries
+	if !r.all && !f.json {
+		entries = builtins.NewestEntries(entries)
+	}
 	if f.json {
 		return json.NewEncoder(os.Stdout).Encode(map[string]any{"place": m.Place, "copies": entries, "lab": f.lab})
 	}
@@ -155,10 +159,16 @@ func (f *flags) listMedium(m *builtins.Medium, r recoverFlags) (err error) {
 		for _, g := range e.Gaps {
 			fmt.Printf("%s     not in it: %s\n", lab, shown(g))
 		}
+		if n := len(e.Older(all)); n > 0 && !r.all {
+			fmt.Printf("%s     and %d older\n", lab, n)
+		}
 	}
 	need := ""
 	if sealed {
 		need = " --identity FILE"
+	}
+	if len(entries) < len(all) {
+		fmt.Printf("%slist the older ones:   runner recover --from %s --all%s\n", lab, m.Place, labSuffix(f.lab))
 	}
 	fmt.Printf("%sread everything back:  runner recover --from %s --verify%s%s\n", lab, m.Place, need, labSuffix(f.lab))
 	fmt.Printf("%sbring one back:        runner recover --from %s --item ITEM --to DIR%s%s\n", lab, m.Place, need, labSuffix(f.lab))
@@ -183,6 +193,11 @@ func (f *flags) bringBack(ctx context.Context, m *builtins.Medium, picked []buil
 			}
 			failed++
 			fmt.Printf("%sFAIL %s: %s\n", lab, what, shownLines(err.Error(), "     "))
+			if r.to != "" {
+				if err := f.nameOlder(ctx, m, e, r); err != nil {
+					return err
+				}
+			}
 		}
 		if newer := m.Newer(e); len(newer) > 0 && r.id == "" && !r.verify {
 			older++
@@ -190,12 +205,44 @@ func (f *flags) bringBack(ctx context.Context, m *builtins.Medium, picked []buil
 		}
 	}
 	if failed > 0 {
-		fmt.Printf("%s%d of %d could not be brought back; older copies: runner recover --from %s, then --id ID\n", lab, failed, len(picked), m.Place)
+		if r.to == "" {
+			fmt.Printf("%s%d of %d cannot be brought back; recover --item ITEM --to DIR names the next older copy that can\n", lab, failed, len(picked))
+		} else {
+			fmt.Printf("%s%d of %d could not be brought back\n", lab, failed, len(picked))
+		}
 		return &exit{exitFailed, nil}
 	}
 	if older > 0 {
 		return &exit{exitDegraded, nil}
 	}
+	return nil
+}
+
+// nameOlder looks for the next older copy that is sound, where this one is not, and
+// says how to take it.
+func (f *flags) nameOlder(ctx context.Context, m *builtins.Medium, e builtins.MediumEntry, r recoverFlags) error {
+	lab := labMark(f.lab)
+	older, err := m.Sound(ctx, e)
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case errors.Is(err, builtins.ErrNotDamaged):
+		return nil
+	case err != nil:
+		fmt.Printf("%s     %s\n", lab, shownLines(err.Error(), "     "))
+		return nil
+	}
+	again := fmt.Sprintf("runner recover --from %s --id %s --to %s", m.Place, older.ID, r.to)
+	for _, p := range r.identities {
+		again += " --identity " + p
+	}
+	for _, p := range r.shares {
+		again += " --share " + p
+	}
+	if r.archive {
+		again += " --archive"
+	}
+	fmt.Printf("%s     the next older copy that is sound is of %s; type:\n%s     %s%s\n", lab, older.Taken.UTC().Format("2006-01-02 15:04:05Z"), lab, again, labSuffix(f.lab))
 	return nil
 }
 
@@ -268,6 +315,9 @@ func (f *flags) recoverBare(ctx context.Context, b *builtins.Bare, r recoverFlag
 	}
 	for _, sk := range out.Skipped {
 		fmt.Printf("note %s was left out\n", shown(sk))
+	}
+	for _, line := range out.Say {
+		fmt.Printf("     %s\n", shownLines(line, "     "))
 	}
 	return nil
 }

@@ -40,7 +40,7 @@ func Bring(ctx context.Context, s *runtime.Step, c *proxmox.Client, system, stor
 			Hint: "with the recovery identity at hand: runner recover --from … --identity FILE"}
 	}
 	s.Log("reading the copy on %s back before it is restored", cp.Target)
-	if _, err := t.Verify(ctx, cp, ledger.Read, ids, kind.Checker(art.Kind)); err != nil {
+	if _, err := t.Verify(ctx, cp, ledger.Opened, ids, kind.Checker(art.Kind)); err != nil {
 		return "", nil, world.TargetError(err)
 	}
 	if cp.InPlace {
@@ -77,7 +77,7 @@ func upload(ctx context.Context, s *runtime.Step, c *proxmox.Client, system, sto
 		}
 		return undo.Keep(ctx)
 	}
-	r, err := t.OpenFile(ctx, cp, file, ids)
+	r, err := t.OpenFile(ctx, cp, art.Files[0], ids)
 	if err != nil {
 		return "", nil, world.TargetError(err)
 	}

@@ -109,7 +109,7 @@ func candidates(ctx context.Context, c ledger.Catalog, name string) (canaries, s
 // open says what the key opened.
 func open(ctx context.Context, t *target.Target, cp ledger.Copy, id age.Identity) (string, error) {
 	if cp.Kind != "secrets" {
-		r, err := t.OpenFile(ctx, cp, cp.Files[0].Of, []age.Identity{id})
+		r, err := t.OpenFile(ctx, cp, ledger.File{Name: cp.Files[0].Of}, []age.Identity{id})
 		if err != nil {
 			return "", err
 		}
@@ -120,7 +120,7 @@ func open(ctx context.Context, t *target.Target, cp ledger.Copy, id age.Identity
 		return "header", nil
 	}
 	read := func(file string) ([]byte, error) {
-		r, err := t.OpenFile(ctx, cp, file, []age.Identity{id})
+		r, err := t.OpenFile(ctx, cp, ledger.File{Name: file}, []age.Identity{id})
 		if err != nil {
 			return nil, err
 		}

@@ -16,7 +16,7 @@ import (
 
 // guest is a vzdump archive: one file.
 func guest(name, title string, unpack func(ctx context.Context, j *Job, file string, r io.Reader) error) Kind {
-	return Kind{Name: name, Title: title,
+	return Kind{Name: name, Title: title, Opens: true,
 		Open: target.EachFile(func(ctx context.Context, file string, r io.Reader) error {
 			_, err := archive.Check(ctx, file, r)
 			return err
@@ -34,6 +34,7 @@ func guest(name, title string, unpack func(ctx context.Context, j *Job, file str
 			if err := unpack(ctx, j, file, r); err != nil {
 				return fmt.Errorf("extract %s: %w\nwhat is in %s is incomplete", file, err, j.Into)
 			}
+			j.Say = append(j.Say, putBack(j)...)
 			return nil
 		},
 		Dir: "/var/lib/vz/dump",
@@ -48,6 +49,29 @@ func guest(name, title string, unpack func(ctx context.Context, j *Job, file str
 			return lines
 		},
 	}
+}
+
+// putBack is what to type on a node to make a guest of what was extracted: of disks,
+// each on the bus that it was on; of a tree, by way of a tar, as pct wants one.
+func putBack(j *Job) (lines []string) {
+	var disks, buses []string
+	for _, path := range j.Paths {
+		name, isDisk := strings.CutPrefix(filepath.Base(path), "disk-")
+		if !isDisk {
+			return []string{"# put it back, as root on a Proxmox VE node (NEWID: a free number):",
+				"tar -C " + Quote(path) + " --numeric-owner --acls --xattrs --xattrs-include='*' --sparse -cpf /var/tmp/NEWID.tar . && pct restore NEWID /var/tmp/NEWID.tar --storage STORAGE"}
+		}
+		bus := strings.TrimPrefix(strings.TrimSuffix(name, ".raw"), "drive-")
+		buses = append(buses, "|"+bus+":")
+		disks = append(disks, "qm disk import NEWID "+Quote(path)+" STORAGE --target-disk "+Quote(bus))
+	}
+	for _, path := range j.Config {
+		if filepath.Base(path) == "qemu-server.conf" {
+			lines = append(lines, "# put it back, as root on a Proxmox VE node (NEWID: a free number):",
+				"grep -vE '^(#qmdump#"+strings.Join(buses, "")+")' "+Quote(path)+" > /etc/pve/qemu-server/NEWID.conf")
+		}
+	}
+	return append(lines, disks...)
 }
 
 // UnpackGuest extracts a vzdump archive, whoever made it.

@@ -35,6 +35,8 @@ type Kind struct {
 	Keyed bool
 	// Open makes what opens one artifact completely.
 	Open func() target.Checker
+	// Opens says that Recover parses as Open does, and refuses all that it refuses.
+	Opens bool
 	// Recover brings an artifact back below Job.Into; nil: its files are all there is.
 	Recover func(ctx context.Context, j *Job) error
 	// Commands are what to type to bring the clear files, which lie in Dir, back

@@ -29,13 +29,32 @@ func (m *Medium) Archive(ctx context.Context, id, dir string) (Extracted, error)
 	if err != nil {
 		return Extracted{}, err
 	}
-	j := m.job(x, dir)
+	j, opening := m.job(x, dir, kind.Checker(x.Artifact.Kind))
 	for _, f := range x.Artifact.Files {
 		if _, err := j.Write(ctx, f.Name); err != nil {
 			return extracted(j), err
 		}
 	}
+	if err := ended(ctx, opening, dir); err != nil {
+		return extracted(j), err
+	}
+	if k, known := kind.Find(x.Artifact.Kind); known && k.Commands != nil {
+		abs, err := filepath.Abs(dir)
+		if err != nil {
+			return extracted(j), err
+		}
+		j.Say = append(j.Say, k.Commands(x.Artifact, kind.Quote(abs))...)
+	}
 	return extracted(j), nil
+}
+
+// ended says ok of what came back only where verify would.
+func ended(ctx context.Context, o *target.Opening, into string) error {
+	err := o.End(ctx)
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	return fmt.Errorf("%w\nwhat is in %s came from a copy that does not open: do not use it", err, into)
 }
 
 // Extract brings the content of a copy into a new folder below dir, in the way of
@@ -50,7 +69,11 @@ func (m *Medium) Extract(ctx context.Context, id, dir string) (Extracted, error)
 	if !known || k.Recover == nil {
 		return m.Archive(ctx, id, into)
 	}
-	j := m.job(x, into)
+	check := kind.Checker(x.Artifact.Kind)
+	if k.Opens {
+		check = nil
+	}
+	j, opening := m.job(x, into, check)
 	if len(x.Artifact.Files) > 0 { // before anything is made: is there a key for it?
 		r, err := j.Open(ctx, x.Artifact.Files[0].Name)
 		if err != nil {
@@ -63,8 +86,10 @@ func (m *Medium) Extract(ctx context.Context, id, dir string) (Extracted, error)
 	if err := makeInto(into); err != nil {
 		return Extracted{}, err
 	}
-	err = k.Recover(ctx, j)
-	return extracted(j), err
+	if err = k.Recover(ctx, j); err != nil {
+		return extracted(j), err
+	}
+	return extracted(j), ended(ctx, opening, into)
 }
 
 // folder is the name of an item, with its kind where the medium holds several
@@ -83,34 +108,32 @@ func extracted(j *kind.Job) Extracted {
 	return Extracted{Paths: j.Paths, Skipped: j.Skipped, Config: j.Config, Say: j.Say}
 }
 
-// job is a copy of this medium that comes back.
-func (m *Medium) job(x target.Manifest, into string) *kind.Job {
-	j := &kind.Job{Artifact: x.Artifact, Into: into, Options: m.ask, Open: m.opener(x)}
+// job is a copy of this medium that comes back. What is read of it is held against
+// all that verify demands.
+func (m *Medium) job(x target.Manifest, into string, check func() target.Checker) (*kind.Job, *target.Opening) {
+	opening := m.t.Opening(x.Artifact, x.Copy, m.ids, check)
+	j := &kind.Job{Artifact: x.Artifact, Into: into, Options: m.ask, Open: hinted(opening.Open)}
 	for i := len(m.list) - 1; i >= 0; i-- { // they are sorted, the newest first
 		if o := m.list[i]; o.Artifact.Kind == x.Artifact.Kind && o.Artifact.Item == x.Artifact.Item && o.Artifact.ID != x.Artifact.ID {
-			j.Others = append(j.Others, kind.Other{Artifact: o.Artifact, Open: m.opener(o)})
+			j.Others = append(j.Others, kind.Other{Artifact: o.Artifact, Open: hinted(m.t.Opening(o.Artifact, o.Copy, m.ids, kind.Checker(o.Artifact.Kind)).Open)})
 		}
 	}
-	return j
+	return j, opening
 }
 
-func (m *Medium) opener(x target.Manifest) func(context.Context, string) (io.ReadCloser, error) {
-	return func(ctx context.Context, file string) (io.ReadCloser, error) { return m.open(ctx, x, file) }
-}
-
-// open reads one clear file of a copy.
-func (m *Medium) open(ctx context.Context, x target.Manifest, file string) (io.ReadCloser, error) {
-	r, err := m.t.OpenFile(ctx, x.Copy, file, m.ids)
-	var known *target.Error
-	switch {
-	case errors.As(err, &known) && known.Code == target.CodeNoIdentity:
-		return nil, fmt.Errorf("%w\nhint: name the file of the recovery identity with --identity", err)
-	case errors.As(err, &known) && known.Hint != "":
-		return nil, fmt.Errorf("%w\nhint: %s", err, known.Hint)
-	case err != nil:
-		return nil, err
+// hinted adds what to do to errors of opening.
+func hinted(open func(context.Context, string) (io.ReadCloser, error)) func(context.Context, string) (io.ReadCloser, error) {
+	return func(ctx context.Context, file string) (io.ReadCloser, error) {
+		r, err := open(ctx, file)
+		var known *target.Error
+		switch {
+		case errors.As(err, &known) && known.Code == target.CodeNoIdentity:
+			return nil, fmt.Errorf("%w\nhint: name the file of the recovery key with --identity", err)
+		case errors.As(err, &known) && known.Hint != "":
+			return nil, fmt.Errorf("%w\nhint: %s", err, known.Hint)
+		}
+		return r, err
 	}
-	return r, nil
 }
 
 // makeInto makes the folder that is extracted into, and those above it. What is

@@ -144,62 +144,6 @@ func (m *Medium) Newer(e Entry) (out []string) {
 	return out
 }
 
-// Entry is one copy on the medium.
-type Entry struct {
-	ID          string    `json:"id"`
-	Kind        string    `json:"kind"`
-	Item        string    `json:"item"`
-	Taken       time.Time `json:"taken"`
-	Written     time.Time `json:"written"`
-	Bytes       int64     `json:"bytes"`
-	Files       []string  `json:"files"`
-	Sealed      bool      `json:"sealed"`
-	Opened      bool      `json:"opened_before_sealing"`
-	Consistency string    `json:"consistency,omitempty"`
-	Gaps        []string  `json:"gaps,omitempty"`
-	Run         string    `json:"run"`
-	Proven      string    `json:"proven,omitempty"` // as its maker noted it on the medium
-	Folder      string    `json:"folder"`
-}
-
-// Entries lists what is there: by kind and item, the newest first.
-func (m *Medium) Entries() []Entry {
-	var out []Entry
-	for _, x := range m.list {
-		e := Entry{ID: x.Artifact.ID, Kind: x.Artifact.Kind, Item: x.Artifact.Item, Taken: x.Artifact.Created, Written: x.Copy.Created, Bytes: x.Copy.Bytes,
-			Sealed: len(x.Copy.SealedTo) > 0, Opened: x.Copy.Opened, Consistency: x.Artifact.Consistency, Run: x.Artifact.Run, Folder: x.Copy.Ref, Proven: m.notes[x.Artifact.ID]}
-		for _, f := range x.Copy.Files {
-			e.Files = append(e.Files, f.Name)
-		}
-		for _, g := range x.Artifact.Gaps {
-			e.Gaps = append(e.Gaps, g.What+": "+g.Why)
-		}
-		out = append(out, e)
-	}
-	return out
-}
-
-// Pick returns the copies that are meant: those of an item, or the one with an id;
-// with neither, all. newest keeps of every item the newest alone.
-func (m *Medium) Pick(item, id string, newest bool) ([]Entry, error) {
-	var out []Entry
-	seen := map[string]bool{}
-	for _, e := range m.Entries() {
-		switch {
-		case id != "" && e.ID != id, item != "" && e.Item != item:
-			continue
-		case newest && id == "" && seen[e.Kind+"/"+e.Item]:
-			continue
-		}
-		seen[e.Kind+"/"+e.Item] = true
-		out = append(out, e)
-	}
-	if len(out) == 0 {
-		return nil, fmt.Errorf("%s holds no copy of %s%s\nhint: runner recover --from %s lists what is there", m.Place, item, id, m.Place)
-	}
-	return out, nil
-}
-
 func (m *Medium) find(id string) (target.Manifest, error) {
 	for _, x := range m.list {
 		if x.Artifact.ID == id {

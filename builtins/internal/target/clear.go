@@ -15,18 +15,17 @@ import (
 
 // OpenFile returns the clear bytes of a file of a copy, over parts and sealing.
 // The bytes are to be trusted only when the reader has come to io.EOF: a stored
-// file whose digest is not that of c ends with E_DAMAGED instead.
-func (t *Target) OpenFile(ctx context.Context, c ledger.Copy, file string, ids []age.Identity) (io.ReadCloser, error) {
-	for _, f := range c.Files {
-		if f.Of == file {
-			r := newClear(ctx, t, c, file, ids)
-			if err := r.open(); err != nil {
-				return nil, err
-			}
-			return r, nil
-		}
+// file whose digest is not that of c, or clear bytes whose digest is not that of f,
+// end with E_DAMAGED instead. A file without a digest is held against c alone.
+func (t *Target) OpenFile(ctx context.Context, c ledger.Copy, f ledger.File, ids []age.Identity) (io.ReadCloser, error) {
+	r := newClear(ctx, t, c, f, ids)
+	if len(r.left) == 0 {
+		return nil, &Error{Code: CodeNotFound, Target: t.spec.Name, Doing: "open " + f.Name, Said: "the copy has no such file"}
 	}
-	return nil, &Error{Code: CodeNotFound, Target: t.spec.Name, Doing: "open " + file, Said: "the copy has no such file"}
+	if err := r.open(); err != nil {
+		return nil, err
+	}
+	return r, nil
 }
 
 // clearReader reads the stored files of a file one after the other.
@@ -34,20 +33,28 @@ type clearReader struct {
 	ctx   context.Context
 	t     *Target
 	c     ledger.Copy
+	f     ledger.File
 	ids   []age.Identity
 	left  []ledger.StoredFile
 	cur   *stored
 	r     io.Reader // of the clear bytes of cur
+	sum   hash.Hash // of the clear bytes; nil: they have nothing to be compared with
 	bytes int64     // read from the target
 	err   error
 }
 
-func newClear(ctx context.Context, t *Target, c ledger.Copy, file string, ids []age.Identity) *clearReader {
-	r := &clearReader{ctx: ctx, t: t, c: c, ids: ids}
-	for _, f := range c.Files {
-		if f.Of == file {
-			r.left = append(r.left, f)
+func newClear(ctx context.Context, t *Target, c ledger.Copy, f ledger.File, ids []age.Identity) *clearReader {
+	r := &clearReader{ctx: ctx, t: t, c: c, f: f, ids: ids}
+	known := f.SHA256 == ""
+	for _, s := range c.Files {
+		if s.Of == f.Name {
+			r.left = append(r.left, s)
+			// Where one stored file has that very digest, reading it compares already.
+			known = known || s.SHA256 == f.SHA256 && s.Part == 0 && !s.Sealed
 		}
+	}
+	if !known {
+		r.sum = sha256.New()
 	}
 	return r
 }
@@ -70,7 +77,7 @@ func (r *clearReader) Read(p []byte) (int, error) {
 	for r.err == nil {
 		if r.cur == nil {
 			if len(r.left) == 0 {
-				r.err = io.EOF
+				r.err = r.compared()
 			} else {
 				r.err = r.open()
 			}
@@ -87,10 +94,24 @@ func (r *clearReader) Read(p []byte) (int, error) {
 			r.err = r.blame(err)
 		}
 		if n > 0 {
+			if r.sum != nil {
+				r.sum.Write(p[:n])
+			}
 			return n, nil
 		}
 	}
 	return 0, r.err
+}
+
+// compared is how the clear bytes end.
+func (r *clearReader) compared() error {
+	if r.sum == nil {
+		return io.EOF
+	}
+	if got := hex.EncodeToString(r.sum.Sum(nil)); got != r.f.SHA256 {
+		return damaged(r.t.spec.Name, "open "+r.f.Name, "the SHA-256 of the clear bytes is %s; the source had %s", got, r.f.SHA256)
+	}
+	return io.EOF
 }
 
 // blame says whether bytes that could not be decrypted are those that were stored.

@@ -2,8 +2,6 @@ package target
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"io"
 	"path"
@@ -69,7 +67,7 @@ func (v *verification) run(ctx context.Context, level int) error {
 		}
 	}
 	if level == ledger.Opened {
-		if err := v.unopened(v.c.Item, v.check.End()); err != nil {
+		if err := v.t.unopened(v.c.Item, v.check.End()); err != nil {
 			return err
 		}
 		if n, ok := v.check.(interface{ Note() string }); ok {
@@ -173,13 +171,12 @@ func (v *verification) read(ctx context.Context, file string) error {
 
 // open reads a file back, opens and parses it, and takes both digests in one pass.
 func (v *verification) open(ctx context.Context, file string) error {
-	clear := newClear(ctx, v.t, v.c, file, v.ids)
+	clear := newClear(ctx, v.t, v.c, ledger.File{Name: file, SHA256: v.clear[file]}, v.ids)
 	defer clear.Close()
-	r, matches := v.compared(clear, file)
-	err := v.check.File(ctx, file, r)
+	err := v.check.File(ctx, file, clear)
 	// What lies on the target comes first: bytes that differ explain why they
 	// could not be parsed.
-	_, rest := io.CopyBuffer(discard{}, r, make([]byte, chunkSize))
+	_, rest := io.CopyBuffer(discard{}, clear, make([]byte, chunkSize))
 	v.bytes += clear.bytes
 	if rest != nil {
 		return rest
@@ -187,46 +184,22 @@ func (v *verification) open(ctx context.Context, file string) error {
 	if err != nil && ctx.Err() != nil {
 		return ctx.Err()
 	}
-	if merr := matches(); merr != nil {
-		return merr
-	}
-	return v.unopened(file, err)
+	return v.t.unopened(file, err)
 }
 
 // unopened words what a checker says: in its own code, or as damage.
-func (v *verification) unopened(what string, err error) error {
+func (t *Target) unopened(what string, err error) error {
 	if err == nil {
 		return nil
 	}
 	if own, ok := errorAs[*Error](err); ok {
 		named := *own
-		named.Target = v.t.spec.Name
+		named.Target = t.spec.Name
 		return &named
 	}
-	e := damaged(v.t.spec.Name, "open "+what, "%v", err)
+	e := damaged(t.spec.Name, "open "+what, "%v", err)
 	e.Cause = err
 	return e
-}
-
-// compared returns a reader of the clear bytes of a file, and what holds them
-// against the source's digest once they were read to the end. Where one stored
-// file has that very digest, reading it compares already.
-func (v *verification) compared(clear io.Reader, file string) (io.Reader, func() error) {
-	want := v.clear[file]
-	same := want == ""
-	for _, f := range v.c.Files {
-		same = same || f.Of == file && f.SHA256 == want && f.Part == 0 && !f.Sealed
-	}
-	if same {
-		return clear, func() error { return nil }
-	}
-	sum := sha256.New()
-	return io.TeeReader(clear, sum), func() error {
-		if got := hex.EncodeToString(sum.Sum(nil)); got != want {
-			return damaged(v.t.spec.Name, "open "+file, "the SHA-256 of the clear bytes is %s; the source had %s", got, want)
-		}
-		return nil
-	}
 }
 
 // discard has no ReadFrom, so that the buffer it is given is used: io.Discard

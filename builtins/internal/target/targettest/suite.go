@@ -65,7 +65,7 @@ func One(t testing.TB, src target.Source, tgt *target.Target) target.Outcome {
 // ReadAll returns the clear bytes of a file of a copy.
 func ReadAll(t testing.TB, tgt *target.Target, c ledger.Copy, file string, ids ...age.Identity) []byte {
 	t.Helper()
-	r, err := tgt.OpenFile(context.Background(), c, file, ids)
+	r, err := tgt.OpenFile(context.Background(), c, ledger.File{Name: file}, ids)
 	if err != nil {
 		t.Fatal(err)
 	}
