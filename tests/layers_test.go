@@ -97,7 +97,7 @@ var layers = []struct {
 	{"builtins/lab", []string{"builtins/lab/cloudflare", "builtins/lab/fault", "builtins/lab/host", "builtins/lab/proxmox", "builtins/lab/sftp", "builtins/lab/unifi", "runtime/ledger"}, nil},
 	{"builtins/lab/proxmox", []string{"builtins/internal/format/vma", "builtins/lab/fault", "builtins/lab/internal/schema"}, []string{"builtins/internal/format/archive"}},
 	{"builtins/lab/cloudflare", []string{"builtins/lab/fault", "builtins/lab/internal/schema"}, nil},
-	{"builtins/lab/host", []string{"builtins/lab/fault"}, nil},
+	{"builtins/lab/host", []string{"builtins/internal/format/ruleset", "builtins/lab/fault"}, nil},
 	{"builtins/lab/sftp", []string{"builtins/lab/fault"}, nil},
 	{"builtins/lab/unifi", []string{"builtins/lab/fault"}, nil},
 	{"builtins/lab/fault", nil, nil},

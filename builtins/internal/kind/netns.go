@@ -4,11 +4,14 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -24,49 +27,94 @@ func readSmall(path string, most int64) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(f, most))
 }
 
-// loadInNamespace loads the nftables text into a network namespace that is there,
-// and compares what it holds then with the document: a rehearsal away from the
-// host's own network.
+// loadInNamespace loads the saved files into a network namespace that is there, and
+// compares what it holds then with the document, table by table: a rehearsal away from
+// the host's own network.
 func loadInNamespace(ctx context.Context, j *Job, doc *ruleset.Document) error {
 	if doc.Vendor != "linux" {
 		return fmt.Errorf("load the ruleset of %s into a network namespace: only that of a Linux host can be", doc.Vendor)
 	}
-	nft := func(args ...string) ([]byte, error) {
-		cmd := exec.CommandContext(ctx, "ip", append([]string{"netns", "exec", j.Options.Netns, "nft"}, args...)...)
+	in := func(stdin io.Reader, words ...string) ([]byte, error) {
+		cmd := exec.CommandContext(ctx, "ip", append([]string{"netns", "exec", j.Options.Netns}, words...)...)
 		var said bytes.Buffer
-		cmd.Stderr = &said
+		cmd.Stdin, cmd.Stderr = stdin, &said
 		out, err := cmd.Output()
 		if err != nil {
-			return nil, fmt.Errorf("nft %s in namespace %s: %w: %s", strings.Join(args, " "), j.Options.Netns, err, strings.TrimSpace(said.String()))
+			return nil, fmt.Errorf("%s in namespace %s: %w: %s", strings.Join(words, " "), j.Options.Netns, err, strings.TrimSpace(said.String()))
 		}
 		return out, nil
 	}
-	if _, err := nft("-f", filepath.Join(j.Into, "ruleset.nft")); err != nil {
-		return err
+	tables := map[string]bool{}
+	for _, l := range loaders {
+		f, err := os.Open(filepath.Join(j.Into, l.file))
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		words, stdin := append(strings.Fields(l.load), f.Name()), io.Reader(nil)
+		if l.stdin {
+			words, stdin = words[:len(words)-1], f
+		}
+		_, err = in(stdin, words...)
+		if cerr := f.Close(); err != nil || cerr != nil {
+			return errors.Join(err, cerr)
+		}
+		for _, a := range doc.Checked {
+			for _, t := range a.Tables {
+				tables[t] = tables[t] || a.File == l.file
+			}
+		}
 	}
-	out, err := nft("-j", "-s", "list", "ruleset")
+	out, err := in(nil, "nft", "-j", "-s", "list", "ruleset")
 	if err != nil {
 		return err
 	}
-	n, err := ruleset.ParseNFT(out)
+	text, err := in(nil, "nft", "-s", "list", "ruleset")
 	if err != nil {
 		return err
 	}
+	return compareLoaded(j, doc, tables, out, text)
+}
+
+// compareLoaded says which of the tables that were loaded are not as they were saved;
+// of a document of version 1, which names none, all are meant.
+func compareLoaded(j *Job, doc *ruleset.Document, tables map[string]bool, asJSON, text []byte) error {
+	n, err := ruleset.ParseNFT(asJSON)
+	if err != nil {
+		return err
+	}
+	n.SetFlags(text)
 	live := &ruleset.Document{Vendor: "linux"}
 	if err := live.AddNFT(n); err != nil {
 		return err
 	}
-	want := &ruleset.Document{Vendor: "linux"}
-	if s := doc.Section("nftables"); s != nil {
-		want.Sections = []ruleset.Section{*s}
+	want, err := doc.Listings()
+	if err != nil {
+		return err
 	}
-	diff := ruleset.Diff(want, live)
-	for _, d := range diff {
-		j.Say = append(j.Say, "differs: "+d.Text())
+	got, err := live.Listings()
+	if err != nil {
+		return err
 	}
-	if len(diff) == 0 {
-		j.Say = append(j.Say, fmt.Sprintf("loaded into namespace %s: %d entries, the same as were saved", j.Options.Netns, len(n.Entries)))
+	same, entries := true, 0
+	for _, t := range slices.SortedFunc(maps.Keys(want), func(a, b ruleset.Table) int { return strings.Compare(a.String(), b.String()) }) {
+		if doc.Version > 1 && !tables[t.String()] {
+			continue
+		}
+		if part := want[t].Differs(got[t]); part != "" {
+			same = false
+			j.Say = append(j.Say, fmt.Sprintf("differs: table %s: %s", t, part))
+		}
+		for _, e := range want[t] {
+			entries += len(e)
+		}
 	}
+	if !same {
+		return fmt.Errorf("what was loaded into namespace %s is not what was saved: %s", j.Options.Netns, strings.Join(j.Say, "; "))
+	}
+	j.Say = append(j.Say, fmt.Sprintf("loaded into namespace %s: %d entries, the same as were saved", j.Options.Netns, entries))
 	return nil
 }
 

@@ -103,15 +103,37 @@ func (c *rulesetChecker) End() error {
 			return fmt.Errorf("%s was checked by nothing", name)
 		}
 	}
-	return nil
+	lost, err := c.doc.Unplaced()
+	if err == nil && len(lost) > 0 {
+		err = errors.New(strings.Join(lost, "; "))
+	}
+	return err
 }
 
-// Note says which files could not be looked into.
+// Note says what opening could not show: files that nobody can look into, and tables
+// that were loaded nowhere when they were exported. What was loaded and listed again
+// equal is bound to these very bytes by their digest.
 func (c *rulesetChecker) Note() string {
-	if len(c.opaque) == 0 {
-		return ""
+	var notes []string
+	if len(c.opaque) > 0 {
+		notes = append(notes, strings.Join(c.opaque, ", ")+": vendor format, not parsed")
 	}
-	return strings.Join(c.opaque, ", ") + ": vendor format, not parsed"
+	if c.doc != nil && c.doc.Vendor == "linux" {
+		for _, a := range c.doc.Checked {
+			switch {
+			case a.Equal && len(a.Tables) > 0:
+				notes = append(notes, fmt.Sprintf("%s: %d tables came back equal from these bytes when they were exported", a.File, len(a.Tables)))
+			case loads(a.File) && !a.Equal:
+				notes = append(notes, a.File+": parsed, not loaded and compared")
+			}
+		}
+		for _, m := range c.doc.Missing {
+			if strings.HasPrefix(m.Part, "table ") {
+				notes = append(notes, m.Part+" does not come back")
+			}
+		}
+	}
+	return strings.Join(notes, "; ")
 }
 
 // recoverRuleset writes the files, loads nftables into a network namespace when it
@@ -186,6 +208,36 @@ func rulesetAlone(a ledger.Artifact, dir string) []string {
 	return out
 }
 
+// unproven holds tables of a Linux host for reading.
+const unproven = "unproven.txt"
+
+// loaders are the files that a Linux host's tools load, in the order in which that is
+// done: the first may replace all that there is.
+var loaders = []struct {
+	file, check, load string
+	stdin             bool // the tool reads nothing else
+}{
+	{"ruleset.nft", "nft -c -f", "nft -f", false},
+	{"ruleset.nft.json", "nft -c -j -f", "nft -j -f", false},
+	{"iptables.rules", "iptables-restore --test", "iptables-restore", false},
+	{"ip6tables.rules", "ip6tables-restore --test", "ip6tables-restore", false},
+	{"ebtables.rules", "", "ebtables-restore", true},
+	{"arptables.rules", "", "arptables-restore", true},
+	{"iptables-legacy.rules", "iptables-legacy-restore --test", "iptables-legacy-restore", false},
+	{"ip6tables-legacy.rules", "ip6tables-legacy-restore --test", "ip6tables-legacy-restore", false},
+	{"ebtables-legacy.rules", "", "ebtables-legacy-restore", true},
+	{"arptables-legacy.rules", "", "arptables-legacy-restore", true},
+}
+
+func loads(file string) bool {
+	for _, l := range loaders {
+		if l.file == file {
+			return true
+		}
+	}
+	return false
+}
+
 func rulesetCommands(a ledger.Artifact, dir string) (out []string) {
 	have := map[string]bool{}
 	for _, f := range a.Files {
@@ -194,15 +246,22 @@ func rulesetCommands(a ledger.Artifact, dir string) (out []string) {
 	if have["ipset.rules"] {
 		out = append(out, "ipset restore -exist < "+dir+"/ipset.rules")
 	}
-	for _, f := range []struct{ name, check, load string }{
-		{"ruleset.nft", "nft -c -f %s", "nft -f %s"},
-		{"iptables.rules", "iptables-restore --test %s", "iptables-restore %s"},
-		{"ip6tables.rules", "ip6tables-restore --test %s", "ip6tables-restore %s"},
-	} {
-		if have[f.name] {
-			path := dir + "/" + f.name
-			out = append(out, fmt.Sprintf(f.check, path), "# have a way in that is not the network (console), then: "+fmt.Sprintf(f.load, path))
+	for _, l := range loaders {
+		if !have[l.file] {
+			continue
 		}
+		path := dir + "/" + l.file
+		if l.check != "" {
+			out = append(out, l.check+" "+path)
+		}
+		load := l.load + " " + path
+		if l.stdin {
+			load = l.load + " < " + path
+		}
+		out = append(out, "# have a way in that is not the network (console), then: "+load)
+	}
+	if have[unproven] {
+		out = append(out, "# "+dir+"/"+unproven+" holds tables that no file brings back as they were: read it, and make them by hand")
 	}
 	for _, name := range slices.Sorted(maps.Keys(have)) {
 		if strings.HasSuffix(name, UniFiBackup) {

@@ -21,7 +21,7 @@ func linuxExport(t *testing.T, edit func(d *ruleset.Document)) map[string]string
 	t.Helper()
 	d := &ruleset.Document{System: "h", Vendor: "linux"}
 	sum := sha256.Sum256([]byte(someNFT))
-	d.Checked = []ruleset.Accepted{{File: "ruleset.nft", SHA256: hex.EncodeToString(sum[:]), By: "nft -c"}}
+	d.Checked = []ruleset.Accepted{{File: "ruleset.nft", SHA256: hex.EncodeToString(sum[:]), By: "nft -f", Tables: []string{"inet filter"}, Equal: true}}
 	entries := []any{
 		map[string]any{"table": map[string]any{"family": "inet", "name": "filter"}},
 		map[string]any{"chain": map[string]any{"family": "inet", "table": "filter", "name": "input"}},
@@ -72,9 +72,15 @@ func TestARulesetIsOpenedOrRefused(t *testing.T) {
 		order []string
 		want  string
 	}{
-		"whole":                      {order: both},
-		"a jump into nowhere":        {edit: rule(map[string]any{"jump": map[string]any{"target": "gone"}}), order: both, want: `no chain "gone"`},
-		"a set that is not there":    {edit: rule(map[string]any{"match": map[string]any{"right": "@gone"}}), order: both, want: `no set "gone"`},
+		"whole":                       {order: both},
+		"a jump into nowhere":         {edit: rule(map[string]any{"jump": map[string]any{"target": "gone"}}), order: both, want: `no chain "gone"`},
+		"a set that is not there":     {edit: rule(map[string]any{"match": map[string]any{"right": "@gone"}}), order: both, want: `no set "gone"`},
+		"a table in no file":          {edit: func(d *ruleset.Document) { d.Checked[0].Tables = nil }, order: both, want: "table inet filter is in no file that loads, and is no gap"},
+		"a table in a file and a gap": {edit: func(d *ruleset.Document) { d.Miss("table inet filter", "x") }, order: both, want: "table inet filter is in 2 places"},
+		"a table that is a gap":       {edit: func(d *ruleset.Document) { d.Checked[0].Tables = nil; d.Miss("table inet filter", "x") }, order: both},
+		"an export of version 1": {files: func(f map[string]string) {
+			f[RulesetFile] = strings.NewReplacer(`"version":2`, `"version":1`, `,"tables":["inet filter"],"equal":true`, "").Replace(f[RulesetFile])
+		}, order: both},
 		"the text is another one":    {files: func(f map[string]string) { f["ruleset.nft"] += "# x\n" }, order: both, want: "not the text that was checked"},
 		"the text is missing":        {order: both[:1], want: "not the text that was checked"},
 		"the document is missing":    {order: both[1:], want: "ruleset.json is missing"},

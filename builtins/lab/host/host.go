@@ -59,7 +59,7 @@ const Signaled = -9
 func Commands() map[string]Command {
 	return map[string]Command{
 		"journalctl": journalctl, "stat": stat,
-		"nft": nft, "ip": ip, "sysctl": sysctl, "iptables-save": iptablesSave, "ip6tables-save": iptablesSave,
+		"nft": nft, "ip": ip, "unshare": unshare, "sysctl": sysctl, "iptables-save": iptablesSave, "ip6tables-save": iptablesSave,
 		"iptables-restore": iptablesRestore, "ip6tables-restore": iptablesRestore,
 		"rear": rear, "lsblk": lsblk, "uname": uname, "mount": mount, "umount": umount,
 		"rm": rm, "ln": ln, "cp": cp, "sync": syncAll, "sh": sh, "cryptsetup": cryptsetup,

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/neosofia/runner/builtins/internal/format/ruleset"
 )
 
 // The packet filter and the network of the host are what these programs printed on
@@ -19,7 +21,8 @@ import (
 //	run/lab/iptables-save                only when it is there, iptables is installed
 //
 // nft -c takes a text when its braces are balanced and every chain that it jumps
-// to is in it. Faults of "nft": refuse TEXT (of nft -c).
+// to is in it. Faults of "nft": refuse TEXT (of nft -c and nft -f). What a network
+// namespace does is in unshare.go.
 
 func nft(_ context.Context, c *Call) int {
 	args := strings.Join(c.Args[1:], " ")
@@ -28,6 +31,12 @@ func nft(_ context.Context, c *Call) int {
 		return c.print("nft.json")
 	case args == "-s list ruleset":
 		return c.print("nft.txt")
+	case strings.HasPrefix(args, "-s list table ") && len(c.Args) == 6:
+		_, err := io.WriteString(c.Stdout, c.state().text[ruleset.Table{Family: c.Args[4], Name: c.Args[5]}])
+		if err != nil {
+			return 1
+		}
+		return 0
 	case args == "-c -f -":
 		text, err := io.ReadAll(io.LimitReader(c.Stdin, 16<<20))
 		if err != nil {
@@ -39,12 +48,8 @@ func nft(_ context.Context, c *Call) int {
 }
 
 func (c *Call) nftCheck(text string) int {
-	deeds, err := c.Due("refuse")
-	if err != nil {
-		return c.Fail(1, "%v", err)
-	}
-	for _, d := range deeds {
-		return c.Fail(1, "/dev/stdin:3:1-2: Error: %s", d.Args)
+	if code := c.refused(); code != 0 {
+		return code
 	}
 	if strings.Count(text, "{") != strings.Count(text, "}") {
 		return c.Fail(1, "/dev/stdin:1:1-1: Error: syntax error, unexpected end of file")
@@ -60,6 +65,17 @@ func (c *Call) nftCheck(text string) int {
 		if (w == "jump" || w == "goto") && i+1 < len(words) && !chains[words[i+1]] {
 			return c.Fail(1, "/dev/stdin:1:1-1: Error: Could not process rule: No such file or directory")
 		}
+	}
+	return 0
+}
+
+func (c *Call) refused() int {
+	deeds, err := c.Due("refuse")
+	if err != nil {
+		return c.Fail(1, "%v", err)
+	}
+	for _, d := range deeds {
+		return c.Fail(1, "/dev/stdin:3:1-2: Error: %s", d.Args)
 	}
 	return 0
 }

@@ -20,8 +20,12 @@ import (
 	"github.com/neosofia/runner/builtins/internal/format/strictjson"
 )
 
-// Version of the document.
-const Version = 1
+// Version of the document. In version 2 each table of a Linux host says which file
+// it is loaded from.
+const (
+	Version = 2
+	oldest  = 1
+)
 
 // Limits of what is read.
 const (
@@ -52,11 +56,13 @@ type Missing struct {
 	Why  string `json:"why"`
 }
 
-// Accepted says that the system's own tool took a file, without loading it.
+// Accepted says what the system's own tool made of a file.
 type Accepted struct {
-	File   string `json:"file"`
-	SHA256 string `json:"sha256"`
-	By     string `json:"by"` // "nft -c, nftables v1.0.6"
+	File   string   `json:"file"`
+	SHA256 string   `json:"sha256"`
+	By     string   `json:"by"`               // "nft -f, nftables v1.0.6"
+	Tables []string `json:"tables,omitempty"` // of a Linux host: what is loaded from it
+	Equal  bool     `json:"equal,omitempty"`  // it was loaded elsewhere, and listed again as it was here
 }
 
 // Add adds a section. Values are encoded as JSON without the keys in drop, at any
@@ -232,8 +238,8 @@ func Parse(b []byte) (*Document, error) {
 	if err := strictjson.Decode(b, maxDocument, d); err != nil {
 		return nil, fmt.Errorf("parse ruleset: %w", err)
 	}
-	if d.Version != Version {
-		return nil, fmt.Errorf("parse ruleset: version %d is not known; this program knows version %d", d.Version, Version)
+	if d.Version < oldest || d.Version > Version {
+		return nil, fmt.Errorf("parse ruleset: version %d is not known; this program knows versions %d to %d", d.Version, oldest, Version)
 	}
 	switch d.Vendor {
 	case "proxmox", "linux", "cloudflare", "unifi":
