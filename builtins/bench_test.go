@@ -99,6 +99,14 @@ func (b *bench) edit(edits ...string) {
 	}
 }
 
+// rights changes what runner's token may, path by path; the longest path counts.
+func (b *bench) rights(acl map[string][]string) {
+	b.t.Helper()
+	if err := b.lab.SetToken(lab.TokenID, &lab.Token{Secret: string(lab.Secrets()["pve-token"]), ACL: acl}); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
 func (b *bench) inject(faults ...lab.Fault) {
 	b.t.Helper()
 	if err := b.lab.Inject(faults...); err != nil {

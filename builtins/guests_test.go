@@ -1,6 +1,8 @@
 package builtins
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/neosofia/runner/builtins/lab"
@@ -75,6 +77,142 @@ func TestGuestsFaults(t *testing.T) {
 				call = `return guests(system = "` + c.system + `")`
 			}
 			wantCode(t, b.run(call), c.code, c.words...)
+		})
+	}
+}
+
+// readmeRights are those of README's "A token with the least rights".
+func readmeRights(also ...string) map[string][]string {
+	acl := map[string][]string{"/": {"Sys.Audit", "SDN.Audit", "VM.Audit"}}
+	for _, path := range []string{"/vms", "/storage/backup"} {
+		acl[path] = []string{"VM.Audit", "VM.Backup", "Datastore.Audit", "Datastore.AllocateSpace"}
+	}
+	for _, path := range also {
+		acl[path] = nil // NoAccess
+	}
+	return acl
+}
+
+// Proxmox takes a guest with an ACL entry of its own out of every list.
+func TestGuestsThatTheTokenMayNotSeeAreFound(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name   string
+		before func(*bench)
+		vmid   int
+		item   string
+		words  []string
+	}{
+		{"never seen", func(*bench) {}, 103, "103", []string{"guest 103 exists on pve, and the token may not see it: it is not saved"}},
+		{"seen before", func(b *bench) { b.good(`return snapshot_vm(guest = "wiki")`) }, 103, "wiki", []string{"guest 103 (wiki) exists on pve, and the token may not see it any more"}},
+		{"in a gap far from the others", func(b *bench) {
+			if err := b.lab.AddGuest(lab.Guest{ID: 500, Kind: "qemu", Node: "pve1", Name: "alone", Config: map[string]string{"memory": "16"}}); err != nil {
+				b.t.Fatal(err)
+			}
+		}, 500, "500", []string{"guest 500 exists on pve"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			c.before(b)
+			path := fmt.Sprintf("/vms/%d", c.vmid)
+			b.rights(readmeRights(path))
+			out := b.run(`return guests()`)
+			wantFinding(t, out, ledger.Failed, c.words...)
+			if hint := out.Findings[0].Type; !strings.Contains(hint, "give VM.Audit on "+path) || !strings.Contains(hint, "unprotected(guest = \""+c.item+"\"") {
+				t.Errorf("got hint %q", hint)
+			}
+			items := rows[ledger.Item](b, ledger.RowItem, ledger.Query{Run: out.Run, Item: c.item})
+			if len(items) != 1 || items[0].State != "hidden" || strings.Contains(out.Value.String(), `"`+c.item+`"`) {
+				t.Errorf("got %+v in %s: it is to be expected, and not given to snapshot_vm", items, out.Value)
+			}
+			wantCode(t, b.run(fmt.Sprintf(`return snapshot_vm(guest = "%d")`, c.vmid)), "E_PVE_AUTH", "in use by a guest that the token may not see", "give VM.Audit on "+path)
+			b.edit("+", fmt.Sprintf(`unprotected(guest = %q, reason = "another department's", until = "2027-12-31")`, c.item))
+			b.good(`return guests()`)
+		})
+	}
+}
+
+// Items are keyed by cluster and VMID: what a guest or another is called later changes
+// nothing of its history.
+func TestItemsKeepTheirNames(t *testing.T) {
+	t.Parallel()
+	add := func(b *bench, id int, name, uuid string) {
+		b.t.Helper()
+		g := lab.Guest{ID: id, Kind: "qemu", Node: "pve1", Name: name, Config: map[string]string{"memory": "16", "smbios1": "uuid=" + uuid}}
+		if err := b.lab.AddGuest(g); err != nil {
+			b.t.Fatal(err)
+		}
+	}
+	const one, two = "00000000-0000-4000-8000-000000000001", "00000000-0000-4000-8000-000000000002"
+	for _, c := range []struct {
+		name   string
+		change func(*bench)
+		want   string // of guests()
+		told   string
+	}{
+		{"a second guest of the same name", func(b *bench) { add(b, 105, "erp", two) }, `["erp", "mail", "git", "wiki", "x", "erp-105"]`, ""},
+		{"it is renamed", func(b *bench) { b.set(100, func(g *lab.Guest) { g.Name = "erp2" }) }, `["erp", "mail", "git", "wiki", "x"]`, "guest 100 is named erp2 now; its copies stay recorded as erp"},
+		{"it is renamed, and another takes its name", func(b *bench) {
+			b.set(100, func(g *lab.Guest) { g.Name = "erp2" })
+			add(b, 105, "erp", two)
+		}, `["erp", "mail", "git", "wiki", "x", "erp-105"]`, ""},
+		{"another guest takes its VMID", func(b *bench) {
+			if err := b.lab.RemoveGuest(104); err != nil {
+				b.t.Fatal(err)
+			}
+			add(b, 104, "y", two)
+		}, `["erp", "mail", "git", "wiki", "y"]`, ""},
+		{"it goes, and another of its name comes", func(b *bench) {
+			if err := b.lab.RemoveGuest(104); err != nil {
+				b.t.Fatal(err)
+			}
+			add(b, 105, "x", two)
+		}, `["erp", "mail", "git", "wiki", "x-105"]`, ""},
+		{"it moves", func(b *bench) {
+			if err := b.lab.AddNode("pve2"); err != nil {
+				b.t.Fatal(err)
+			}
+			if err := b.lab.MoveGuest(102, "pve2"); err != nil {
+				b.t.Fatal(err)
+			}
+		}, `["erp", "mail", "git", "wiki", "x"]`, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			add(b, 104, "x", one)
+			b.good(`snapshot_vm(guest = "erp")`, `return snapshot_vm(guest = "x")`)
+			c.change(b)
+			out := b.good(`return guests()`)
+			if got := out.Value.String(); got != c.want {
+				t.Errorf("got %s, want %s", got, c.want)
+			}
+			if c.told != "" && !b.told(c.told) {
+				t.Errorf("the operator was not told %q", c.told)
+			}
+			out = b.good(`return [snapshot_vm(guest = g) for g in guests()]`)
+			for _, a := range rows[ledger.Artifact](b, ledger.RowArtifact, ledger.Query{Run: out.Run}) {
+				if !strings.Contains(c.want, `"`+a.Item+`"`) {
+					t.Errorf("an artifact is recorded as %s", a.Item)
+				}
+			}
+		})
+	}
+}
+
+// What a file of a guest's configuration may hold although the API would refuse it.
+func TestGuestsOfAnyName(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"küche", "ein büro", "a/b", "../x", "größe & co", "-rf", "a\"b", "erp@pve"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			b.set(900, func(g *lab.Guest) { g.Name = name })
+			out := b.run(fmt.Sprintf(`a = snapshot_vm(guest = %q)`, name), `c = copy(artifact = a, to = ["offline-a"])`, `return verify(copies = c)`)
+			if out.Err != nil || len(b.artifacts()) != 1 || b.artifacts()[0].Item != name || len(b.copies("offline-a")) != 1 {
+				t.Errorf("got %s, %v, %v", out.Result, out.Err, out.Findings)
+			}
 		})
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/neosofia/runner/builtins/internal/client/proxmox"
+	"github.com/neosofia/runner/builtins/internal/roster"
+	"github.com/neosofia/runner/builtins/internal/site"
 	"github.com/neosofia/runner/builtins/internal/vzdump"
 	"github.com/neosofia/runner/builtins/internal/world"
 	"github.com/neosofia/runner/runtime"
@@ -71,17 +73,17 @@ type dumpJob struct {
 	sys   string
 	asset string
 	store string
+	site  *site.Proxmox
 	guest proxmox.Guest
 	item  string
 }
 
 func openDump(ctx context.Context, s *runtime.Step, a *snapshotVMArgs) (*dumpJob, error) {
-	w := world.Of(s)
-	c, sys, err := w.Proxmox(ctx, a.System)
+	c, sys, err := world.Of(s).Proxmox(ctx, a.System)
 	if err != nil {
 		return nil, world.PVEError(a.System, "connect", err)
 	}
-	j := &dumpJob{s: s, a: a, c: c, sys: sys.Name, asset: sys.Asset, store: a.Storage}
+	j := &dumpJob{s: s, a: a, c: c, sys: sys.Name, asset: sys.Asset, store: a.Storage, site: sys}
 	if j.store == "" {
 		j.store = sys.Storage
 	}
@@ -90,17 +92,16 @@ func openDump(ctx context.Context, s *runtime.Step, a *snapshotVMArgs) (*dumpJob
 
 // find looks where the guest is now.
 func (j *dumpJob) find(ctx context.Context) error {
-	all, err := j.c.Guests(ctx)
+	r, err := roster.Read(ctx, j.s, j.c, j.site)
 	if err != nil {
-		return world.PVEError(j.sys, "list guests", err)
+		return err
 	}
-	for _, g := range all {
-		if name := itemName(g, all); name == j.a.Guest || fmt.Sprint(g.VMID) == j.a.Guest {
-			j.guest, j.item = g, name
-			return nil
-		}
+	g, found := r.Find(j.a.Guest)
+	if !found {
+		return r.Missing(ctx, j.c, j.site, j.a.Guest)
 	}
-	return world.PVEError(j.sys, "find guest "+j.a.Guest, &proxmox.NoGuestError{Guest: j.a.Guest, Seen: len(all)})
+	j.guest, j.item = g.Guest, g.Item
+	return nil
 }
 
 func snapshotVM(ctx context.Context, s *runtime.Step, a *snapshotVMArgs) (runtime.Result, error) {
@@ -298,6 +299,9 @@ func (j *dumpJob) finish(ctx context.Context, upid proxmox.UPID) (runtime.Result
 	log := proxmox.ReadLog(lines.All, j.guest.VMID)
 	if err := vzdump.Judge(st, log, lines.All); err != nil {
 		e := &runtime.Error{Code: err.Code, System: "proxmox " + j.sys, Doing: "vzdump of " + j.item, Said: err.Said, Hint: err.Hint, Temporary: err.Temporary}
+		if err.Code == "E_PVE_AUTH" {
+			e.Hint = world.RightHint(j.site.TokenID, err.Said)
+		}
 		if e.Hint == "" {
 			e.Hint = "the whole log: pvesh get " + fmt.Sprintf("/nodes/%s/tasks/%s/log", upid.Node(), upid)
 		}
@@ -306,26 +310,44 @@ func (j *dumpJob) finish(ctx context.Context, upid proxmox.UPID) (runtime.Result
 	node := upid.Node()
 	vol, err := vzdump.Archive(ctx, j.c, node, j.store, log, j.s.Token())
 	if err != nil {
-		return runtime.Result{}, &runtime.Error{Code: "E_ARCHIVE_MISSING", System: "proxmox " + j.sys, Doing: "find the archive of " + j.item, Said: err.Error(), Cause: err}
+		return runtime.Result{}, j.missing(err)
 	}
 	config, err := j.config(ctx)
 	if err != nil {
 		return runtime.Result{}, err
 	}
+	defaults, err := j.c.BackupDefaults(ctx, node, j.store)
+	if err != nil {
+		return runtime.Result{}, world.PVEError(j.sys, "ask "+node+" for its defaults of vzdump", err)
+	}
+	src := vzdump.Source{Asset: j.asset, Item: j.item, Type: j.guest.Type, Config: config, Log: log, Node: node, Defaults: defaults, VMID: j.guest.VMID}
 	art := ledger.Artifact{
 		ID: j.s.ArtifactID(), Kind: vzdump.Kind(j.guest.Type), Asset: j.asset, Item: j.item, Run: j.s.Run, Step: j.s.ID,
 		Source: fmt.Sprintf("%s:%s/%d", j.sys, j.guest.Type, j.guest.VMID), Created: time.Unix(int64(st.Start), 0).UTC(),
-		Origin: map[string]string{"system": j.sys, "node": node, "storage": j.store, "volid": vol.VolID, "path": vol.Path, "upid": string(upid), "vmid": fmt.Sprint(j.guest.VMID), "type": j.guest.Type},
+		Origin: map[string]string{"system": j.sys, "node": node, "storage": j.store, "volid": vol.VolID, "path": vol.Path, "upid": string(upid), "vmid": fmt.Sprint(j.guest.VMID), "type": j.guest.Type,
+			"name": j.guest.Name, "identity": roster.Identity(j.guest.Type, config)},
 		Files:  []ledger.File{{Name: path.Base(vol.Path), Size: vol.Size}}, Bytes: vol.Size, Consistency: log.Consistency(),
-		Gaps: vzdump.Gaps(j.asset, j.item, j.guest.Type, config, log), Declared: vzdump.Disks(j.guest.Type, config),
+		Gaps: vzdump.Gaps(src), Declared: vzdump.Facts(src),
 	}
-	res := runtime.Result{Value: art, Facts: ledger.Facts{Artifacts: []ledger.Artifact{art}}}
-	if st.Exit != "OK" || len(log.Warnings) > 0 {
-		res.Facts.Findings = append(res.Facts.Findings, ledger.Finding{Severity: ledger.DegradedRun, Asset: j.asset, Item: j.item,
-			Text: fmt.Sprintf("vzdump of %s made its archive, but its task ended so: %s", j.item, vzdump.Warning(st, log)),
-			Type: fmt.Sprintf("pvesh get /nodes/%s/tasks/%s/log", node, upid)})
+	if !log.SizeFits(vol.Size) {
+		j.s.Log("the archive of %s has %d bytes where its task's log says %s: reading it back will tell", j.item, vol.Size, log.SizeText)
 	}
-	return res, nil
+	return runtime.Result{Value: art, Facts: ledger.Facts{Artifacts: []ledger.Artifact{art}, Findings: vzdump.Findings(src, st, upid)}}, nil
+}
+
+// missing words why the archive that a log names is of no use.
+func (j *dumpJob) missing(err error) error {
+	e := &runtime.Error{Code: "E_ARCHIVE_MISSING", System: "proxmox " + j.sys, Doing: "find the archive of " + j.item, Said: err.Error(), Cause: err}
+	var api *proxmox.Error
+	var unmarked *vzdump.UnmarkedError
+	switch {
+	case errors.As(err, &api):
+		return world.PVEError(j.sys, e.Doing, err)
+	case errors.As(err, &unmarked):
+		e.Code = "E_STORAGE_FULL"
+		e.Hint = fmt.Sprintf("the notes say that an archive is runner's: remove this one by hand (pvesm free %s), make room on the storage, then: runner retry", unmarked.VolID)
+	}
+	return e
 }
 
 // config reads the guest's configuration, from where it is by now.

@@ -74,6 +74,7 @@ func TestSnapshotVMFaults(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		site   []string
+		acl    map[string][]string
 		faults []lab.Fault
 		call   string
 		code   string
@@ -93,7 +94,10 @@ func TestSnapshotVMFaults(t *testing.T) {
 		{name: "a guest that stays locked", faults: []lab.Fault{{On: "GET /nodes/pve1/qemu/900/status/current", Do: "lock migrate", Times: 1}}, call: `return snapshot_vm(guest = "scratch", wait = "2m")`, code: "E_GUEST_LOCKED", words: []string{"scratch", "still locked (migrate) after 2m0s", "qm unlock 900"}},
 		{name: "a lock that vzdump itself meets", faults: []lab.Fault{{On: "vzdump 900", Do: "lock snapshot"}}, code: "E_GUEST_LOCKED", words: []string{"locked (snapshot)"}},
 		{name: "an archive that vanishes", faults: []lab.Fault{{On: "vzdump 900", Do: "remove"}}, code: "E_ARCHIVE_MISSING", words: []string{"find the archive of scratch"}},
-		{name: "an archive that is cut short", faults: []lab.Fault{{On: "vzdump 900", Do: "truncate 1000"}}, code: "E_ARCHIVE_MISSING", words: []string{"has 1000 bytes, the task's log says", "changed since"}, dumps: 1},
+		{name: "notes for which there is no room", faults: []lab.Fault{{On: "vzdump 900", Do: "no-notes"}}, code: "E_STORAGE_FULL", words: []string{"was made, and its notes were not", "No space left", "pvesm free backup:backup/vzdump-"}, dumps: 1},
+		{name: "a token without VM.Backup", acl: map[string][]string{"/": {"Sys.Audit", "VM.Audit", "Datastore.Audit", "Datastore.AllocateSpace"}}, code: "E_PVE_AUTH",
+			words: []string{"403 Permission check failed (/vms/900, VM.Backup)", "give VM.Backup on /vms/900", "--tokens 'runner@pve!runner'"}},
+		{name: "a quota that is used up", faults: []lab.Fault{{On: "vzdump 900", Do: "fail vma_queue_write: write error - Disk quota exceeded"}}, code: "E_STORAGE_FULL", words: []string{"quota exceeded", "on the NAS"}},
 		{name: "a storage that is disabled", faults: []lab.Fault{{On: "storage backup", Do: "disabled"}}, code: "E_STORAGE", words: []string{"back up scratch: look at storage backup on pve1", "disabled", "pvesm"}},
 		{name: "a storage that is not mounted", faults: []lab.Fault{{On: "storage backup", Do: "unmounted"}}, code: "E_STORAGE", words: []string{"not mounted", "pvesm status"}},
 		{name: "a storage that is unknown", call: `return snapshot_vm(guest = "scratch", storage = "nope")`, code: "E_STORAGE", words: []string{"shows no storage nope", "Datastore.Audit"}},
@@ -104,6 +108,9 @@ func TestSnapshotVMFaults(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			b := newBench(t, c.site...)
+			if c.acl != nil {
+				b.rights(c.acl)
+			}
 			b.inject(c.faults...)
 			if c.call == "" {
 				c.call = snapshot
@@ -141,6 +148,8 @@ func TestSnapshotVMGetsThrough(t *testing.T) {
 		{name: "an answer that is lost", faults: []lab.Fault{{On: postVzdump, Do: "cut", Times: 1}}, told: []string{"adopted task UPID:"}, dumps: 1},
 		{name: "a connection that is lost before the work", faults: []lab.Fault{{On: postVzdump, Do: "cut-before", Times: 1}}, told: []string{"attempt 1 of 3"}, dumps: 1},
 		{name: "polls that fail while the task runs", faults: []lab.Fault{{On: "GET /nodes/pve1/tasks/*", Do: "answer 595", Times: 10}}, dumps: 1},
+		{name: "a thaw that times out", faults: []lab.Fault{{On: "vzdump 900", Do: "say ERROR: VM 900 qmp command 'guest-fsfreeze-thaw' failed - got timeout"}}, result: ledger.DegradedRun, words: []string{"scratch did not answer to the thaw", "may still be frozen"}, dumps: 1},
+		{name: "errors of a run that finished", faults: []lab.Fault{{On: "vzdump 900", Do: "say ERROR: some file could not be read"}}, result: ledger.DegradedRun, words: []string{"scratch made its archive", "ERROR: some file could not be read"}, dumps: 1},
 		{name: "warnings", faults: []lab.Fault{{On: "vzdump 900", Do: "warnings 2"}}, result: ledger.DegradedRun, words: []string{"scratch made its archive", "WARNINGS: 2"}, dumps: 1},
 		{name: "job errors though the guest's archive was made", faults: []lab.Fault{{On: "vzdump 900", Do: "exit job errors"}}, result: ledger.DegradedRun, words: []string{"scratch made its archive", "job errors"}, dumps: 1},
 		{name: "a worker that is killed after the archive was made", faults: []lab.Fault{{On: "vzdump 900", Do: "exit unexpected status"}}, result: ledger.DegradedRun, words: []string{"scratch made its archive", "unexpected status"}, dumps: 1},
@@ -204,6 +213,71 @@ func TestSnapshotVMRefusesAnotherLimit(t *testing.T) {
 	if n := len(b.dumps()); n != 1 {
 		t.Errorf("got %d archives, want the first one alone", n)
 	}
+}
+
+// The log's size is rounded by a rule of its own: it is told of, and the first reading
+// is the verdict.
+func TestAnArchiveThatIsCutShortIsFoundByTheFirstReading(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.inject(lab.Fault{On: "vzdump 900", Do: "truncate 1000"})
+	out := b.run(`c = copy(artifact = snapshot_vm(guest = "scratch"), to = ["node"])`, `return verify(copies = c)`)
+	if out.Result != ledger.Failed || len(b.proofs("")) != 0 || !b.told("has 1000 bytes where its task's log says") {
+		t.Fatalf("got %s, %v with %d proofs\n%s", out.Result, out.Err, len(b.proofs("")), strings.Join(b.lines, "\n"))
+	}
+	if !strings.Contains(fmt.Sprint(out.Err, out.Findings), "E_DAMAGED") {
+		t.Errorf("got %v, %v; want E_DAMAGED", out.Err, out.Findings)
+	}
+}
+
+// What /etc/vzdump.conf leaves out is in no log.
+func TestWhatTheNodeLeavesOutOfContainersIsAGap(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	path := b.dir + "/world/pve/nodes/pve1/etc/vzdump.conf"
+	if err := os.WriteFile(path, []byte("exclude-path: \"/srv/a b\" /var/cache/*\nbwlimit: 20000\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b.good(`return snapshot_vm(guest = "mail")`)
+	a := b.artifacts()[0]
+	want := []string{"files that match /srv/a b", "files that match /var/cache/*"}
+	for i, g := range a.Gaps {
+		if i >= len(want) || g.What != want[i] || g.Why != "exclude-path in /etc/vzdump.conf of node pve1" {
+			t.Errorf("got gap %+v", g)
+		}
+	}
+	if len(a.Gaps) != 2 || a.Declared["vzdump.conf exclude-path"] != "/srv/a b,/var/cache/*" || a.Declared["vzdump.conf bwlimit"] != "20000" {
+		t.Errorf("got gaps %v, facts %v", a.Gaps, a.Declared)
+	}
+}
+
+func TestAVMWithoutADiskToSaveIsNoQuietSuccess(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.set(900, func(g *lab.Guest) {
+		for k, v := range g.Config {
+			if strings.HasPrefix(k, "scsi0") || strings.HasPrefix(k, "virtio0") {
+				g.Config[k] = v + ",backup=0"
+			}
+		}
+	})
+	out := b.run(snapshot)
+	if out.Err != nil {
+		t.Fatal(out.Err)
+	}
+	gaps := b.artifacts()[0].Gaps
+	if n := len(gaps); n < 2 || gaps[n-1].What != "every disk" || !strings.Contains(gaps[n-1].Why, "the configuration alone") {
+		t.Errorf("got gaps %v", gaps)
+	}
+}
+
+func TestSnapshotVMRefusesAStorageForOtherThings(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	if err := b.lab.SetStorage("backup", func(s *lab.Storage) { s.Content = "iso" }); err != nil {
+		t.Fatal(err)
+	}
+	wantCode(t, b.run(snapshot), "E_STORAGE", "wrong content type", "--content backup")
 }
 
 // A spoilt archive has the size that the task tells: it is the first reading that

@@ -96,6 +96,8 @@
 //	                            flipped bit there; -N counts from its end,
 //	                            none is its middle (vzdump)
 //	remove                      the finished archive vanishes (vzdump)
+//	say LINE                    the task's log gets this line (vzdump)
+//	no-notes                    no room for the archive's notes: it has none (vzdump)
 //
 // Others:
 //

@@ -152,6 +152,9 @@ type Item struct {
 	Name  string `json:"name"`
 	ID    string `json:"id,omitempty"` // as the system names it: "100"
 	State string `json:"state,omitempty"`
+
+	Source string `json:"source,omitempty"` // the system whose inventory it is in: the newest of a system tells what left it
+	Label  string `json:"label,omitempty"`  // what it is called now, where that is not Name
 }
 
 // Medium is a dated observation of a removable target.

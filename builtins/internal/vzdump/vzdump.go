@@ -66,62 +66,6 @@ func bytesOf(text string) int64 {
 	return int64(f * scale)
 }
 
-// Failure is why a guest has no archive.
-type Failure struct {
-	Code, Said, Hint string
-	Temporary        bool
-}
-
-// Judge tells whether the guest's archive was made: nil when the log says so. How
-// the task ended beside that is for Warning.
-func Judge(st proxmox.TaskStatus, log proxmox.Log, lines []string) *Failure {
-	if log.Finished && log.Failure == "" {
-		return nil
-	}
-	said := log.Failure
-	if said == "" {
-		said = fmt.Sprintf("the task ended with %q", st.Exit)
-		if n := len(lines); n > 0 {
-			said += "; its log ends: " + lines[n-1]
-		}
-	}
-	f := &Failure{Code: "E_VZDUMP_FAILED", Said: said}
-	all := said + "\n" + strings.Join(lines, "\n")
-	has := func(words ...string) bool {
-		for _, w := range words {
-			if strings.Contains(all, w) {
-				return true
-			}
-		}
-		return false
-	}
-	switch {
-	case has("is locked ("):
-		f.Code, f.Temporary = "E_GUEST_LOCKED", true
-	case has("No space left", "Wrote only"):
-		f.Code, f.Hint = "E_STORAGE_FULL", "free space on the storage: runner's own archives go with prune(…, apply = True), or with keep_on_storage"
-	case has("max backup limit"):
-		f.Code, f.Hint = "E_STORAGE_LIMIT", "the storage's prune-backups limits archives and remove=0 forbids removing: set it to keep-all=1 (pvesm set STORAGE --prune-backups keep-all=1) and let runner prune"
-	case has("could not activate storage", "is disabled", "is not online", "unable to activate storage", "is not mounted"):
-		f.Code, f.Hint = "E_STORAGE", "pvesm status on the node shows the storage"
-	case has("interrupted by signal"):
-		f.Hint = "somebody stopped the task, or the node shut down"
-		f.Temporary = true
-	case st.Exit == "unexpected status":
-		f.Hint = "the node rebooted, or the worker was killed (out of memory?): see the node's journal at that time"
-		f.Temporary = true
-	}
-	return f
-}
-
-// Warning words what a task warned of.
-func Warning(st proxmox.TaskStatus, log proxmox.Log) string {
-	if st.Exit == "OK" {
-		return strings.Join(log.Warnings, "; ")
-	}
-	return strings.Join(append([]string{st.Exit}, log.Warnings...), "; ")
-}
-
 // Found is what FindTask learnt.
 type Found struct {
 	Task    proxmox.UPID // "": none
@@ -156,8 +100,8 @@ func FindTask(ctx context.Context, c *proxmox.Client, nodes []string, vmid proxm
 	return out, failed
 }
 
-// Archive finds the archive that a log names, and refuses one that carries
-// another token or another size than the log says.
+// Archive finds the archive that a log names, and refuses one that carries another
+// token. The size in the log is rounded by a rule of its own: it is no verdict.
 func Archive(ctx context.Context, c *proxmox.Client, node, storage string, log proxmox.Log, token string) (proxmox.Volume, error) {
 	if log.Path == "" {
 		return proxmox.Volume{}, errors.New("the task's log names no archive")
@@ -167,11 +111,13 @@ func Archive(ctx context.Context, c *proxmox.Client, node, storage string, log p
 	if err != nil {
 		return v, err
 	}
-	switch {
-	case !proxmox.Carries(v.Notes, token):
+	for _, w := range log.Warnings {
+		if v.Notes == "" && strings.Contains(w, "unable to add notes") {
+			return v, &UnmarkedError{VolID: volid, Said: strings.TrimPrefix(w, "WARN: ")}
+		}
+	}
+	if !proxmox.Carries(v.Notes, token) {
 		return v, fmt.Errorf("%s carries other notes (%q) than those of this step", volid, first(v.Notes))
-	case !log.SizeFits(v.Size):
-		return v, fmt.Errorf("%s has %d bytes, the task's log says %s: it was changed since", volid, v.Size, log.SizeText)
 	}
 	if v.Path == "" {
 		v.Path = log.Path
@@ -180,6 +126,14 @@ func Archive(ctx context.Context, c *proxmox.Client, node, storage string, log p
 		return v, fmt.Errorf("%s lies at %s, the task wrote %s", volid, v.Path, log.Path)
 	}
 	return v, nil
+}
+
+// UnmarkedError says that an archive was made whose notes could not be written: later
+// nobody could tell that it is runner's.
+type UnmarkedError struct{ VolID, Said string }
+
+func (e *UnmarkedError) Error() string {
+	return fmt.Sprintf("%s was made, and its notes were not: %s", e.VolID, e.Said)
 }
 
 func first(s string) string {
@@ -195,19 +149,28 @@ var (
 	mountKey = regexp.MustCompile(`^mp\d+$`)
 )
 
-// Gaps lists what an archive of a guest does not hold, from its configuration and
-// from the log.
-func Gaps(asset, item, guestType string, config map[string]string, log proxmox.Log) []ledger.Gap {
+// Source is what Gaps and Disks judge by.
+type Source struct {
+	Asset, Item string
+	Type        string // "qemu" or "lxc"
+	VMID        proxmox.Int
+	Config      map[string]string
+	Log         proxmox.Log
+	Node        string
+	Defaults    proxmox.BackupDefaults // of that node
+}
+
+// Gaps lists what an archive of a guest does not hold, from its configuration, from
+// the log, and from what the node leaves out of containers without a word in it.
+func Gaps(src Source) []ledger.Gap {
+	guestType, config, log := src.Type, src.Config, src.Log
 	seen := map[string]bool{}
 	var out []ledger.Gap
 	add := func(what, why string) {
-		key := what
-		if f := strings.Fields(what); len(f) > 0 {
-			key = f[len(f)-1]
-		}
+		key := what[strings.LastIndexByte(what, ' ')+1:] // log and configuration word it differently
 		if !seen[key] {
 			seen[key] = true
-			out = append(out, ledger.Gap{Asset: asset, Item: item, What: what, Why: why})
+			out = append(out, ledger.Gap{Asset: src.Asset, Item: src.Item, What: what, Why: why})
 		}
 	}
 	keys := make([]string, 0, len(config))
@@ -235,6 +198,24 @@ func Gaps(asset, item, guestType string, config map[string]string, log proxmox.L
 	for _, x := range log.Excluded {
 		what, why, _ := strings.Cut(x, "\x00")
 		add(what, why)
+	}
+	if log.Diskless && len(log.Excluded) > 0 {
+		add("every disk", "each has backup=0: the archive holds the configuration alone")
+	}
+	if guestType == "lxc" {
+		for _, p := range src.Defaults.ExcludePath {
+			out = append(out, ledger.Gap{Asset: src.Asset, Item: src.Item, What: "files that match " + p, Why: "exclude-path in /etc/vzdump.conf of node " + src.Node})
+		}
+	}
+	return out
+}
+
+// Facts are what an artifact declares: the sizes of the guest's volumes, and what the
+// node sets for every vzdump.
+func Facts(src Source) map[string]string {
+	out := Disks(src.Type, src.Config)
+	for k, v := range src.Defaults.Set {
+		out["vzdump.conf "+k] = v
 	}
 	return out
 }

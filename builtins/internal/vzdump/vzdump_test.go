@@ -52,11 +52,27 @@ func TestRecordedLogsAreJudged(t *testing.T) {
 		{log: "nostorage", vmid: 101, exit: "could not activate storage 'nope': …", code: "E_STORAGE", said: "'nope' does not exist"},
 		{log: "notmounted", vmid: 201, exit: "could not activate storage 'usb': …", code: "E_STORAGE", said: "'usb' does not exist"},
 		{log: "parallel-waiting", vmid: 201, exit: "unexpected status", code: "E_VZDUMP_FAILED", said: "global lock"},
+		{log: "full-vm", vmid: 120, exit: failed, code: "E_STORAGE_FULL", said: "zstd --threads=1 failed"},
+		{log: "full-ct", vmid: 130, exit: failed, code: "E_STORAGE_FULL", said: "exit code"},
+		{log: "full-wholly", vmid: 130, exit: failed, code: "E_STORAGE_FULL", said: "unable to create temporary directory"},
+		{log: "quota", vmid: 101, exit: failed, code: "E_STORAGE_FULL", said: "Disk quota exceeded"},
+		{log: "wrong-content", vmid: 120, exit: "could not get storage information for 'small': …", code: "E_STORAGE", said: "wrong content type"},
+		{log: "no-right", vmid: 120, exit: "403 Permission check failed (/vms/120, VM.Backup)", code: "E_PVE_AUTH", said: "VM.Backup"},
+		{log: "hook-job-init", vmid: 122, exit: "command '/root/rec/hook job-init' failed: exit code 3", code: "E_VZDUMP_FAILED", said: "hook job-init"},
+		{log: "hook-backup-start", vmid: 122, exit: failed, code: "E_VZDUMP_FAILED", said: "hook backup-start"},
+		{log: "hook-job-end", vmid: 122, exit: "command '/root/rec/hook job-end' failed: exit code 3", path: "/srv/backup/dump/vzdump-qemu-122-2026_11_28-06_09_22.vma.zst", size: "0KB", consistency: "stopped"},
+		{log: "hook-log-end", vmid: 122, exit: "WARNINGS: 1", path: "/srv/backup/dump/vzdump-qemu-122-2026_11_28-06_09_23.vma.zst", size: "0KB", consistency: "stopped"},
+		{log: "diskless", vmid: 122, exit: "OK", path: "/srv/backup/dump/vzdump-qemu-122-2026_11_28-06_02_23.vma.zst", size: "0KB", consistency: "stopped"},
+		{log: "two-disks", vmid: 121, exit: "OK", path: "/srv/backup/dump/vzdump-qemu-121-2026_11_28-06_02_20.vma.zst", size: "84KB", consistency: "stopped"},
+		{log: "thaw-timeout", vmid: 101, exit: "OK", path: "/mnt/backup/dump/vzdump-qemu-101-2026_11_28-01_00_00.vma.zst", size: "1.06GB", consistency: "agent freeze"},
 		{log: "qemu-stop", vmid: 100, exit: "unexpected status", path: "/srv/backup/dump/vzdump-qemu-100-2026_11_23-07_10_39.vma.zst", size: "36KB", consistency: "stopped"},
 	} {
 		lines := recorded(t, c.log)
 		log := proxmox.ReadLog(lines, c.vmid)
 		f := Judge(proxmox.TaskStatus{Status: "stopped", Exit: c.exit}, log, lines)
+		if f != nil && f.Code == "E_STORAGE_FULL" && (f.Hint == "" || f.Temporary) {
+			t.Errorf("%s: got %+v", c.log, f)
+		}
 		if c.code != "" {
 			if f == nil || f.Code != c.code || !strings.Contains(f.Said, c.said) {
 				t.Errorf("%s, guest %d: got %+v, want %s: %s", c.log, c.vmid, f, c.code, c.said)
@@ -93,10 +109,69 @@ func TestWarningsAreWorded(t *testing.T) {
 		{"WARNINGS: 1", []string{"WARN: no free space for fleecing"}, "WARNINGS: 1; WARN: no free space for fleecing"},
 		{"OK", []string{"WARN: a", "WARN: b"}, "WARN: a; WARN: b"},
 		{"job errors", nil, "job errors"},
+		{"OK", []string{"ERROR: VM 100 qmp command 'guest-fsfreeze-thaw' failed - got timeout"}, "ERROR: VM 100 qmp command 'guest-fsfreeze-thaw' failed - got timeout"},
+		{"job errors", []string{"INFO: Starting Backup of VM 100 (qemu)", "ERROR: Backup of VM 999 failed - unable to find VM '999'"}, "job errors"},
+		{"OK", []string{"WARN: 1", "WARN: 2", "WARN: 3", "ERROR: 4", "WARN: 5", "WARN: 6", "WARN: 7", "WARN: 8"}, "WARN: 1; WARN: 2; WARN: 3; ERROR: 4; WARN: 5; WARN: 6; and 2 lines more"},
 	} {
 		if got := Warning(proxmox.TaskStatus{Exit: c.exit}, proxmox.ReadLog(c.lines, 100)); got != c.want {
 			t.Errorf("%s %q: got %q, want %q", c.exit, c.lines, got, c.want)
 		}
+	}
+}
+
+// The words are those of QEMU's, tar's, PVE::Tools' and PVE::Cluster's own sources.
+func TestFailuresAreClassedByWhatTheyMean(t *testing.T) {
+	for _, c := range []struct {
+		said, code string
+		temporary  bool
+		hint       string
+	}{
+		{"vma_queue_write: write error - Disk quota exceeded", "E_STORAGE_FULL", false, "quota"},
+		{"vma_queue_write: write error - File too large", "E_STORAGE_FULL", false, "FAT"},
+		{"vma_queue_write: write error - No space left on device", "E_STORAGE_FULL", false, "free space"},
+		{"unable to open '/mnt/nas/dump/x.vma.dat' - Read-only file system", "E_STORAGE", true, "read-only"},
+		{"can't lock file '/var/lock/qemu-server/lock-100.conf' - got timeout", "E_GUEST_LOCKED", true, ""},
+		{"can't lock file '/run/lock/lxc/pve-config-101.lock' - got timeout", "E_GUEST_LOCKED", true, ""},
+		{"VM is locked (snapshot)", "E_GUEST_LOCKED", true, ""},
+		{"can't acquire lock '/var/run/vzdump.lock' - got timeout", "E_VZDUMP_FAILED", true, "lockwait"},
+		{"error with cfs lock 'storage-nas': got lock request timeout", "E_VZDUMP_FAILED", true, "lock"},
+		{"403 Permission check failed (/vms/120, VM.Backup)", "E_PVE_AUTH", false, ""},
+		{"command '/usr/local/bin/hook backup-end snapshot 100' failed: exit code 1", "E_VZDUMP_FAILED", false, "/usr/local/bin/hook"},
+		{"start failed: QEMU exited with code 1", "E_VZDUMP_FAILED", false, ""},
+		{"interrupted by signal", "E_VZDUMP_FAILED", true, "stopped"},
+	} {
+		lines := []string{"INFO: Starting Backup of VM 100 (qemu)", "INFO: No space left on device, says the guest's own banner", "ERROR: Backup of VM 100 failed - " + c.said}
+		f := Judge(proxmox.TaskStatus{Exit: "job errors"}, proxmox.ReadLog(lines, 100), lines)
+		if f == nil || f.Temporary != c.temporary || !strings.Contains(f.Hint, c.hint) || c.hint == "" && f.Hint != "" || f.Code != c.code {
+			t.Errorf("%s: got %+v", c.said, f)
+		}
+	}
+}
+
+func TestAThawThatFailedLeavesAConsistentArchiveAndAFrozenGuest(t *testing.T) {
+	log := proxmox.ReadLog(recorded(t, "thaw-timeout"), 101)
+	if !log.Unthawed || !log.Frozen || len(log.Warnings) != 1 {
+		t.Errorf("got %+v", log)
+	}
+	log = proxmox.ReadLog([]string{"INFO: status = running", "INFO: backup mode: snapshot", "INFO: issuing guest-agent 'fs-freeze' command", "ERROR: VM 101 qmp command 'guest-fsfreeze-freeze' failed - got timeout"}, 101)
+	if log.Unthawed || log.Consistency() != "crash-consistent" || len(log.Warnings) != 1 {
+		t.Errorf("a freeze that failed: got %+v", log)
+	}
+}
+
+func TestWhatTheNodeLeavesOutIsAGap(t *testing.T) {
+	d := proxmox.BackupDefaults{ExcludePath: []string{"/srv/nicht", "/var/cache/*"}, Set: map[string]string{"exclude-path": "/srv/nicht,/var/cache/*", "tmpdir": "/var/tmp"}}
+	src := Source{Type: "lxc", Node: "pve1", Config: map[string]string{"rootfs": "local:1/r.raw,size=4G"}, Defaults: d}
+	gaps := Gaps(src)
+	if len(gaps) != 2 || gaps[0].What != "files that match /srv/nicht" || gaps[1].What != "files that match /var/cache/*" || !strings.Contains(gaps[0].Why, "/etc/vzdump.conf of node pve1") {
+		t.Errorf("got %v", gaps)
+	}
+	want := map[string]string{"rootfs": "4G", "vzdump.conf exclude-path": "/srv/nicht,/var/cache/*", "vzdump.conf tmpdir": "/var/tmp"}
+	if got := Facts(src); !reflect.DeepEqual(got, want) {
+		t.Errorf("got facts %v, want %v", got, want)
+	}
+	if src.Type = "qemu"; len(Gaps(src)) != 0 {
+		t.Error("a VM has no files that a pattern could leave out")
 	}
 }
 
@@ -116,7 +191,7 @@ func TestGapsAndDisks(t *testing.T) {
 			map[string]string{"rootfs": "4G", "mp1": "1G", "mp2": "2G"}},
 	} {
 		var gaps []string
-		for _, g := range Gaps("vms", "x", c.guest, c.config, proxmox.ReadLog(c.log, 1)) {
+		for _, g := range Gaps(Source{Asset: "vms", Item: "x", Type: c.guest, Config: c.config, Log: proxmox.ReadLog(c.log, 1)}) {
 			gaps = append(gaps, g.What+": "+g.Why)
 		}
 		if !reflect.DeepEqual(gaps, c.gaps) {
@@ -175,6 +250,6 @@ func FuzzReadLog(f *testing.F) {
 			t.Errorf("an archive that the log does not tell of: %+v", log)
 		}
 		log.SizeFits(size)
-		Gaps("a", "b", "qemu", nil, log)
+		Gaps(Source{Type: "qemu", Log: log})
 	})
 }

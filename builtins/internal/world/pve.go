@@ -3,7 +3,9 @@ package world
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
+	"regexp"
 	"strings"
 
 	"github.com/neosofia/runner/builtins/internal/client/proxmox"
@@ -68,11 +70,25 @@ func statusCode(e *runtime.Error, api *proxmox.Error) {
 		e.Hint = "runner secret set NAME stores the token's secret; pveum user token list shows whether it expired"
 	case api.Status == 403:
 		e.Code = "E_PVE_AUTH"
-		e.Hint = "give the token (and its user) that privilege on that path: pveum acl modify PATH --tokens 'USER!TOKEN' --roles ROLE"
+		e.Hint = RightHint("USER@REALM!TOKEN", api.Error())
 	case strings.Contains(api.Error(), "no quorum"):
 		e.Temporary = true
 		e.Hint = "the cluster has no quorum: it can be read but not changed (pvecm status)"
 	case strings.Contains(api.Error(), "got timeout"):
 		e.Temporary = true
 	}
+}
+
+var refusedRight = regexp.MustCompile(`Permission check failed \((/[^,)]*), ([\w.|, ]+)\)`)
+
+// RightHint says how to give the right that a refusal names.
+func RightHint(token, refusal string) string {
+	m := refusedRight.FindStringSubmatch(refusal)
+	if m == nil {
+		return fmt.Sprintf("give the token (and its user) what the refusal asks for; some things Proxmox lets root@pam alone do: pveum acl modify PATH --tokens '%s' --roles ROLE", token)
+	}
+	path, right := m[1], strings.Split(m[2], "|")[0]
+	user, _, _ := strings.Cut(token, "!")
+	return fmt.Sprintf("give %s on %s to the token and to its user: pveum acl modify %s --tokens '%s' --users '%s' --roles ROLE, a role that has it (README, \"A token with the least rights\"); "+
+		"an entry of its own on %[2]s, NoAccess for one, hides what is given above it", right, path, path, token, user)
 }

@@ -92,7 +92,7 @@ func (u *user) permissions(path string) map[string]map[string]int {
 	}
 	for _, at := range paths {
 		privs := map[string]int{}
-		for _, p := range u.rights(at) {
+		for _, p := range u.rights("/" + strings.TrimPrefix(at, "/")) {
 			privs[p] = 1
 		}
 		if u.token.Root {
@@ -100,7 +100,7 @@ func (u *user) permissions(path string) map[string]map[string]int {
 				privs[p] = 1
 			}
 		}
-		if len(privs) > 0 {
+		if len(privs) > 0 || path != "" { // a path that is asked for is answered, whatever it is
 			out[at] = privs
 		}
 	}

@@ -3,7 +3,7 @@ package proxmox
 import (
 	"errors"
 	"io/fs"
-	"strconv"
+	"os"
 	"strings"
 )
 
@@ -16,10 +16,8 @@ func (c *Cluster) postVzdump(r *request) (any, error) {
 			}
 		}
 	}
-	for _, k := range []string{"exclude-path", "stdexcludes"} {
-		if v := r.get(k); v != "" && v != "1" {
-			return nil, notServed("POST", r.path+" with "+k)
-		}
+	if v := r.get("stdexcludes"); v != "" && v != "1" {
+		return nil, notServed("POST", r.path+" with stdexcludes")
 	}
 	switch all, ids, pool := r.bool("all"), r.get("vmid") != "", r.get("pool") != ""; {
 	case all && ids:
@@ -75,12 +73,7 @@ func (c *Cluster) vzdumpRights(r *request) error {
 			}
 		}
 	}
-	for _, v := range splitList(r.get("vmid")) {
-		if err := r.user.need("/vms/"+v, "VM.Backup"); err != nil {
-			return err
-		}
-	}
-	return nil
+	return nil // VM.Backup is looked at in the task
 }
 
 func (c *Cluster) getDefaults(r *request) (any, error) {
@@ -91,20 +84,67 @@ func (c *Cluster) getDefaults(r *request) (any, error) {
 	if !auditStorage(r.user, id) {
 		return nil, forbidden("/storage/"+id, "Datastore.Audit|Datastore.AllocateSpace")
 	}
-	st, err := c.storage(r.s, id)
-	if err != nil {
-		return nil, err
+	st := r.s.Storages[id]
+	switch {
+	case st == nil:
+		return nil, failf("storage '%s' does not exist", id)
+	case !st.holds("backup"):
+		return nil, failf("can't use storage '%s' for backups - wrong content type", id)
 	}
 	rule := st.Prune
 	if rule == "" {
 		rule = "keep-all=1"
 	}
-	return map[string]any{
+	set, err := c.vzdumpConf(r.node())
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]any{
 		"all": 0, "bwlimit": 0, "compress": "0", "dumpdir": st.Path + "/dump", "fleecing": map[string]any{"enabled": 0}, "ionice": 7,
 		"lockwait": 180, "mailnotification": "always", "mode": "snapshot", "notification-mode": "auto",
 		"performance": map[string]any{"max-workers": 16, "pbs-entries-max": 1048576}, "pigz": 0, "prune-backups": rule, "quiet": 0,
 		"remove": 1, "stdexcludes": 1, "stop": 0, "stopwait": 10, "storage": id, "zstd": 1,
-	}, nil
+	}
+	for k, v := range set {
+		out[k] = v
+	}
+	return out, nil
+}
+
+// vzdumpConf reads a node's /etc/vzdump.conf: "key: value" lines. The values of
+// exclude-path stand there apart by blanks, and become one text with commas.
+func (c *Cluster) vzdumpConf(node string) (map[string]string, error) {
+	raw, err := os.ReadFile(c.node(node, "etc/vzdump.conf"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	out := map[string]string{}
+	for line := range strings.Lines(string(raw)) {
+		key, value, ok := strings.Cut(strings.TrimSpace(line), ":")
+		if !ok || strings.HasPrefix(key, "#") {
+			continue
+		}
+		if value = strings.TrimSpace(value); key == "exclude-path" {
+			value = strings.Join(quotedWords(value), ",")
+		}
+		out[key] = value
+	}
+	return out, nil
+}
+
+// quotedWords splits at blanks that stand in no double quotes.
+func quotedWords(s string) []string {
+	quoted := false
+	words := strings.FieldsFunc(s, func(r rune) bool {
+		if r == '"' {
+			quoted = !quoted
+		}
+		return r == ' ' && !quoted
+	})
+	for i := range words {
+		words[i] = strings.ReplaceAll(words[i], `"`, "")
+	}
+	return words
 }
 
 func (c *Cluster) getExtractConfig(r *request) (any, error) {
@@ -114,8 +154,8 @@ func (c *Cluster) getExtractConfig(r *request) (any, error) {
 		return nil, err
 	}
 	store, _, _ := strings.Cut(volid, ":")
-	if !c.mayRead(r.user, store, a) {
-		return nil, forbidden("/vms/"+strconv.Itoa(a.vmid), "VM.Backup")
+	if rerr := c.needVolume(r.user, store, a); rerr != nil {
+		return nil, rerr
 	}
 	if err != nil {
 		return nil, failf("volume '%s' does not exist", volid)

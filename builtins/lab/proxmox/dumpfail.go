@@ -15,12 +15,18 @@ func (d *dump) tarCommand() string {
 // full is the failure of a backup whose storage ran out of space.
 func (d *dump) full() error {
 	if d.g.kind == "qemu" {
-		if err := errors.Join(
-			d.t.log("ERROR: vma_queue_write: write error - No space left on device"),
-			d.infos("aborting backup job", "resuming VM again")); err != nil {
+		total := int64(0)
+		for _, v := range d.g.conf.disks() {
+			n, _ := parseSize(v.props.get("size"))
+			total += n
+		}
+		if err := errors.Join( // the pipe breaks, QEMU does not notice
+			d.t.log("zstd: error 70 : Write error : cannot write block : No space left on device "),
+			d.infos(fmt.Sprintf("100%% (%s of %s) in 0s, read: %s/s, write: 0 B/s", bytes1(total), bytes1(total), bytes1(total)),
+				fmt.Sprintf("transferred %s in <1 seconds", bytes2(total)))); err != nil {
 			return err
 		}
-		return errors.New("vma_queue_write: write error - No space left on device")
+		return errors.New("zstd --threads=1 failed - wrong exit status 70")
 	}
 	if err := d.infos("Total bytes written: 1044480 (1020KiB, ?/s)",
 		"tar: -: Wrote only 4096 of 10240 bytes", "tar: Error is not recoverable: exiting now"); err != nil {
@@ -36,7 +42,7 @@ func (d *dump) interrupted() error {
 	}
 	if d.syncing {
 		limit := ""
-		if bw := d.opts.Get("bwlimit"); bw != "" && bw != "0" {
+		if bw := d.bwlimit(); bw != "" && bw != "0" {
 			limit = "'--bwlimit=" + bw + "' "
 		}
 		return fmt.Errorf("command 'rsync --stats -h -X -A --numeric-ids -aH --delete --no-whole-file --sparse --one-file-system --relative %s'--exclude=/tmp/?*' '--exclude=/var/tmp/?*' '--exclude=/var/run/?*.pid' /proc/%d/root//./ %s.tmp' failed: interrupted by signal",

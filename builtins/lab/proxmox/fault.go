@@ -12,7 +12,7 @@ import (
 )
 
 // workDeeds are the deeds of a task's event.
-var workDeeds = []string{"slow", "fail", "full", "warnings", "exit", "truncate", "flip", "remove", "lock"}
+var workDeeds = []string{"slow", "fail", "full", "warnings", "exit", "truncate", "flip", "remove", "lock", "say", "no-notes"}
 
 // storageFault asks for the state of a storage: place "storage backup".
 func (c *Cluster) storageFault(id, deed string) bool {

@@ -197,3 +197,15 @@ func (c *Cluster) setRunning(id int, running bool) error {
 		return nil
 	})
 }
+
+// agent is the state of a VM's guest agent: "up", "down", or "" without one.
+func (g *guest) agent() string {
+	v := g.conf.keys["agent"]
+	if v == "" || strings.HasPrefix(v, "0") || strings.HasPrefix(v, "enabled=0") {
+		return ""
+	}
+	if g.st.Agent == "down" || !g.st.Running {
+		return "down"
+	}
+	return "up"
+}

@@ -146,6 +146,17 @@ func (c *Cluster) mayRead(u *user, storage string, a archive) bool {
 		u.has("/storage/"+storage, "Datastore.AllocateSpace") && u.has("/vms/"+strconv.Itoa(a.vmid), "VM.Backup")
 }
 
+// needVolume is that right, refused in the words of PVE.
+func (c *Cluster) needVolume(u *user, storage string, a archive) error {
+	switch {
+	case c.mayRead(u, storage, a):
+		return nil
+	case !u.has("/storage/"+storage, "Datastore.AllocateSpace"):
+		return forbidden("/storage/"+storage, "Datastore.AllocateSpace")
+	}
+	return forbidden("/vms/"+strconv.Itoa(a.vmid), "VM.Backup")
+}
+
 // entry is an archive in a content list.
 func (a archive) entry() map[string]any {
 	e := map[string]any{"content": "backup", "ctime": a.ctime.Unix(), "format": a.format, "size": a.size, "subtype": a.kind, "vmid": a.vmid, "volid": a.volid}

@@ -22,8 +22,8 @@ func (c *Cluster) volumeOf(r *request) (archive, error) {
 		return a, err
 	}
 	store, _, _ := strings.Cut(volid, ":")
-	if !c.mayRead(r.user, store, a) {
-		return a, forbidden("/vms/"+strconv.Itoa(a.vmid), "VM.Backup")
+	if rerr := c.needVolume(r.user, store, a); rerr != nil {
+		return a, rerr
 	}
 	return a, err
 }
@@ -40,8 +40,9 @@ func (c *Cluster) getVolume(r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	// The size is what qemu-img says: in whole sectors.
 	root := c.node(c.home(r.node(), r.s.Storages[strings.SplitN(a.volid, ":", 2)[0]]), "")
-	e := map[string]any{"format": "raw", "path": strings.TrimPrefix(a.path, root), "protected": flag(a.protected), "size": a.size, "used": used(info)}
+	e := map[string]any{"format": "raw", "path": strings.TrimPrefix(a.path, root), "protected": flag(a.protected), "size": (a.size + 511) / 512 * 512, "used": used(info)}
 	if a.notes != "" {
 		e["notes"] = a.notes
 	}
@@ -138,17 +139,20 @@ func (c *Cluster) runRemove(ctx context.Context, t *task) error {
 		return nil
 	}
 	a, err := c.archive(s, t.rec.Node, args.Get("lab-volid"))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil // PVE calls that a success too
-	}
-	if err != nil {
+	gone := errors.Is(err, fs.ErrNotExist) // PVE calls that a success, too
+	if err != nil && !gone {
 		return err
 	}
 	if a.protected {
 		store, name, _ := strings.Cut(a.volid, ":")
 		return fmt.Errorf("cannot remove protected volume '%s' on '%s'", name, store)
 	}
-	return a.remove()
+	if gone {
+		if err := t.log("disk image '%s' does not exist", a.path); err != nil {
+			return err
+		}
+	}
+	return errors.Join(a.remove(), t.log("Removed volume '%s'", a.volid))
 }
 
 func (c *Cluster) pruneList(s *state, node, id, rule, vmid, kind string) ([]marked, error) {

@@ -28,6 +28,9 @@ type dump struct {
 	resumed bool // an earlier process began with this guest
 	locked  bool // the guest's lock is ours
 	syncing bool // suspend mode copies
+	synced  bool // suspend mode copied
+
+	conf map[string]string // the node's /etc/vzdump.conf
 }
 
 // freeName is the archive's name without endings. Two backups of one guest in
@@ -49,6 +52,9 @@ func (c *Cluster) local(t time.Time) string { return t.In(c.zone).Format("2006-0
 func (d *dump) run(ctx context.Context, id int) error {
 	s, err := d.c.state()
 	if err != nil {
+		return err
+	}
+	if d.conf, err = d.c.vzdumpConf(d.t.rec.Node); err != nil {
 		return err
 	}
 	if err := d.limit(id); err != nil {
@@ -88,7 +94,20 @@ func (d *dump) run(ctx context.Context, id int) error {
 	if err != nil {
 		return err
 	}
+	if f, ok := deed(d.job.Deeds, "say"); ok {
+		if err := d.t.log("%s", f.Args); err != nil {
+			return err
+		}
+	}
 	return d.complete(s)
+}
+
+// bwlimit is that of the request, or else the node's.
+func (d *dump) bwlimit() string {
+	if v := d.opts.Get("bwlimit"); v != "" {
+		return v
+	}
+	return d.conf["bwlimit"]
 }
 
 func (d *dump) extension() string {

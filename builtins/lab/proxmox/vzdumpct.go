@@ -36,7 +36,7 @@ func (d *dump) runCT(ctx context.Context, s *state) error {
 		mode = "suspend"
 	}
 	head = append(head, "backup mode: "+mode)
-	if bw := d.opts.Get("bwlimit"); bw != "" && bw != "0" {
+	if bw := d.bwlimit(); bw != "" && bw != "0" {
 		head = append(head, "bandwidth limit: "+bw+" KiB/s")
 	}
 	head = append(head, "ionice priority: 7")
@@ -48,6 +48,7 @@ func (d *dump) runCT(ctx context.Context, s *state) error {
 		if err := d.ctSync(ctx, volumes); err != nil {
 			return err
 		}
+		d.synced = true
 	} else if d.g.st.Running {
 		if err := d.infos("stopping virtual guest"); err != nil {
 			return err
@@ -108,6 +109,9 @@ func (d *dump) ctSync(ctx context.Context, volumes []volume) error {
 	}
 	root := fmt.Sprintf("/proc/%d/root/", 900+d.g.id)
 	to := strings.TrimSuffix(d.shown(), d.extension()) + ".tmp"
+	if tmp := d.conf["tmpdir"]; tmp != "" {
+		to = fmt.Sprintf("%s/vzdumptmp%d_%d/", tmp, d.t.rec.PID, d.g.id)
+	}
 	if err := d.infos("starting first sync " + root + " to " + to); err != nil {
 		return err
 	}
@@ -173,22 +177,25 @@ type tarDump struct {
 	links map[uint64]string // inode -> name in the archive
 	files int64
 	total int64
+	again bool // the tree holds vzdump's own files, too: suspend mode copied it beside them
+
+	patterns []string // of exclude-path
 }
 
 // writeTar writes the configuration first, then the trees, and pads the end to
 // 10 KiB as GNU tar does.
 func (d *dump) writeTar(ctx context.Context, s *state, out *counter, volumes []volume) error {
-	t := &tarDump{d: d, out: out, tw: tar.NewWriter(out), links: map[uint64]string{}}
+	t := &tarDump{d: d, out: out, tw: tar.NewWriter(out), links: map[uint64]string{}, again: d.synced, patterns: d.excludePaths()}
 	cf := d.g.conf.clone()
 	delete(cf.keys, "lock")
 	if err := t.meta("./etc/vzdump/pct.conf", []byte(cf.text())); err != nil {
 		return err
 	}
-	fw, err := os.ReadFile(d.c.firewallPath(s, d.g.id))
-	if err == nil {
-		err = t.meta("./etc/vzdump/pct.fw", fw)
-	}
+	fw, err := os.ReadFile(d.c.firewallPath(s, d.g.id)) // an empty one where there is none
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := t.meta("./etc/vzdump/pct.fw", fw); err != nil {
 		return err
 	}
 	for _, v := range volumes {
@@ -201,6 +208,7 @@ func (d *dump) writeTar(ctx context.Context, s *state, out *counter, volumes []v
 		if err != nil {
 			return err
 		}
+		t.again = t.again && v.key == "rootfs"
 		err = walk(v.tree, func(rel string, info fs.FileInfo) error { return t.add(ctx, v, rel, info, owners) })
 		if err != nil {
 			return err
@@ -215,19 +223,65 @@ func (d *dump) writeTar(ctx context.Context, s *state, out *counter, volumes []v
 	return err
 }
 
-// meta adds one of vzdump's own files; in an unprivileged container they
-// belong to nobody.
+// meta adds one of vzdump's own files.
 func (t *tarDump) meta(name string, data []byte) error {
-	owner := 0
-	if t.d.g.conf.keys["unprivileged"] == "1" {
-		owner = 65534
-	}
+	owner := t.metaOwner()
 	h := &tar.Header{Name: name, Mode: 0o644, Size: int64(len(data)), Uid: owner, Gid: owner, ModTime: t.d.job.Began.Truncate(time.Second), Format: tar.FormatPAX}
 	if err := t.tw.WriteHeader(h); err != nil {
 		return err
 	}
 	_, err := t.tw.Write(data)
 	return err
+}
+
+// twice names vzdump's own files a second time, as tar does that meets them in the tree
+// again: hard links to themselves.
+func (t *tarDump) twice() error {
+	at := t.d.job.Began.Truncate(time.Second)
+	owner := t.metaOwner()
+	dir := &tar.Header{Name: "./etc/vzdump/", Typeflag: tar.TypeDir, Mode: 0o755, Uid: owner, Gid: owner, ModTime: at, Format: tar.FormatPAX}
+	if err := t.tw.WriteHeader(dir); err != nil {
+		return err
+	}
+	for _, name := range []string{"./etc/vzdump/pct.fw", "./etc/vzdump/pct.conf"} {
+		h := &tar.Header{Name: name, Linkname: name, Typeflag: tar.TypeLink, Mode: 0o644, Uid: owner, Gid: owner, ModTime: at, Format: tar.FormatPAX}
+		if err := t.tw.WriteHeader(h); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// metaOwner owns vzdump's own files: in an unprivileged container they belong to nobody.
+func (t *tarDump) metaOwner() int {
+	if t.d.g.conf.keys["unprivileged"] == "1" {
+		return 65534
+	}
+	return 0
+}
+
+// excludePaths are the patterns of the request, or else those of the node.
+func (d *dump) excludePaths() []string {
+	if list := d.opts["exclude-path"]; len(list) > 0 {
+		return list
+	}
+	return strings.FieldsFunc(d.conf["exclude-path"], func(r rune) bool { return r == ',' })
+}
+
+// leftOut tells whether a pattern of exclude-path means a name: with a slash in front
+// from the root on, else anywhere.
+func (t *tarDump) leftOut(name string) bool {
+	for _, p := range t.patterns {
+		anchored, rooted := strings.CutPrefix(p, "/")
+		at := name
+		if !rooted {
+			at = path.Base(name)
+		}
+		if ok, _ := path.Match(strings.TrimSuffix(anchored, "/"), at); ok {
+			return true
+		}
+	}
+	return false
 }
 
 // excluded are vzdump's standard excludes.
@@ -246,7 +300,7 @@ func (t *tarDump) add(ctx context.Context, v volume, rel string, info fs.FileInf
 		return err
 	}
 	name := path.Join(strings.TrimPrefix(v.mount(), "/"), filepath.ToSlash(rel))
-	if excluded(name) {
+	if excluded(name) || t.leftOut(name) {
 		if info.IsDir() {
 			return fs.SkipDir
 		}
@@ -281,7 +335,10 @@ func (t *tarDump) add(ctx context.Context, v volume, rel string, info fs.FileInf
 		t.links[st.Ino] = h.Name
 	}
 	if !info.Mode().IsRegular() {
-		return t.tw.WriteHeader(h)
+		if err := t.tw.WriteHeader(h); err != nil || !t.again || name != "etc" {
+			return err
+		}
+		return t.twice()
 	}
 	return t.file(h, full, ok && st.Blocks*512 < info.Size())
 }

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/neosofia/runner/builtins/lab/fault"
 )
 
 // complete does what follows the archive: size, notes, protection, retention,
@@ -23,7 +25,12 @@ func (d *dump) complete(s *state) error {
 		if err := d.infos("adding notes to backup"); err != nil {
 			return err
 		}
-		if err := writeFile(d.file+".notes", []byte(d.notes(s, tpl))); err != nil {
+		if _, ok := deed(d.job.Deeds, "no-notes"); ok {
+			if err := d.t.log("WARN: unable to add notes - Error writing file %s.notes: No space left on device", d.shown()); err != nil {
+				return err
+			}
+			d.job.Ending = append(d.job.Ending, fault.Deed{Name: "warnings", Args: "1"})
+		} else if err := writeFile(d.file+".notes", []byte(d.notes(s, tpl))); err != nil {
 			return err
 		}
 	}

@@ -40,7 +40,7 @@ func (d *dump) runVM(ctx context.Context, s *state) error {
 		return err
 	}
 	head := []string{"backup mode: " + mode}
-	if bw := d.opts.Get("bwlimit"); bw != "" && bw != "0" {
+	if bw := d.bwlimit(); bw != "" && bw != "0" {
 		head = append(head, "bandwidth limit: "+bw+" KiB/s")
 	}
 	head = append(head, "ionice priority: 7")
@@ -54,11 +54,31 @@ func (d *dump) runVM(ctx context.Context, s *state) error {
 		head = append(head, map[string]string{"suspend": "suspending guest", "stop": "stopping virtual guest"}[mode])
 	}
 	head = append(head, "creating vzdump archive '"+d.shown()+"'")
+	if len(sources) == 0 {
+		return d.diskless(s, head)
+	}
 	head = append(head, d.vmStart(mode)...)
 	if err := d.infos(head...); err != nil {
 		return err
 	}
 	return d.vmBody(ctx, s, mode, sources)
+}
+
+// diskless writes the configuration alone.
+func (d *dump) diskless(s *state, head []string) error {
+	stem := strings.TrimSuffix(d.shown(), d.extension())
+	pipe := map[string]string{"zstd": "zstd --threads=1", "gzip": "gzip --rsyncable", "1": "gzip --rsyncable"}[d.opts.Get("compress")]
+	to := stem + ".vma.dat"
+	if pipe == "" {
+		pipe, to = "cat", stem+".dat"
+	}
+	head = append(head, "backup contains no disks", "starting diskless backup",
+		fmt.Sprintf("/usr/bin/vma create -v -c %s.tmp/qemu-server.conf exec:%s > %s", stem, pipe, to))
+	if err := d.infos(head...); err != nil {
+		return err
+	}
+	_, _, err := d.writeVMA(context.Background(), s, nil)
+	return err
 }
 
 // mode is the backup mode that is really used.
@@ -101,7 +121,7 @@ func (d *dump) vmStart(mode string) []string {
 		return []string{"skipping guest filesystem freeze - agent configured but not running?",
 			"starting backup via QMP command", started, resumed}
 	}
-	return []string{"starting backup via QMP command", started, resumed}
+	return []string{"skipping guest filesystem freeze - disabled in VM options", "starting backup via QMP command", started, resumed}
 }
 
 // uuid is that of the archive. It is fixed by the task, so that a resumed one
@@ -127,6 +147,10 @@ func (d *dump) vmDisks(s *state) (sources []source, lines []string, err error) {
 		path, err := d.c.image(s, d.g.node, "qemu", v.volid)
 		if err != nil {
 			return nil, nil, err
+		}
+		if v.key == "efidisk0" && d.g.conf.keys["bios"] != "ovmf" {
+			lines = append(lines, fmt.Sprintf("exclude disk '%s' '%s' (efidisk but no OVMF BIOS)", v.key, v.volid))
+			continue
 		}
 		if !v.backup() {
 			lines = append(lines, fmt.Sprintf("exclude disk '%s' '%s' (backup=no)", v.key, v.volid))
@@ -163,7 +187,7 @@ func (d *dump) vmBody(ctx context.Context, s *state, mode string, sources []sour
 	took := d.c.cfg.Now().Sub(began).Truncate(time.Second)
 	seconds := max(int64(took.Seconds()), 1)
 	lines := []string{
-		fmt.Sprintf("100%% (%s of %s) in %ds, read: %s/s, write: %s/s", bytes1(total), bytes1(total), seconds, bytes1(total/seconds), bytes1((total-zero)/seconds)),
+		fmt.Sprintf("100%% (%s of %s) in %ds, read: %s/s, write: %s/s", bytes1(total), bytes1(total), int64(took.Seconds()), bytes1(total/seconds), bytes1((total-zero)/seconds)),
 	}
 	if zero > 0 {
 		lines = append(lines, fmt.Sprintf("backup is sparse: %s (%d%%) total zero data", bytes2(zero), zero*100/max(total, 1)))
@@ -363,16 +387,4 @@ func randomMAC() string {
 	var b [3]byte
 	_, _ = rand.Read(b[:]) // never fails
 	return fmt.Sprintf("BC:24:11:%02X:%02X:%02X", b[0], b[1], b[2])
-}
-
-// agent is the state of a VM's guest agent: "up", "down", or "" without one.
-func (g *guest) agent() string {
-	v := g.conf.keys["agent"]
-	if v == "" || strings.HasPrefix(v, "0") || strings.HasPrefix(v, "enabled=0") {
-		return ""
-	}
-	if g.st.Agent == "down" || !g.st.Running {
-		return "down"
-	}
-	return "up"
 }

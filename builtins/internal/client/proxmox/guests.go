@@ -45,6 +45,8 @@ func (g Guest) path() string {
 	return fmt.Sprintf("/nodes/%s/%s/%d", url.PathEscape(g.Node), g.Type, g.VMID)
 }
 
+func vmPath(id Int) string { return fmt.Sprintf("/vms/%d", id) }
+
 // Guests lists every guest of the cluster that the token may see, by VMID; those
 // of a node that is down with the status "node down".
 func (c *Client) Guests(ctx context.Context) ([]Guest, error) {
