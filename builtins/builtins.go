@@ -69,6 +69,7 @@ type (
 	KeyringConfig = keyring.Config
 	Fullness      = survey.Fullness
 	Foreseen      = rescue.Foreseen
+	Evidence      = survey.Evidence
 
 	Medium         = recovery.Medium
 	MediumEntry    = recovery.Entry
@@ -89,7 +90,7 @@ var (
 	NewKeyring      = keyring.New
 	SystemDevice    = target.SystemDevice
 	Settle          = survey.Settle
-	ReadCheckpoints = survey.ReadCheckpoints
+	ReadEvidence    = survey.ReadEvidence
 	ReadManifests   = survey.ReadManifests
 	ObserveMedia    = survey.ObserveMedia
 	DaysUntilFull   = survey.DaysUntilFull

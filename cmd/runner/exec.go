@@ -173,15 +173,16 @@ func (s *session) run(ctx context.Context, program *runtime.Program, begin func(
 		return err
 	}
 	code := codeOfRun(out)
+	var after []ledger.Finding // of what follows the run's end
 	if out.Result != ledger.Interrupted {
-		if err := builtins.Settle(context.WithoutCancel(ctx), s.world, s.ledger, cfg.Header.Host, out.Run); err != nil {
-			fmt.Fprintln(os.Stderr, "runner: "+err.Error())
-			if code == exitOK {
-				code = exitDegraded // copies are safe, their evidence has a hole
-			}
+		if after, err = builtins.Settle(context.WithoutCancel(ctx), s.world, s.ledger, cfg.Header.Host, out.Run); err != nil {
+			after = append(after, ledger.Finding{Severity: ledger.DegradedRun, Text: "the ledger's checkpoints were not left on the targets: " + err.Error(), Type: "runner ledger verify"})
+		}
+		if len(after) > 0 && code == exitOK {
+			code = exitDegraded // copies are safe, their evidence has a hole
 		}
 	}
-	if err := s.tell(context.WithoutCancel(ctx), screen, out); err != nil { // of a run that was stopped, too
+	if err := s.tell(context.WithoutCancel(ctx), screen, out, after); err != nil { // of a run that was stopped, too
 		return err
 	}
 	if code != exitOK {
@@ -190,12 +191,14 @@ func (s *session) run(ctx context.Context, program *runtime.Program, begin func(
 	return nil
 }
 
-// tell prints the summary: on the terminal and in logs alike.
-func (s *session) tell(ctx context.Context, screen *screen, out *runtime.Outcome) error {
+// tell prints the summary: on the terminal and in logs alike. What came to light after
+// the run's end is part of it.
+func (s *session) tell(ctx context.Context, screen *screen, out *runtime.Outcome, after []ledger.Finding) error {
 	r, err := report.NewRun(ctx, ledger.Catalog{Store: s.ledger}, out.Run)
 	if err != nil {
 		return err
 	}
+	r.Also(s.here(after))
 	if s.flags.json {
 		return r.JSON(os.Stdout)
 	}
@@ -207,6 +210,16 @@ func (s *session) tell(ctx context.Context, screen *screen, out *runtime.Outcome
 		return nil
 	}
 	return r.Summary(os.Stdout, s.text())
+}
+
+// here completes commands with what names this site.
+func (s *session) here(found []ledger.Finding) []ledger.Finding {
+	for i := range found {
+		if s.flags.lab && strings.HasPrefix(found[i].Type, "runner ") {
+			found[i].Type += " --lab"
+		}
+	}
+	return found
 }
 
 func (s *session) labFlag() string {

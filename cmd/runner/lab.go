@@ -111,7 +111,7 @@ func (s *session) openLab(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.world = builtins.NewWorld(s.site, builtins.Env{Root: s.lab.Root(), Dial: s.lab.Dial, Device: s.lab.Device, Keyring: k, Binary: staticBinary, Version: version, Spool: filepath.Join(s.state, "spool")})
+	s.world = builtins.NewWorld(s.site, builtins.Env{Root: s.lab.Root(), Dial: s.lab.Dial, Device: s.lab.Device, Keyring: k, Binary: staticBinary, Version: version, Host: hostName(), Spool: filepath.Join(s.state, "spool")})
 	s.close = append(s.close, s.world.Close)
 	return nil
 }

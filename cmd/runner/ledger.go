@@ -26,7 +26,7 @@ func ledgerVerify(f *flags) *cobra.Command {
 	var offline bool
 	c := &cobra.Command{
 		Use: "verify", Short: "find any entry that was edited, removed, reordered, inserted or cut off", Args: cobra.NoArgs,
-		Long: "verify recomputes the tree over all entries and every projection, and compares the checkpoints that earlier runs left on the targets.",
+		Long: "verify recomputes the tree over all entries and every projection, and compares it with what earlier runs left on the targets: checkpoints, and the heads in the manifests of copies. What the ledger says must lie there, and does not, is wrong as well. With --offline, and where no target answers, entries are compared with one another alone: a ledger that was written anew as a whole is not found so, and verify ends with 3 unless --offline asked for it.",
 		RunE: func(c *cobra.Command, _ []string) (err error) {
 			s, err := f.session()
 			if err != nil {
@@ -36,43 +36,41 @@ func ledgerVerify(f *flags) *cobra.Command {
 			if err := s.openLedger(c.Context(), false); err != nil {
 				return err
 			}
-			heads, notes := map[string]ledger.Head{}, []string(nil)
+			var found builtins.Evidence
 			if !offline {
-				if heads, notes, err = s.checkpoints(c.Context()); err != nil {
+				if found, err = s.evidence(c.Context(), true); err != nil {
 					return err
 				}
 			}
-			rep, err := ledger.Verify(c.Context(), s.ledger, heads)
+			rep, err := ledger.Verify(c.Context(), s.ledger, found.Heads)
 			if err != nil {
 				return err
 			}
-			return f.tellVerified(rep, heads, notes)
+			for _, m := range found.Missing {
+				rep.Problems = append(rep.Problems, ledger.Problem{Seq: -1, Text: m})
+			}
+			return f.tellVerified(rep, found, offline)
 		},
 	}
 	c.Flags().BoolVar(&offline, "offline", false, "do not read checkpoints from targets")
 	return c
 }
 
-// checkpoints reads those of this host from the targets of the site.
-func (s *session) checkpoints(ctx context.Context) (map[string]ledger.Head, []string, error) {
+// evidence reads what runs of this ledger left on the targets of the site.
+func (s *session) evidence(ctx context.Context, manifests bool) (builtins.Evidence, error) {
 	if err := s.openSite(""); err != nil {
 		if s.flags.site != "" {
-			return nil, nil, err
+			return builtins.Evidence{}, err
 		}
-		return nil, []string{"no site: checkpoints on targets were not read"}, nil
+		return builtins.Evidence{Notes: []string{"no site: what lies on targets was not read"}}, nil
 	}
 	if err := s.openWorld(ctx); err != nil {
-		return nil, nil, err
+		return builtins.Evidence{}, err
 	}
-	host, err := os.Hostname()
-	if err != nil {
-		return nil, nil, fmt.Errorf("read the host's name: %w", err)
-	}
-	heads, notes := builtins.ReadCheckpoints(ctx, s.world, host)
-	return heads, notes, nil
+	return builtins.ReadEvidence(ctx, s.world, s.ledger, hostName(), manifests)
 }
 
-func (f *flags) tellVerified(rep ledger.Report, heads map[string]ledger.Head, notes []string) error {
+func (f *flags) tellVerified(rep ledger.Report, found builtins.Evidence, offline bool) error {
 	lab := labMark(f.lab)
 	var problems []string
 	for _, p := range rep.Problems {
@@ -80,11 +78,11 @@ func (f *flags) tellVerified(rep ledger.Report, heads map[string]ledger.Head, no
 	}
 	if f.json {
 		if err := json.NewEncoder(os.Stdout).Encode(map[string]any{"entries": rep.Entries, "root": fmt.Sprintf("%x", rep.Head.Root[:]),
-			"checkpoints": len(heads), "gaps": rep.Gaps, "problems": problems, "notes": notes, "lab": f.lab}); err != nil {
+			"checkpoints": found.Checkpoints, "manifests": found.Manifests, "gaps": rep.Gaps, "problems": problems, "notes": found.Notes, "lab": f.lab}); err != nil {
 			return err
 		}
 	} else {
-		for _, n := range notes {
+		for _, n := range found.Notes {
 			fmt.Printf("%snote: %s\n", lab, n)
 		}
 		for _, p := range problems {
@@ -101,11 +99,18 @@ func (f *flags) tellVerified(rep ledger.Report, heads map[string]ledger.Head, no
 			case n > 1:
 				state = fmt.Sprintf("ok with %d gaps", n)
 			}
-			fmt.Printf("%s%s: %d entries, root %x, %d checkpoints agree\n", lab, state, rep.Entries, rep.Head.Root[:6], len(heads))
+			witness := fmt.Sprintf("%d checkpoints agree, and %d manifests", found.Checkpoints, found.Manifests)
+			if len(found.Heads) == 0 {
+				witness = "compared with nothing outside: whether it was written anew as a whole is not known"
+			}
+			fmt.Printf("%s%s: %d entries, root %x, %s\n", lab, state, rep.Entries, rep.Head.Root[:6], witness)
 		}
 	}
-	if !rep.OK() {
+	switch {
+	case !rep.OK():
 		return &exit{exitFailed, nil}
+	case len(found.Heads) == 0 && rep.Entries > 0 && !offline:
+		return &exit{exitDegraded, nil}
 	}
 	return nil
 }
@@ -147,11 +152,10 @@ func (s *session) rebuild(ctx context.Context, from []string, replace bool) erro
 	if err != nil {
 		return err
 	}
-	host, err := os.Hostname()
+	left, err := builtins.ReadEvidence(ctx, s.world, ledger.New(ledger.NewMemory()), hostName(), false)
 	if err != nil {
-		return fmt.Errorf("read the host's name: %w", err)
+		return err
 	}
-	heads, more := builtins.ReadCheckpoints(ctx, s.world, host)
 	if err := s.replaceable(ctx, replace); err != nil {
 		return err
 	}
@@ -162,11 +166,11 @@ func (s *session) rebuild(ctx context.Context, from []string, replace bool) erro
 	if err := s.openLedger(ctx, true); err != nil {
 		return err
 	}
-	copies, err := s.importAll(ctx, imports, heads)
+	copies, err := s.importAll(ctx, imports, left.Heads)
 	if err != nil {
 		return err
 	}
-	for _, n := range append(notes, more...) {
+	for _, n := range append(notes, left.Notes...) {
 		fmt.Printf("%snote: %s\n", labMark(s.flags.lab), n)
 	}
 	if aside != "" {
@@ -272,10 +276,11 @@ func (s *session) join(ctx context.Context, reason string) error {
 	if err := s.openLedger(ctx, false); err != nil {
 		return err
 	}
-	heads, notes, err := s.checkpoints(ctx)
+	found, err := s.evidence(ctx, false)
 	if err != nil {
 		return err
 	}
+	heads, notes := found.Heads, found.Notes
 	if s.world == nil {
 		return usage("there is no site: the checkpoints on its targets are needed\nhint: --site FILE")
 	}

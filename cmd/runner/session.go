@@ -167,7 +167,7 @@ func (s *session) openWorld(ctx context.Context) error {
 		return s.openLab(ctx)
 	}
 	s.world = builtins.NewWorld(s.site, builtins.Env{
-		Device: builtins.SystemDevice, Keyring: s.keyring(ctx), Binary: staticBinary, Version: version, Spool: filepath.Join(s.state, "spool"),
+		Device: builtins.SystemDevice, Keyring: s.keyring(ctx), Binary: staticBinary, Version: version, Host: hostName(), Spool: filepath.Join(s.state, "spool"),
 	})
 	s.close = append(s.close, s.world.Close)
 	return nil
@@ -196,7 +196,7 @@ func (s *session) keyring(ctx context.Context) *builtins.Keyring {
 // header says who runs, and with what.
 func (s *session) header(now time.Time) ledger.Run {
 	h := ledger.Run{ID: runtime.NewID(now, unique()), Version: version, PID: os.Getpid(), Operator: operator(), Lab: s.flags.lab}
-	h.Host, _ = os.Hostname()
+	h.Host = hostName()
 	if raw, err := os.ReadFile("/proc/sys/kernel/random/boot_id"); err == nil {
 		h.Boot = strings.TrimSpace(string(raw))
 	}
@@ -205,6 +205,15 @@ func (s *session) header(now time.Time) ledger.Run {
 	}
 	h.Binary = buildID()
 	return h
+}
+
+// hostName is "" where the system does not tell it.
+func hostName() string {
+	name, err := os.Hostname()
+	if err != nil {
+		return ""
+	}
+	return name
 }
 
 func operator() ledger.Operator {

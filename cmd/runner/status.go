@@ -37,6 +37,14 @@ func statusCommand(f *flags) *cobra.Command {
 				return err
 			}
 			live := report.Live{Lab: f.lab, Media: builtins.ObserveMedia(s.world), Alive: func(run string) bool { return runtime.Alive(s.state, run) }}
+			seen, err := builtins.ReadEvidence(c.Context(), s.world, s.ledger, hostName(), false)
+			if err != nil {
+				return err
+			}
+			if live.Found, err = seen.Findings(c.Context(), s.ledger); err != nil {
+				return err
+			}
+			live.Found, live.Notes = s.here(live.Found), seen.Notes
 			st, err := report.NewStatus(c.Context(), ledger.Catalog{Store: s.ledger}, s.site.Demands, time.Now(), live)
 			if err != nil {
 				return err

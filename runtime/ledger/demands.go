@@ -18,6 +18,7 @@ type AssetDemand struct {
 	Title     string        `json:"title"`
 	RPO       time.Duration `json:"rpo,omitempty"`
 	RTO       time.Duration `json:"rto,omitempty"`
+	Every     time.Duration `json:"every,omitempty"`     // how often it is backed up; 0: as it was lately
 	Retention time.Duration `json:"retention,omitempty"` // saved for at least so long
 	Online    string        `json:"online,omitempty"`    // the SOP's words: "1 full + 27 incr."
 	Keep      int           `json:"keep,omitempty"`      // full copies that Online means

@@ -46,6 +46,7 @@ func mediaSeen(ctx context.Context, c ledger.Catalog) (map[string]ledger.Medium,
 type item struct {
 	name   string
 	first  time.Time         // of its first artifact
+	made   []time.Time       // of its latest artifacts, oldest first
 	newest *ledger.Artifact  // nil: never backed up
 	copies []ledger.Proven   // that exist, newest first
 	sets   map[string]string // artifact -> who can open it, where it says so
@@ -82,6 +83,7 @@ func items(ctx context.Context, c ledger.Catalog, asset string) (map[string]*ite
 			it.first = r.Time
 		}
 		out[r.Item].noteSet(r)
+		out[r.Item].noteTime(r.Time)
 		bodies[r.Item] = r
 		return ctx.Err()
 	})

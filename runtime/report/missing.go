@@ -113,6 +113,9 @@ func (b *builder) missing(a ledger.AssetDemand, it *item, s ItemStatus, c counte
 	}
 	if len(c.unmet) == 0 {
 		b.short(a, c, add)
+		if old, every := time.Duration(s.Age)*time.Second, time.Duration(s.Every)*time.Second; every > 0 && old >= 2*every+every/slack {
+			add(fmt.Sprintf("was last backed up %s ago, and is usually every %s (RPO N/A)", age(old), span(every)), b.command(a.Name))
+		}
 		if age := time.Duration(s.Age) * time.Second; a.RPO > 0 && (s.Newest == nil || age > a.RPO) {
 			b.late(a, s, add)
 		}

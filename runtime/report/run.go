@@ -29,6 +29,14 @@ type Run struct {
 	Next     string             `json:"next,omitempty"`     // what to type to do what is missing
 }
 
+// Also adds what came to light after the run's end: a run that was ok is degraded by it.
+func (r *Run) Also(found []ledger.Finding) {
+	r.Findings = append(r.Findings, found...)
+	if len(found) > 0 && r.Result == ledger.OK {
+		r.Result = ledger.DegradedRun
+	}
+}
+
 // StepLine is one step with all its attempts.
 type StepLine struct {
 	ID        string          `json:"id"`

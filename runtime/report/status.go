@@ -14,6 +14,8 @@ import (
 type Live struct {
 	Media map[string]string     // target -> "attached", "detached", or "" when it cannot be known
 	Lab   bool                  // the built-in site
+	Found []ledger.Finding      // by looking at targets
+	Notes []string              // what could not be looked at, and why
 	Alive func(run string) bool // whether a run without an end is still running; nil: none is
 }
 
@@ -32,6 +34,7 @@ type Status struct {
 	Accepted    []ledger.Exception `json:"accepted_gaps,omitempty"`
 	Deviations  []ledger.Deviation `json:"deviations,omitempty"`
 	Missing     []Need             `json:"missing"`
+	Notes       []string           `json:"notes,omitempty"` // what could not be looked at, and why
 }
 
 // AssetStatus is one row of the SOP and what there is of it.
@@ -55,7 +58,8 @@ type ItemStatus struct {
 	Gone    bool         `json:"gone,omitempty"`   // newer inventories do not have it: nothing is demanded
 	Newest  *CopyStatus  `json:"newest,omitempty"` // the newest copy that is at least read back
 	Age     int64        `json:"age_seconds,omitempty"`
-	Copies  []CopyStatus `json:"copies,omitempty"` // the newest of each target
+	Every   int64        `json:"every_seconds,omitempty"` // how often it is backed up, where there is no RPO and that was missed
+	Copies  []CopyStatus `json:"copies,omitempty"`        // the newest of each target
 	Sum     Sum          `json:"sum"`
 	Restore int64        `json:"restore_seconds_estimate,omitempty"`
 	Rate    int64        `json:"restore_bytes_per_second_estimate,omitempty"`
@@ -92,7 +96,7 @@ type Need struct {
 // NewStatus computes the state as of now, by the demands d.
 func NewStatus(ctx context.Context, c ledger.Catalog, d ledger.Demands, now time.Time, live Live) (*Status, error) {
 	b := &builder{c: c, j: judge{d: d, now: now}, live: live, out: &Status{V: 1, At: now.UTC(), Lab: live.Lab, Assets: []AssetStatus{}, Missing: []Need{},
-		Accepted: d.Accepted, Deviations: d.Deviations, Unprotected: d.Unprotected}}
+		Accepted: d.Accepted, Deviations: d.Deviations, Unprotected: d.Unprotected, Notes: live.Notes}}
 	rep, err := ledger.Glance(ctx, c.Store)
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
@@ -119,6 +123,9 @@ func NewStatus(ctx context.Context, c ledger.Catalog, d ledger.Demands, now time
 func (b *builder) fill(ctx context.Context, d ledger.Demands) error {
 	if err := b.runs(ctx); err != nil {
 		return fmt.Errorf("read the runs: %w", err)
+	}
+	for _, f := range b.live.Found {
+		b.need(f)
 	}
 	if err := b.media(ctx); err != nil {
 		return fmt.Errorf("read the media: %w", err)
@@ -277,6 +284,9 @@ func (b *builder) item(a ledger.AssetDemand, it *item, gone bool, rates map[stri
 	out.Restore, out.Rate = b.restore(it, rates)
 	counted := b.count(a, it)
 	out.Sum = counted.sum
+	if every := it.every(a); a.RPO == 0 && out.Newest != nil && b.j.now.Sub(out.Newest.Taken) > every+every/slack {
+		out.Every = int64(every / time.Second)
+	}
 	if !gone {
 		b.missing(a, it, out, counted, met)
 	}

@@ -34,6 +34,9 @@ func (s *Status) Text(w io.Writer, o TextOptions) error {
 	}
 	s.exceptions(p)
 	p.line("")
+	for _, n := range s.Notes {
+		p.wrap("note: ", n)
+	}
 	if len(s.Missing) == 0 {
 		p.line("nothing is missing")
 		return p.flush()
@@ -113,6 +116,9 @@ func (it ItemStatus) cells(a AssetStatus) []string {
 	ago, restore := "never backed up", ""
 	if it.Newest != nil {
 		ago = age(time.Duration(it.Age)*time.Second) + " old"
+		if it.Every > 0 {
+			ago += ", usually every " + span(time.Duration(it.Every)*time.Second)
+		}
 	} else if len(it.Copies) > 0 {
 		ago = "not read back"
 	}

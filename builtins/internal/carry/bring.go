@@ -49,7 +49,7 @@ func (c *job) bring(ctx context.Context) error {
 	origin := world.Origin(c.art)
 	outcomes := target.Copy(ctx, target.Source{
 		Artifact: c.art, Check: kind.Checker(c.art.Kind), Head: head,
-		Manifest: map[string]string{"run": c.s.Run, "step": c.s.ID, "runner": c.w.Env.Version},
+		Manifest: map[string]string{"run": c.s.Run, "step": c.s.ID, "runner": c.w.Env.Version, "host": c.w.Env.Host},
 		Open: func(ctx context.Context, file string, offset int64) (io.ReadCloser, error) {
 			return c.w.OpenFile(ctx, origin, file, offset)
 		},

@@ -235,6 +235,7 @@ type assetArgs struct {
 	Title     string            `star:"title?" doc:"the SOP's words"`
 	RPO       time.Duration     `star:"rpo?" doc:"recovery point objective: how old the newest proven copy may be; left out: N/A"`
 	RTO       time.Duration     `star:"rto?" doc:"recovery time objective; left out: N/A"`
+	Every     time.Duration     `star:"every?" doc:"how often its policy runs, where the RPO is N/A: status tells when it did not; left out: as often as it lately was"`
 	Retention time.Duration     `star:"retention?" doc:"saved for at least so long; left out: N/A"`
 	Online    string            `star:"online?" doc:"online copies, in the SOP's words: 1 full + 27 incr."`
 	Keep      int               `star:"keep?" doc:"the full copies that online means until there are incremental ones: 28"`
@@ -251,7 +252,7 @@ func (b *builder) asset(a *assetArgs) (starlark.Value, error) {
 	if _, twice := b.site.Demands.Asset(a.Name); twice {
 		return nil, fmt.Errorf("%q is declared twice", a.Name)
 	}
-	row := ledger.AssetDemand{Name: a.Name, Title: a.Title, RPO: a.RPO, RTO: a.RTO, Retention: a.Retention, Online: a.Online, Keep: a.Keep,
+	row := ledger.AssetDemand{Name: a.Name, Title: a.Title, RPO: a.RPO, RTO: a.RTO, Every: a.Every, Retention: a.Retention, Online: a.Online, Keep: a.Keep,
 		Copies: a.Copies, Media: a.Media, Offsite: a.Offsite, Offline: a.Offline, Items: a.Items, Note: a.Note}
 	if row.Title == "" {
 		row.Title = row.Name

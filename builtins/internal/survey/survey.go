@@ -54,15 +54,16 @@ func has(list []string, name string) bool {
 
 // Settle is for the end of a run: on every target that got a copy from it, and is
 // still attached, it leaves the ledger's head and the proofs of the copies there,
-// and sweeps away what broken transfers of earlier runs left behind.
-func Settle(ctx context.Context, w *world.World, l *ledger.Ledger, host, run string) error {
+// and cleans up what broken transfers of earlier runs left behind. What could not be
+// left where is a finding: the copies are safe, their evidence has a hole.
+func Settle(ctx context.Context, w *world.World, l *ledger.Ledger, host, run string) (found []ledger.Finding, err error) {
 	catalog := ledger.Catalog{Store: l}
 	if err := w.SweepSpool(ctx, catalog); err != nil {
-		return err
+		return nil, err
 	}
 	copies, err := catalog.Copies(ctx, ledger.Query{Run: run})
 	if err != nil || len(copies) == 0 {
-		return err
+		return nil, err
 	}
 	var names []string
 	for _, c := range copies {
@@ -72,15 +73,14 @@ func Settle(ctx context.Context, w *world.World, l *ledger.Ledger, host, run str
 	}
 	wanted, err := mayResume(ctx, catalog, run)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	proofs := map[string]string{}
 	for _, name := range names {
 		if proofs[name], err = proofText(ctx, catalog, name); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	var failed []string
 	each(ctx, w, names, func(name string, t *target.Target, err error) {
 		if err == nil {
 			err = errors.Join(leaveHead(ctx, t, l, host), t.PutCheckpoint(ctx, host+proofsOf, proofs[name]))
@@ -89,13 +89,14 @@ func Settle(ctx context.Context, w *world.World, l *ledger.Ledger, host, run str
 			_, err = t.Sweep(ctx, func(copyID string) bool { keep, ours := wanted[name+copyID]; return keep || !ours })
 		}
 		if err != nil && runtime.CodeOf(world.TargetError(err)) != "E_MEDIA_ABSENT" {
-			failed = append(failed, fmt.Sprintf("leave the ledger's checkpoint on %s: %v", name, err))
+			f := ledger.Finding{Severity: ledger.DegradedRun, Target: name, Text: fmt.Sprintf("the ledger's checkpoint was not left on %s: %v", name, err), Type: "runner ledger verify"}
+			if other := (*divergedError)(nil); errors.As(err, &other) {
+				f.Type = other.command()
+			}
+			found = append(found, f)
 		}
 	})
-	if len(failed) > 0 {
-		return errors.New(strings.Join(failed, "\n"))
-	}
-	return nil
+	return found, nil
 }
 
 // leaveHead writes the head on a target, and nothing over one that is not of this
@@ -116,7 +117,7 @@ func leaveHead(ctx context.Context, t *target.Target, l *ledger.Ledger, host str
 		case err != nil:
 			return err
 		case !ours:
-			return fmt.Errorf("it holds one of %d entries that this ledger (%d entries) does not continue: it is kept\nhint: runner ledger verify; if this machine was restored from a backup: runner ledger continue --reason \"…\"", old.Size, head.Size)
+			return &divergedError{old.Size, head.Size}
 		}
 	}
 	return t.PutCheckpoint(ctx, host, head.Checkpoint())
@@ -181,30 +182,6 @@ func proofText(ctx context.Context, c ledger.Catalog, name string) (string, erro
 		}
 	}
 	return b.String(), nil
-}
-
-// ReadCheckpoints reads what runs of a host left on targets. Notes tell which
-// targets could not be asked.
-func ReadCheckpoints(ctx context.Context, w *world.World, host string) (heads map[string]ledger.Head, notes []string) {
-	heads = map[string]ledger.Head{}
-	each(ctx, w, nil, func(name string, t *target.Target, err error) {
-		var texts map[string]string
-		if err == nil {
-			texts, err = t.Checkpoints(ctx)
-		}
-		if err != nil {
-			notes = append(notes, fmt.Sprintf("%s was not asked: %v", name, err))
-			return
-		}
-		head, found, bad := headOf(texts, host)
-		for _, err := range bad {
-			notes = append(notes, fmt.Sprintf("%s: %v", name, err))
-		}
-		if found {
-			heads[name] = head
-		}
-	})
-	return heads, notes
 }
 
 // headOf is the newest head of a host among checkpoints. Where nothing can be

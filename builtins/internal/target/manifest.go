@@ -35,6 +35,17 @@ type Tree struct {
 	Root string `json:"root"` // hex
 }
 
+// Head is the same as a ledger has it.
+func (t Tree) Head() (h ledger.Head, err error) {
+	raw, err := hex.DecodeString(t.Root)
+	if err == nil && len(raw) != len(h.Root) {
+		err = errors.New("the ledger's head is not one")
+	}
+	copy(h.Root[:], raw)
+	h.Size = t.Size
+	return h, err
+}
+
 func encodeManifest(m Manifest) ([]byte, error) {
 	m.Version = manifestVersion
 	m.Artifact.Origin = nil

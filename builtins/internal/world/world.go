@@ -32,6 +32,7 @@ type Env struct {
 	Keyring *keyring.Keyring
 	Binary  func() (path string, ok bool) // a static runner to leave on targets
 	Version string
+	Host    string // this machine's name: manifests say who wrote them
 	Spool   string // folder of artifacts that are not copied yet; "" is none
 }
 
