@@ -29,7 +29,7 @@ func exportDNSDeclaration() runtime.Declaration {
 		Doc: "export_dns: export a DNS zone at Cloudflare, as the API's records and as BIND text.\n\n" +
 			"records.json is the zone as Cloudflare keeps it; zone.bind is Cloudflare's own text for any other DNS server; zone.json has the zone's object, DNSSEC, settings; index.json counts. " +
 			"Pages are held against the count before and after, and both forms against each other; a zone that changes meanwhile is read again. " +
-			"A part that the token may not read, or that the plan does not have, is a gap. A zone without records is an error. " +
+			"A part that the token may not read, or that the plan does not have, is a gap; so is a record that cannot be read, whose bytes are kept. A zone without records is an error. " +
 			"Two exports of one state are equal to the byte, and changes.txt says what differs from the export before.",
 		Example: `export_dns(zone = "example.org")`,
 		Codes: codes(world.CloudflareCodes(), world.SpoolCodes(), []runtime.Code{
@@ -46,7 +46,7 @@ func exportDNSDeclaration() runtime.Declaration {
 }
 
 // zoneName is the form in which a zone is named everywhere.
-func zoneName(name string) string { return strings.TrimSuffix(strings.ToLower(name), ".") }
+func zoneName(name string) string { return zone.Name(name) }
 
 // zoneSystem is the Cloudflare that has the zone.
 func zoneSystem(w *world.World, a *exportDNSArgs) (string, error) {

@@ -49,7 +49,7 @@ var layers = []struct {
 		"builtins/internal/client/cloudflare", "builtins/internal/client/host", "builtins/internal/client/keyring", "builtins/internal/client/proxmox", "builtins/internal/client/ssh",
 		"builtins/internal/client/unifi", "builtins/internal/format/sheet", "builtins/internal/kind", "builtins/internal/site", "builtins/internal/target", "runtime", "runtime/ledger",
 	}, []string{"builtins/lab"}},
-	{"builtins/internal/site", []string{"builtins/internal/format/bundle", "runtime", "runtime/ledger"}, []string{"builtins/lab"}},
+	{"builtins/internal/site", []string{"builtins/internal/format/bundle", "builtins/internal/format/zone", "runtime", "runtime/ledger"}, []string{"builtins/lab"}},
 	// A kind of artifact: how it is opened, how it comes back.
 	{"builtins/internal/kind", []string{
 		"builtins/internal/client/cloudflare", "builtins/internal/client/rear", "builtins/internal/format/zone",
@@ -97,7 +97,7 @@ var layers = []struct {
 	// their mistakes.
 	{"builtins/lab", []string{"builtins/lab/cloudflare", "builtins/lab/fault", "builtins/lab/host", "builtins/lab/proxmox", "builtins/lab/sftp", "builtins/lab/unifi", "runtime/ledger"}, nil},
 	{"builtins/lab/proxmox", []string{"builtins/internal/format/vma", "builtins/lab/fault", "builtins/lab/internal/schema"}, []string{"builtins/internal/format/archive"}},
-	{"builtins/lab/cloudflare", []string{"builtins/lab/fault", "builtins/lab/internal/schema"}, nil},
+	{"builtins/lab/cloudflare", []string{"builtins/internal/format/zone", "builtins/lab/fault", "builtins/lab/internal/schema"}, nil},
 	{"builtins/lab/host", []string{"builtins/internal/format/ruleset", "builtins/lab/fault"}, nil},
 	{"builtins/lab/sftp", []string{"builtins/lab/fault"}, nil},
 	{"builtins/lab/unifi", []string{"builtins/lab/fault"}, nil},

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/neosofia/runner/builtins/internal/client/cloudflare"
 	"github.com/neosofia/runner/builtins/internal/format/strictjson"
@@ -41,6 +42,16 @@ func (x ZoneIndex) lacks(part string) bool {
 		}
 	}
 	return false
+}
+
+// gaps are the records that could not be read when the zone was exported.
+func (x ZoneIndex) gaps() (out []string) {
+	for _, m := range x.Missing {
+		if strings.HasPrefix(m.Part, "record ") {
+			out = append(out, m.Part)
+		}
+	}
+	return out
 }
 
 // ZoneParts are what a zone is beside its records.
@@ -117,10 +128,23 @@ func (c *zoneChecker) End() error {
 			return fmt.Errorf("%s and %s disagree on %s", ZoneObject, ZoneIndexed, part)
 		}
 	}
+	gaps := c.index.gaps()
+	told := map[string]int{}
+	for _, part := range gaps {
+		told[part]++
+	}
+	for _, r := range c.records {
+		if r.Unread == "" {
+			continue
+		}
+		if told[r.Part()]--; told[r.Part()] < 0 {
+			return fmt.Errorf("%s cannot be read (%s), and %s does not say so", r.Part(), r.Unread, ZoneIndexed)
+		}
+	}
 	if !c.seen[ZoneBIND] {
 		return nil
 	}
-	if lines := zone.Missing(c.bind, c.records, c.index.Zone).Lines(); len(lines) > 0 {
+	if lines := zone.Missing(c.bind, c.records, c.index.Zone, gaps...).Lines(); len(lines) > 0 {
 		return fmt.Errorf("%s and %s differ in %d records: %s", ZoneBIND, ZoneRecords, len(lines), lines[0])
 	}
 	return nil

@@ -55,6 +55,11 @@ func recoverZone(ctx context.Context, j *Job) error {
 	if err := j.zoneCalls(c, list); err != nil {
 		return err
 	}
+	for _, m := range c.index.Missing {
+		if strings.HasPrefix(m.Part, "record ") {
+			j.say("look at %s by hand: %s", Safe(m.Part), Safe(m.Why))
+		}
+	}
 	j.elsewhere(c)
 	return nil
 }

@@ -81,6 +81,19 @@ func TestAZoneIsOpenedCompletely(t *testing.T) {
 		{"an object that ends in the middle", edit(ZoneObject, `"on"}]}`, ""), "read zone.json"},
 		{"DNSSEC that is not there", edit(ZoneObject, `"dnssec":{"status":"active"},`, ""), "disagree on dnssec"},
 		{"a field that is unknown", edit(ZoneIndexed, `"runner"`, `"runnner"`), "read index.json"},
+		{"a record that cannot be read and is no gap", func(f map[string]string) {
+			edit(ZoneRecords, "\n]\n", `,{"id":"9","name":"example.org","type":"TXT","content":"\"no end","ttl":1}`+"\n]\n")(f)
+			edit(ZoneIndexed, `"records":2`, `"records":3`)(f)
+		}, "record example.org. TXT cannot be read (a quoted string does not end), and index.json does not say so"},
+		{"a record that cannot be read and is a gap", func(f map[string]string) {
+			edit(ZoneRecords, "\n]\n", `,{"id":"9","name":"example.org","type":"TXT","content":"\"no end","ttl":1}`+"\n]\n")(f)
+			edit(ZoneIndexed, `"records":2`, `"records":3`)(f)
+			edit(ZoneIndexed, "null", `[{"part":"record example.org. TXT","why":"x"}]`)(f)
+		}, ""},
+		{"a record that only its maker could not read", func(f map[string]string) {
+			edit(ZoneBIND, "example.org.\t300\tIN\tMX\t10 mail.example.org.\n", "; cannot be read: x\n")(f)
+			edit(ZoneIndexed, "null", `[{"part":"record example.org. MX","why":"x"}]`)(f)
+		}, ""},
 		{"a file that is none of a zone", func(f map[string]string) { f["extra"] = "x" }, "no file of a zone"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

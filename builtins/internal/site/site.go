@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/neosofia/runner/builtins/internal/format/zone"
 	"github.com/neosofia/runner/runtime"
 	"github.com/neosofia/runner/runtime/ledger"
 )
@@ -92,6 +93,7 @@ func Load(path string, text []byte, limits runtime.Limits) (*Site, error) {
 	for _, t := range s.Targets {
 		s.Demands.Targets = append(s.Demands.Targets, t.TargetFacts)
 	}
+	s.acceptZones()
 	if err := s.check(); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
@@ -255,6 +257,11 @@ func (s *Site) Names() runtime.Names {
 	n := runtime.Names{"target": nil, "asset": nil, "proxmox": nil, "system": s.systemNames()}
 	for kind := range KindsOfSystems {
 		n[kind] = s.Systems(kind)
+	}
+	for _, z := range n["zone"] {
+		if people := zone.Unicode(z); people != z {
+			n["zone"] = append(n["zone"], people)
+		}
 	}
 	n["destroy"] = []string{}
 	for name := range s.Allowed {

@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/neosofia/runner/builtins/internal/format/zone"
 	"go.starlark.net/starlark"
 )
 
@@ -93,7 +95,7 @@ func (b *builder) cloudflare(a *cloudflareArgs) (starlark.Value, error) {
 		return nil, err
 	}
 	for i, z := range a.Zones {
-		a.Zones[i] = strings.TrimSuffix(strings.ToLower(z), ".")
+		a.Zones[i] = zone.Name(z)
 		if !strings.Contains(z, ".") {
 			return nil, fmt.Errorf("zone %q is no name of a domain", z)
 		}
@@ -207,19 +209,27 @@ func (s *Site) Host(name string) (*Host, error) {
 	return named("host", name, s.Hosts, func(h *Host) string { return h.Name })
 }
 
-// CloudflareOf returns the Cloudflare that has a zone.
-func (s *Site) CloudflareOf(zone string) (*Cloudflare, error) {
-	zone = strings.TrimSuffix(strings.ToLower(zone), ".")
+// CloudflareOf returns the Cloudflare that has a zone, under either name of it.
+func (s *Site) CloudflareOf(name string) (*Cloudflare, error) {
 	var all []string
 	for _, c := range s.Cloudflare {
 		for _, z := range c.Zones {
-			if z == zone {
+			if z == zone.Name(name) {
 				return c, nil
 			}
 			all = append(all, z)
 		}
 	}
-	return nil, unknown("zone", zone, all)
+	return nil, unknown("zone", name, all)
+}
+
+// acceptZones lets a gap of a zone be accepted under either name of it.
+func (s *Site) acceptZones() {
+	for i, x := range s.Demands.Accepted {
+		if slices.Contains(s.Systems("zone"), zone.Name(x.Item)) {
+			s.Demands.Accepted[i].Item = zone.Name(x.Item)
+		}
+	}
 }
 
 // CloudflareNamed returns the Cloudflare of that name.

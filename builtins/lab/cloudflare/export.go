@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	zonefmt "github.com/neosofia/runner/builtins/internal/format/zone"
 )
 
 // export prints the zone as BIND text.
@@ -27,7 +29,8 @@ func (s *Server) export(w http.ResponseWriter, q *request) error {
 	if _, ok := q.deed("short"); ok && len(list) > 0 {
 		list = list[:len(list)-1]
 	}
-	zone, _ := zones[at]["name"].(string)
+	shown, _ := zones[at]["name"].(string)
+	zone := zonefmt.Name(shown) // the zone's object may hold it as people write it
 	servers, _ := zones[at]["name_servers"].([]any)
 	var b strings.Builder
 	fmt.Fprintf(&b, ";;\n;; Domain:     %s.\n;; Exported:   %s\n;;\n;; For information and archives: before another DNS server uses it, edit\n;; its SOA and NS records.\n;;\n",
@@ -74,6 +77,8 @@ func line(o Object) string {
 		data = fmt.Sprintf("%v %v %v %v.", d["priority"], d["weight"], d["port"], d["target"])
 	case "TXT":
 		data = text(data)
+	case "LOC":
+		data = strings.TrimPrefix(data, "IN LOC ")
 	}
 	var tags []string
 	if list, ok := o["tags"].([]any); ok {
@@ -97,7 +102,11 @@ func line(o Object) string {
 	if comment != "" {
 		data += " ;" + comment
 	}
-	return fmt.Sprintf("%v.\t%v\tIN\t%v\t%s\n", o["name"], o["ttl"], o["type"], data)
+	name := fmt.Sprint(o["name"])
+	if strings.ContainsFunc(name, func(r rune) bool { return r > '~' }) { // the text has no other names
+		name = zonefmt.Name(name)
+	}
+	return fmt.Sprintf("%s.\t%v\tIN\t%v\t%s\n", name, o["ttl"], o["type"], data)
 }
 
 // text prints a TXT in strings of at most 255 bytes; content that is quoted stays

@@ -2,9 +2,12 @@ package cloudflare
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/cloudflare/cloudflare-go/v7/dns"
@@ -71,7 +74,9 @@ func (s *Session) Zone(ctx context.Context, name, account string) (ZoneExport, e
 		}
 	}
 	x.Settings, err = s.settings(ctx, x.ID)
-	return x, x.without("settings", err)
+	err = x.without("settings", err)
+	slices.SortStableFunc(x.Missing, func(a, b Missing) int { return cmp.Or(cmp.Compare(a.Part, b.Part), cmp.Compare(a.Why, b.Why)) })
+	return x, err
 }
 
 // without notes a part that is not to be had; other errors stay.
@@ -84,21 +89,34 @@ func (x *ZoneExport) without(part string, err error) error {
 	return nil
 }
 
-// find looks a zone up by its name.
+// find looks a zone up by its name. One that is no ASCII is in Punycode here, and may
+// be in either form there.
 func (s *Session) find(ctx context.Context, name, account string) (ZoneExport, error) {
-	name = strings.ToLower(strings.TrimSuffix(name, "."))
-	x := ZoneExport{Name: name}
+	x := ZoneExport{Name: zone.Name(name)}
 	z := zones.NewZoneService(s.c.opts...)
-	query := []string{"name", name}
-	if account != "" {
-		query = append(query, "account.id", account)
+	var list []json.RawMessage
+	spellings := []string{x.Name}
+	if people := zone.Unicode(x.Name); people != x.Name {
+		spellings = append(spellings, people)
 	}
-	list, err := s.pages(ctx, "zones", 50, library(func(ctx context.Context, opts ...option.RequestOption) (any, error) {
-		return z.List(ctx, zones.ZoneListParams{}, opts...)
-	}), query...)
-	if err != nil {
-		return x, err
+	for _, spelling := range spellings {
+		query := []string{"name", spelling}
+		if account != "" {
+			query = append(query, "account.id", account)
+		}
+		some, err := s.pages(ctx, "zones", 50, library(func(ctx context.Context, opts ...option.RequestOption) (any, error) {
+			return z.List(ctx, zones.ZoneListParams{}, opts...)
+		}), query...)
+		if err != nil {
+			return x, err
+		}
+		list = append(list, some...)
 	}
+	return x.choose(list)
+}
+
+// choose takes the one zone of the name; an answer may hold others, or it twice.
+func (x ZoneExport) choose(list []json.RawMessage) (ZoneExport, error) {
 	var owners []string
 	for _, raw := range list {
 		var o struct {
@@ -108,21 +126,23 @@ func (s *Session) find(ctx context.Context, name, account string) (ZoneExport, e
 		if err := json.Unmarshal(raw, &o); err != nil {
 			return x, &Error{Kind: Answer, Text: "a zone cannot be read", Cause: err}
 		}
-		if strings.EqualFold(o.Name, name) {
-			x.ID, x.Account, owners = o.ID, o.Account.ID, append(owners, o.Account.ID)
-			// Seconds of development mode run; the token's permissions are not the zone's.
-			if x.Zone, err = Canonical(raw, "development_mode", "permissions"); err != nil {
-				return x, err
-			}
+		if zone.Name(o.Name) != x.Name || o.ID == x.ID && x.ID != "" {
+			continue
+		}
+		x.ID, x.Account, owners = o.ID, o.Account.ID, append(owners, o.Account.ID)
+		// Seconds of development mode run; the token's permissions are not the zone's.
+		var err error
+		if x.Zone, err = Canonical(raw, "development_mode", "permissions"); err != nil {
+			return x, err
 		}
 	}
 	switch len(owners) {
 	case 0:
-		return x, &Error{Kind: NotFound, Text: fmt.Sprintf("the token sees no zone %s", name)}
+		return x, &Error{Kind: NotFound, Text: fmt.Sprintf("the token sees no zone %s", x.Name)}
 	case 1:
 		return x, ids(x.ID, x.Account)
 	}
-	return x, &Error{Kind: NotFound, Text: fmt.Sprintf("zone %s is in %d accounts: %s", name, len(owners), printable(strings.Join(owners, ", ")))}
+	return x, &Error{Kind: NotFound, Text: fmt.Sprintf("zone %s is in %d accounts: %s", x.Name, len(owners), printable(strings.Join(owners, ", ")))}
 }
 
 // records reads both forms of the records, which must agree.
@@ -142,6 +162,9 @@ func (s *Session) records(ctx context.Context, x ZoneExport, differed *string) (
 		if parsed[i], err = zone.FromJSON(raw); err != nil {
 			return x, &Error{Kind: Answer, Text: err.Error(), Cause: err}
 		}
+		if r := parsed[i]; r.Unread != "" {
+			x.Missing = append(x.Missing, Missing{r.Part(), "it cannot be read (" + printable(r.Unread) + "): its bytes are kept in records.json as Cloudflare gave them"})
+		}
 	}
 	x.Records, err = sorted(list, recordKey)
 	if err != nil || len(list) == 0 {
@@ -158,17 +181,29 @@ func (s *Session) records(ctx context.Context, x ZoneExport, differed *string) (
 	return s.compare(ctx, x, zone.Settle(text), parsed, differed)
 }
 
-// compare holds the two forms against each other.
+// compare holds the two forms against each other. A line of the text that cannot be
+// read becomes a remark, and a gap.
 func (s *Session) compare(ctx context.Context, x ZoneExport, text []byte, records []zone.Record, differed *string) (ZoneExport, error) {
 	bind, err := zone.ParseBIND(ctx, bytes.NewReader(text), ".")
 	if ctx.Err() != nil {
 		return x, ctx.Err()
 	}
+	var remarks []zone.Record
+	if odd := slices.ContainsFunc(records, func(r zone.Record) bool { return r.Unread != "" }); odd || err != nil {
+		loads, lines, unread, lerr := zone.Legible(ctx, text)
+		if lerr != nil {
+			return x, lerr
+		}
+		if !slices.ContainsFunc(unread, func(r zone.Record) bool { return r.Name == `""` }) { // else it is no list of records
+			text, bind, remarks, err = loads, lines, unread, nil
+		}
+	}
 	if err != nil { // the JSON is the zone; its second form is not to be had
 		x.Missing = append(x.Missing, Missing{"bind", "the text that Cloudflare exports cannot be read: " + printable(err.Error())})
 		return x, nil
 	}
-	if lines := zone.Missing(bind, records, x.Name).Lines(); len(lines) > 0 {
+	gaps := x.remarks(remarks)
+	if lines := zone.Missing(bind, records, x.Name, gaps...).Lines(); len(lines) > 0 {
 		how, all := fmt.Sprintf("list and BIND text differ in %d records: %s", len(lines), printable(lines[0])), strings.Join(lines, "\n")
 		if *differed == all {
 			x.Missing = append(x.Missing, Missing{"bind", how})
@@ -181,12 +216,31 @@ func (s *Session) compare(ctx context.Context, x ZoneExport, text []byte, record
 	return x, nil
 }
 
+// remarks tells of the lines that became remarks where their record is no gap yet, and
+// returns all records that are one.
+func (x *ZoneExport) remarks(lines []zone.Record) []string {
+	told := map[string]int{}
+	var gaps []string
+	for _, m := range x.Missing {
+		told[m.Part]++
+		gaps = append(gaps, m.Part)
+	}
+	for _, r := range lines {
+		if told[r.Part()]--; told[r.Part()] >= 0 {
+			continue
+		}
+		gaps = append(gaps, r.Part())
+		x.Missing = append(x.Missing, Missing{r.Part(), "its line in zone.bind cannot be read (" + printable(r.Unread) + "): it is a remark there; records.json has the record"})
+	}
+	return gaps
+}
+
 func recordKey(raw json.RawMessage) (string, error) {
 	if v, ok := texts(raw, "type", "name", "content", "id"); ok {
 		return strings.Join(v, "\x00"), nil
 	}
 	var o struct{ Type, Name, Content, ID string }
-	if err := json.Unmarshal(raw, &o); err != nil {
+	if err := json.Unmarshal(raw, &o); err != nil && !errors.As(err, new(*json.UnmarshalTypeError)) {
 		return "", &Error{Kind: Answer, Text: "a record cannot be read", Cause: err}
 	}
 	return strings.Join([]string{o.Type, o.Name, o.Content, o.ID}, "\x00"), nil

@@ -2,6 +2,7 @@ package zone
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -36,6 +37,41 @@ func ParseBIND(ctx context.Context, r io.Reader, origin string) ([]Record, error
 		return nil, fmt.Errorf("read zone: %w", err)
 	}
 	return out, nil
+}
+
+// Legible makes Cloudflare's BIND text one that loads: it has one record on a line,
+// and a line that cannot be read becomes a remark. It returns what the text then holds,
+// and the lines that it does not.
+func Legible(ctx context.Context, text []byte) (loads []byte, records, unread []Record, err error) {
+	var out bytes.Buffer
+	for _, line := range bytes.SplitAfter(text, []byte("\n")) {
+		if err := ctx.Err(); err != nil {
+			return nil, nil, nil, err
+		}
+		got, err := ParseBIND(ctx, bytes.NewReader(line), ".")
+		if err == nil {
+			out.Write(line)
+			records = append(records, got...)
+			continue
+		}
+		r := lineRecord(string(line))
+		r.Unread = strings.TrimPrefix(err.Error(), "read zone: ")
+		unread = append(unread, r)
+		out.WriteString("; cannot be read: ")
+		out.Write(line)
+	}
+	return out.Bytes(), records, unread, nil
+}
+
+// lineRecord is what a line says of itself: NAME TTL IN TYPE DATA.
+func lineRecord(line string) Record {
+	o := object{}
+	if f := strings.Fields(line); len(f) >= 4 && strings.EqualFold(f[2], "IN") {
+		o.Name, o.Type = f[0], f[3]
+		_, o.Content, _ = strings.Cut(line, f[3])
+		o.Content = strings.TrimSpace(o.Content)
+	}
+	return o.unread(errors.New(""))
 }
 
 // guarded is a text that is bounded, ends with its context, and holds no

@@ -151,18 +151,53 @@ func order(a, b Record) int {
 // beside them the SOA and the NS records of the zone that Cloudflare itself
 // serves: those count as present. The difference is from text to JSON: what is
 // added is missing in the text.
-func Missing(text, records []Record, zone string) Difference {
+//
+// A record that cannot be read is compared with nothing, and nor is one line of its
+// name and type in the text. gaps names records that the text lacks for that reason,
+// by their Part: who wrote it may have read less than this reader.
+func Missing(text, records []Record, zone string, gaps ...string) Difference {
 	apex := strings.ToLower(dns.Fqdn(zone))
-	stated := map[Record]bool{}
+	stated, untold, allowed := make(map[Record]bool, len(records)), map[string]int{}, map[string]int{}
+	for _, g := range gaps {
+		allowed[g]++
+	}
+	read := slices.DeleteFunc(slices.Clone(records), func(r Record) bool { return r.Unread != "" })
 	for _, r := range records {
+		if r.Unread != "" {
+			untold[r.Part()]++
+			allowed[r.Part()]--
+		}
+	}
+	for _, r := range read {
 		stated[r.key()] = true
 	}
 	var rest []Record
 	for _, r := range text {
-		own := r.Name == apex && (r.Type == "SOA" || r.Type == "NS" && !stated[r.key()])
-		if !own {
+		switch own := r.Name == apex && (r.Type == "SOA" || r.Type == "NS" && !stated[r.key()]); {
+		case own:
+		case len(untold) > 0 && !stated[r.key()] && untold[r.Part()] > 0:
+			untold[r.Part()]--
+		default:
 			rest = append(rest, r)
 		}
 	}
-	return Served(rest, records)
+	if len(gaps) > 0 {
+		read = lackingIn(rest, read, allowed)
+	}
+	return Served(rest, read)
+}
+
+// lackingIn is records without those that the text lacks and may lack.
+func lackingIn(text, records []Record, allowed map[string]int) []Record {
+	there := make(map[Record]bool, len(text))
+	for _, r := range text {
+		there[r.key()] = true
+	}
+	return slices.DeleteFunc(records, func(r Record) bool {
+		gone := !there[r.key()] && allowed[r.Part()] > 0
+		if gone {
+			allowed[r.Part()]--
+		}
+		return gone
+	})
 }

@@ -32,18 +32,20 @@ type object struct {
 	} `json:"data"`
 }
 
-// FromJSON reads one record of Cloudflare's API.
+// FromJSON reads one record of Cloudflare's API. A record whose parts cannot be read
+// is one that says so: only what is no record at all is an error.
 func FromJSON(raw json.RawMessage) (Record, error) {
 	if len(raw) > MaxRecord {
 		return Record{}, fmt.Errorf("read record: %d bytes, want at most %d", len(raw), MaxRecord)
 	}
 	var o object
-	if err := json.Unmarshal(raw, &o); err != nil {
-		return Record{}, fmt.Errorf("read record: %w", err)
+	odd := json.Unmarshal(raw, &o)
+	if t := new(json.UnmarshalTypeError); odd != nil && (!errors.As(odd, &t) || t.Field == "") {
+		return Record{}, fmt.Errorf("read record: %w", odd)
 	}
 	r, err := o.record()
-	if err != nil {
-		return Record{}, fmt.Errorf("read record %q %q: %w", o.Name, o.Type, err)
+	if odd != nil || err != nil {
+		r = o.unread(errors.Join(odd, err))
 	}
 	r.Proxied = o.Proxied
 	if o.Comment != nil {
@@ -57,66 +59,99 @@ func FromJSON(raw json.RawMessage) (Record, error) {
 	return r, nil
 }
 
+// unread is a record of which the vendor's bytes are all that is known.
+func (o *object) unread(why error) Record {
+	r := Record{Name: o.Name, Type: strings.ToUpper(o.Type), Data: quote([]byte(o.Content)), Unread: strings.ReplaceAll(why.Error(), "\n", "; ")}
+	if name, err := owner(o.Name); err == nil && o.Name != "" {
+		r.Name = name
+	} else {
+		r.Name = quote([]byte(o.Name))
+	}
+	if !typeWord(r.Type) {
+		r.Type = quote([]byte(r.Type))
+	}
+	if o.TTL > 0 && o.TTL <= math.MaxInt32 {
+		r.TTL = uint32(o.TTL)
+	}
+	return r
+}
+
 // record joins the parts as BIND would write them, and reads that.
 func (o *object) record() (Record, error) {
 	if o.TTL < 0 || o.TTL > math.MaxInt32 || o.TTL != math.Trunc(o.TTL) {
 		return Record{}, fmt.Errorf("ttl %v", o.TTL)
 	}
 	typ := strings.ToUpper(o.Type)
-	if o.Name == "" || strings.ContainsAny(o.Name, " \t\r\n\"();\\") {
+	if o.Name == "" {
 		return Record{}, errors.New("bad name")
 	}
 	if r, ok := o.plain(typ); ok {
 		return r, nil
+	}
+	name, err := owner(o.Name)
+	if err != nil {
+		return Record{}, err
 	}
 	if typ == "TXT" || typ == "SPF" {
 		text, err := textContent(o.Content)
 		if err != nil {
 			return Record{}, err
 		}
-		if _, ok := dns.IsDomainName(o.Name); !ok {
-			return Record{}, errors.New("bad name")
-		}
-		return Record{Name: strings.ToLower(dns.Fqdn(o.Name)), Type: typ, Data: quote(text), TTL: uint32(o.TTL)}, nil
+		return Record{Name: name, Type: typ, Data: quote(text), TTL: uint32(o.TTL)}, nil
 	}
 	if _, known := dns.StringToType[typ]; !known && !strings.HasPrefix(typ, "TYPE") {
-		return o.opaque(typ)
+		return o.opaque(name, typ)
 	}
 	if strings.ContainsAny(o.Content, "\r\n\x00") {
 		return Record{}, errors.New("the content has more than one line")
 	}
-	line := fmt.Sprintf("%s %d IN %s %s\n", dns.Fqdn(o.Name), uint32(o.TTL), typ, o.data(typ))
+	rr, err := one(fmt.Sprintf("x. %d IN %s %s\n", uint32(o.TTL), typ, asciiTarget(typ, o.data(typ))))
+	if err != nil {
+		return Record{}, err
+	}
+	rr.Header().Name = name
+	return fromRR(rr)
+}
+
+// one reads a line that holds one record and nothing else.
+func one(line string) (dns.RR, error) {
 	zp := dns.NewZoneParser(strings.NewReader(line), ".", "")
 	rr, ok := zp.Next()
 	if err := zp.Err(); err != nil {
-		return Record{}, err
+		return nil, err
 	}
 	if !ok {
-		return Record{}, errors.New("the content is empty")
+		return nil, errors.New("the content is empty")
 	}
 	if zp.Comment() != "" {
-		return Record{}, errors.New("the content holds a comment")
+		return nil, errors.New("the content holds a comment")
 	}
 	if _, more := zp.Next(); more || zp.Err() != nil {
-		return Record{}, errors.New("the content holds more than one record")
+		return nil, errors.New("the content holds more than one record")
 	}
-	return fromRR(rr)
+	return rr, nil
 }
 
 // opaque is a record of a type that is newer than the library: it is kept, and the
 // same as one of the same content.
-func (o *object) opaque(typ string) (Record, error) {
-	if _, ok := dns.IsDomainName(o.Name); !ok {
-		return Record{}, errors.New("bad name")
-	}
-	if typ == "" || len(typ) > 20 || strings.Trim(typ, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-") != "" {
+func (o *object) opaque(name, typ string) (Record, error) {
+	if !typeWord(typ) {
 		return Record{}, errors.New("bad type")
 	}
-	return Record{Name: strings.ToLower(dns.Fqdn(o.Name)), Type: typ, Data: quote([]byte(o.Content)), TTL: uint32(o.TTL)}, nil
+	return Record{Name: name, Type: typ, Data: quote([]byte(o.Content)), TTL: uint32(o.TTL)}, nil
+}
+
+func typeWord(typ string) bool {
+	return typ != "" && len(typ) <= 20 && strings.Trim(typ, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-") == ""
 }
 
 // data is the content with its priority in front, where the API keeps that apart.
+// Its own documents show the content of a LOC with class and type before it.
 func (o *object) data(typ string) string {
+	if f := strings.Fields(o.Content); len(f) > 2 && strings.EqualFold(f[0], "IN") && strings.EqualFold(f[1], typ) {
+		_, after, _ := strings.Cut(o.Content, f[1])
+		o.Content = strings.TrimSpace(after)
+	}
 	want, apart := map[string]int{"MX": 2, "SRV": 4, "URI": 3}[typ]
 	prio := o.Priority
 	if prio == nil {

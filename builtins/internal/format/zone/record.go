@@ -20,7 +20,14 @@ type Record struct {
 	Comment  string `json:"comment,omitempty"`
 	Tags     string `json:"tags,omitempty"`     // sorted, joined by commas
 	Settings string `json:"settings,omitempty"` // canonical JSON: CNAME flattening, private routing and the like
+
+	// Why its data cannot be read. Then Name and Data are what was given, in quotes
+	// where they could be taken for more.
+	Unread string `json:"unread,omitempty"`
 }
+
+// Part names a record that cannot be read, among what is missing of a zone.
+func (r Record) Part() string { return "record " + r.Name + " " + r.Type }
 
 // key is what DNS servers would answer.
 func (r Record) key() Record {
@@ -79,6 +86,10 @@ func wired(rr dns.RR) (Record, error) {
 		r.Data = fmt.Sprintf("\\# %d %s", len(t.Rdata)/2, strings.ToLower(t.Rdata))
 	default:
 		r.Data = strings.TrimPrefix(back.String(), h.String())
+		if strings.ContainsAny(r.Data, "\"\\();@$") && !faithful(r.Type, r.Data, back) { // the form that any type has
+			r.Data = fmt.Sprintf("\\# %d %X", h.Rdlength, wire[len(wire)-int(h.Rdlength):])
+			return r, nil
+		}
 		// The library takes a record that breaks off for one with empty fields.
 		if plain, _, _ := strings.Cut(r.Data, `"`); strings.Contains(plain, "  ") || strings.HasSuffix(r.Data, " ") {
 			err = fmt.Errorf("%s with a field missing", r.Type)
@@ -88,6 +99,23 @@ func wired(rr dns.RR) (Record, error) {
 		return Record{}, fmt.Errorf("read record %s: %w", h.Name, err)
 	}
 	return r, nil
+}
+
+// faithful reports that the library reads the form that it prints, and reads the same.
+func faithful(typ, data string, want dns.RR) bool {
+	rr, err := one("x. 1 IN " + typ + " " + data + "\n")
+	if err != nil {
+		return false
+	}
+	lowerNames(rr)
+	return dns.IsDuplicate(withOwner(rr), withOwner(want))
+}
+
+// withOwner is a copy under a name that is the same for all.
+func withOwner(rr dns.RR) dns.RR {
+	c := dns.Copy(rr)
+	c.Header().Name = "x."
+	return c
 }
 
 func typeName(t uint16) string {

@@ -58,16 +58,17 @@ func TestBothFormsHoldTheSameRecords(t *testing.T) {
 
 func TestSpellingsOfOneRecordAreEqual(t *testing.T) {
 	for name, c := range map[string]struct{ text, object string }{
-		"a target with and without dot, in capitals":    {"A.example.org. 1 IN CNAME B.example.org.", `{"name":"a.Example.org","type":"cname","content":"b.example.ORG","ttl":1}`},
-		"a TXT in one and in two strings":               {`a.example.org. 1 IN TXT "ab" "cd"`, `{"name":"a.example.org","type":"TXT","content":"\"abcd\"","ttl":1}`},
-		"a TXT that the API gives in strings":           {`a.example.org. 1 IN TXT "abcd"`, `{"name":"a.example.org","type":"TXT","content":"\"ab\" \"cd\"","ttl":1}`},
-		"a TXT of more than 255 bytes":                  {`a.example.org. 1 IN TXT "` + strings.Repeat("x", 255) + `" "` + strings.Repeat("x", 45) + `"`, `{"name":"a.example.org","type":"TXT","content":"` + strings.Repeat("x", 300) + `","ttl":1}`},
-		"an escape for a plain letter":                  {`a.example.org. 1 IN TXT "\065b"`, `{"name":"a.example.org","type":"TXT","content":"Ab","ttl":1}`},
-		"an AAAA with and without zeros":                {"a.example.org. 1 IN AAAA 2001:db8:0:0::1", `{"name":"a.example.org","type":"AAAA","content":"2001:DB8::1","ttl":1}`},
-		"an MX whose content holds the priority":        {"a.example.org. 1 IN MX 5 b.example.org.", `{"name":"a.example.org","type":"MX","content":"5 b.example.org","priority":5,"ttl":1}`},
-		"an SRV whose priority is in its data":          {"a.example.org. 1 IN SRV 5 0 443 b.example.org.", `{"name":"a.example.org","type":"SRV","content":"0 443 b.example.org","data":{"priority":5},"ttl":1}`},
-		"a URI":                                         {`a.example.org. 1 IN URI 10 1 "https://example.org/;x"`, `{"name":"a.example.org","type":"URI","content":"1 \"https://example.org/;x\"","priority":10,"ttl":1}`},
-		"a TLSA with capital digits":                    {"_443._tcp.example.org. 1 IN TLSA 3 1 1 AB" + strings.Repeat("00", 31), `{"name":"_443._tcp.example.org","type":"TLSA","content":"3 1 1 ab` + strings.Repeat("00", 31) + `","ttl":1}`},
+		"a target with and without dot, in capitals": {"A.example.org. 1 IN CNAME B.example.org.", `{"name":"a.Example.org","type":"cname","content":"b.example.ORG","ttl":1}`},
+		"a TXT in one and in two strings":            {`a.example.org. 1 IN TXT "ab" "cd"`, `{"name":"a.example.org","type":"TXT","content":"\"abcd\"","ttl":1}`},
+		"a TXT that the API gives in strings":        {`a.example.org. 1 IN TXT "abcd"`, `{"name":"a.example.org","type":"TXT","content":"\"ab\" \"cd\"","ttl":1}`},
+		"a TXT of more than 255 bytes":               {`a.example.org. 1 IN TXT "` + strings.Repeat("x", 255) + `" "` + strings.Repeat("x", 45) + `"`, `{"name":"a.example.org","type":"TXT","content":"` + strings.Repeat("x", 300) + `","ttl":1}`},
+		"an escape for a plain letter":               {`a.example.org. 1 IN TXT "\065b"`, `{"name":"a.example.org","type":"TXT","content":"Ab","ttl":1}`},
+		"an AAAA with and without zeros":             {"a.example.org. 1 IN AAAA 2001:db8:0:0::1", `{"name":"a.example.org","type":"AAAA","content":"2001:DB8::1","ttl":1}`},
+		"an MX whose content holds the priority":     {"a.example.org. 1 IN MX 5 b.example.org.", `{"name":"a.example.org","type":"MX","content":"5 b.example.org","priority":5,"ttl":1}`},
+		"an SRV whose priority is in its data":       {"a.example.org. 1 IN SRV 5 0 443 b.example.org.", `{"name":"a.example.org","type":"SRV","content":"0 443 b.example.org","data":{"priority":5},"ttl":1}`},
+		"a LOC with class and type in its content":   {"a.example.org. 1 IN LOC 37 46 46 N 122 23 35 W 0m 100m 0m 0m", `{"name":"a.example.org","type":"LOC","content":"IN LOC 37 46 46 N 122 23 35 W 0m 100m 0m 0m","ttl":1}`},
+		"a URI":                      {`a.example.org. 1 IN URI 10 1 "https://example.org/;x"`, `{"name":"a.example.org","type":"URI","content":"1 \"https://example.org/;x\"","priority":10,"ttl":1}`},
+		"a TLSA with capital digits": {"_443._tcp.example.org. 1 IN TLSA 3 1 1 AB" + strings.Repeat("00", 31), `{"name":"_443._tcp.example.org","type":"TLSA","content":"3 1 1 ab` + strings.Repeat("00", 31) + `","ttl":1}`},
 		"a text with tabs between the fields of an SRV": {"a.example.org. 1 IN SRV 5 0 443 b.example.org.", `{"name":"a.example.org","type":"SRV","content":"5\t0\t443\tb.example.org","ttl":1}`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -155,25 +156,13 @@ func TestHostileBINDTextIsRefused(t *testing.T) {
 	}
 }
 
-func TestHostileRecordsAreRefused(t *testing.T) {
+func TestWhatIsNoRecordIsRefused(t *testing.T) {
 	for name, text := range map[string]string{
 		"no array":                    `{"name":"a"}`,
 		"an array that does not end":  `[{"name":"a.org","type":"A","content":"192.0.2.1","ttl":1}`,
 		"text after the array":        `[] x`,
 		"a second array":              `[][]`,
 		"a record that is a number":   `[1]`,
-		"a negative ttl":              `[{"name":"a.org","type":"A","content":"192.0.2.1","ttl":-1}]`,
-		"a ttl with a fraction":       `[{"name":"a.org","type":"A","content":"192.0.2.1","ttl":1.5}]`,
-		"an unknown type":             `[{"name":"a.org","type":"NO PE","content":"x","ttl":1}]`,
-		"no content":                  `[{"name":"a.org","type":"A","content":"","ttl":1}]`,
-		"a second record in content":  `[{"name":"a.org","type":"A","content":"192.0.2.1\nb.org. 1 IN A 192.0.2.2","ttl":1}]`,
-		"a comment in content":        `[{"name":"a.org","type":"CNAME","content":"b.org ;x","ttl":1}]`,
-		"a name with a line in it":    `[{"name":"a.org.\n$INCLUDE x","type":"A","content":"192.0.2.1","ttl":1}]`,
-		"a name with a space":         `[{"name":"a b","type":"TXT","content":"x","ttl":1}]`,
-		"a quoted text without end":   `[{"name":"a.org","type":"TXT","content":"\"abc","ttl":1}]`,
-		"text beside a quoted one":    `[{"name":"a.org","type":"TXT","content":"\"a\" b","ttl":1}]`,
-		"a bad escape":                `[{"name":"a.org","type":"TXT","content":"\"\\999\"","ttl":1}]`,
-		"a backslash at the very end": `[{"name":"a.org","type":"TXT","content":"\"a\\","ttl":1}]`,
 		"a record too large to read":  `[{"name":"a.org","type":"TXT","content":"` + strings.Repeat("x", MaxRecord) + `","ttl":1}]`,
 		"settings that are no object": `[{"name":"a.org","type":"TXT","content":"x","ttl":1,"settings":}]`,
 	} {
@@ -182,6 +171,122 @@ func TestHostileRecordsAreRefused(t *testing.T) {
 				t.Errorf("got %v, want an error", got)
 			}
 		})
+	}
+}
+
+// One odd record costs no other. What cannot be read is never taken for something
+// else: it is one record of one line, in quotes, that says so.
+func TestARecordThatCannotBeReadIsKeptAndSaysSo(t *testing.T) {
+	for name, c := range map[string]struct{ object, want string }{
+		"a negative ttl":              {`{"name":"a.org","type":"A","content":"192.0.2.1","ttl":-1}`, `a.org. 0 A "192.0.2.1"`},
+		"a ttl with a fraction":       {`{"name":"a.org","type":"A","content":"192.0.2.1","ttl":1.5}`, `a.org. auto A "192.0.2.1"`},
+		"a ttl that is a text":        {`{"name":"a.org","type":"A","content":"192.0.2.1","ttl":"x"}`, `a.org. 0 A "192.0.2.1"`},
+		"an unknown type":             {`{"name":"a.org","type":"NO PE","content":"x","ttl":1}`, `a.org. auto "NO PE" "x"`},
+		"no content":                  {`{"name":"a.org","type":"A","content":"","ttl":1}`, `a.org. auto A ""`},
+		"no name":                     {`{"type":"A","content":"192.0.2.1","ttl":1}`, `"" auto A "192.0.2.1"`},
+		"a second record in content":  {`{"name":"a.org","type":"A","content":"192.0.2.1\nb.org. 1 IN A 192.0.2.2","ttl":1}`, `a.org. auto A "192.0.2.1\010b.org. 1 IN A 192.0.2.2"`},
+		"a comment in content":        {`{"name":"a.org","type":"CNAME","content":"b.org ;x","ttl":1}`, `a.org. auto CNAME "b.org ;x"`},
+		"a label of more than 63":     {`{"name":"` + strings.Repeat("a", 64) + `.org","type":"A","content":"192.0.2.1","ttl":1}`, `"` + strings.Repeat("a", 64) + `.org" auto A "192.0.2.1"`},
+		"a quoted text without end":   {`{"name":"k1._domainkey.example.org","type":"TXT","content":"\"v=DKIM1; k=rsa; p=AAAA","ttl":1}`, `k1._domainkey.example.org. auto TXT "\"v=DKIM1; k=rsa; p=AAAA"`},
+		"text beside a quoted one":    {`{"name":"a.org","type":"TXT","content":"\"a\" b","ttl":1}`, `a.org. auto TXT "\"a\" b"`},
+		"a bad escape":                {`{"name":"a.org","type":"TXT","content":"\"\\999\"","ttl":1}`, `a.org. auto TXT "\"\\999\""`},
+		"a backslash at the very end": {`{"name":"a.org","type":"TXT","content":"\"a\\","ttl":1}`, `a.org. auto TXT "\"a\\"`},
+		"a newer service parameter":   {`{"name":"a.org","type":"HTTPS","content":"1 . alpn=h3 brand-new=1","ttl":1}`, `a.org. auto HTTPS "1 . alpn=h3 brand-new=1"`},
+		"a comment that is a number":  {`{"name":"a.org","type":"A","content":"192.0.2.1","ttl":1,"comment":7}`, `a.org. auto A "192.0.2.1"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := ParseJSON(t.Context(), strings.NewReader("["+c.object+`,{"name":"b.org","type":"A","content":"192.0.2.7","ttl":1}]`))
+			if err != nil || len(got) != 2 || got[0].Unread == "" || strings.Contains(got[0].Unread, "\n") || got[1].Unread != "" || got[1].Data != "192.0.2.7" {
+				t.Fatalf("got %+v, %v", got, err)
+			}
+			if got[0].String() != c.want {
+				t.Errorf("got %s, want %s", got[0], c.want)
+			}
+		})
+	}
+}
+
+func TestOwnerNamesCompareAsDNSDoes(t *testing.T) {
+	for _, c := range []struct{ bind, object string }{
+		{`a\032b.example.org.`, `a\\032b.example.org`},
+		{`a\032b.example.org.`, `a b.example.org`},
+		{`a\032b.example.org.`, `a\\ b.example.org`},
+		{`x\.y.example.org.`, `X\\.y.example.org.`},
+		{`\097.example.org.`, `A.Example.ORG`},
+		{`xn--bcher-kva.example.`, `bücher.example`},
+		{`_dmarc.xn--bcher-kva.example.`, `_dmarc.BÜCHER.example.`},
+		{`*.xn--bcher-kva.example.`, `*.bücher.example`},
+		{`\040\041.example.org.`, `().example.org`},
+	} {
+		for _, typ := range []string{"TXT", "A", "MX"} {
+			data := map[string][2]string{"TXT": {`"x"`, "x"}, "A": {"192.0.2.1", "192.0.2.1"}, "MX": {"5 xn--bcher-kva.example.", "5 bücher.example"}}[typ]
+			bind, js := parsed(t, c.bind+" 1 IN "+typ+" "+data[0]+"\n", `[{"name":"`+c.object+`","type":"`+typ+`","content":"`+data[1]+`","ttl":1}]`)
+			if d := Missing(bind, js, "example.org"); !d.Empty() || js[0].Unread != "" {
+				t.Errorf("%s: %q, %s", c.bind, d.Lines(), js[0].Unread)
+			}
+		}
+	}
+}
+
+func TestZonesAreFoundByEitherName(t *testing.T) {
+	for in, want := range map[string]string{
+		"Bücher.Example.": "xn--bcher-kva.example", "xn--bcher-kva.example": "xn--bcher-kva.example", "XN--BCHER-KVA.example.": "xn--bcher-kva.example",
+		"straße.example": "xn--strae-oqa.example", "example.org.": "example.org", "_x.bücher.example": "_x.xn--bcher-kva.example", "": "",
+	} {
+		if got := Name(in); got != want {
+			t.Errorf("%s: got %s, want %s", in, got, want)
+		}
+	}
+	if got := Unicode("xn--bcher-kva.example"); got != "bücher.example" {
+		t.Errorf("got %s", got)
+	}
+}
+
+func TestTextThatDoesNotLoadIsMadeOneThatDoes(t *testing.T) {
+	text := exported + "k1.example.org.\t1\tIN\tTXT\t\"v=DKIM1\nb.example.org.\t1\tIN\tTXT\t\"x\ny.example.org.\t1\tIN\tHTTPS\t1 . brand-new=1\nlast.example.org.\t1\tIN\tA\t192.0.2.9\n"
+	if _, err := ParseBIND(t.Context(), strings.NewReader(text), "."); err == nil {
+		t.Fatal("the text loads as it is")
+	}
+	loads, records, unread, err := Legible(t.Context(), []byte(text))
+	if err != nil || len(records) != 11 || len(unread) != 3 {
+		t.Fatalf("got %d records, %v, %v", len(records), unread, err)
+	}
+	if unread[0].Part() != "record k1.example.org. TXT" || unread[2].Part() != "record y.example.org. HTTPS" || unread[2].Unread == "" {
+		t.Errorf("got %+v", unread)
+	}
+	again, err := ParseBIND(t.Context(), strings.NewReader(string(loads)), ".")
+	if err != nil || !Served(records, again).Empty() {
+		t.Errorf("got %v, %v", again, err)
+	}
+	if !strings.Contains(string(loads), "; cannot be read: k1.example.org.\t1\tIN\tTXT\t\"v=DKIM1\n") {
+		t.Errorf("got %s", loads)
+	}
+}
+
+func TestARecordThatIsAGapIsNoDifference(t *testing.T) {
+	odd := `{"name":"example.org","type":"TXT","content":"\"x","ttl":1}`
+	bind, js := parsed(t, exported, strings.TrimSuffix(records, "]")+","+odd+"]")
+	if d := Missing(bind, js, "example.org"); !d.Empty() {
+		t.Errorf("got %q", d.Lines())
+	}
+	// the text may have it in a form that can be read
+	bind, _ = parsed(t, exported+"example.org. 1 IN TXT \"\\\"x\"\n", records)
+	if d := Missing(bind, js, "example.org"); !d.Empty() {
+		t.Errorf("got %q", d.Lines())
+	}
+	// but one only
+	bind, _ = parsed(t, exported+"example.org. 1 IN TXT \"x\"\nexample.org. 1 IN TXT \"y\"\n", records)
+	if d := Missing(bind, js, "example.org"); len(d.Lines()) != 1 {
+		t.Errorf("got %q", d.Lines())
+	}
+	// a reader that knows more finds the record, and not in the text
+	cut := strings.Replace(exported, "example.org.\t1\tIN\tMX\t10 mail.example.org.\n", "", 1)
+	bind, js = parsed(t, cut, records)
+	if d := Missing(bind, js, "example.org", "record example.org. MX"); !d.Empty() {
+		t.Errorf("got %q", d.Lines())
+	}
+	if d := Missing(bind, js, "example.org", "record www.example.org. MX"); d.Empty() {
+		t.Error("a gap of another record is taken")
 	}
 }
 
