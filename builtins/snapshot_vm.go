@@ -326,7 +326,7 @@ func (j *dumpJob) finish(ctx context.Context, upid proxmox.UPID) (runtime.Result
 		Source: fmt.Sprintf("%s:%s/%d", j.sys, j.guest.Type, j.guest.VMID), Created: time.Unix(int64(st.Start), 0).UTC(),
 		Origin: map[string]string{"system": j.sys, "node": node, "storage": j.store, "volid": vol.VolID, "path": vol.Path, "upid": string(upid), "vmid": fmt.Sprint(j.guest.VMID), "type": j.guest.Type,
 			"name": j.guest.Name, "identity": roster.Identity(j.guest.Type, config)},
-		Files:  []ledger.File{{Name: path.Base(vol.Path), Size: vol.Size}}, Bytes: vol.Size, Consistency: log.Consistency(),
+		Files: []ledger.File{{Name: path.Base(vol.Path), Size: vol.Size}}, Bytes: vol.Size, Consistency: log.Consistency(),
 		Gaps: vzdump.Gaps(src), Declared: vzdump.Facts(src),
 	}
 	if !log.SizeFits(vol.Size) {

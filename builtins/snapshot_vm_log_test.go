@@ -1,0 +1,76 @@
+package builtins
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/neosofia/runner/builtins/lab"
+	"github.com/neosofia/runner/runtime/ledger"
+)
+
+// The log's size is rounded by a rule of its own: it is told of, and the first reading
+// is the verdict.
+func TestAnArchiveThatIsCutShortIsFoundByTheFirstReading(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.inject(lab.Fault{On: "vzdump 900", Do: "truncate 1000"})
+	out := b.run(`c = copy(artifact = snapshot_vm(guest = "scratch"), to = ["node"])`, `return verify(copies = c)`)
+	if out.Result != ledger.Failed || len(b.proofs("")) != 0 || !b.told("has 1000 bytes where its task's log says") {
+		t.Fatalf("got %s, %v with %d proofs\n%s", out.Result, out.Err, len(b.proofs("")), strings.Join(b.lines, "\n"))
+	}
+	if !strings.Contains(fmt.Sprint(out.Err, out.Findings), "E_DAMAGED") {
+		t.Errorf("got %v, %v; want E_DAMAGED", out.Err, out.Findings)
+	}
+}
+
+// What /etc/vzdump.conf leaves out is in no log.
+func TestWhatTheNodeLeavesOutOfContainersIsAGap(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	path := b.dir + "/world/pve/nodes/pve1/etc/vzdump.conf"
+	if err := os.WriteFile(path, []byte("exclude-path: \"/srv/a b\" /var/cache/*\nbwlimit: 20000\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b.good(`return snapshot_vm(guest = "mail")`)
+	a := b.artifacts()[0]
+	want := []string{"files that match /srv/a b", "files that match /var/cache/*"}
+	for i, g := range a.Gaps {
+		if i >= len(want) || g.What != want[i] || g.Why != "exclude-path in /etc/vzdump.conf of node pve1" {
+			t.Errorf("got gap %+v", g)
+		}
+	}
+	if len(a.Gaps) != 2 || a.Declared["vzdump.conf exclude-path"] != "/srv/a b,/var/cache/*" || a.Declared["vzdump.conf bwlimit"] != "20000" {
+		t.Errorf("got gaps %v, facts %v", a.Gaps, a.Declared)
+	}
+}
+
+func TestAVMWithoutADiskToSaveIsNoQuietSuccess(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.set(900, func(g *lab.Guest) {
+		for k, v := range g.Config {
+			if strings.HasPrefix(k, "scsi0") || strings.HasPrefix(k, "virtio0") {
+				g.Config[k] = v + ",backup=0"
+			}
+		}
+	})
+	out := b.run(snapshot)
+	if out.Err != nil {
+		t.Fatal(out.Err)
+	}
+	gaps := b.artifacts()[0].Gaps
+	if n := len(gaps); n < 2 || gaps[n-1].What != "every disk" || !strings.Contains(gaps[n-1].Why, "the configuration alone") {
+		t.Errorf("got gaps %v", gaps)
+	}
+}
+
+func TestSnapshotVMRefusesAStorageForOtherThings(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	if err := b.lab.SetStorage("backup", func(s *lab.Storage) { s.Content = "iso" }); err != nil {
+		t.Fatal(err)
+	}
+	wantCode(t, b.run(snapshot), "E_STORAGE", "wrong content type", "--content backup")
+}
