@@ -53,6 +53,9 @@ type Gap struct {
 	Item  string `json:"item,omitempty"`
 	What  string `json:"what"` // "disk scsi1"
 	Why   string `json:"why"`  // "backup=0"
+
+	// Mend is what to type where nobody chose to leave it out: a right is missing.
+	Mend string `json:"mend,omitempty"`
 }
 
 // StoredFile is one file of a copy as it lies on the target.

@@ -3,15 +3,15 @@ package report
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
-// beside judges what a run backed up though its policy does not say that it
-// protects the asset: what is missing then degrades, and fails nothing. What a
-// retry took over counts as backed up by it: the promise is the same.
-func (j judge) beside(ctx context.Context, c ledger.Catalog, protects []string, gaps map[string]bool) ([]ledger.Finding, error) {
+// beside judges what a run backed up though nothing says that it is to: its policy does
+// not protect the asset, or no inventory lists the item. What is missing then degrades,
+// and fails nothing. What a retry took over counts as backed up by it: the promise is
+// the same. Done holds what was judged.
+func (j judge) beside(ctx context.Context, c ledger.Catalog, done map[[2]string]bool, gaps map[string]bool) ([]ledger.Finding, error) {
 	made, err := c.Artifacts(ctx, ledger.Query{Run: j.run})
 	if err != nil {
 		return nil, err
@@ -20,12 +20,11 @@ func (j judge) beside(ctx context.Context, c ledger.Catalog, protects []string, 
 	if err != nil {
 		return nil, fmt.Errorf("read what run %s took over: %w", j.run, err)
 	}
-	done := map[[2]string]bool{}
 	var out []ledger.Finding
 	for _, art := range append(made, taken...) {
 		a, ok := j.d.Asset(art.Asset)
 		key := [2]string{art.Asset, art.Item}
-		if !ok || done[key] || slices.Contains(protects, art.Asset) {
+		if !ok || done[key] {
 			continue
 		}
 		done[key] = true

@@ -21,14 +21,15 @@ func Complete(ctx context.Context, c ledger.Catalog, d ledger.Demands, r ledger.
 	j := judge{d: d, run: r.Run, since: r.Since, now: r.Now, media: media}
 	var out []ledger.Finding
 	gaps := map[string]bool{}
+	judged := map[[2]string]bool{} // asset and item
 	for _, name := range slices.Compact(slices.Sorted(slices.Values(r.Protects))) {
-		found, err := j.asset(ctx, c, name, gaps)
+		found, err := j.asset(ctx, c, name, gaps, judged)
 		if err != nil {
 			return nil, fmt.Errorf("judge %s: %w", name, err)
 		}
 		out = append(out, found...)
 	}
-	beside, err := j.beside(ctx, c, r.Protects, gaps)
+	beside, err := j.beside(ctx, c, judged, gaps)
 	if err != nil {
 		return nil, err
 	}
@@ -39,8 +40,9 @@ func Complete(ctx context.Context, c ledger.Catalog, d ledger.Demands, r ledger.
 	return out, nil
 }
 
-// asset judges one asset; gaps collects the accepted ones that were met with.
-func (j judge) asset(ctx context.Context, c ledger.Catalog, name string, gaps map[string]bool) ([]ledger.Finding, error) {
+// asset judges one asset; gaps collects the accepted ones that were met with, judged
+// what was looked at.
+func (j judge) asset(ctx context.Context, c ledger.Catalog, name string, gaps map[string]bool, judged map[[2]string]bool) ([]ledger.Finding, error) {
 	a, ok := j.d.Asset(name)
 	if !ok {
 		return []ledger.Finding{{Severity: ledger.Failed, Asset: name, Text: fmt.Sprintf("the policy protects %s, the site states nothing of it", name),
@@ -59,6 +61,7 @@ func (j judge) asset(ctx context.Context, c ledger.Catalog, name string, gaps ma
 	}
 	var out []ledger.Finding
 	for _, n := range names {
+		judged[[2]string{name, n}] = true
 		if _, excused := j.d.Excused(n, j.now); excused {
 			continue
 		}
@@ -126,8 +129,12 @@ func (j judge) gaps(a ledger.AssetDemand, it *item, met map[string]bool) []ledge
 				text += "; that was accepted until " + date(x.Until)
 			}
 		}
-		out = append(out, ledger.Finding{Severity: ledger.DegradedRun, Asset: a.Name, Item: g.Item, Text: text,
-			Type: fmt.Sprintf("include it in the backup, or in site.star: accept_gap(item = %q, gap = %q, reason = \"…\", until = %q)", g.Item, g.What, date(j.now.AddDate(0, 6, 0)))})
+		f := ledger.Finding{Severity: ledger.DegradedRun, Asset: a.Name, Item: g.Item, Text: text,
+			Type: fmt.Sprintf("include it in the backup, or in site.star: accept_gap(item = %q, gap = %q, reason = \"…\", until = %q)", g.Item, g.What, date(j.now.AddDate(0, 6, 0)))}
+		if g.Mend != "" { // it is missing, and nobody meant it to be
+			f.Severity, f.Type = ledger.Failed, g.Mend
+		}
+		out = append(out, f)
 	}
 	return out
 }

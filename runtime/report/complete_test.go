@@ -42,6 +42,19 @@ func TestComplete(t *testing.T) {
 		}, []string{
 			"failed: erp has no copy on nas from this run; newest: 2 d old, opened",
 			"failed: erp has no copy on offsite from this run; there is none at all"}, 0},
+		{"a guest that no inventory lists is judged, too", func(b *book, d *ledger.Demands) {
+			d.Assets[0].On = nil
+			b.begin("r", began)
+			b.expect(began, "r", "erp")
+			b.artifact("r", "erp", began)
+			b.artifact("r", "wiki", began, ledger.Gap{What: "mp0", Why: "bind mount"})
+		}, []string{`degraded: wiki: mp0 is left out (bind mount) | include it in the backup, or in site.star: accept_gap(item = "wiki", gap = "mp0", reason = "…", until = "2027-05-23")`}, 0},
+		{"a gap that nobody chose", func(b *book, d *ledger.Demands) {
+			d.Assets[0].On = nil
+			b.begin("r", began)
+			b.expect(began, "r", "fw")
+			b.artifact("r", "fw", began, ledger.Gap{What: "cluster/rules", Why: "Permission check failed (/, Sys.Audit)", Mend: "give Sys.Audit on /"})
+		}, []string{"failed: fw: cluster/rules is left out (Permission check failed (/, Sys.Audit)) | give Sys.Audit on /"}, 0},
 		{"a guest that is left out on purpose", func(b *book, d *ledger.Demands) {
 			d.Unprotected = []ledger.Exception{{Item: "scratch", Reason: "test", Until: now.Add(day)}}
 			b.night("r", began, "erp")

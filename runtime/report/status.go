@@ -55,6 +55,7 @@ type AssetStatus struct {
 // reading: a restore also writes.
 type ItemStatus struct {
 	Name    string       `json:"name"`
+	Label   string       `json:"label,omitempty"`  // what it is called now, where that is not Name
 	Gone    bool         `json:"gone,omitempty"`   // newer inventories do not have it: nothing is demanded
 	Newest  *CopyStatus  `json:"newest,omitempty"` // the newest copy that is at least read back
 	Age     int64        `json:"age_seconds,omitempty"`
@@ -190,13 +191,13 @@ func (b *builder) asset(ctx context.Context, a ledger.AssetDemand, met map[strin
 	if err != nil {
 		return err
 	}
-	listed, err := b.inventory(ctx, a)
+	inv, err := b.inventory(ctx, a)
 	if err != nil {
 		return err
 	}
 	out := AssetStatus{Name: a.Name, Title: a.Title, RPO: int64(a.RPO / time.Second), RTO: int64(a.RTO / time.Second), Retention: int64(a.Retention / time.Second),
 		Online: a.Online, Keep: a.Keep, Note: a.Note, Items: []ItemStatus{}, Demanded: Sum{a.Copies, a.Media, a.Offsite, a.Offline, 0}}
-	names := slices.Clone(listed)
+	names := slices.Clone(inv.listed)
 	for n := range known {
 		names = append(names, n)
 	}
@@ -210,8 +211,9 @@ func (b *builder) asset(ctx context.Context, a ledger.AssetDemand, met map[strin
 		if it == nil {
 			it = &item{name: n}
 		}
-		gone := len(listed) > 0 && !slices.Contains(listed, n)
+		gone := inv.gone(it)
 		line := b.item(a, it, gone, rates, met)
+		line.Label = inv.label[n]
 		if line.Erases, err = b.erased(ctx, a, it, gone); err != nil {
 			return err
 		}
@@ -228,23 +230,56 @@ func (b *builder) asset(ctx context.Context, a ledger.AssetDemand, met map[strin
 	return nil
 }
 
-// inventory lists the items that the site names and those that inventories saw
-// lately. Lately is the RPO before the newest inventory: two runs may each list
-// a part of an asset, and what one of them did not ask for is not gone.
-func (b *builder) inventory(ctx context.Context, a ledger.AssetDemand) ([]string, error) {
-	seen := map[string]time.Time{}
-	var newest time.Time
+// inventory is what an asset's items are by the site and by those who were asked.
+type inventory struct {
+	listed []string             // by the site, and by the newest inventory of each system
+	seen   map[string]time.Time // when an inventory last had it
+	label  map[string]string    // what the newest inventory calls it, where that is another name
+	newest time.Time            // inventory; zero: there was none
+}
+
+// inventory reads what was listed. The newest inventory of a system tells what it holds;
+// of what is in none, such as the items of two policies that each name a part, what was
+// seen within the RPO before the newest is still there.
+func (b *builder) inventory(ctx context.Context, a ledger.AssetDemand) (inventory, error) {
+	inv := inventory{listed: slices.Clone(a.Items), seen: map[string]time.Time{}, label: map[string]string{}}
+	last := map[string]string{}  // system -> run of its newest inventory
+	of := map[string][2]string{} // item -> system and run that had it last
+	loose := map[string]time.Time{}
 	err := b.c.Rows(ctx, ledger.Query{Kind: ledger.RowItem, Asset: a.Name}, func(r ledger.Row) error {
-		seen[r.Item], newest = r.Time, r.Time
+		it, err := decode[ledger.Item](r)
+		if err != nil {
+			return err
+		}
+		inv.seen[r.Item], inv.newest, inv.label[r.Item] = r.Time, r.Time, it.Label
+		if it.Source == "" {
+			loose[r.Item] = r.Time
+		} else {
+			last[it.Source], of[r.Item] = r.Run, [2]string{it.Source, r.Run}
+		}
 		return ctx.Err()
 	})
-	names := slices.Clone(a.Items)
-	for n, at := range seen {
-		if newest.Sub(at) <= max(a.RPO, day) {
-			names = append(names, n)
+	for item, at := range of {
+		if last[at[0]] == at[1] {
+			inv.listed = append(inv.listed, item)
 		}
 	}
-	return names, err
+	for item, at := range loose {
+		if _, told := of[item]; !told && inv.newest.Sub(at) <= max(a.RPO, day) {
+			inv.listed = append(inv.listed, item)
+		}
+	}
+	return inv, err
+}
+
+// gone reports that an item is in no inventory any more. One that no inventory ever had
+// is new as long as none was made since.
+func (inv inventory) gone(it *item) bool {
+	if len(inv.listed) == 0 || slices.Contains(inv.listed, it.name) {
+		return false
+	}
+	_, had := inv.seen[it.name]
+	return had || inv.newest.IsZero() || it.newest == nil || it.newest.Created.Before(inv.newest)
 }
 
 func (b *builder) item(a ledger.AssetDemand, it *item, gone bool, rates map[string]int64, met map[string]bool) ItemStatus {

@@ -158,6 +158,46 @@ func TestWhatAnInventoryNoLongerListsIsNotDemanded(t *testing.T) {
 	}
 }
 
+// The newest inventory of a system tells a guest that was destroyed an hour ago from one
+// that is new and was not listed yet.
+func TestTheNewestInventoryOfASystemTellsWhatIsGone(t *testing.T) {
+	b := newBook(t)
+	list := func(run string, at time.Time, source string, names ...string) {
+		b.begin(run, at)
+		var f ledger.Facts
+		for _, n := range names {
+			f.Expected = append(f.Expected, ledger.Item{Asset: "vms", Name: n, Source: source, Label: map[string]string{"erp": "erp2"}[n]})
+		}
+		b.facts(at, run, f)
+	}
+	list("r1", now.Add(-6*time.Hour), "pve", "erp", "sold", "never")
+	list("r2", now.Add(-5*time.Hour), "other", "git")
+	list("r3", now.Add(-2*time.Hour), "pve", "erp")
+	b.copy(b.artifact("r1", "sold", now.Add(-5*time.Hour)), "nas", ledger.Read)
+	b.copy(b.artifact("r4", "new", now.Add(-time.Hour)), "nas", ledger.Read)
+	s := status(t, b, demands(), now, Live{})
+	var gone, there []string
+	for _, it := range s.Assets[0].Items {
+		if it.Gone {
+			gone = append(gone, it.Name)
+		} else {
+			there = append(there, it.Name)
+		}
+	}
+	if !slices.Equal(gone, []string{"never", "sold"}) && !slices.Equal(gone, []string{"sold"}) || !slices.Equal(there, []string{"erp", "git", "new"}) {
+		t.Errorf("got gone %q, there %q", gone, there)
+	}
+	var text strings.Builder
+	if err := s.Text(&text, TextOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"sold (no longer in the inventory; its newest copy is 5 h old, on nas)", "erp (now named erp2)"} {
+		if !strings.Contains(text.String(), want) {
+			t.Errorf("the status does not say %q:\n%s", want, text.String())
+		}
+	}
+}
+
 func TestStatusText(t *testing.T) {
 	b, d := newBook(t), demands()
 	d.Unprotected = []ledger.Exception{{Item: "scratch", Reason: "test machine", Until: now.Add(90 * day)}}

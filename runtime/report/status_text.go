@@ -111,7 +111,11 @@ func (a AssetStatus) row() string {
 
 func (it ItemStatus) cells(a AssetStatus) []string {
 	if it.Gone {
-		return []string{it.Name + " (no longer in the inventory)"}
+		newest := "no copy of it was ever read back"
+		if it.Newest != nil {
+			newest = fmt.Sprintf("its newest copy is %s old, on %s", age(time.Duration(it.Age)*time.Second), it.Newest.Target)
+		}
+		return []string{fmt.Sprintf("%s (no longer in the inventory; %s)", it.Name, newest)}
 	}
 	ago, restore := "never backed up", ""
 	if it.Newest != nil {
@@ -134,7 +138,11 @@ func (it ItemStatus) cells(a AssetStatus) []string {
 	case a.Keep > 0:
 		kept = fmt.Sprintf("%d/%d full", it.Kept, a.Keep)
 	}
-	return []string{it.Name, it.Sum.Of(a.Demanded), ago, restore, kept}
+	name := it.Name
+	if it.Label != "" {
+		name += " (now named " + it.Label + ")"
+	}
+	return []string{name, it.Sum.Of(a.Demanded), ago, restore, kept}
 }
 
 // roughly says an estimated duration without false precision.
