@@ -53,6 +53,7 @@ type ruleExport struct {
 	names  []string // of files beside the document
 	files  map[string][]byte
 	source string
+	token  string // of a system that names the rights which its token lacks
 
 	findings []ledger.Finding
 	open     []ledger.Gap // targets on which its secrets would lie open
@@ -94,7 +95,11 @@ func exportFirewall(ctx context.Context, s *runtime.Step, a *exportFirewallArgs)
 		return runtime.Result{}, err
 	}
 	for _, m := range x.doc.Missing {
-		art.Gaps = append(art.Gaps, ledger.Gap{Asset: asset, Item: a.System, What: m.Part, Why: m.Why})
+		gap := ledger.Gap{Asset: asset, Item: a.System, What: m.Part, Why: m.Why}
+		if x.token != "" && strings.Contains(m.Why, "Permission check failed") {
+			gap.Mend = world.RightHint(x.token, m.Why)
+		}
+		art.Gaps = append(art.Gaps, gap)
 	}
 	art.Gaps = append(art.Gaps, x.open...)
 	art.Declared = map[string]string{"sections": fmt.Sprint(len(x.doc.Sections)), "vendor": x.doc.Vendor}
@@ -147,7 +152,7 @@ func proxmoxFirewall(ctx context.Context, s *runtime.Step, w *world.World, name 
 	if err != nil {
 		return nil, world.PVEError(name, "export the firewall", err)
 	}
-	return &ruleExport{doc: doc, files: map[string][]byte{}, source: name + ":firewall"}, nil
+	return &ruleExport{doc: doc, files: map[string][]byte{}, source: name + ":firewall", token: sys.TokenID}, nil
 }
 
 func linuxFirewall(ctx context.Context, w *world.World, name string) (*ruleExport, error) {

@@ -2,6 +2,7 @@ package kind
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -34,33 +35,11 @@ func proxmoxCalls(d *ruleset.Document) ([]string, error) {
 			scopes = append(scopes, scope)
 		}
 	}
-	for _, kind := range []string{"zones", "controllers", "ipams", "dns", "vnets"} {
-		if err := eachEntry(d, "sdn/"+kind, false, func(m map[string]any) {
-			if kind == "ipams" && m["ipam"] == "pve" {
-				return // there always
-			}
-			out = append(out, "pvesh create /cluster/sdn/"+kind+options(m))
-		}); err != nil {
-			return nil, err
-		}
+	sdn, err := sdnCalls(d)
+	if err != nil {
+		return nil, err
 	}
-	for _, s := range d.Sections {
-		vnet, ok := strings.CutSuffix(strings.TrimPrefix(s.Name, "sdn/vnets/"), "/subnets")
-		if !ok {
-			continue
-		}
-		if err := eachEntry(d, s.Name, false, func(m map[string]any) {
-			if cidr, ok := m["cidr"]; ok {
-				m["subnet"] = cidr
-				delete(m, "cidr")
-			}
-			m["type"] = "subnet"
-			delete(m, "vnet")
-			out = append(out, "pvesh create /cluster/sdn/vnets/"+Quote(vnet)+"/subnets"+options(m))
-		}); err != nil {
-			return nil, err
-		}
-	}
+	out = append(out, sdn...)
 	out = append(out, "pvesh set /cluster/sdn")
 	for _, part := range []string{"aliases", "ipset", "groups", "rules", "options"} {
 		for _, scope := range scopes {
@@ -86,6 +65,70 @@ func proxmoxCalls(d *ruleset.Document) ([]string, error) {
 	return append(out, last...), nil
 }
 
+// sdnCalls make what zones need before the zones, and what is in them after.
+func sdnCalls(d *ruleset.Document) (out []string, err error) {
+	create := func(section, path string, derived ...string) {
+		err = errors.Join(err, eachEntry(d, section, false, func(m map[string]any) {
+			if section == "sdn/ipams" && m["ipam"] == "pve" {
+				return // there always
+			}
+			out = append(out, "pvesh create "+path+options(m, derived...)+secretOf(section, m))
+		}))
+	}
+	err = eachEntry(d, "sdn/fabrics", false, func(m map[string]any) {
+		out = append(out, fabricCalls(m)...)
+	})
+	create("sdn/prefix-lists", "/cluster/sdn/prefix-lists")
+	create("sdn/route-maps", "/cluster/sdn/route-maps/entries")
+	for _, kind := range []string{"ipams", "dns", "controllers", "zones", "vnets"} {
+		create("sdn/"+kind, "/cluster/sdn/"+kind)
+	}
+	for _, s := range d.Sections {
+		vnet, ok := strings.CutSuffix(strings.TrimPrefix(s.Name, "sdn/vnets/"), "/subnets")
+		if !ok {
+			continue
+		}
+		err = errors.Join(err, eachEntry(d, s.Name, false, func(m map[string]any) {
+			if cidr, ok := m["cidr"]; ok {
+				m["subnet"] = cidr
+			}
+			m["type"] = "subnet"
+			out = append(out, "pvesh create /cluster/sdn/vnets/"+Quote(vnet)+"/subnets"+options(m, "cidr", "id", "mask", "network", "zone", "vnet"))
+		}))
+	}
+	return out, err
+}
+
+// secretOf asks for what an export leaves out and the call demands.
+func secretOf(section string, m map[string]any) string {
+	for _, s := range []struct{ section, id, field string }{{"sdn/ipams", "ipam", "token"}, {"sdn/dns", "dns", "key"}} {
+		if s.section == section && m[s.field] == nil {
+			return fmt.Sprintf(` --%s "${%s:?of %s, it is not exported: set it in the environment}"`, s.field, strings.ToUpper(s.field), Safe(fmt.Sprint(m[s.id])))
+		}
+	}
+	return ""
+}
+
+// fabricCalls make the fabrics, then their nodes.
+func fabricCalls(m map[string]any) (out []string) {
+	list := func(key string) (entries []map[string]any) {
+		all, _ := m[key].([]any)
+		for _, e := range all {
+			if one, ok := e.(map[string]any); ok && len(one) > 0 {
+				entries = append(entries, one)
+			}
+		}
+		return entries
+	}
+	for _, f := range list("fabrics") {
+		out = append(out, "pvesh create /cluster/sdn/fabrics/fabric"+options(f))
+	}
+	for _, n := range list("nodes") {
+		out = append(out, "pvesh create /cluster/sdn/fabrics/node/"+Quote(fmt.Sprint(n["fabric_id"]))+options(n, "fabric_id"))
+	}
+	return out
+}
+
 // cutScope splits "guest/100/rules" into "guest/100" and "rules".
 func cutScope(name string) (scope, part string, ok bool) {
 	first, rest, _ := strings.Cut(name, "/")
@@ -95,6 +138,11 @@ func cutScope(name string) (scope, part string, ok bool) {
 	case "node", "guest":
 		id, part, _ := strings.Cut(rest, "/")
 		return first + "/" + id, part, true
+	case "sdn":
+		vnet, isVnet := strings.CutPrefix(rest, "vnets/")
+		if at := strings.LastIndexByte(vnet, '/'); isVnet && at > 0 && vnet[at+1:] != "subnets" {
+			return "sdn/vnets/" + vnet[:at], vnet[at+1:], true
+		}
 	}
 	return "", "", false
 }
@@ -103,6 +151,8 @@ func cutScope(name string) (scope, part string, ok bool) {
 func scopePath(scope string, guests map[string]string) string {
 	first, id, _ := strings.Cut(scope, "/")
 	switch first {
+	case "sdn":
+		return "/cluster/sdn/vnets/" + Quote(strings.TrimPrefix(id, "vnets/")) + "/firewall"
 	case "node":
 		return "/nodes/" + Quote(id) + "/firewall"
 	case "guest":
@@ -121,13 +171,11 @@ func scopeCalls(d *ruleset.Document, scope, part, path string) (out []string, er
 		})
 	case "rules":
 		err = eachEntry(d, scope+"/rules", true, func(m map[string]any) {
-			delete(m, "ipversion")
-			out = append(out, "pvesh create "+path+"/rules"+options(m))
+			out = append(out, "pvesh create "+path+"/rules"+options(m, "ipversion"))
 		})
 	case "aliases":
 		err = eachEntry(d, scope+"/aliases", false, func(m map[string]any) {
-			delete(m, "ipversion")
-			out = append(out, "pvesh create "+path+"/aliases"+options(m))
+			out = append(out, "pvesh create "+path+"/aliases"+options(m, "ipversion"))
 		})
 	case "ipset", "groups":
 		key := map[string]string{"ipset": "name", "groups": "group"}[part]
@@ -135,8 +183,7 @@ func scopeCalls(d *ruleset.Document, scope, part, path string) (out []string, er
 			out = append(out, "pvesh create "+path+"/"+part+options(m))
 			name := fmt.Sprint(m[key])
 			if e := eachEntry(d, scope+"/"+part+"/"+name, part == "groups", func(m map[string]any) {
-				delete(m, "ipversion")
-				out = append(out, "pvesh create "+path+"/"+part+"/"+Quote(name)+options(m))
+				out = append(out, "pvesh create "+path+"/"+part+"/"+Quote(name)+options(m, "ipversion"))
 			}); e != nil {
 				err = e
 			}
@@ -180,11 +227,15 @@ func eachEntry(d *ruleset.Document, section string, backwards bool, f func(m map
 	return nil
 }
 
-// options are words of pvesh for the fields of an entry.
-func options(m map[string]any) string {
+// options are words of pvesh for the fields of an entry, without those that the answer
+// has and the call refuses: they follow from others.
+func options(m map[string]any, derived ...string) string {
 	var b strings.Builder
 	for _, k := range slices.Sorted(maps.Keys(m)) {
 		v := m[k]
+		if slices.Contains(derived, k) {
+			continue
+		}
 		if n, ok := v.(float64); ok {
 			v = int64(n)
 		}

@@ -89,6 +89,9 @@ func RightHint(token, refusal string) string {
 	}
 	path, right := m[1], strings.Split(m[2], "|")[0]
 	user, _, _ := strings.Cut(token, "!")
-	return fmt.Sprintf("give %s on %s to the token and to its user: pveum acl modify %s --tokens '%s' --users '%s' --roles ROLE, a role that has it (README, \"A token with the least rights\"); "+
-		"an entry of its own on %[2]s, NoAccess for one, hides what is given above it", right, path, path, token, user)
+	text := fmt.Sprintf("give %s on %s to the token and to its user: pveum acl modify %s --tokens '%s' --users '%s' --roles ROLE, a role that has it (README, \"A token with the least rights\")", right, path, path, token, user)
+	if path != "/" {
+		text += fmt.Sprintf("; an entry of its own on %s, NoAccess for one, hides what is given above it", path)
+	}
+	return text
 }

@@ -1,8 +1,6 @@
 package proxmox
 
 import (
-	"crypto/sha1"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -16,7 +14,7 @@ import (
 
 // firewallFile is a parsed /etc/pve/firewall/*.fw or /etc/pve/nodes/*/host.fw.
 type firewallFile struct {
-	digest  string // SHA-1 of the whole file: an empty one where there is none
+	parts   map[string]string // section -> its text, of which its digest is made
 	options map[string]any
 	aliases []map[string]any
 	sets    []*firewallSet
@@ -37,9 +35,8 @@ func (c *Cluster) readFirewall(path string) (*firewallFile, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	sum := sha1.Sum(raw)
-	f := &firewallFile{digest: hex.EncodeToString(sum[:]), options: map[string]any{}}
-	section := ""
+	f := &firewallFile{parts: map[string]string{}, options: map[string]any{}}
+	section, part := "", ""
 	var set *firewallSet
 	for n, line := range strings.Split(string(raw), "\n") {
 		line = strings.TrimSpace(line)
@@ -48,6 +45,8 @@ func (c *Cluster) readFirewall(path string) (*firewallFile, error) {
 		}
 		if m := fwSection.FindStringSubmatch(line); m != nil {
 			section = strings.ToLower(m[1])
+			part = section + " " + m[2]
+			f.parts[section+"s"] += line + "\n"
 			set = &firewallSet{name: m[2], comment: m[3]}
 			switch section {
 			case "ipset":
@@ -57,14 +56,21 @@ func (c *Cluster) readFirewall(path string) (*firewallFile, error) {
 			}
 			continue
 		}
+		f.parts[part] += line + "\n"
 		if err := f.add(section, set, line); err != nil {
 			return nil, fmt.Errorf("%s line %d: %w", path, n+1, err)
 		}
 	}
-	for _, a := range f.aliases {
-		a["digest"] = f.digest
-	}
 	return f, nil
+}
+
+// dated gives entries the digest of their part: options, rules, aliases, the list of
+// sets and each set have digests of their own.
+func (f *firewallFile) dated(part string, entries []map[string]any) []map[string]any {
+	for _, e := range entries {
+		e["digest"] = digestOf([]byte(f.parts[part]))
+	}
+	return entries
 }
 
 func (f *firewallFile) add(section string, set *firewallSet, line string) error {
@@ -90,7 +96,7 @@ func (f *firewallFile) add(section string, set *firewallSet, line string) error 
 		}
 		f.aliases = append(f.aliases, with(map[string]any{"name": w[0], "cidr": w[1], "ipversion": ipVersion(w[1])}))
 	case "ipset":
-		e := with(map[string]any{"cidr": strings.TrimSpace(strings.TrimPrefix(body, "!")), "digest": f.digest})
+		e := with(map[string]any{"cidr": strings.TrimSpace(strings.TrimPrefix(body, "!"))})
 		if strings.HasPrefix(body, "!") {
 			e["nomatch"] = 1
 		}
@@ -101,7 +107,6 @@ func (f *firewallFile) add(section string, set *firewallSet, line string) error 
 			return err
 		}
 		r = with(r)
-		r["digest"] = f.digest
 		if section == "group" {
 			r["pos"] = len(set.entries)
 			set.entries = append(set.entries, r)
@@ -174,16 +179,28 @@ func fwRule(line string) (map[string]any, error) {
 // firewallOf is the file that a request is about: the cluster's, a node's, or a
 // guest's, whether that guest exists or not.
 func (c *Cluster) firewallOf(r *request) (*firewallFile, error) {
-	path := c.node(r.s.nodes()[0], "etc/pve/firewall/cluster.fw")
-	switch {
-	case r.vars["vmid"] != "":
-		path = c.firewallPath(r.s, r.vmid())
-	case r.vars["vnet"] != "":
-		path = c.node(r.s.nodes()[0], "etc/pve/sdn/firewall/"+filepath.Base(r.vars["vnet"])+".fw")
-	case r.vars["node"] != "":
-		path = c.node(r.node(), "etc/pve/nodes/"+filepath.Base(r.node())+"/host.fw")
+	path, err := c.firewallFileOf(r)
+	if err != nil {
+		return nil, err
 	}
 	return c.readFirewall(path)
+}
+
+// firewallFileOf is where that file is. A vnet has one once it is applied.
+func (c *Cluster) firewallFileOf(r *request) (string, error) {
+	switch {
+	case r.vars["vmid"] != "":
+		return c.firewallPath(r.s, r.vmid()), nil
+	case r.vars["vnet"] != "":
+		ok, err := c.applied(r)
+		if err == nil && !ok {
+			err = failf("invalid vnet specified at /usr/share/perl5/PVE/API2/Firewall/Helpers.pm line 54.")
+		}
+		return c.sdnPath(r.s, "firewall/"+filepath.Base(r.vars["vnet"])+".fw"), err
+	case r.vars["node"] != "":
+		return c.node(r.node(), "etc/pve/nodes/"+filepath.Base(r.node())+"/host.fw"), nil
+	}
+	return c.node(r.s.nodes()[0], "etc/pve/firewall/cluster.fw"), nil
 }
 
 func (c *Cluster) getFirewallOptions(r *request) (any, error) {
@@ -191,7 +208,7 @@ func (c *Cluster) getFirewallOptions(r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	f.options["digest"] = f.digest
+	f.options["digest"] = digestOf([]byte(f.parts["options "]))
 	return f.options, nil
 }
 
@@ -200,7 +217,7 @@ func (c *Cluster) getFirewallRules(r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return list(f.rules), nil
+	return list(f.dated("rules ", f.rules)), nil
 }
 
 func (c *Cluster) getFirewallAliases(r *request) (any, error) {
@@ -208,7 +225,7 @@ func (c *Cluster) getFirewallAliases(r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return list(f.aliases), nil
+	return list(f.dated("aliases ", f.aliases)), nil
 }
 
 func (c *Cluster) getFirewallSets(r *request) (any, error) {
@@ -216,7 +233,7 @@ func (c *Cluster) getFirewallSets(r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return f.index(f.sets, "name"), nil
+	return f.index("ipset", f.sets, "name"), nil
 }
 
 func (c *Cluster) getFirewallGroups(r *request) (any, error) {
@@ -224,13 +241,13 @@ func (c *Cluster) getFirewallGroups(r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return f.index(f.groups, "group"), nil
+	return f.index("group", f.groups, "group"), nil
 }
 
-func (f *firewallFile) index(sets []*firewallSet, key string) any {
+func (f *firewallFile) index(section string, sets []*firewallSet, key string) any {
 	out := []any{}
 	for _, s := range sets {
-		m := map[string]any{key: s.name, "digest": f.digest}
+		m := map[string]any{key: s.name, "digest": digestOf([]byte(f.parts[section+"s"]))}
 		if s.comment != "" {
 			m["comment"] = s.comment
 		}
@@ -244,7 +261,7 @@ func (c *Cluster) getFirewallSet(r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return found(f.sets, r.vars["name"], "no such IPSet '%s'")
+	return f.found("ipset", f.sets, r.vars["name"], "no such IPSet '%s'")
 }
 
 func (c *Cluster) getFirewallGroup(r *request) (any, error) {
@@ -252,13 +269,13 @@ func (c *Cluster) getFirewallGroup(r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return found(f.groups, r.vars["group"], "no such security group '%s'")
+	return f.found("group", f.groups, r.vars["group"], "no such security group '%s'")
 }
 
-func found(sets []*firewallSet, name, missing string) (any, error) {
+func (f *firewallFile) found(section string, sets []*firewallSet, name, missing string) (any, error) {
 	for _, s := range sets {
 		if s.name == name {
-			return list(s.entries), nil
+			return list(f.dated(section+" "+name, s.entries)), nil
 		}
 	}
 	return nil, &refusal{status: 500, message: fmt.Sprintf(missing, name)}

@@ -178,30 +178,7 @@ func (c *Cluster) getNextID(r *request) (any, error) {
 	return strconv.Itoa(id), nil
 }
 
-func (c *Cluster) getJobs(r *request) (any, error) {
-	out := []any{}
-	for _, j := range r.s.Jobs {
-		out = append(out, j)
-	}
-	return out, nil
-}
-
-func (c *Cluster) getJob(r *request) (any, error) {
-	for _, j := range r.s.Jobs {
-		if j["id"] == r.get("id") {
-			one := map[string]any{}
-			for k, v := range j {
-				if k != "next-run" {
-					one[k] = v
-				}
-			}
-			return one, nil
-		}
-	}
-	return nil, badParam("id", "No such job '"+r.get("id")+"'")
-}
-
-// getNotBackedUp lists the guests that no enabled job covers.
+// getNotBackedUp lists the guests that no job covers; one that is switched off covers, too.
 func (c *Cluster) getNotBackedUp(r *request) (any, error) {
 	guests, err := c.guests(r.s)
 	if err != nil {
@@ -226,7 +203,7 @@ func (c *Cluster) getNotBackedUp(r *request) (any, error) {
 	out := []any{}
 	sort.Slice(guests, func(i, j int) bool { return guests[i].id < guests[j].id })
 	for _, g := range guests {
-		if !covered[g.id] {
+		if !covered[g.id] && r.user.has("/vms/"+strconv.Itoa(g.id), "VM.Audit") {
 			out = append(out, map[string]any{"name": g.name(), "type": g.kind, "vmid": g.id})
 		}
 	}

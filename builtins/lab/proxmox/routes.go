@@ -54,18 +54,37 @@ func handlers() map[string]handler {
 		"POST /nodes/{node}/qemu/{vmid}/agent/ping":               (*Cluster).postPing,
 	}
 	m["GET /nodes/{node}/network"] = (*Cluster).getNetwork
+	m["GET /cluster/sdn/fabrics/all"] = (*Cluster).getFabrics
+	m["PUT /cluster/sdn"] = (*Cluster).putSDN
+	m["GET /cluster/sdn/zones/{zone}"] = (*Cluster).getZone
+	m["GET /cluster/sdn/vnets/{vnet}"] = (*Cluster).getVnet
+	m["DELETE /cluster/sdn/vnets/{vnet}"] = (*Cluster).deleteVnet
+	m["POST /cluster/sdn/vnets/{vnet}/subnets"] = (*Cluster).postSubnet
+	m["DELETE /cluster/sdn/vnets/{vnet}/subnets/{subnet}"] = (*Cluster).deleteSubnet
+	m["GET /cluster/sdn/vnets/{vnet}/firewall"] = (*Cluster).getVnetFirewall
+	m["POST /cluster/firewall/groups"] = (*Cluster).postFirewallGroup
+	m["POST /cluster/firewall/groups/{group}"] = (*Cluster).postFirewallGroupRule
+	m["POST /cluster/backup"] = (*Cluster).postJob
+	m["DELETE /cluster/backup/{id}"] = (*Cluster).deleteJob
+	m["GET /cluster/backup/{id}/included_volumes"] = (*Cluster).getIncluded
 	m["GET /cluster/firewall/groups"] = (*Cluster).getFirewallGroups
 	m["GET /cluster/firewall/groups/{group}"] = (*Cluster).getFirewallGroup
 	m["GET /cluster/sdn/vnets/{vnet}/subnets"] = (*Cluster).getSubnets
 	for file, id := range map[string]string{"zones": "zone", "vnets": "vnet", "controllers": "controller", "ipams": "ipam", "dns": "dns"} {
 		m["GET /cluster/sdn/"+file] = sdn(file, id)
+		m["POST /cluster/sdn/"+file] = postSDN(file, id)
 	}
 	for _, base := range []string{"/cluster", "/nodes/{node}", "/nodes/{node}/qemu/{vmid}", "/nodes/{node}/lxc/{vmid}", "/cluster/sdn/vnets/{vnet}"} {
+		m["PUT "+base+"/firewall/options"] = (*Cluster).putFirewallOptions
+		m["POST "+base+"/firewall/rules"] = (*Cluster).postFirewallRule
 		m["GET "+base+"/firewall/options"] = (*Cluster).getFirewallOptions
 		m["GET "+base+"/firewall/rules"] = (*Cluster).getFirewallRules
 		if base == "/nodes/{node}" || base == "/cluster/sdn/vnets/{vnet}" {
 			continue
 		}
+		m["POST "+base+"/firewall/aliases"] = (*Cluster).postFirewallAlias
+		m["POST "+base+"/firewall/ipset"] = (*Cluster).postFirewallSet
+		m["POST "+base+"/firewall/ipset/{name}"] = (*Cluster).postFirewallSetEntry
 		m["GET "+base+"/firewall/aliases"] = (*Cluster).getFirewallAliases
 		m["GET "+base+"/firewall/ipset"] = (*Cluster).getFirewallSets
 		m["GET "+base+"/firewall/ipset/{name}"] = (*Cluster).getFirewallSet

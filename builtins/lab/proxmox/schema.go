@@ -19,6 +19,8 @@ import (
 //go:embed schema.json.gz
 var schemaGZ []byte
 
+var perlFlags = regexp.MustCompile(`\(\?\^([a-z]*):`)
+
 // apiSchema maps paths with {names} in them to methods.
 type apiSchema struct {
 	Version string                        `json:"version"`
@@ -82,14 +84,12 @@ func loadSchema() (*apiSchema, error) {
 	return s, nil
 }
 
-var perlGroup = regexp.MustCompile(`\(\?\^:`)
-
 // perlPattern compiles a Perl pattern that must match the whole value.
 func perlPattern(p string) (*regexp.Regexp, error) {
+	p = perlFlags.ReplaceAllString(p, "(?$1:") // (?^i:…) sets flags anew
 	if p == "" {
 		return nil, nil
 	}
-	p = perlGroup.ReplaceAllString(p, "(?:")
 	return regexp.Compile(`^(?:` + p + `)$`)
 }
 

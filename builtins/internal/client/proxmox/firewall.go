@@ -90,7 +90,14 @@ func (c *Client) Firewall(ctx context.Context, progress func(done, total int)) (
 	if err := ruleset.Add(d, "guests", false, list); err != nil {
 		return nil, err
 	}
-	x := &export{c: c, d: d, progress: progress}
+	hidden, _, err := c.Hidden(ctx, guests, nil)
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range hidden {
+		d.Miss(fmt.Sprintf("guest/%d", id), Right{vmPath(id), []string{"VM.Audit"}}.Refusal()+": the guest is in no list")
+	}
+	x := &export{c: c, d: d, progress: progress, may: map[string]bool{}}
 	if err := x.run(ctx, parts); err != nil {
 		return nil, err
 	}
@@ -163,6 +170,7 @@ type export struct {
 	progress func(done, total int)
 
 	mu          sync.Mutex
+	may         map[string]bool // path -> whether what is filtered by a right there is whole
 	d           *ruleset.Document
 	done, total int
 	err         error
@@ -204,6 +212,13 @@ func (x *export) run(ctx context.Context, parts []part) error {
 
 // one asks for a part, and for what is behind its entries.
 func (x *export) one(ctx context.Context, p part) error {
+	right, filtered, err := x.filtered(ctx, p)
+	if err != nil {
+		return fmt.Errorf("read the rights to %s: %w", p.name, err)
+	}
+	if filtered {
+		return x.miss(p, right.Refusal()+": Proxmox leaves out what the token may not see, and says nothing")
+	}
 	entries, err := x.ask(ctx, p)
 	var api *Error
 	switch {
@@ -211,12 +226,10 @@ func (x *export) one(ctx context.Context, p part) error {
 		return context.Cause(ctx)
 	case errors.As(err, &api) && p.optional && (api.Status == 501 || api.Status == 404 || api.Status == 400):
 		return x.add(p, nil)
-	case errors.As(err, &api) && (api.Status == 403 || api.Status == 501):
-		x.mu.Lock()
-		defer x.mu.Unlock()
-		x.d.Miss(p.name, api.Error())
-		x.told()
-		return nil
+	case errors.As(err, &api) && strings.Contains(api.Error(), "invalid vnet"):
+		return x.miss(p, "the vnet was made and not applied yet ("+api.Error()+"): pvesh set /cluster/sdn applies it")
+	case errors.As(err, &api) && (api.Status == 403 || api.Status == 501 || api.Status == 500 && !strings.Contains(api.Error(), "timeout")):
+		return x.miss(p, api.Error())
 	case err != nil:
 		return fmt.Errorf("read %s: %w", p.name, err)
 	}
@@ -234,6 +247,36 @@ func (x *export) one(ctx context.Context, p part) error {
 		}
 	}
 	return nil
+}
+
+// miss notes a part that could not be read: the others are worth having.
+func (x *export) miss(p part, why string) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.d.Miss(p.name, why)
+	x.told()
+	return nil
+}
+
+// filtered reports the right whose lack would make an answer shorter than the truth.
+func (x *export) filtered(ctx context.Context, p part) (Right, bool, error) {
+	right, ok := filterOf(p.path)
+	if !ok {
+		return right, false, nil
+	}
+	x.mu.Lock()
+	may, asked := x.may[right.Path]
+	x.mu.Unlock()
+	if !asked {
+		var err error
+		if may, err = x.c.May(ctx, right); err != nil {
+			return right, false, err
+		}
+		x.mu.Lock()
+		x.may[right.Path] = may
+		x.mu.Unlock()
+	}
+	return right, !may, nil
 }
 
 func (x *export) ask(ctx context.Context, p part) ([]json.RawMessage, error) {

@@ -23,6 +23,10 @@ func TestANodeThatIsDownIsMissingWithItsGuests(t *testing.T) {
 			switch {
 			case path == "/nodes":
 				fmt.Fprintf(w, `{"data":[{"node":"pve1","status":"online"},{"node":"pve2","status":%q}]}`, c.status)
+			case path == "/cluster/nextid":
+				fmt.Fprint(w, `{"data":"101"}`)
+			case path == "/access/permissions":
+				fmt.Fprintf(w, `{"data":{%q:{"SDN.Audit":1,"VM.Audit":1}}}`, r.URL.Query().Get("path"))
 			case path == "/nodes/pve1/qemu":
 				fmt.Fprint(w, `{"data":[{"vmid":100,"name":"a","status":"running"}]}`)
 			case path == "/cluster/resources":
