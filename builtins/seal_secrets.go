@@ -15,6 +15,7 @@ import (
 	"github.com/neosofia/runner/builtins/internal/custody"
 	"github.com/neosofia/runner/builtins/internal/format/bundle"
 	"github.com/neosofia/runner/builtins/internal/kind"
+	"github.com/neosofia/runner/builtins/internal/site"
 	"github.com/neosofia/runner/builtins/internal/world"
 	"github.com/neosofia/runner/runtime"
 	"github.com/neosofia/runner/runtime/ledger"
@@ -45,7 +46,7 @@ func sealSecretsDeclaration() runtime.Declaration {
 			"Secrets are in memory only until they are sealed: not in Starlark, arguments, environment, logs, ledger or clear files.",
 		Example: `seal_secrets()`,
 		Codes: codes(world.SpoolCodes(), []runtime.Code{
-			{Name: "E_KEYRING_LOCKED", Doc: "the keyring cannot be opened, or an item of it cannot"},
+			{Name: "E_KEYRING_LOCKED", Doc: "the keyring cannot be opened, or no item of it can"},
 			{Name: "E_KEYRING_EMPTY", Doc: "the keyring holds nothing, or nothing that is meant"},
 			{Name: "E_SECRET_CHANGED", Doc: "the keyring was changed while it was read; tried again"},
 			{Name: "E_SECRET", Doc: "there is no keyring, or a secret of the site cannot be read"},
@@ -92,6 +93,10 @@ func sealSecrets(ctx context.Context, s *runtime.Step, a *sealSecretsArgs) (runt
 		return runtime.Result{}, err
 	}
 	art := ledger.Artifact{ID: s.ArtifactID(), Kind: "secrets", Asset: asset, Item: custody.Item, Run: s.Run, Step: s.ID, Source: "keyring", Created: s.Now(), Declared: who.Declared(set, len(r.names))}
+	var findings []ledger.Finding
+	if art.Gaps, findings, err = r.tell(s, asset, a.Names); err != nil {
+		return runtime.Result{}, err
+	}
 	sp, err := w.Spool(s)
 	if err != nil {
 		return runtime.Result{}, err
@@ -107,7 +112,7 @@ func sealSecrets(ctx context.Context, s *runtime.Step, a *sealSecretsArgs) (runt
 	for _, f := range art.Files {
 		art.Bytes += f.Size
 	}
-	return runtime.Result{Value: art, Facts: ledger.Facts{Artifacts: []ledger.Artifact{art}}}, nil
+	return runtime.Result{Value: art, Facts: ledger.Facts{Artifacts: []ledger.Artifact{art}, Findings: findings}}, nil
 }
 
 // secretsRead is what was read of the keyring.
@@ -115,6 +120,16 @@ type secretsRead struct {
 	names    []string // sorted
 	values   [][]byte
 	resident map[string]bool // recipients whose identities are items of this keyring
+
+	opened int // items, meant or not
+	total  int // bytes
+	locked []lockedItem
+	stray  []keyring.Stray
+}
+
+type lockedItem struct {
+	name string
+	err  error
 }
 
 // clear forgets the values. Copies that the backend made are beyond reach.
@@ -125,7 +140,8 @@ func (r *secretsRead) clear() {
 }
 
 // readKeyring reads every item, those that are not meant, too: one of them may be
-// the identity that the secrets would be sealed to.
+// the identity that the secrets would be sealed to. What is no item, and an item that
+// does not open while others do, keeps no other from being sealed.
 func readKeyring(ctx context.Context, s *runtime.Step, w *world.World, patterns []string) (*secretsRead, error) {
 	k := w.Env.Keyring
 	if k == nil {
@@ -137,26 +153,11 @@ func readKeyring(ctx context.Context, s *runtime.Step, w *world.World, patterns 
 	}
 	s.Log("keyring: %d items", len(all))
 	r := &secretsRead{resident: map[string]bool{}}
-	total := 0
+	if r.stray, err = k.Stray(); err != nil {
+		return nil, keyringError(err)
+	}
 	for i, name := range all {
-		value, err := k.Get(ctx, name)
-		if err == nil {
-			custody.Residents(value, r.resident)
-			var wanted bool
-			if wanted, err = matches(patterns, name); err == nil && wanted {
-				r.names, r.values = append(r.names, name), append(r.values, value)
-				if total += len(value); len(value) > kind.MaxSecret || total > maxSealed {
-					err = &runtime.Error{Code: "E_SECRET_SIZE", Doing: "read the keyring", Said: fmt.Sprintf("item %d of %d makes it more than %d bytes, or has more than %d itself", i+1, len(all), maxSealed, kind.MaxSecret),
-						Hint: "a keyring is for keys and passwords: save large files as files"}
-				}
-			} else {
-				clear(value)
-			}
-		}
-		if errors.Is(err, keyring.ErrNoItem) {
-			err = changed(fmt.Sprintf("item %d of %d is gone", i+1, len(all)))
-		}
-		if err != nil {
+		if err := r.read(ctx, k, name, patterns, fmt.Sprintf("item %d of %d", i+1, len(all))); err != nil {
 			r.clear()
 			return nil, keyringError(err)
 		}
@@ -164,6 +165,9 @@ func readKeyring(ctx context.Context, s *runtime.Step, w *world.World, patterns 
 	again, err := k.List()
 	if err == nil && !slices.Equal(all, again) {
 		err = changed("items were added, removed or renamed")
+	}
+	if err == nil && r.opened == 0 && len(r.locked) > 0 {
+		err = r.locked[0].err
 	}
 	if err == nil && len(r.names) == 0 {
 		err = &runtime.Error{Code: "E_KEYRING_EMPTY", Doing: "read the keyring", Said: fmt.Sprintf("none of its %d items is meant by %q", len(all), patterns), Hint: "runner secret list shows the names"}
@@ -176,6 +180,66 @@ func readKeyring(ctx context.Context, s *runtime.Step, w *world.World, patterns 
 		return nil, keyringError(err)
 	}
 	return r, nil
+}
+
+// read takes one item.
+func (r *secretsRead) read(ctx context.Context, k *keyring.Keyring, name string, patterns []string, which string) error {
+	value, err := k.Get(ctx, name)
+	switch {
+	case errors.Is(err, keyring.ErrNoItem):
+		return changed(which + " is gone")
+	case errors.Is(err, keyring.ErrStray):
+		_, why, _ := strings.Cut(err.Error(), keyring.ErrStray.Error()+": ")
+		r.stray = append(r.stray, keyring.Stray{Name: name, File: name, Why: why})
+		return nil
+	case errors.Is(err, keyring.ErrLocked):
+		r.locked = append(r.locked, lockedItem{name, err})
+		return nil
+	case err != nil:
+		return err
+	}
+	r.opened++
+	custody.Residents(value, r.resident)
+	wanted, err := matches(patterns, name)
+	if err != nil || !wanted {
+		clear(value)
+		return err
+	}
+	r.names, r.values = append(r.names, name), append(r.values, value)
+	if r.total += len(value); len(value) > kind.MaxSecret || r.total > maxSealed {
+		return &runtime.Error{Code: "E_SECRET_SIZE", Doing: "read the keyring", Said: fmt.Sprintf("%s makes it more than %d bytes, or has more than %d itself", which, maxSealed, kind.MaxSecret),
+			Hint: "a keyring is for keys and passwords: save large files as files"}
+	}
+	return nil
+}
+
+// tell says what was not sealed. An item that does not open is a fault; a file that
+// could have been an item is a gap; of any other there is a word.
+func (r *secretsRead) tell(s *runtime.Step, asset string, patterns []string) (gaps []ledger.Gap, findings []ledger.Finding, err error) {
+	for _, l := range r.locked {
+		wanted, err := matches(patterns, l.name)
+		if err != nil {
+			return nil, nil, err
+		}
+		if wanted {
+			text, _, _ := strings.Cut(l.err.Error(), "\nhint: ")
+			findings = append(findings, ledger.Finding{Severity: ledger.Failed, Asset: asset, Item: custody.Item, Text: "an item is not sealed: " + text,
+				Type: "runner secret set " + l.name})
+		}
+	}
+	for _, x := range r.stray {
+		wanted, err := matches(patterns, x.Name)
+		switch {
+		case err != nil:
+			return nil, nil, err
+		case !wanted:
+		case site.CheckSecretName(x.Name) != nil || x.Why == keyring.Folder:
+			s.Log("%q in the keyring's folder is not sealed: %s", x.File, x.Why)
+		default:
+			gaps = append(gaps, ledger.Gap{Asset: asset, Item: custody.Item, What: "file " + x.File, Why: x.Why + ", and an item could have this name: it is not sealed. Set it anew, or move the file away"})
+		}
+	}
+	return gaps, findings, nil
 }
 
 func changed(said string) error {

@@ -11,6 +11,7 @@ import (
 	"github.com/neosofia/runner/builtins/internal/kind"
 	"github.com/neosofia/runner/builtins/lab"
 	"github.com/neosofia/runner/runtime"
+	"github.com/neosofia/runner/runtime/ledger"
 )
 
 // No fault of the table ends well, each has the outcome that is declared, and none
@@ -28,7 +29,7 @@ func TestSealSecretsFaults(t *testing.T) {
 		code  string
 		words []string
 	}{
-		{name: "a keyring that is locked", ring: func(b *bench) { relock(b, "site/marked") }, code: "E_KEYRING_LOCKED", words: []string{"password is wrong"}},
+		{name: "a keyring that is locked", ring: func(b *bench) { relock(b, "site/marked"); relock(b, "offsite-ssh-key") }, code: "E_KEYRING_LOCKED", words: []string{"password is wrong"}},
 		{name: "a keyring that others can read", ring: func(b *bench) { check(b, os.Chmod(b.ring, 0o755)) }, code: "E_KEYRING_LOCKED", words: []string{"can be read by others"}},
 		{name: "an empty keyring", ring: func(b *bench) { b.ring = filepath.Join(b.dir, "none") }, code: "E_KEYRING_EMPTY", words: []string{"holds nothing", "runner secret set"}},
 		{name: "nothing that is meant", call: `seal_secrets(names = ["nobody/*"])`, code: "E_KEYRING_EMPTY", words: []string{"none of its 2 items"}},
@@ -71,6 +72,70 @@ func TestSealSecretsFaults(t *testing.T) {
 			}
 		})
 	}
+}
+
+// An item that does not open is a fault of the run, and costs no other item its copy.
+func TestAnItemThatDoesNotOpenCostsNoOther(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.keys(nil)
+	relock(b, "offsite-ssh-key")
+	out := b.run(sealAll)
+	if out.Err != nil || out.Result != ledger.Failed {
+		t.Fatalf("got %s, %v", out.Result, out.Err)
+	}
+	wantFinding(t, out, ledger.Failed, "an item is not sealed", "offsite-ssh-key", "password is wrong")
+	if got := b.secretsOf(b.newestSecrets(), kind.Options{Identities: recoveryIdentity(t)}); got["site/marked"] != marked || len(got) != 1 {
+		t.Errorf("got %d secrets", len(got))
+	}
+}
+
+// What lies in the keyring's folder and is no item keeps no item from being sealed.
+func TestWhatIsNoItemKeepsNoneFromBeingSealed(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		put  func(b *bench) error
+		gap  string
+		told string
+	}{
+		"lost+found":         {func(b *bench) error { return os.Mkdir(filepath.Join(b.ring, "lost+found"), 0o700) }, "", `"lost+found" in the keyring's folder is not sealed: it is a folder`},
+		"a folder":           {func(b *bench) error { return os.Mkdir(filepath.Join(b.ring, "old"), 0o700) }, "", `"old" in the keyring's folder`},
+		".DS_Store":          {func(b *bench) error { return os.WriteFile(filepath.Join(b.ring, ".DS_Store"), []byte("junk\n"), 0o644) }, "", `".DS_Store" in the keyring's folder`},
+		".directory":         {func(b *bench) error { return os.WriteFile(filepath.Join(b.ring, ".directory"), []byte("x"), 0o644) }, "", `".directory"`},
+		"an editor's copy":   {func(b *bench) error { return duplicate(b, "offsite-ssh-key~") }, "", "holds the item offsite-ssh-key under another name"},
+		"a copy by hand":     {func(b *bench) error { return duplicate(b, "offsite-ssh-key.old") }, "file offsite-ssh-key.old", ""},
+		"half an item":       {func(b *bench) error { return os.WriteFile(filepath.Join(b.ring, "half"), []byte("eyJhbGciOi"), 0o600) }, "file half", ""},
+		"a file that is cut": {func(b *bench) error { return os.WriteFile(filepath.Join(b.ring, "none"), nil, 0o600) }, "file none", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			b.keys(nil)
+			check(b, c.put(b))
+			out := b.run(sealAll)
+			if out.Err != nil {
+				t.Fatal(out.Err)
+			}
+			a := b.newestSecrets()
+			if c.gap == "" && len(a.Gaps) != 0 || c.gap != "" && (len(a.Gaps) != 1 || a.Gaps[0].What != c.gap) {
+				t.Errorf("got gaps %+v", a.Gaps)
+			}
+			if c.told != "" && !b.told(c.told) {
+				t.Errorf("the operator was told:\n%s", strings.Join(b.lines, "\n"))
+			}
+			if got := b.secretsOf(a, kind.Options{Identities: recoveryIdentity(t)}); got["site/marked"] != marked || len(got) != 2 {
+				t.Errorf("got %d secrets", len(got))
+			}
+		})
+	}
+}
+
+func duplicate(b *bench, name string) error {
+	raw, err := os.ReadFile(filepath.Join(b.ring, "offsite-ssh-key"))
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(b.ring, name), raw, 0o600)
 }
 
 func check(b *bench, err error) {

@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -231,4 +233,39 @@ func traces(t *testing.T, dir string, texts []string) (found []string) {
 		t.Fatal(err)
 	}
 	return found
+}
+
+// Whatever the secrets: what comes back makes a keyring whose seal comes back the same.
+func TestAnySecretsComeBackEqual(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(4) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
+			r := rand.New(rand.NewPCG(seed, 3))
+			more := map[string]string{}
+			for n := range 1 + r.IntN(12) {
+				name := []string{"plain", "site/deep/er", "with.dot", "a-b_c", "0"}[r.IntN(5)] + fmt.Sprint(n)
+				value := make([]byte, 1+r.IntN([]int{4, 70, 5000}[r.IntN(3)]))
+				for i := range value {
+					value[i] = byte(r.IntN(256))
+				}
+				more[name] = string(value)
+			}
+			again := func(more map[string]string) map[string]string {
+				b := newBench(t)
+				b.keys(more)
+				b.good(sealAll)
+				return b.secretsOf(b.newestSecrets(), kind.Options{Identities: recoveryIdentity(t)})
+			}
+			first := again(more)
+			for name, value := range more {
+				if first[name] != value {
+					t.Errorf("%s came back as another", name)
+				}
+			}
+			if second := again(first); !maps.Equal(first, second) || len(first) != len(more)+2 {
+				t.Errorf("got %d, then %d secrets of %d", len(first), len(second), len(more)+2)
+			}
+		})
+	}
 }

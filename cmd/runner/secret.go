@@ -37,6 +37,13 @@ func secretCommand(f *flags) *cobra.Command {
 					for _, n := range names {
 						fmt.Println(n)
 					}
+					if err != nil {
+						return err
+					}
+					stray, err := k.Stray()
+					for _, x := range stray {
+						fmt.Fprintf(os.Stderr, "%q in the keyring's folder is none: %s\n", x.File, x.Why)
+					}
 					return err
 				})
 			}},

@@ -34,6 +34,9 @@ type Config struct {
 // ErrNoItem says that a keyring holds no item of that name.
 var ErrNoItem = errors.New("no such secret")
 
+// ErrStray says that what lies under a name is no item of it.
+var ErrStray = errors.New("this is no item of the keyring")
+
 // ErrLocked says that a keyring cannot be opened.
 var ErrLocked = errors.New("the keyring is locked")
 
@@ -137,6 +140,9 @@ func (k *Keyring) Get(ctx context.Context, name string) ([]byte, error) {
 	}
 	item, err := ring.Get(name)
 	switch {
+	case err == nil && k.cfg.Backend == "file" && item.Key != name:
+		clear(item.Data)
+		return nil, fmt.Errorf("read secret %s: %w: its file holds the item %s under another name", name, ErrStray, item.Key)
 	case errors.Is(err, keyring.ErrKeyNotFound):
 		return nil, fmt.Errorf("read secret %s: %w\nhint: runner secret set %s", name, ErrNoItem, name)
 	case err != nil && strings.Contains(err.Error(), "integrity check failed"):
@@ -189,7 +195,8 @@ func (k *Keyring) Remove(name string) error {
 	return nil
 }
 
-// List returns the names of all secrets, sorted.
+// List returns the names of all secrets, sorted. What lies in the folder of a file
+// keyring and is no item is not among them: Stray names it.
 func (k *Keyring) List() ([]string, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -197,9 +204,14 @@ func (k *Keyring) List() ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list secrets: %w", err)
 	}
-	names, err := ring.Keys()
+	var names []string
+	if k.cfg.Backend == "file" {
+		names, _, err = scan(k.cfg.Dir)
+	} else if names, err = ring.Keys(); err != nil {
+		err = fmt.Errorf("%w: %v", ErrLocked, err)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("list secrets: %w: %v", ErrLocked, err)
+		return nil, fmt.Errorf("list secrets: %w", err)
 	}
 	sort.Strings(names)
 	return names, nil
