@@ -16,6 +16,9 @@ type branch struct {
 	path string
 	n    int
 	ctx  context.Context
+
+	depth int    // of each and parallel around it
+	pulse *pulse // of its thread
 }
 
 const branchKey = "runner.branch"
@@ -36,7 +39,9 @@ func (b *branch) call(ctx context.Context, fn starlark.Callable, args starlark.T
 		b.run.observe(Event{Kind: EventPrint, Step: b.path, Text: msg})
 	}}
 	thread.SetLocal(branchKey, b)
-	b.run.limits.bound(thread, func(err error) { cancel(err) }, func() error { return context.Cause(ctx) })
+	pulse, done := b.run.meter.bound(thread, func(err error) { cancel(err) }, func() error { return context.Cause(ctx) })
+	defer done()
+	b.pulse = pulse
 	unhook := context.AfterFunc(ctx, func() { thread.Cancel(fmt.Sprint(context.Cause(ctx))) })
 	defer unhook()
 	defer func() {

@@ -49,7 +49,7 @@ func primitive(d Declaration) func(*starlark.Thread, *starlark.Builtin, starlark
 		if c.begin, err = c.describe(position(t), kwargs); err != nil {
 			return nil, err
 		}
-		out, err := b.run.engine.Do(b.ctx, c)
+		out, err := b.do(c)
 		if err != nil {
 			return nil, err
 		}
@@ -58,6 +58,17 @@ func primitive(d Declaration) func(*starlark.Thread, *starlark.Builtin, starlark
 		}
 		return decodeResult(out.value)
 	}
+}
+
+// do performs a call; meanwhile the thread is not within Starlark.
+func (b *branch) do(c *call) (outcome, error) {
+	b.pulse.beat(false)
+	b.run.meter.calls.Add(1)
+	defer func() {
+		b.run.meter.calls.Add(-1)
+		b.pulse.beat(true)
+	}()
+	return b.run.engine.Do(b.ctx, c)
 }
 
 // position is where the policy called.
@@ -94,7 +105,7 @@ func plannedArgs(kwargs []starlark.Tuple) json.RawMessage {
 	m := map[string]any{}
 	for _, kv := range kwargs {
 		name, _ := starlark.AsString(kv[0])
-		if u := unknownIn(kv[1], 0); u != nil {
+		if u := unknownIn(kv[1]); u != nil {
 			m[name] = "(from " + u.From + ")"
 		} else if x, err := toGo(kv[1]); err == nil {
 			m[name] = x

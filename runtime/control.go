@@ -1,7 +1,6 @@
 package runtime
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -34,6 +33,10 @@ func fanOut(t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs
 	}
 	limit := parent.run.limits.Parallel
 	switch {
+	case parent.depth >= maxFan:
+		err := limitError("the depth of "+b.Name(), maxFan, "")
+		err.Hint = "no flag raises it: write functions that call primitives one after the other"
+		return nil, nil, err
 	case width < 0:
 		return nil, nil, fmt.Errorf("%s: max is %d, want 1 or more", b.Name(), width)
 	case width > limit:
@@ -50,22 +53,26 @@ func fanOut(t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs
 		if !ok {
 			return nil, nil, fmt.Errorf("%s: element %d: got %s, want a function: write lambda: …", b.Name(), len(fns), v.Type())
 		}
-		fn.Freeze() // its cells too: branches share nothing that changes
+		if err := freeze(fn); err != nil { // its cells too: branches share nothing that changes
+			return nil, nil, err
+		}
 		fns = append(fns, fn)
 	}
 	id := parent.next()
-	return parent, parent.run.fan(parent.ctx, id, width, fns), nil
+	parent.pulse.beat(false)
+	defer parent.pulse.beat(true)
+	return parent, parent.run.fan(parent, id, width, fns), nil
 }
 
-func (r *Run) fan(ctx context.Context, id string, width int, fns []starlark.Callable) []branchOutcome {
+func (r *Run) fan(parent *branch, id string, width int, fns []starlark.Callable) []branchOutcome {
 	out := make([]branchOutcome, len(fns))
 	branches := make([]func(), len(fns))
 	for i, fn := range fns {
 		branches[i] = func() {
-			b := &branch{run: r, path: fmt.Sprintf("%s[%d]", id, i)}
-			v, err := b.call(ctx, fn, nil, nil)
-			if v != nil {
-				v.Freeze()
+			b := &branch{run: r, path: fmt.Sprintf("%s[%d]", id, i), depth: parent.depth + 1}
+			v, err := b.call(parent.ctx, fn, nil, nil)
+			if v != nil && err == nil {
+				err = freeze(v)
 			}
 			out[i] = branchOutcome{v, err}
 			if err != nil && fatal(err) && r.stop != nil {

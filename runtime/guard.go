@@ -11,9 +11,9 @@ import (
 // every 10,000th would see too late: x * y becomes
 // $mul(x, y), which refuses before it allocates; x == y becomes $eq(x, y), which
 // ends a plan at an unknown value instead of calling it different, as x < y and
-// x in y do; x + y, x += y, .join and
-// .replace look at the lengths first. What this cannot see (a format with a
-// thousand large arguments, say) the data limit of the process bounds. "$" cannot be spelled in a policy.
+// x in y do; x + y, x += y, x % y, str and its like, .join, .replace, .format and
+// .extend look at the lengths first (weigh.go). What this cannot see the watch ends
+// (watch.go). "$" cannot be spelled in a policy.
 
 type guard struct{ err error }
 
@@ -36,12 +36,12 @@ func (g *guard) stmt(s syntax.Stmt) syntax.Stmt {
 		if s.Op == syntax.PLUS_EQ {
 			s.RHS = g.call("$part", s.OpPos, s.RHS)
 		}
-		if s.Op == syntax.STAR_EQ {
+		if fn, sign := guarded[s.Op].name, guarded[s.Op].sign; fn != "" {
 			if _, ok := s.LHS.(*syntax.Ident); !ok {
-				g.fail(s.OpPos, "write x[i] = x[i] * y: *= is for plain names")
+				g.fail(s.OpPos, fmt.Sprintf("write x[i] = x[i] %s y: %s= is for plain names", sign, sign))
 				return s
 			}
-			s.Op, s.RHS = syntax.EQ, g.call("$mul", s.OpPos, s.LHS, s.RHS)
+			s.Op, s.RHS = syntax.EQ, g.call(fn, s.OpPos, s.LHS, s.RHS)
 			return s
 		}
 		s.LHS = g.expr(s.LHS)
@@ -67,6 +67,9 @@ func (g *guard) stmt(s syntax.Stmt) syntax.Stmt {
 	}
 	return s
 }
+
+// guarded are the assignments that become calls.
+var guarded = map[syntax.Token]struct{ name, sign string }{syntax.STAR_EQ: {"$mul", "*"}, syntax.PERCENT_EQ: {"$format", "%"}}
 
 func (g *guard) params(params []syntax.Expr) {
 	for _, p := range params {
@@ -145,6 +148,8 @@ func (g *guard) binary(e *syntax.BinaryExpr) syntax.Expr {
 		e.X, e.Y = g.call("$part", e.OpPos, e.X), g.call("$part", e.OpPos, e.Y)
 	case e.Op == syntax.STAR:
 		return g.call("$mul", e.OpPos, e.X, e.Y)
+	case e.Op == syntax.PERCENT:
+		return g.call("$format", e.OpPos, e.X, e.Y)
 	case e.Op == syntax.EQL:
 		return g.call("$eq", e.OpPos, e.X, e.Y)
 	case e.Op == syntax.NEQ:
@@ -155,13 +160,13 @@ func (g *guard) binary(e *syntax.BinaryExpr) syntax.Expr {
 	return e
 }
 
-// method guards the methods of strings whose result can be large.
+// method guards the methods whose result can be large.
 func (g *guard) method(fn syntax.Expr) syntax.Expr {
 	dot, ok := fn.(*syntax.DotExpr)
-	if !ok || dot.Name.Name != "join" && dot.Name.Name != "replace" {
+	if !ok || results[dot.Name.Name] == nil {
 		return g.expr(fn)
 	}
-	return g.call("$"+dot.Name.Name, dot.Dot, g.expr(dot.X))
+	return g.call("$."+dot.Name.Name, dot.Dot, g.expr(dot.X))
 }
 
 func (g *guard) call(name string, pos syntax.Position, args ...syntax.Expr) syntax.Expr {
@@ -177,20 +182,26 @@ func (g *guard) fail(pos syntax.Position, text string) {
 // guards are the functions behind the pass, and those that replace universal
 // ones which cannot be bounded from outside.
 func guards(l Limits) starlark.StringDict {
-	return starlark.StringDict{
-		"$join":    starlark.NewBuiltin("join", l.method("join")),
-		"$replace": starlark.NewBuiltin("replace", l.method("replace")),
-		"$part":    starlark.NewBuiltin("+", l.part),
-		"$mul":     starlark.NewBuiltin("*", l.mul),
-		"$eq":      starlark.NewBuiltin("==", equal),
-		"$known":   starlark.NewBuiltin("compare", known),
-		"range":    starlark.NewBuiltin("range", l.rangeOf),
+	env := starlark.StringDict{
+		"$format": starlark.NewBuiltin("%", l.format),
+		"$part":   starlark.NewBuiltin("+", l.part),
+		"$mul":    starlark.NewBuiltin("*", l.mul),
+		"$eq":     starlark.NewBuiltin("==", equal),
+		"$known":  starlark.NewBuiltin("compare", known),
+		"range":   starlark.NewBuiltin("range", l.rangeOf),
 	}
+	for name := range results {
+		env["$."+name] = starlark.NewBuiltin(name, l.method(name))
+	}
+	for _, name := range []string{"str", "repr", "print", "fail"} {
+		env[name] = starlark.NewBuiltin(name, l.text(name))
+	}
+	return env
 }
 
 func equal(_ *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, _ []starlark.Tuple) (starlark.Value, error) {
 	for _, a := range args {
-		if u := unknownIn(a, 0); u != nil {
+		if u := unknownIn(a); u != nil {
 			return nil, u.end()
 		}
 	}
@@ -201,7 +212,7 @@ func equal(_ *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, _ []sta
 // known ends a plan at an operand of <, in and their like that is not known:
 // Starlark would call it another type, or not there.
 func known(_ *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, _ []starlark.Tuple) (starlark.Value, error) {
-	if u := unknownIn(args[0], 0); u != nil {
+	if u := unknownIn(args[0]); u != nil {
 		return nil, u.end()
 	}
 	return args[0], nil
@@ -240,57 +251,6 @@ func (l Limits) part(_ *starlark.Thread, _ *starlark.Builtin, args starlark.Tupl
 		return nil, limitError("the length of an operand of +", limit, "--max-range")
 	}
 	return args[0], nil
-}
-
-// method returns the method of a string, wrapped so that it looks at the length
-// of its result first; of anything else, the plain attribute.
-func (l Limits) method(name string) starlarkFunc {
-	return func(_ *starlark.Thread, _ *starlark.Builtin, recv starlark.Tuple, _ []starlark.Tuple) (starlark.Value, error) {
-		has, ok := recv[0].(starlark.HasAttrs)
-		if !ok {
-			return nil, fmt.Errorf("%s has no .%s field or method", recv[0].Type(), name)
-		}
-		fn, err := has.Attr(name)
-		if err != nil || fn == nil {
-			return nil, fmt.Errorf("%s has no .%s field or method", recv[0].Type(), name)
-		}
-		s, ok := starlark.AsString(recv[0])
-		if !ok {
-			return fn, nil
-		}
-		return starlark.NewBuiltin(name, func(t *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
-			if l.result(name, s, args) > l.bytes() {
-				return nil, limitError("the length of a string", l.bytes(), "--max-range")
-			}
-			return starlark.Call(t, fn, args, kwargs)
-		}), nil
-	}
-}
-
-// result bounds the length of what a method returns from above.
-func (l Limits) result(name, s string, args starlark.Tuple) int {
-	if name == "replace" && len(args) > 1 {
-		with, _ := starlark.AsString(args[1])
-		return (len(s) + 1) * max(1, len(with))
-	}
-	total := 0
-	if it, ok := first(args).(starlark.Iterable); ok {
-		iter := it.Iterate()
-		defer iter.Done()
-		var v starlark.Value
-		for iter.Next(&v) && total <= l.bytes() {
-			part, _ := starlark.AsString(v)
-			total += len(part) + len(s)
-		}
-	}
-	return total
-}
-
-func first(args starlark.Tuple) starlark.Value {
-	if len(args) == 0 {
-		return starlark.None
-	}
-	return args[0]
 }
 
 func (l Limits) repetition(of starlark.Value, times starlark.Int) error {

@@ -3,15 +3,13 @@ package runtime
 import (
 	"runtime/metrics"
 	"time"
-
-	"go.starlark.net/starlark"
 )
 
 // Limits bound what a policy may use. Zero fields mean the defaults.
 type Limits struct {
-	Steps    uint64        // Starlark instructions of one thread: --max-steps
+	Steps    uint64        // Starlark instructions of all threads of a run: --max-steps
 	Wall     time.Duration // running time of a run: --max-time
-	Heap     uint64        // bytes of the process's heap: --max-heap
+	Heap     uint64        // bytes of the process's heap beyond what it was: --max-heap
 	Range    int           // length of a range, and of a repetition: --max-range
 	Parallel int           // branches that run at once: --max-parallel
 }
@@ -25,7 +23,7 @@ func (l Limits) Defaults() Limits {
 		l.Wall = 20 * time.Hour
 	}
 	if l.Heap == 0 {
-		l.Heap = 1 << 30
+		l.Heap = 512 << 20 // a process takes up to twice as much before it is collected
 	}
 	if l.Range == 0 {
 		l.Range = 1_000_000
@@ -36,28 +34,10 @@ func (l Limits) Defaults() Limits {
 	return l
 }
 
-const pollSteps = 10_000
-
-// bound makes a thread end at its limits; poll is asked every 10,000 steps.
-func (l Limits) bound(t *starlark.Thread, stop func(error), poll func() error) {
-	t.OnMaxSteps = func(t *starlark.Thread) {
-		err := poll()
-		switch {
-		case err != nil:
-		case t.ExecutionSteps() >= l.Steps:
-			err = limitError("the number of steps of a policy", l.Steps, "--max-steps")
-		case heapBytes() > l.Heap:
-			err = limitError("the heap in bytes", l.Heap, "--max-heap")
-		}
-		if err != nil {
-			stop(err)
-			t.Cancel(err.Error())
-			return
-		}
-		t.SetMaxExecutionSteps(min(t.ExecutionSteps()+pollSteps, l.Steps))
-	}
-	t.SetMaxExecutionSteps(min(pollSteps, l.Steps))
-}
+const (
+	pollSteps = 10_000
+	maxFan    = 16 // of each and parallel within one another
+)
 
 func heapBytes() uint64 {
 	s := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}

@@ -1,11 +1,13 @@
 package runtime
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"sort"
 	"strings"
+	"time"
 
 	"github.com/neosofia/runner/runtime/ledger"
 	"github.com/neosofia/runner/runtime/source"
@@ -65,18 +67,12 @@ func (p *Program) init(extra starlark.StringDict) error {
 		if err != nil {
 			return explainSyntax(err, env)
 		}
-		var stopped error
 		thread := &starlark.Thread{Name: m.Label, Print: func(*starlark.Thread, string) {}}
 		thread.Load = func(_ *starlark.Thread, name string) (starlark.StringDict, error) {
 			return p.Globals[m.Loads[name]], nil
 		}
 		thread.SetLocal(moduleKey, &loading{program: p, label: m.Label})
-		limits.bound(thread, func(err error) { stopped = err }, func() error { return nil })
-		globals, err := prog.Init(thread, env)
-		globals.Freeze()
-		if stopped != nil {
-			err = stopped
-		}
+		globals, err := initialise(thread, prog, env, limits)
 		if err != nil {
 			return p.trace(err)
 		}
@@ -85,6 +81,35 @@ func (p *Program) init(extra starlark.StringDict) error {
 	p.order()
 	return nil
 }
+
+// initialise runs the top level of a file within the limits.
+func initialise(thread *starlark.Thread, prog *starlark.Program, env starlark.StringDict, limits Limits) (starlark.StringDict, error) {
+	m := newMeter(limits)
+	ctx, stop := context.WithCancelCause(context.Background())
+	defer stop(nil)
+	ctx, cancel := RealClock{}.Within(ctx, min(limits.Wall, maxLoad), limitError("the time that a file takes to load", min(limits.Wall, maxLoad), "--max-time"))
+	defer cancel()
+	unhook := context.AfterFunc(ctx, func() { thread.Cancel("") })
+	defer unhook()
+	_, done := m.bound(thread, stop, func() error { return context.Cause(ctx) })
+	globals, err := watched(ctx, m, stop, func() (starlark.StringDict, error) {
+		defer done()
+		globals, err := prog.Init(thread, env)
+		for _, name := range globals.Keys() {
+			if ferr := freeze(globals[name]); err == nil {
+				err = ferr
+			}
+		}
+		return globals, err
+	})
+	if cause := context.Cause(ctx); cause != nil && err != nil {
+		err = cause
+	}
+	return globals, err
+}
+
+// maxLoad bounds the top level of a file, which has no effects to wait for.
+const maxLoad = 30 * time.Second
 
 const moduleKey = "runner.module"
 
@@ -205,7 +230,12 @@ var habits = map[string]string{
 func explainSyntax(err error, env starlark.StringDict) error {
 	var se syntax.Error
 	var re resolve.ErrorList
+	var deep *source.LimitError
 	switch {
+	case errors.As(err, &deep):
+		limit := limitError(deep.Pos.String()+": the nesting of "+deep.What, source.MaxNesting, "")
+		limit.Hint = "no flag raises it: write it in several statements or functions"
+		return limit
 	case errors.As(err, &se):
 		if strings.HasPrefix(se.Msg, "got string literal, want ") {
 			return fmt.Errorf("%w\nhint: there are no f-strings: use \"%%s is %%d\" %% (name, n)", err)

@@ -55,6 +55,7 @@ type Run struct {
 	engine  engine
 	leases  *leases
 	limits  Limits
+	meter   *meter
 	history map[string]*past // steps of the record that is replayed
 	earlier map[string]*past // steps of the run that is retried
 	since   time.Time
@@ -90,7 +91,7 @@ func newRun(cfg Config) *Run {
 	if r.observe == nil {
 		r.observe = func(Event) {}
 	}
-	r.engine = local{r.clock, r.do}
+	r.engine, r.meter = local{r.clock, r.do}, newMeter(r.limits)
 	return r
 }
 
@@ -217,7 +218,7 @@ func (r *Run) execute(ctx context.Context) (*Outcome, error) {
 	ctx, cancel := r.clock.Within(ctx, wall, limitError("the running time", r.limits.Wall, "--max-time"))
 	defer cancel()
 	r.observe(Event{Kind: EventRun, Time: started, Text: r.header.ID})
-	value, err := r.main(ctx)
+	value, err := watched(ctx, r.meter, r.stop, func() (starlark.Value, error) { return r.main(ctx) })
 	out := &Outcome{Run: r.header.ID, Value: value, Err: err}
 	if r.cfg.Mode == Plan {
 		return r.planned(out), nil

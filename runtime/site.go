@@ -15,7 +15,7 @@ import (
 // of the text.
 func EvalSite(name string, text []byte, constructors starlark.StringDict, limits Limits) (string, error) {
 	sum := sha256.Sum256(text)
-	f, err := source.Options().Parse(name, text, 0)
+	f, err := source.Parse(name, text)
 	if err != nil {
 		return "", explainSyntax(err, constructors)
 	}
@@ -36,13 +36,8 @@ func EvalSite(name string, text []byte, constructors starlark.StringDict, limits
 	if err != nil {
 		return "", explainSyntax(err, constructors)
 	}
-	var stopped error
 	thread := &starlark.Thread{Name: name, Print: func(*starlark.Thread, string) {}}
-	limits.Defaults().bound(thread, func(err error) { stopped = err }, func() error { return nil })
-	_, err = prog.Init(thread, env)
-	if stopped != nil {
-		err = stopped
-	}
+	_, err = initialise(thread, prog, env, limits.Defaults())
 	p := &Program{Graph: &source.Graph{Modules: []*source.Module{{Name: name, Source: text}}}}
 	return hex.EncodeToString(sum[:]), p.trace(err)
 }

@@ -103,7 +103,7 @@ func plannedValue(t *starlark.Thread, v any) (starlark.Value, error) {
 // hasUnknown reports whether an argument is not known in a plan.
 func hasUnknown(kwargs []starlark.Tuple) (string, bool) {
 	for _, kv := range kwargs {
-		if u := unknownIn(kv[1], 0); u != nil {
+		if u := unknownIn(kv[1]); u != nil {
 			return u.From, true
 		}
 	}
@@ -111,19 +111,22 @@ func hasUnknown(kwargs []starlark.Tuple) (string, bool) {
 }
 
 // unknownIn finds an unknown value in v or in the lists in it; nil when there is
-// none.
-func unknownIn(v starlark.Value, depth int) *unknownValue {
-	if u, ok := v.(*unknownValue); ok {
-		return u
-	}
-	list, ok := v.(*starlark.List)
-	if !ok || depth > maxDepth {
-		return nil
-	}
-	for i := range list.Len() {
-		if u := unknownIn(list.Index(i), depth+1); u != nil {
-			return u
+// none. Lists that share their parts are looked at up to a number of parts: such a
+// list was made by the policy, not by a plan.
+func unknownIn(v starlark.Value) *unknownValue {
+	todo := []starlark.Value{v}
+	for seen := 0; len(todo) > 0 && seen < maxParts; seen++ {
+		v, todo = todo[len(todo)-1], todo[:len(todo)-1]
+		switch v := v.(type) {
+		case *unknownValue:
+			return v
+		case *starlark.List:
+			for i := range min(v.Len(), maxParts) {
+				todo = append(todo, v.Index(i))
+			}
 		}
 	}
 	return nil
 }
+
+const maxParts = 100_000

@@ -49,11 +49,15 @@ func (f *flags) check(ctx context.Context, policies []string, ask bool) (err err
 		return err
 	}
 	var all []*checked
+	code := exitRefused
 	for _, path := range policies {
 		c := &checked{Policy: path}
 		all = append(all, c)
 		if c.program, err = f.runtime().Load(path, nil); err != nil {
 			c.Faults = []string{message(err)}
+			if limit := codeOf(err); limit == exitLimit {
+				code = limit
+			}
 			continue
 		}
 		c.Files, c.Code = len(c.program.Graph.Modules), c.program.Graph.Digest()
@@ -71,7 +75,7 @@ func (f *flags) check(ctx context.Context, policies []string, ask bool) (err err
 		return err
 	}
 	if slices.ContainsFunc(all, func(c *checked) bool { return len(c.Faults) > 0 }) || slices.ContainsFunc(full, builtins.Fullness.Refused) {
-		return &exit{exitRefused, nil}
+		return &exit{code, nil}
 	}
 	return nil
 }

@@ -35,7 +35,7 @@ func (f *flags) add(set *pflag.FlagSet) {
 	set.StringVar(&f.color, "color", "auto", "auto, always or never; NO_COLOR is honoured")
 	set.Uint64Var(&f.limits.Steps, "max-steps", 0, "instructions of one thread of a policy (default 100000000)")
 	set.DurationVar(&f.limits.Wall, "max-time", 0, "running time of a run (default 20h)")
-	set.Uint64Var(&f.limits.Heap, "max-heap", 0, "heap in bytes (default 1 GiB)")
+	set.Uint64Var(&f.limits.Heap, "max-heap", 0, "heap in bytes, beyond what it takes to start (default 512 MiB)")
 	set.IntVar(&f.limits.Range, "max-range", 0, "length of a range or repetition (default 1000000)")
 	set.IntVar(&f.limits.Parallel, "max-parallel", 0, "branches that run at once (default 16)")
 	for _, n := range []string{"max-steps", "max-heap", "max-range", "max-parallel", "color"} {

@@ -20,6 +20,7 @@ import (
 	"path/filepath"
 	"sort"
 	"strings"
+	"syscall"
 
 	"go.starlark.net/syntax"
 )
@@ -156,7 +157,7 @@ func (l *Loader) module(label string, from syntax.Position) (*Module, error) {
 	}
 	sum := sha256.Sum256(data)
 	m := &Module{Label: label, Name: name, Source: data, SHA256: hex.EncodeToString(sum[:]), Loads: map[string]string{}}
-	if m.File, err = Options().Parse(name, data, 0); err != nil {
+	if m.File, err = Parse(name, data); err != nil {
 		return nil, err
 	}
 	l.stack = append(l.stack, label)
@@ -193,7 +194,7 @@ func (l *Loader) read(label string) ([]byte, string, error) {
 		if name, err = l.shown(filepath.FromSlash(rel)); err != nil {
 			return nil, label, err
 		}
-		f, err = l.root.Open(filepath.FromSlash(rel))
+		f, err = l.openRegular(filepath.FromSlash(rel))
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, name, errors.New("no such file")
@@ -212,6 +213,19 @@ func (l *Loader) read(label string) ([]byte, string, error) {
 		err = fmt.Errorf("larger than %d bytes", MaxSize)
 	}
 	return data, name, err
+}
+
+// openRegular opens a file, and nothing that waits for a writer or acts when it is
+// opened.
+func (l *Loader) openRegular(rel string) (fs.File, error) {
+	st, err := l.root.Stat(rel)
+	if err == nil && !st.Mode().IsRegular() {
+		err = errors.New("not a regular file")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return l.root.OpenFile(rel, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 }
 
 // shown is the name of a file below the root as the operator would type it, from

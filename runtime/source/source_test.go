@@ -3,6 +3,8 @@ package source
 import (
 	"os"
 	"path/filepath"
+	"strings"
+	"syscall"
 	"testing"
 	"testing/fstest"
 )
@@ -88,4 +90,23 @@ func TestAPartOfAGraphIsWhatItsEntryLoads(t *testing.T) {
 		return
 	}
 	t.Error("hourly.star is not in the graph")
+}
+
+// What waits for a writer, or acts when it is opened, is no policy.
+func TestOnlyRegularFilesAreRead(t *testing.T) {
+	dir := t.TempDir()
+	fifo := filepath.Join(dir, "lib.star")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	entry := filepath.Join(dir, "main.star")
+	if err := os.WriteFile(entry, []byte("load(\":lib.star\", \"x\")\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{entry, fifo} {
+		l := Loader{}
+		if _, err := l.Load(path); err == nil || !strings.Contains(err.Error(), "not a regular file") {
+			t.Errorf("%s: got %v", filepath.Base(path), err)
+		}
+	}
 }
