@@ -1,12 +1,14 @@
 package builtins
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/neosofia/runner/builtins/internal/kind"
 	"github.com/neosofia/runner/builtins/lab"
 	"github.com/neosofia/runner/runtime/ledger"
 )
@@ -235,6 +237,44 @@ func TestATableThatDoesNotComeBackIsAGap(t *testing.T) {
 				t.Error(out.Err)
 			}
 		})
+	}
+}
+
+// A file that sets the network up comes back to the byte, or is a gap by name.
+func TestFilesOfTheNetworkComeBackToTheByte(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	files := map[string]string{
+		"etc/hosts":                             "192.0.2.1 b\xfccher\n",
+		"etc/network/interfaces.d/latin":        "# Schl\xfcssel f\xfcr die Br\xfccke\nauto br0\n",
+		"etc/network/interfaces.d/bytes":        "\x00\xff\xfe\r\n\\\n\u2028",
+		"etc/sysctl.d/90 with blank's.conf":     "net.ipv4.ip_forward=1",
+		"etc/systemd/network/10-\u00fc.network": "[Match]\nName=*\n",
+		"etc/nftables.d/large.nft":              strings.Repeat("# much\n", 1<<18),
+	}
+	for name, text := range files {
+		path := filepath.Join(b.lab.Node().Root, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.good(firewallOf("pve1"))
+	a := b.artifact("pve1")
+	if len(a.Gaps) != 1 || a.Gaps[0].What != "file /etc/nftables.d/large.nft" || !strings.Contains(a.Gaps[0].Why, "more than 1048576 bytes") {
+		t.Errorf("got gaps %+v", a.Gaps)
+	}
+	j, err := b.bring(a, kind.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range files {
+		raw, err := os.ReadFile(filepath.Join(j.Into, "files", name))
+		if strings.Contains(name, "large") {
+			continue
+		}
+		if err != nil || string(raw) != text {
+			t.Errorf("%s: got %q, %v", name, raw, err)
+		}
 	}
 }
 

@@ -134,7 +134,10 @@ func writeBootFiles(j *Job, doc *ruleset.Document) error {
 	}
 	defer r.Close()
 	for _, e := range s.Entries {
-		var f struct{ Path, Mode, Text string }
+		var f struct {
+			Path, Mode, Text string
+			Raw              []byte
+		}
 		if err := json.Unmarshal(e, &f); err != nil {
 			return err
 		}
@@ -146,7 +149,7 @@ func writeBootFiles(j *Job, doc *ruleset.Document) error {
 		if err := r.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 			return err
 		}
-		if err := r.WriteFile(name, []byte(f.Text), os.FileMode(mode)); err != nil {
+		if err := r.WriteFile(name, append([]byte(f.Text), f.Raw...), os.FileMode(mode)); err != nil {
 			return err
 		}
 	}

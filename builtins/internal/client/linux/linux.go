@@ -35,6 +35,7 @@ import (
 	"path"
 	"regexp"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/neosofia/runner/builtins/internal/client/host"
 	"github.com/neosofia/runner/builtins/internal/format/ruleset"
@@ -205,19 +206,22 @@ type bootFile struct {
 	Path string `json:"path"`
 	Mode string `json:"mode"`
 	Text string `json:"text"`
+	Raw  []byte `json:"raw,omitempty"` // instead of a text that is not UTF-8
 }
 
 const maxBootFile = 1 << 20
 
+// bootFiles exports them. One that cannot be read is a gap, and costs no other.
 func (x *Export) bootFiles(ctx context.Context, h host.Host) error {
 	paths := []string{"/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/etc/nftables.conf", "/etc/network/interfaces", "/etc/sysctl.conf", "/etc/iproute2/rt_tables"}
 	for _, dir := range []string{"/etc/network/interfaces.d", "/etc/netplan", "/etc/systemd/network", "/etc/sysctl.d", "/etc/nftables.d", "/etc/iproute2/rt_tables.d"} {
 		list, err := h.List(ctx, dir)
-		if errors.Is(err, os.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return fmt.Errorf("list %s: %w", dir, err)
+		switch {
+		case errors.Is(err, os.ErrNotExist):
+		case err != nil && ctx.Err() != nil:
+			return err
+		case err != nil:
+			x.Document.Miss("folder "+dir, "it cannot be listed: "+err.Error())
 		}
 		for _, f := range list {
 			paths = append(paths, path.Join(dir, f.Name()))
@@ -225,29 +229,53 @@ func (x *Export) bootFiles(ctx context.Context, h host.Host) error {
 	}
 	var files []bootFile
 	for _, p := range paths {
-		st, err := h.Stat(ctx, p)
-		if errors.Is(err, os.ErrNotExist) || err == nil && !st.Mode().IsRegular() {
-			continue
-		}
-		if err != nil {
-			return fmt.Errorf("look at %s: %w", p, err)
-		}
-		raw, err := host.ReadFile(ctx, h, p, maxBootFile)
+		f, why, err := readBootFile(ctx, h, p)
 		if err != nil {
 			return err
 		}
-		clean, found, understood := redactFile(p, string(raw))
-		switch {
-		case !understood:
-			x.Document.Miss("file "+p, "it holds a key or password in a form that is not taken apart: nothing of it is exported; keep it in the keyring")
-			continue
-		case found:
-			x.Document.Miss("file "+p, "it holds a key or password, which is not exported: keep it in the keyring")
+		if why != "" {
+			x.Document.Miss("file "+strings.ToValidUTF8(p, "?"), why)
 		}
-		files = append(files, bootFile{p, fmt.Sprintf("%04o", st.Mode().Perm()), clean})
+		if f != nil {
+			files = append(files, *f)
+		}
 	}
 	if list, err := h.List(ctx, "/etc/NetworkManager/system-connections"); err == nil && len(list) > 0 {
 		x.Document.Miss("file /etc/NetworkManager/system-connections", "NetworkManager keeps passwords in these files: they are not exported")
 	}
 	return ruleset.Add(x.Document, "files", false, files)
+}
+
+// readBootFile reads one file, or says why nothing or not all of it is exported.
+func readBootFile(ctx context.Context, h host.Host, p string) (*bootFile, string, error) {
+	st, err := h.Stat(ctx, p)
+	if errors.Is(err, os.ErrNotExist) || err == nil && !st.Mode().IsRegular() {
+		return nil, "", nil
+	}
+	var raw []byte
+	if err == nil {
+		raw, err = host.ReadFile(ctx, h, p, maxBootFile)
+	}
+	switch {
+	case errors.Is(err, os.ErrNotExist): // removed since it was listed
+		return nil, "", nil
+	case err != nil && ctx.Err() != nil:
+		return nil, "", err
+	case err != nil:
+		return nil, "it cannot be read: " + err.Error(), nil
+	case !utf8.ValidString(p):
+		return nil, "its name is not UTF-8: keep it elsewhere", nil
+	}
+	clean, found, understood := redactFile(p, string(raw))
+	if !understood {
+		return nil, "it holds a key or password in a form that is not taken apart: nothing of it is exported; keep it in the keyring", nil
+	}
+	f := &bootFile{Path: p, Mode: fmt.Sprintf("%04o", st.Mode().Perm()), Text: clean}
+	if !utf8.ValidString(clean) {
+		f.Text, f.Raw = "", []byte(clean)
+	}
+	if found {
+		return f, "it holds a key or password, which is not exported: keep it in the keyring", nil
+	}
+	return f, "", nil
 }
