@@ -120,6 +120,14 @@ ip6tables-nft -A INPUT -m hl --hl-eq 255 -j ACCEPT
 	legacy = `iptables-legacy -A INPUT -s 192.0.2.7 -j DROP
 ip6tables-legacy -t mangle -A FORWARD -j DROP
 `
+	ipSets = `ipset create bad hash:net timeout 600 counters
+ipset add bad 203.0.113.0/24 timeout 0
+ipset add bad 198.51.100.7
+ipset create all list:set
+ipset add all bad
+iptables-nft -A INPUT -m set --match-set bad src -j DROP
+iptables-nft -A FORWARD -m set --match-set all src,dst -j DROP
+`
 	interfaces = `ip link add wan0 type bridge
 nft -f - <<'N'
 table inet f {
@@ -161,11 +169,12 @@ func TestEachTableComesBackOrIsAGap(t *testing.T) {
 			"arptables.rules": {"--mangle-ip-s 10.0.0.3"}, "ip6tables.rules": {"--hl-eq 255"}}},
 		"a limit that ebtables-save leaves out": {make: lostLimit, gaps: map[string]string{"table bridge filter": "rules of chain FORWARD"}},
 		"the kernel's older tables":             {make: legacy, files: map[string][]string{"iptables-legacy.rules": {"-s 192.0.2.7/32 -j DROP"}, "ip6tables-legacy.rules": {"*mangle"}}},
+		"sets of ipset":                         {make: ipSets, files: map[string][]string{"ipset.rules": {"add bad 203.0.113.0/24 timeout 0", "add all bad"}, "iptables.rules": {"--match-set bad src"}}},
 		"rules and tables of interfaces":        {make: interfaces, files: map[string][]string{"ruleset.nft": {`iif "wan0" drop`, "netdev guard"}}},
 		"all kinds of sets":                     {make: "nft -f - <<'N'\n" + sets() + "N\n", files: map[string][]string{"ruleset.nft": {"concat", "vmap"}}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			d := newDesk(t, firewallPolicy, firewallGaps, "nft", "ip", "sysctl", "unshare", "iptables-nft", "ebtables-nft", "arptables-nft")
+			d := newDesk(t, firewallPolicy, firewallGaps, "nft", "ip", "sysctl", "unshare", "iptables-nft", "ebtables-nft", "arptables-nft", "ipset")
 			from, to := newNamespace(t, "forms"), newNamespace(t, "forms2")
 			from.setUp(d, c.make)
 			out, code := from.export(d)

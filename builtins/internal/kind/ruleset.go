@@ -212,11 +212,12 @@ func rulesetAlone(a ledger.Artifact, dir string) []string {
 const unproven = "unproven.txt"
 
 // loaders are the files that a Linux host's tools load, in the order in which that is
-// done: the first may replace all that there is.
+// done: sets first, for rules name them; then nft's, which may replace all that there is.
 var loaders = []struct {
 	file, check, load string
 	stdin             bool // the tool reads nothing else
 }{
+	{"ipset.rules", "", "ipset restore -exist", true},
 	{"ruleset.nft", "nft -c -f", "nft -f", false},
 	{"ruleset.nft.json", "nft -c -j -f", "nft -j -f", false},
 	{"iptables.rules", "iptables-restore --test", "iptables-restore", false},
@@ -243,9 +244,6 @@ func rulesetCommands(a ledger.Artifact, dir string) (out []string) {
 	for _, f := range a.Files {
 		have[f.Name] = true
 	}
-	if have["ipset.rules"] {
-		out = append(out, "ipset restore -exist < "+dir+"/ipset.rules")
-	}
 	for _, l := range loaders {
 		if !have[l.file] {
 			continue
@@ -257,6 +255,10 @@ func rulesetCommands(a ledger.Artifact, dir string) (out []string) {
 		load := l.load + " " + path
 		if l.stdin {
 			load = l.load + " < " + path
+		}
+		if l.file == "ipset.rules" { // it filters nothing by itself
+			out = append(out, load)
+			continue
 		}
 		out = append(out, "# have a way in that is not the network (console), then: "+load)
 	}

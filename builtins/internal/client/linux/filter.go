@@ -25,6 +25,8 @@ type filter struct {
 	sets  string   // what makes the sets of ipset
 	ipset []string // what ipset save printed
 
+	setsLost string // why they do not come back
+
 	found map[string][]ruleset.Table // by file
 	lost  map[ruleset.Table][]string // what each form said
 	none  error                      // why no namespace could be made

@@ -48,6 +48,8 @@ const (
 	NFTJSON  = "ruleset.nft.json"
 	IPSet    = "ipset.rules"
 	Unproven = "unproven.txt"
+
+	UnprovenSets = "unproven-sets.txt"
 )
 
 // Export is a host's state.

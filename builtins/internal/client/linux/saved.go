@@ -154,29 +154,6 @@ func (f *filter) savedText(tables []ruleset.Table) []byte {
 	return []byte(strings.Join(lines, "\n") + "\n")
 }
 
-// readSets reads the sets of ipset, which rules of iptables name.
-func (f *filter) readSets(ctx context.Context, h host.Host) error {
-	if len(f.saved) == 0 {
-		return nil
-	}
-	out, err := printed(ctx, h, "ipset", "save")
-	if errors.Is(err, host.ErrNoProgram) {
-		return nil // then no rule of iptables can name a set
-	}
-	if err != nil {
-		return err
-	}
-	f.ipset = saved(out)
-	var create []string
-	for _, line := range f.ipset {
-		if strings.HasPrefix(line, "create ") {
-			create = append(create, line)
-		}
-	}
-	f.sets = strings.Join(create, "\n")
-	return nil
-}
-
 // addSaved adds what iptables-save and its siblings printed, and the sets.
 func (x *Export) addSaved(f *filter) error {
 	sections := map[string][]string{}
@@ -198,12 +175,5 @@ func (x *Export) addSaved(f *filter) error {
 			return err
 		}
 	}
-	if len(f.ipset) == 0 {
-		return nil
-	}
-	if err := ruleset.Add(x.Document, "ipset", false, f.ipset); err != nil {
-		return err
-	}
-	x.file(IPSet, []byte(strings.Join(f.ipset, "\n")+"\n"), ruleset.Accepted{By: "nothing: ipset has no check"})
-	return nil
+	return x.addSets(f)
 }
