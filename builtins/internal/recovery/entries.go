@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/neosofia/runner/builtins/internal/format/zone"
 	"github.com/neosofia/runner/builtins/internal/target"
 )
 
@@ -91,7 +92,8 @@ func (m *Medium) Sound(ctx context.Context, e Entry) (Entry, error) {
 func (m *Medium) Pick(item, id string, newest bool) ([]Entry, error) {
 	var out []Entry
 	for _, e := range m.Entries() {
-		if (id == "" || e.ID == id) && (item == "" || e.Item == item) {
+		named := e.Item == item || e.Kind == "zone" && zone.Name(e.Item) == zone.Name(item) // in Unicode or Punycode
+		if (id == "" || e.ID == id) && (item == "" || named) {
 			out = append(out, e)
 		}
 	}

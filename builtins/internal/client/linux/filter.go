@@ -336,7 +336,8 @@ func (x *Export) add(f *filter) error {
 	return x.addLost(f)
 }
 
-// addLost tells of each table that does not come back, and keeps how it was printed.
+// addLost tells of each table that does not come back, and keeps how it was printed:
+// nft's words as they are, for who reads them and finds that they will do.
 func (x *Export) addLost(f *filter) error {
 	var b strings.Builder
 	for _, t := range f.all() {
@@ -349,14 +350,16 @@ func (x *Export) addLost(f *filter) error {
 		for _, w := range why {
 			b.WriteString("# " + strings.Join(strings.Fields(w), " ") + "\n")
 		}
-		if f.text[t] != "" {
-			b.WriteString("# nft list table\n" + f.text[t])
-		} else if raw, err := json.Marshal(f.tables[t]); err == nil && len(f.tables[t]) > 0 {
-			fmt.Fprintf(&b, "# nft -j list table\n%s\n", raw)
+		remark := func(head string, lines ...string) {
+			b.WriteString("# " + head + ":\n# " + strings.Join(lines, "\n# ") + "\n")
+		}
+		if raw, err := json.Marshal(f.tables[t]); f.text[t] == "" && err == nil && len(f.tables[t]) > 0 {
+			remark("nft -j list table", string(raw))
 		}
 		if len(f.saved[t]) > 0 {
-			b.WriteString("# iptables-save\n" + strings.Join(f.saved[t], "\n") + "\n")
+			remark("iptables-save", f.saved[t]...)
 		}
+		b.WriteString(f.text[t])
 	}
 	if b.Len() > 0 {
 		x.file(Unproven, []byte(b.String()), ruleset.Accepted{By: "nothing: it is for reading"})
