@@ -326,3 +326,33 @@ func sets() string {
 	b.WriteString("\tchain in {\n\t\ttype filter hook input priority -7; policy drop;\n\t\ttcp dport vmap @verdicts\n\t\tip saddr . tcp dport @concat limit name \"l\" quota name \"q\" accept\n\t\tmeta l4proto { tcp, udp } th dport { 9, 7, 8 } accept\n\t}\n}\n")
 	return b.String()
 }
+
+// A table that others change all the time is told as such, and costs no other table.
+func TestATableThatChangesMeanwhileIsTold(t *testing.T) {
+	d := newDesk(t, firewallPolicy, firewallGaps, "nft", "ip", "sysctl", "unshare")
+	from := newNamespace(t, "moves")
+	from.run("table inet quiet {\n\tchain c {\n\t\taccept\n\t}\n}\ntable inet moves {\n\tset s {\n\t\ttype ipv4_addr\n\t}\n}\n", "nft", "-f", "-")
+	c := exec.CommandContext(t.Context(), "ip", "netns", "exec", from.name, "sh", "-c", `i=0; while i=$((i+1)); do nft add element inet moves s "{ 10.$((i/65536%256)).$((i/256%256)).$((i%256)) }"; done`)
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := c.Process.Kill(); err != nil {
+			t.Error(err)
+		}
+		_ = c.Wait() // it was killed
+	}()
+	out, code := from.export(d)
+	if code != 0 && code != 3 {
+		t.Fatalf("exit %d\n%s", code, out)
+	}
+	if !strings.Contains(d.newest("ruleset.nft"), "table inet quiet {") {
+		t.Error("the table that did not change is not in ruleset.nft")
+	}
+	switch why := d.missed()["table inet moves"]; {
+	case code == 0 && why == "" && strings.Contains(d.newest("ruleset.nft"), "table inet moves {"):
+	case code == 3 && strings.Contains(why, "it changed each time that it was read"):
+	default:
+		t.Errorf("exit %d, gap %q\n%s", code, why, out)
+	}
+}

@@ -72,26 +72,31 @@ func (x *Export) filter(ctx context.Context, h host.Host) error {
 		if err := f.prove(ctx, h); err != nil {
 			return err
 		}
-		if try < 3 && len(f.lost) > 0 && f.none == nil {
+		if len(f.lost) > 0 && f.none == nil {
 			now, err := list(ctx, h)
 			if err != nil {
 				return err
 			}
-			if f.movedSince(now) {
+			moved := f.movedSince(now)
+			if len(moved) > 0 && try < 3 {
 				continue
+			}
+			for _, t := range moved {
+				f.lost[t] = append(f.lost[t], "it changed each time that it was read")
 			}
 		}
 		return x.add(f)
 	}
 }
 
-func (f *filter) movedSince(now *listing) bool {
+// movedSince are the tables that were not proven and are others now.
+func (f *filter) movedSince(now *listing) (out []ruleset.Table) {
 	for t := range f.lost {
 		if f.tables[t].Differs(now.tables[t]) != "" {
-			return true
+			out = append(out, t)
 		}
 	}
-	return false
+	return out
 }
 
 // list asks nft, twice. Where it prints no whole JSON it is asked for each table
