@@ -70,6 +70,8 @@ type (
 	Fullness      = survey.Fullness
 	Foreseen      = rescue.Foreseen
 	Evidence      = survey.Evidence
+	NightNeeds    = survey.Needs
+	NightFault    = survey.Fault
 
 	Medium         = recovery.Medium
 	MediumEntry    = recovery.Entry
@@ -94,6 +96,7 @@ var (
 	ReadManifests   = survey.ReadManifests
 	ObserveMedia    = survey.ObserveMedia
 	DaysUntilFull   = survey.DaysUntilFull
+	ForeseeNight    = survey.Night
 	ForeseeImages   = rescue.Foresee
 	OpenMedium      = recovery.Open
 	BareArchive     = recovery.BareArchive

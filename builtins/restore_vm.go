@@ -136,6 +136,7 @@ type restore struct {
 	res     runtime.Result
 	skipped []string
 	names   map[string]bool // of the guests that are there
+	volid   string          // that is restored
 }
 
 func (r *restore) skip(ch choice, err error) {
@@ -192,6 +193,7 @@ func (r *restore) from(ctx context.Context, ch choice) (res runtime.Result, err 
 			res = r.res
 		}
 	}()
+	r.volid = volid
 	guest := guestType(ch.art.Kind)
 	overrides, err := r.overrides(ctx, node, volid, guest)
 	if err != nil {
@@ -217,8 +219,20 @@ func (r *restore) from(ctx context.Context, ch choice) (res runtime.Result, err 
 	if err := undo.Keep(ctx); err != nil { // from here on the guest stays
 		return r.res, err
 	}
+	r.without(ch.art)
 	r.res.Value = map[string]any{"vmid": r.a.VMID, "node": node, "copy": ch.ID, "target": ch.Target, "taken": ch.Taken.Format("2006-01-02T15:04:05Z"), "skipped": append([]string{}, r.skipped...)}
 	return r.res, nil
+}
+
+// without tells what the archive did not hold, and the restored guest lacks.
+func (r *restore) without(art ledger.Artifact) {
+	for _, g := range art.Gaps {
+		text := fmt.Sprintf("%s comes back as %d without %s: %s", art.Item, r.a.VMID, g.What, g.Why)
+		r.s.Log("%s", text)
+		if _, ok := r.w.Site.Demands.Accepts(ledger.Gap{Item: art.Item, What: g.What}, r.s.Now()); !ok {
+			r.res.Facts.Findings = append(r.res.Facts.Findings, ledger.Finding{Severity: ledger.DegradedRun, Asset: art.Asset, Item: art.Item, Text: text})
+		}
+	}
 }
 
 // left says that something could not be cleaned up.
@@ -233,7 +247,7 @@ func (r *restore) begin(ctx context.Context, ch choice, node, guest, volid strin
 	upid, err := r.c.Restore(ctx, node, guest, volid, r.a.VMID, r.a.Storage, overrides)
 	doing := fmt.Sprintf("restore %s as %d", ch.Item, r.a.VMID)
 	if err == nil || !proxmox.Lost(err) {
-		return upid, world.PVEError(r.sys, doing, err)
+		return upid, r.byHand(guest, world.PVEError(r.sys, doing, err))
 	}
 	r.s.Log("the answer to the restore was lost (%v): looking for its task", err)
 	for range 6 {
@@ -247,6 +261,17 @@ func (r *restore) begin(ctx context.Context, ch choice, node, guest, volid strin
 		}
 	}
 	return "", world.PVEError(r.sys, doing, err)
+}
+
+// byHand gives a refusal the way that needs no right.
+func (r *restore) byHand(guest string, err error) error {
+	var e *runtime.Error
+	if errors.As(err, &e) {
+		if hint := comeback.ByHand(guest, e.Said, r.volid, r.a.VMID, r.a.Storage); hint != "" {
+			e.Hint = hint
+		}
+	}
+	return err
 }
 
 func guestType(kind string) string {
@@ -268,7 +293,7 @@ func (r *restore) settle(ctx context.Context, upid proxmox.UPID, node, guest str
 		if n := len(lines.All); n > 1 {
 			said += "; its log: " + strings.Join(lines.All[max(0, n-4):], " | ")
 		}
-		return &runtime.Error{Code: "E_RESTORE_FAILED", System: "proxmox " + r.sys, Doing: fmt.Sprintf("restore as %d", r.a.VMID), Said: said}
+		return r.byHand(guest, &runtime.Error{Code: "E_RESTORE_FAILED", System: "proxmox " + r.sys, Doing: fmt.Sprintf("restore as %d", r.a.VMID), Said: said})
 	}
 	config, err := r.c.GuestConfig(ctx, proxmox.Guest{VMID: proxmox.Int(r.a.VMID), Node: node, Type: guest})
 	if err != nil {
@@ -296,7 +321,7 @@ func (r *restore) overrides(ctx context.Context, node, volid, guest string) (map
 		r.s.Log("a guest %s is there: the restored one is named %s", own, name)
 	}
 	out := comeback.Overrides(guest, text, r.a.NICs != "up", name)
-	out["description"] = r.s.Token()
+	out["description"] = strings.TrimLeft(comeback.Description(text)+"\n"+r.s.Token(), "\n")
 	return out, nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/neosofia/runner/builtins/internal/client/proxmox"
 	"github.com/neosofia/runner/builtins/lab"
 	"github.com/neosofia/runner/runtime/ledger"
 )
@@ -331,5 +332,42 @@ func TestRestoreVMNeedsAVMIDAndAStorage(t *testing.T) {
 		if out := b.run(call); out.Err == nil || !strings.Contains(out.Err.Error(), want) {
 			t.Errorf("%s: got %v", call, out.Err)
 		}
+	}
+}
+
+// Some containers Proxmox restores for a token with more rights than it should have, or
+// for root alone: the way that needs none is in the hint.
+func TestARestoreThatATokenMayNotMakeNamesTheWay(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ guest, words string }{{"mail", "privileged container wants Sys.Modify on /"}, {"wiki", "bind mount is restored by root@pam alone"}} {
+		b := newBench(t)
+		b.set(101, func(g *lab.Guest) { delete(g.Config, "unprivileged") })
+		b.good(fmt.Sprintf(`c = copy(artifact = snapshot_vm(guest = %q), to = ["node"])`, c.guest), `return verify(copies = c)`)
+		out := b.run(fmt.Sprintf(`return restore_vm(guest = %q, vmid = 9100, storage = "local")`, c.guest))
+		wantCode(t, out, "E_RESTORE_FAILED", c.words, "as root on the node: pct restore 9100 backup:backup/vzdump-lxc-", "--storage local")
+		if _, there := b.guest(9100); there {
+			t.Errorf("%s: something was left behind", c.guest)
+		}
+	}
+}
+
+// The description comes back, with the step's token behind it, and what the archive did
+// not hold is told.
+func TestARestoredGuestKeepsItsDescription(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	if err := b.asRoot().Put(t.Context(), "/nodes/pve1/qemu/102/config", map[string]any{"description": "Küche & Büro\nzweite Zeile: 100 % #1"}, nil); err != nil {
+		t.Fatal(err)
+	}
+	b.edit(`accept_gap(item = "git"`, `accept_gap(item = "other"`)
+	b.run(`c = copy(artifact = snapshot_vm(guest = "git"), to = ["node"])`, `return verify(copies = c)`)
+	out := b.run(`return restore_vm(guest = "git", vmid = 9100, storage = "local")`)
+	if out.Err != nil {
+		t.Fatal(out.Err)
+	}
+	wantFinding(t, out, ledger.DegradedRun, "git comes back as 9100 without disk scsi1: backup=0")
+	config, err := b.asRoot().GuestConfig(t.Context(), proxmox.Guest{VMID: 9100, Node: "pve1", Type: "qemu"})
+	if want := "Küche & Büro\nzweite Zeile: 100 % #1\nrunner:" + out.Run + "/0"; err != nil || config["description"] != want {
+		t.Errorf("got %q, %v, want %q", config["description"], err, want)
 	}
 }

@@ -1,11 +1,13 @@
 package builtins
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,7 +28,7 @@ type snapshotVMArgs struct {
 	Storage string         `star:"storage?" doc:"Proxmox storage that receives the archive; default: the site's"`
 	Mode    string         `star:"mode?" doc:"snapshot (default), suspend or stop; Proxmox falls back where a guest cannot"`
 	Wait    *time.Duration `star:"wait?" doc:"how long to wait for a guest that is locked; default 30m"`
-	BWLimit int64          `star:"bwlimit?" doc:"KiB/s that vzdump reads at most"`
+	BWLimit int64          `star:"bwlimit?" doc:"KiB/s that vzdump reads at most; wants Sys.Modify on /, which bwlimit in the node's /etc/vzdump.conf does not"`
 }
 
 func snapshotVMDeclaration() runtime.Declaration {
@@ -43,10 +45,10 @@ func snapshotVMDeclaration() runtime.Declaration {
 		Planned: func(*snapshotVMArgs) any { return runtime.Unknown{From: "snapshot_vm"} },
 		Tell: func(_ context.Context, s *runtime.Step, a *snapshotVMArgs) error {
 			sys, err := world.Of(s).Site.System(a.System)
-			if err != nil {
-				return err
+			if err == nil {
+				err = world.TellCopies(s, sys.Asset, "")
 			}
-			return world.TellCopies(s, sys.Asset, "")
+			return err
 		},
 		Fake: fakeSnapshotVM, Probe: probeSnapshotVM, Run: snapshotVM,
 	}}
@@ -83,10 +85,7 @@ func openDump(ctx context.Context, s *runtime.Step, a *snapshotVMArgs) (*dumpJob
 	if err != nil {
 		return nil, world.PVEError(a.System, "connect", err)
 	}
-	j := &dumpJob{s: s, a: a, c: c, sys: sys.Name, asset: sys.Asset, store: a.Storage, site: sys}
-	if j.store == "" {
-		j.store = sys.Storage
-	}
+	j := &dumpJob{s: s, a: a, c: c, sys: sys.Name, asset: sys.Asset, store: cmp.Or(a.Storage, sys.Storage), site: sys}
 	return j, j.find(ctx)
 }
 
@@ -97,10 +96,9 @@ func (j *dumpJob) find(ctx context.Context) error {
 		return err
 	}
 	g, found := r.Find(j.a.Guest)
-	if !found {
+	if j.guest, j.item = g.Guest, g.Item; !found {
 		return r.Missing(ctx, j.c, j.site, j.a.Guest)
 	}
-	j.guest, j.item = g.Guest, g.Item
 	return nil
 }
 
@@ -230,33 +228,18 @@ func (j *dumpJob) forget(ctx context.Context) error {
 // a request back.
 func (j *dumpJob) search(ctx context.Context) (proxmox.UPID, bool, error) {
 	since, nodes := j.s.Now().Add(-24*time.Hour), []string{j.guest.Node}
-	var unix int64
-	var node string
+	unix, node := int64(0), ""
 	if _, err := fmt.Sscan(j.s.Marked(markSince), &unix, &node); err == nil {
 		since = time.Unix(unix, 0).Add(-24 * time.Hour) // the node's clock may differ; the token is exact
 		if node != j.guest.Node {
 			nodes = append(nodes, node) // it moved since
 		}
 	}
-	past := strings.Fields(j.s.Marked(markPast))
-	var last error
-	for try, pause := 0, time.Second; try < 6; {
-		found, err := vzdump.FindTask(ctx, j.c, nodes, j.guest.VMID, since, j.s.Token(), past)
-		if found.Task != "" {
-			j.s.Log("adopted task %s", found.Task)
-			return found.Task, true, nil
-		}
-		last = err
-		if found.Waiting { // for as long as another vzdump of the node takes
-			pause = min(pause*3/2, 15*time.Second)
-		} else {
-			try, pause = try+1, time.Second
-		}
-		if err := j.s.Sleep(ctx, pause); err != nil {
-			return "", false, err
-		}
+	task, err := vzdump.Search(ctx, j.c, nodes, j.guest.VMID, since, j.s.Token(), strings.Fields(j.s.Marked(markPast)), j.s.Sleep)
+	if task != "" {
+		j.s.Log("adopted task %s", task)
 	}
-	return "", false, world.PVEError(j.sys, "look for the task of "+j.item, last)
+	return task, task != "", world.PVEError(j.sys, "look for the task of "+j.item, err)
 }
 
 // probeSnapshotVM settles a vzdump that had begun.
@@ -280,11 +263,9 @@ func probeSnapshotVM(ctx context.Context, s *runtime.Step, a *snapshotVMArgs) (r
 	}
 	j.s.Log("going on with task %s", upid)
 	res, err := j.finish(ctx, upid)
-	for _, c := range dumpCodes() {
-		if c.Name == runtime.CodeOf(err) {
-			j.s.Log("that task made nothing: %s", runtime.OneLine(err))
-			return runtime.Result{}, false, nil // a new attempt is right
-		}
+	if slices.ContainsFunc(dumpCodes(), func(c runtime.Code) bool { return c.Name == runtime.CodeOf(err) }) {
+		j.s.Log("that task made nothing: %s", runtime.OneLine(err))
+		return runtime.Result{}, false, nil // a new attempt is right
 	}
 	return res, true, err
 }
@@ -332,7 +313,25 @@ func (j *dumpJob) finish(ctx context.Context, upid proxmox.UPID) (runtime.Result
 	if !log.SizeFits(vol.Size) {
 		j.s.Log("the archive of %s has %d bytes where its task's log says %s: reading it back will tell", j.item, vol.Size, log.SizeText)
 	}
-	return runtime.Result{Value: art, Facts: ledger.Facts{Artifacts: []ledger.Artifact{art}, Findings: vzdump.Findings(src, st, upid)}}, nil
+	res := runtime.Result{Value: art, Facts: ledger.Facts{Artifacts: []ledger.Artifact{art}, Findings: vzdump.Findings(src, st, upid)}}
+	return res, j.vanished(ctx, vol.VolID, node, &res)
+}
+
+// vanished looks for earlier archives of the guest that somebody else removed: they
+// count no longer.
+func (j *dumpJob) vanished(ctx context.Context, made, node string, res *runtime.Result) error {
+	catalog, err := j.s.Catalog(ctx)
+	if err != nil {
+		return err
+	}
+	gone, err := vzdump.Vanished(ctx, j.c, catalog, j.item, node, made)
+	for _, c := range gone {
+		res.Facts.Damaged = append(res.Facts.Damaged, c.ID)
+		res.Facts.Findings = append(res.Facts.Findings, ledger.Finding{Severity: ledger.DegradedRun, Asset: j.asset, Item: j.item, Target: c.Target,
+			Text: fmt.Sprintf("the archive of %s of %s is not on %s any more: runner did not remove it, and it counts no longer", j.item, c.Taken.UTC().Format("2006-01-02 15:04 UTC"), c.Target),
+			Type: "runner check names Proxmox's own jobs that prune there: give them a storage of their own"})
+	}
+	return world.PVEError(j.sys, "look for the archives of "+j.item, err)
 }
 
 // missing words why the archive that a log names is of no use.

@@ -74,3 +74,37 @@ func TestSnapshotVMRefusesAStorageForOtherThings(t *testing.T) {
 	}
 	wantCode(t, b.run(snapshot), "E_STORAGE", "wrong content type", "--content backup")
 }
+
+// A job of Proxmox itself prunes runner's archives with its own. They count until
+// somebody looks.
+func TestAnArchiveThatSomebodyElseRemovedCountsNoLonger(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	night := []string{`c = copy(artifact = snapshot_vm(guest = "scratch"), to = ["node"])`, `return verify(copies = c)`}
+	b.good(night...)
+	first := b.artifacts()[0]
+	b.good(night...)
+	if err := os.Remove(b.dump(first)); err != nil {
+		t.Fatal(err)
+	}
+	out := b.run(night...)
+	wantFinding(t, out, ledger.DegradedRun, "the archive of scratch of ", "is not on node any more: runner did not remove it, and it counts no longer")
+	n := 0
+	for _, p := range rows[ledger.Copy](b, ledger.RowCopy, ledger.Query{Target: "node"}) {
+		if p.Artifact == first.ID {
+			proven, err := b.catalog().ProvenCopies(t.Context(), ledger.Query{Target: "node"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, q := range proven {
+				if q.Artifact == first.ID && q.Level >= 0 {
+					n++
+				}
+			}
+		}
+	}
+	if n != 0 {
+		t.Error("the archive that is gone still counts")
+	}
+	b.good(night...) // it is told once
+}

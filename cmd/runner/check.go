@@ -21,7 +21,7 @@ func checkCommand(f *flags) *cobra.Command {
 	var ask bool
 	c := &cobra.Command{
 		Use: "check POLICY.star...", Short: "find faults without running anything",
-		Long: "check resolves the load graph, compiles every file, and checks the arguments of every call and the names that it uses against the site. Unless --ask=false, it also asks every target how full it is, where a target that the site describes wrongly is a fault, and every host whether a rescue image of it would erase guests that are proven nowhere else.",
+		Long: "check resolves the load graph, compiles every file, and checks the arguments of every call and the names that it uses against the site. Unless --ask=false, it also tries, changing nothing, what the night will need: every target with its free space, where one that the site describes wrongly is a fault; of a Proxmox VE the token and its rights guest by guest, the storage with its space and limits, and the way to the archives; of every host whether a rescue image of it would erase guests that are proven nowhere else. All faults are told at once.",
 		Args: cobra.MinimumNArgs(1), ValidArgsFunction: policies,
 		RunE: func(c *cobra.Command, args []string) error { return f.check(c.Context(), args, ask) },
 	}
@@ -65,45 +65,60 @@ func (f *flags) check(ctx context.Context, policies []string, ask bool) (err err
 			c.Faults = append(c.Faults, d.String())
 		}
 	}
-	var full []builtins.Fullness
+	var a asked
 	if ask {
-		if full, err = s.ask(ctx, all); err != nil {
+		if a, err = s.ask(ctx, all); err != nil {
 			return err
 		}
 	}
-	if err := f.printCheck(all, full, s.site.Expired(time.Now())); err != nil {
+	if err := f.printCheck(all, a, s.site.Expired(time.Now())); err != nil {
 		return err
 	}
-	if slices.ContainsFunc(all, func(c *checked) bool { return len(c.Faults) > 0 }) || slices.ContainsFunc(full, builtins.Fullness.Refused) {
+	if slices.ContainsFunc(all, func(c *checked) bool { return len(c.Faults) > 0 }) || slices.ContainsFunc(a.targets, builtins.Fullness.Refused) ||
+		slices.ContainsFunc(a.systems, func(n builtins.NightFault) bool { return !n.Note }) {
 		return &exit{code, nil}
 	}
 	return nil
 }
 
+// asked is what systems and targets answered.
+type asked struct {
+	targets []builtins.Fullness
+	systems []builtins.NightFault
+}
+
 // ask dials targets and hosts, and reads. Without a ledger nothing is proven yet.
-func (s *session) ask(ctx context.Context, all []*checked) ([]builtins.Fullness, error) {
+func (s *session) ask(ctx context.Context, all []*checked) (a asked, err error) {
 	catalog := ledger.Catalog{Store: ledger.NewMemory()}
 	if _, err := os.Stat(s.ledgerPath()); err == nil {
 		if err := s.openLedger(ctx, false); err != nil {
-			return nil, err
+			return a, err
 		}
 		catalog.Store = s.ledger
 	} else if !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
+		return a, err
 	}
 	if err := s.openWorld(ctx); err != nil {
-		return nil, err
+		return a, err
 	}
+	var needs builtins.NightNeeds
 	images := sync.OnceValue(func() []builtins.Foreseen { return builtins.ForeseeImages(ctx, s.world, catalog) })
 	for _, c := range all {
-		if c.program == nil || !c.program.Calls("rear_host") {
+		if c.program == nil {
+			continue
+		}
+		needs.Guests = needs.Guests || c.program.Calls("snapshot_vm") || c.program.Calls("guests")
+		needs.Firewall = needs.Firewall || c.program.Calls("export_firewall")
+		if !c.program.Calls("rear_host") {
 			continue
 		}
 		for _, i := range images() {
 			c.foresee(i)
 		}
 	}
-	return builtins.DaysUntilFull(ctx, s.world, s.ledger, time.Now()), nil
+	a.systems = builtins.ForeseeNight(ctx, s.world, catalog, needs)
+	a.targets = builtins.DaysUntilFull(ctx, s.world, s.ledger, time.Now())
+	return a, nil
 }
 
 // foresee refuses a policy whose image would be refused. One that copies guests
@@ -124,9 +139,9 @@ func (c *checked) foresee(i builtins.Foreseen) {
 	}
 }
 
-func (f *flags) printCheck(all []*checked, full []builtins.Fullness, expired []string) error {
+func (f *flags) printCheck(all []*checked, a asked, expired []string) error {
 	if f.json {
-		return json.NewEncoder(os.Stdout).Encode(map[string]any{"policies": all, "targets": full, "expired": expired, "lab": f.lab})
+		return json.NewEncoder(os.Stdout).Encode(map[string]any{"policies": all, "targets": a.targets, "systems": a.systems, "expired": expired, "lab": f.lab})
 	}
 	lab := labMark(f.lab)
 	for _, c := range all {
@@ -145,7 +160,17 @@ func (f *flags) printCheck(all []*checked, full []builtins.Fullness, expired []s
 	for _, e := range expired {
 		fmt.Printf("%snote  %s: renew it in site.star, or act on it\n", lab, e)
 	}
-	for _, t := range full {
+	for _, n := range a.systems {
+		word := "FAULT"
+		if n.Note {
+			word = "note "
+		}
+		fmt.Printf("%s%s %s: %s\n", lab, word, n.System, n.Text)
+		if n.Hint != "" {
+			fmt.Printf("hint: %s\n", n.Hint)
+		}
+	}
+	for _, t := range a.targets {
 		if !t.Refused() {
 			fmt.Printf("%sspace %s\n", lab, t.Text())
 			continue

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"regexp"
 	"slices"
 	"sort"
@@ -104,6 +105,39 @@ func Name(guest, config string) string {
 		}
 	}
 	return ""
+}
+
+// Description is the guest's own in a configuration: the comments in front, where
+// Proxmox keeps it with percent signs for what is not plain.
+func Description(config string) string {
+	var lines []string
+	for line := range strings.Lines(config) {
+		if strings.HasPrefix(line, "[") {
+			break // snapshots follow
+		}
+		text, ok := strings.CutPrefix(strings.TrimRight(line, "\r\n"), "#")
+		if !ok || strings.HasPrefix(text, "qmdump#") {
+			continue
+		}
+		if plain, err := url.PathUnescape(text); err == nil {
+			text = plain
+		}
+		lines = append(lines, text)
+	}
+	return strings.Join(lines, "\n")
+}
+
+// ByHand is the hint for a restore that a token may not make: as root on the node it
+// needs none.
+func ByHand(guest, said, volid string, vmid int64, storage string) string {
+	if guest != "lxc" || !strings.Contains(said, "Permission check failed") && !strings.Contains(said, "only possible for root") {
+		return ""
+	}
+	why := "a container with a bind mount is restored by root@pam alone"
+	if strings.Contains(said, "(/, Sys.Modify)") {
+		why = "a privileged container wants Sys.Modify on /, which a token better has not"
+	}
+	return fmt.Sprintf("%s; as root on the node: pct restore %d %s --storage %s", why, vmid, volid, storage)
 }
 
 func linkDown(guest, value string) string {

@@ -252,11 +252,15 @@ func remember(ctx context.Context, s *runtime.Step, sys *site.Proxmox) (past, er
 	if err != nil {
 		return p, err
 	}
+	var others []string
+	for _, o := range world.Of(s).Site.Proxmox {
+		others = append(others, o.Name)
+	}
 	for _, a := range arts { // the newest of a guest counts
 		system, id, ok := sourceOf(a.Source)
 		switch {
 		case !ok:
-		case system == sys.Name:
+		case system == sys.Name, !slices.Contains(others, system): // one that the site does not name was renamed
 			p.mine[id] = was{a.Item, a.Origin["identity"]}
 		default:
 			p.others[a.Item] = true

@@ -100,6 +100,65 @@ func FindTask(ctx context.Context, c *proxmox.Client, nodes []string, vmid proxm
 	return out, failed
 }
 
+// Search looks for that task for as long as a proxy may hold a request back, or as
+// another vzdump holds the node's lock; "": there is none.
+func Search(ctx context.Context, c *proxmox.Client, nodes []string, vmid proxmox.Int, since time.Time, token string, past []string, sleep proxmox.Sleeper) (proxmox.UPID, error) {
+	var last error
+	for try, pause := 0, time.Second; try < 6; {
+		found, err := FindTask(ctx, c, nodes, vmid, since, token, past)
+		if found.Task != "" {
+			return found.Task, nil
+		}
+		last = err
+		if found.Waiting {
+			pause = min(pause*3/2, 15*time.Second)
+		} else {
+			try, pause = try+1, time.Second
+		}
+		if err := sleep(ctx, pause); err != nil {
+			return "", err
+		}
+	}
+	return "", last
+}
+
+// Vanished lists the copies of an item that lie in place on the storage and node where
+// an archive was just made, and are not there any more. A list without the new archive
+// is not believed.
+func Vanished(ctx context.Context, c *proxmox.Client, catalog ledger.Catalog, item, node, made string) (gone []ledger.Copy, err error) {
+	copies, err := catalog.ProvenCopies(ctx, ledger.Query{Item: item})
+	if err != nil {
+		return nil, err
+	}
+	storage, _, _ := strings.Cut(made, ":")
+	vmid := proxmox.VMIDIn(made)
+	var list []proxmox.Volume
+	at := func(volid string) bool {
+		return slices.ContainsFunc(list, func(v proxmox.Volume) bool { return v.VolID == volid })
+	}
+	for _, p := range copies {
+		if !p.InPlace || p.Level < ledger.Stored {
+			continue
+		}
+		art, found, err := catalog.Artifact(ctx, p.Artifact)
+		if err != nil {
+			return nil, err
+		}
+		if !found || art.Origin["node"] != node || art.Origin["storage"] != storage {
+			continue
+		}
+		if list == nil {
+			if list, err = c.Archives(ctx, node, storage, vmid); err != nil {
+				return nil, err
+			}
+		}
+		if at(made) && proxmox.VMIDIn(art.Origin["volid"]) == vmid && !at(art.Origin["volid"]) {
+			gone = append(gone, p.Copy)
+		}
+	}
+	return gone, nil
+}
+
 // Archive finds the archive that a log names, and refuses one that carries another
 // token. The size in the log is rounded by a rule of its own: it is no verdict.
 func Archive(ctx context.Context, c *proxmox.Client, node, storage string, log proxmox.Log, token string) (proxmox.Volume, error) {

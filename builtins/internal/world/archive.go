@@ -50,7 +50,7 @@ func (w *World) OpenArchive(ctx context.Context, origin map[string]string, offse
 	}
 	addr, ok := sys.SSH[node]
 	if !ok {
-		return nil, fail("E_PVE_SSH", errors.New("runner is not on that node, and the site names no ssh access to it"), fmt.Sprintf("add ssh = {%q: \"root@host:22\"}, host_keys and ssh_key to proxmox(name = %q), or run runner on the node", node, sys.Name))
+		return nil, fail("E_PVE_SSH", errNoWay, noWayHint(sys.Name, node))
 	}
 	session, err := ssh.Open(ctx, ssh.Config{Address: addr, HostKey: sys.HostKeys[node], Dial: w.Env.Dial,
 		Key: func(ctx context.Context) ([]byte, error) { return w.Secret(ctx, sys.SSHKey) }})
@@ -67,6 +67,49 @@ func (w *World) OpenArchive(ctx context.Context, origin map[string]string, offse
 		return nil, tell(err)
 	}
 	return &toldFile{r, tell}, nil
+}
+
+// ReachArchives tries the way by which archives in a folder of a node are read.
+func (w *World) ReachArchives(ctx context.Context, system, node, folder string) error {
+	if w.OnNode(system, node) {
+		f, err := os.Open(filepath.Join(w.Env.Root, folder))
+		if err != nil {
+			return err
+		}
+		return f.Close()
+	}
+	sys, err := w.Site.System(system)
+	if err != nil {
+		return err
+	}
+	fail := func(code string, err error, hint string) error {
+		return &runtime.Error{Code: code, System: "proxmox " + sys.Name, Doing: "read " + folder + " on " + node, Said: err.Error(), Hint: hint, Cause: err}
+	}
+	addr, ok := sys.SSH[node]
+	if !ok {
+		return fail("E_PVE_SSH", errNoWay, noWayHint(sys.Name, node))
+	}
+	session, err := ssh.Open(ctx, ssh.Config{Address: addr, HostKey: sys.HostKeys[node], Dial: w.Env.Dial,
+		Key: func(ctx context.Context) ([]byte, error) { return w.Secret(ctx, sys.SSHKey) }})
+	if err != nil {
+		code, hint := sshCode(err)
+		if own := new(runtime.Error); errors.As(err, &own) {
+			return own
+		}
+		return fail(code, err, hint)
+	}
+	defer session.Close()
+	if _, err := session.Lstat(folder); err != nil {
+		code, hint := fileCode(err)
+		return fail(code, err, hint)
+	}
+	return nil
+}
+
+var errNoWay = errors.New("runner is not on that node, and the site names no ssh access to it")
+
+func noWayHint(system, node string) string {
+	return fmt.Sprintf("add ssh = {%q: \"root@host:22\"}, host_keys and ssh_key to proxmox(name = %q), or run runner on the node", node, system)
 }
 
 // toldFile words what breaks while a file is read: opening it well is no promise.

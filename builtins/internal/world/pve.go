@@ -81,6 +81,19 @@ func statusCode(e *runtime.Error, api *proxmox.Error) {
 
 var refusedRight = regexp.MustCompile(`Permission check failed \((/[^,)]*), ([\w.|, ]+)\)`)
 
+// roleWith is README's role that has a privilege.
+func roleWith(privilege string) string {
+	switch privilege {
+	case "Sys.Audit", "SDN.Audit", "VM.Audit":
+		return "RunnerAudit"
+	case "VM.Backup", "Datastore.Audit", "Datastore.AllocateSpace":
+		return "RunnerBackup"
+	case "VM.Allocate", "VM.PowerMgmt", "SDN.Use":
+		return "RunnerRestore"
+	}
+	return "a role that has it"
+}
+
 // RightHint says how to give the right that a refusal names.
 func RightHint(token, refusal string) string {
 	m := refusedRight.FindStringSubmatch(refusal)
@@ -89,7 +102,7 @@ func RightHint(token, refusal string) string {
 	}
 	path, right := m[1], strings.Split(m[2], "|")[0]
 	user, _, _ := strings.Cut(token, "!")
-	text := fmt.Sprintf("give %s on %s to the token and to its user: pveum acl modify %s --tokens '%s' --users '%s' --roles ROLE, a role that has it (README, \"A token with the least rights\")", right, path, path, token, user)
+	text := fmt.Sprintf("give %s on %s to the token and to its user: pveum acl modify %s --tokens '%s' --users '%s' --roles %s (README, \"A token with the least rights\")", right, path, path, token, user, roleWith(right))
 	if path != "/" {
 		text += fmt.Sprintf("; an entry of its own on %s, NoAccess for one, hides what is given above it", path)
 	}

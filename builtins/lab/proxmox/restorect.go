@@ -89,7 +89,7 @@ func (r *restore) runCT(ctx context.Context) error {
 		return err
 	}
 	if cf.keys["unprivileged"] != "1" && !r.rootUser() && !(&user{r.t.rec.User, r.s.Tokens[r.t.rec.User]}).has("/", "Sys.Modify") {
-		return failf("Permission check failed (/, Sys.Modify)")
+		return failf("403 Permission check failed (/, Sys.Modify)")
 	}
 	old, err := r.c.at(r.s, r.t.rec.Node, "lxc", r.id)
 	if err != nil {

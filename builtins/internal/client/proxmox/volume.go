@@ -46,7 +46,7 @@ func (c *Client) Archive(ctx context.Context, node, volid string) (Volume, error
 	if !ok {
 		return Volume{}, fmt.Errorf("bad volume id %q", volid)
 	}
-	list, err := c.Archives(ctx, node, storage, vmidIn(volid))
+	list, err := c.Archives(ctx, node, storage, VMIDIn(volid))
 	if err != nil {
 		return Volume{}, err
 	}
@@ -69,8 +69,8 @@ func (c *Client) Archive(ctx context.Context, node, volid string) (Volume, error
 
 var archiveVMID = pattern(`:backup/vzdump-(?:qemu|lxc)-(\d+)-`)
 
-// vmidIn is the VMID in an archive's name; 0 when it has none.
-func vmidIn(volid string) Int {
+// VMIDIn is the VMID in an archive's name; 0 when it has none.
+func VMIDIn(volid string) Int {
 	if m := archiveVMID().FindStringSubmatch(volid); m != nil {
 		n, err := strconv.ParseInt(m[1], 10, 64)
 		if err == nil {
@@ -130,6 +130,31 @@ func (c *Client) StorageOf(ctx context.Context, node, storage string) (Storage, 
 		}
 	}
 	return Storage{}, fmt.Errorf("node %s shows no storage %s: it does not exist there, or the token lacks Datastore.Audit on /storage/%s", node, storage, storage)
+}
+
+// PruneOf returns what a storage keeps by its own rule: "keep-all=1", "keep-last=3".
+func (c *Client) PruneOf(ctx context.Context, node, storage string) (string, error) {
+	var d struct {
+		Prune string `json:"prune-backups"`
+	}
+	return d.Prune, c.Get(ctx, "/nodes/"+url.PathEscape(node)+"/vzdump/defaults?storage="+url.QueryEscape(storage), &d)
+}
+
+// Job is one of the cluster's own backup jobs.
+type Job struct {
+	ID      string            `json:"id"`
+	Storage string            `json:"storage"`
+	Enabled *Int              `json:"enabled"`
+	Prune   map[string]string `json:"prune-backups"`
+}
+
+// Off reports that a job is switched off.
+func (j Job) Off() bool { return j.Enabled != nil && *j.Enabled == 0 }
+
+// Jobs lists the cluster's own backup jobs.
+func (c *Client) Jobs(ctx context.Context) ([]Job, error) {
+	var list []Job
+	return list, c.Get(ctx, "/cluster/backup", &list)
 }
 
 // StorageFolder returns the folder of a storage that is one. The list shows it to
