@@ -88,11 +88,13 @@ iptables-nft -t nat -A POSTROUTING -s 172.17.0.0/16 -j MASQUERADE
 nft add set ip filter banned '{ type ipv4_addr; flags interval; elements = { 203.0.113.0/24 }; }'
 nft insert rule ip filter DOCKER-USER ip saddr @banned counter drop
 `
-	ownTable = `F=$(mktemp -u); mkfifo $F; (exec 3<>$F; exec nft -i <&3 >/dev/null 2>&1) & echo $! > owner.pid
+	ownTable = `ip link add br7 type bridge
+F=$(mktemp -u); mkfifo $F; (exec 3<>$F; exec nft -i <&3 >/dev/null 2>&1) & echo $! > owner.pid
 cat > $F <<'N'
 add table inet firewalld { flags owner; }
 add chain inet firewalld filter_INPUT { type filter hook input priority filter + 10; policy accept; }
 add rule inet firewalld filter_INPUT ct state established,related accept
+add rule inet firewalld filter_INPUT iif "br7" accept
 add rule inet firewalld filter_INPUT reject with icmpx admin-prohibited
 add table inet mine
 add chain inet mine input { type filter hook input priority 0; policy drop; }
@@ -162,7 +164,7 @@ func TestEachTableComesBackOrIsAGap(t *testing.T) {
 			files: map[string][]string{"iptables.rules": {"*nat", "MASQUERADE"}, "unproven.txt": {"ip saddr @banned counter drop"}},
 			never: map[string][]string{"iptables.rules": {"*filter", "-j DROP"}, "ruleset.nft": {"masquerade"}}},
 		"a table that a program owns": {make: ownTable, files: map[string][]string{"ruleset.nft": {"chain filter_INPUT", "chain input", "flags dormant", "inet firewalld belonged to a running program"},
-			"ruleset.json": {`"flags":["owner"]`, `"flags":["dormant"]`}}, never: map[string][]string{"ruleset.nft": {"flags owner\n"}}},
+			"ruleset.json": {`"flags":["owner"]`, `"right":"br7"`, `"flags":["dormant"]`}}, never: map[string][]string{"ruleset.nft": {"flags owner\n"}}},
 		"a chain of iptables with the name of a keyword": {make: keywordChain, files: map[string][]string{"iptables.rules": {"-A INPUT -s 192.0.2.0/24 -j log", "-A log -j DROP"}}},
 		"names of nftables that are keywords":            {make: keywordNames, files: map[string][]string{"ruleset.nft.json": {`"name":"drop"`}}},
 		"bridge, arp and IPv6": {make: siblings, files: map[string][]string{"ebtables.rules": {"--ip-src 10.0.0.1 -j DROP", "--to-dst 00:aa:bb:cc:dd:ee"},
@@ -210,6 +212,9 @@ func TestEachTableComesBackOrIsAGap(t *testing.T) {
 			}
 			if c.make == interfaces {
 				to.run("", "ip", "link", "add", "wan0", "type", "bridge")
+			}
+			if c.make == ownTable {
+				to.run("", "ip", "link", "add", "br7", "type", "bridge")
 			}
 			was := d.comesBack(from, to, c.make == ownTable)
 			if len(was) == 0 && c.make != legacy {

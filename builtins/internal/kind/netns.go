@@ -66,6 +66,9 @@ func loadInNamespace(ctx context.Context, j *Job, doc *ruleset.Document) error {
 				tables[t] = tables[t] || a.File == l.file
 			}
 		}
+		if strings.Contains(l.file, ruleset.Legacy) {
+			j.Say = append(j.Say, l.file+" was loaded there; nft does not list what it holds: compare it by hand with "+strings.TrimSuffix(l.load, "restore")+"save")
+		}
 	}
 	out, err := in(nil, "nft", "-j", "-s", "list", "ruleset")
 	if err != nil {

@@ -101,6 +101,29 @@ func TestARulesetIsOpenedOrRefused(t *testing.T) {
 	}
 }
 
+// What opening does not show is said, and never claimed.
+func TestWhatWasLoadedNowhereIsSaid(t *testing.T) {
+	for want, edit := range map[string]func(d *ruleset.Document){
+		"ruleset.nft: 1 tables came back equal from these bytes when they were exported": nil,
+		"ruleset.nft: parsed, not loaded and compared":                                   func(d *ruleset.Document) { d.Checked[0].Equal = false },
+		"table inet filter does not come back": func(d *ruleset.Document) {
+			d.Checked[0].Tables = nil
+			d.Miss("table inet filter", "x")
+		},
+	} {
+		files := linuxExport(t, edit)
+		c := rulesets().Open().(*rulesetChecker)
+		for _, name := range []string{RulesetFile, "ruleset.nft"} {
+			if err := c.File(t.Context(), name, strings.NewReader(files[name])); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := c.End(); err != nil || !strings.Contains(c.Note(), want) {
+			t.Errorf("got %q, %v, want %q", c.Note(), err, want)
+		}
+	}
+}
+
 // job brings files back that are in memory.
 func job(t *testing.T, kind string, files map[string]string, order ...string) *Job {
 	t.Helper()

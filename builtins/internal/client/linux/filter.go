@@ -73,7 +73,7 @@ func (x *Export) filter(ctx context.Context, h host.Host) error {
 			return err
 		}
 		if len(f.lost) > 0 && f.none == nil {
-			now, err := list(ctx, h)
+			now, err := list(ctx, h, x.links)
 			if err != nil {
 				return err
 			}
@@ -101,7 +101,7 @@ func (f *filter) movedSince(now *listing) (out []ruleset.Table) {
 
 // list asks nft, twice. Where it prints no whole JSON it is asked for each table
 // alone, and for one with flags in a namespace that has it without.
-func list(ctx context.Context, h host.Host) (*listing, error) {
+func list(ctx context.Context, h host.Host, links []string) (*listing, error) {
 	asJSON, err := printed(ctx, h, "nft", "-j", "-s", "list", "ruleset")
 	if err != nil && !errors.As(err, new(*host.KilledError)) {
 		return nil, err
@@ -119,7 +119,7 @@ func list(ctx context.Context, h host.Host) (*listing, error) {
 	}
 	n := &ruleset.NFT{XT: map[ruleset.Table]bool{}}
 	for _, t := range slices.SortedFunc(maps.Keys(l.text), byName) {
-		one, err := l.alone(ctx, h, t)
+		one, err := l.alone(ctx, h, t, links)
 		if err != nil {
 			return nil, err
 		}
@@ -145,7 +145,7 @@ func (l *listing) relist(ctx context.Context, h host.Host) error {
 }
 
 // alone is the JSON of one table.
-func (l *listing) alone(ctx context.Context, h host.Host, t ruleset.Table) (*ruleset.NFT, error) {
+func (l *listing) alone(ctx context.Context, h host.Host, t ruleset.Table, links []string) (*ruleset.NFT, error) {
 	bare := ruleset.Unflagged(l.text[t])
 	if bare == l.text[t] {
 		out, err := printed(ctx, h, "nft", "-j", "-s", "list", "table", t.Family, t.Name)
@@ -154,7 +154,7 @@ func (l *listing) alone(ctx context.Context, h host.Host, t ruleset.Table) (*rul
 		}
 		return ruleset.ParseNFT(out)
 	}
-	loaded, err := (&filter{}).scratch(ctx, h, nftForm(), []byte(bare))
+	loaded, err := (&filter{links: links}).scratch(ctx, h, nftForm(), []byte(bare))
 	if errors.As(err, new(*noScratchError)) || errors.As(err, new(*notLoadedError)) {
 		return ruleset.OnlyTable(t), nil // the table alone: its text is a gap, or kept
 	}
@@ -174,7 +174,7 @@ func printed(ctx context.Context, h host.Host, args ...string) ([]byte, error) {
 }
 
 func (x *Export) readFilter(ctx context.Context, h host.Host) (*filter, error) {
-	l, err := list(ctx, h)
+	l, err := list(ctx, h, x.links)
 	if err != nil {
 		return nil, err
 	}

@@ -78,6 +78,8 @@ func TestTextOfNftIsTakenApartByTable(t *testing.T) {
 		Unflagged(f):                        "table inet f {\n\n\tchain b {\n\t}\n}\n",
 		Unflagged("table ip x {\n}\n"):      "table ip x {\n}\n",
 		Unowned("table ip x {\n\tflags\n}"): "table ip x {\n\tflags\n}",
+		Unowned("table ip x {\n\tcomment \"mine\"\n\tflags owner\n\tset s {\n"):    "table ip x {\n\tcomment \"mine\"\n\tset s {\n",
+		Unflagged("table ip x {\n\tset s {\n\t\tflags dynamic\n\t}\n\tflags x\n}"): "table ip x {\n\tset s {\n\t\tflags dynamic\n\t}\n\tflags x\n}",
 	} {
 		if got != want {
 			t.Errorf("got %q, want %q", got, want)

@@ -32,11 +32,25 @@ const flagsLine = "\tflags "
 
 // TableFlags are a table's flags, from its block.
 func TableFlags(block string) []string {
-	lines := strings.SplitN(block, "\n", 3)
-	if len(lines) < 3 || !strings.HasPrefix(lines[1], flagsLine) {
+	lines, at := flagsAt(block)
+	if at < 0 {
 		return nil
 	}
-	return words(lines[1][len(flagsLine):])
+	return words(lines[at][len(flagsLine):])
+}
+
+// flagsAt finds the line of a table's flags, before its first set or chain.
+func flagsAt(block string) ([]string, int) {
+	lines := strings.Split(block, "\n")
+	for i, line := range lines[1:] {
+		if strings.HasPrefix(line, flagsLine) {
+			return lines, i + 1
+		}
+		if strings.HasSuffix(line, "{") {
+			break
+		}
+	}
+	return lines, -1
 }
 
 // Unowned is a table's block without the flags of ownership: a table with them ends
@@ -47,16 +61,17 @@ func Unowned(block string) string { return withoutFlags(block, ownership) }
 func Unflagged(block string) string { return withoutFlags(block, func(string) bool { return true }) }
 
 func withoutFlags(block string, which func(string) bool) string {
-	flags := TableFlags(block)
-	kept := slices.DeleteFunc(slices.Clone(flags), which)
-	if len(kept) == len(flags) {
+	lines, at := flagsAt(block)
+	if at < 0 {
 		return block
 	}
-	lines := strings.SplitN(block, "\n", 3)
-	if len(kept) == 0 {
-		return lines[0] + "\n" + lines[2]
+	switch kept := slices.DeleteFunc(words(lines[at][len(flagsLine):]), which); {
+	case len(kept) == 0:
+		lines = slices.Delete(lines, at, at+1)
+	default:
+		lines[at] = flagsLine + strings.Join(kept, ",")
 	}
-	return lines[0] + "\n" + flagsLine + strings.Join(kept, ",") + "\n" + lines[2]
+	return strings.Join(lines, "\n")
 }
 
 func ownership(flag string) bool { return flag == "owner" || flag == "persist" }
