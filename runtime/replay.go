@@ -163,6 +163,9 @@ func ResumeRun(ctx context.Context, cfg Config, id string) (*Outcome, error) {
 	if err := sameCode(h, cfg); err != nil {
 		return nil, err
 	}
+	if err := believed(ctx, cfg); err != nil {
+		return nil, err
+	}
 	r := newRun(cfg)
 	me := cfg.Header
 	r.header = h
@@ -256,6 +259,9 @@ func RetryRun(ctx context.Context, cfg Config, id string) (*Outcome, error) {
 	}
 	if old.Policy != cfg.Program.Graph.Entry.Label {
 		return nil, fmt.Errorf("run %s was of %s, not of %s", id, old.Policy, cfg.Program.Graph.Entry.Label)
+	}
+	if err := believed(ctx, cfg); err != nil {
+		return nil, err
 	}
 	r := newRun(cfg)
 	p := cfg.Program

@@ -284,6 +284,16 @@ func (r *Run) sound(ctx context.Context) {
 	}
 }
 
+// believed refuses to go by a record that is damaged: what it does not tell would be
+// done a second time.
+func believed(ctx context.Context, cfg Config) error {
+	rep, err := ledger.Verify(ctx, cfg.Ledger, nil)
+	if f := rep.Finding(err, cfg.Header.Lab); f != nil {
+		return &Error{Code: CodeLedger, Doing: "go by the record of a run", Said: f.Text, Hint: f.Type + "; then begin anew: runner exec"}
+	}
+	return nil
+}
+
 func worst(err error, findings []ledger.Finding) string {
 	result := ledger.OK
 	for _, f := range findings {

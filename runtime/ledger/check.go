@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 
 	"golang.org/x/mod/sumdb/tlog"
 )
@@ -44,7 +45,7 @@ func Check(ctx context.Context, s Store, p Part) (Report, error) {
 			return c.report, err
 		}
 	}
-	for b := from; b < blocks; b++ {
+	for b := from; b < blocks && c.report.OK(); b++ {
 		if err := c.block(ctx, b); err != nil {
 			return c.report, err
 		}
@@ -57,10 +58,12 @@ func Check(ctx context.Context, s Store, p Part) (Report, error) {
 
 // drawn are some of the first blocks.
 func drawn(blocks int64, n int) (out []int64) {
-	for _, b := range rand.Perm(int(blocks)) {
-		if len(out) < n {
-			out = append(out, int64(b))
+	for range min(int64(n), blocks) {
+		b := rand.Int64N(blocks)
+		for slices.Contains(out, b) {
+			b = (b + 1) % blocks
 		}
+		out = append(out, b)
 	}
 	return out
 }
@@ -82,7 +85,8 @@ func (c *checker) block(ctx context.Context, b int64) error {
 	var tree frontier
 	var blob []byte
 	next, end := b*blockSize, min((b+1)*blockSize, c.report.Head.Size)
-	err := c.s.Scan(ctx, next, end, func(seq int64, raw, hashes []byte) error {
+	err := c.s.Scan(ctx, next, end, func(e Leaf) error {
+		seq, raw, hashes := e.Seq, e.Raw, e.Hashes
 		c.report.Entries++
 		for ; next < seq; next++ {
 			c.problem(next, "removed: no entry has this number")
@@ -91,6 +95,10 @@ func (c *checker) block(ctx context.Context, b int64) error {
 		blob = tree.add(tlog.RecordHash(raw), blob[:0])
 		if !bytes.HasPrefix(hashes, blob) {
 			c.problem(seq, "it is not what was recorded: it, one before it or their hashes were changed")
+			return errStop
+		}
+		if wrong := e.labelled(); wrong != "" {
+			c.problem(seq, "%s", wrong)
 			return errStop
 		}
 		return ctx.Err()

@@ -138,7 +138,7 @@ func (m *Memory) Hash(_ context.Context, index int64) (tlog.Hash, error) {
 }
 
 // Scan implements Store.
-func (m *Memory) Scan(ctx context.Context, from, to int64, fn func(int64, []byte, []byte) error) error {
+func (m *Memory) Scan(ctx context.Context, from, to int64, fn func(Leaf) error) error {
 	m.mu.RLock()
 	entries, blobs := m.entries, m.blobs
 	m.mu.RUnlock()
@@ -146,7 +146,7 @@ func (m *Memory) Scan(ctx context.Context, from, to int64, fn func(int64, []byte
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := fn(i, entries[i].raw, blobs[i]); err != nil {
+		if err := fn(Leaf{i, entries[i].raw, blobs[i], entries[i].Type, entries[i].Run}); err != nil {
 			return err
 		}
 	}

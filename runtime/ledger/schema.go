@@ -45,7 +45,7 @@ func OpenSQLite(ctx context.Context, path string, create bool) (*SQLite, error) 
 }
 
 func openLayout(ctx context.Context, path string, create bool, want layout) (*SQLite, error) {
-	s := &SQLite{path: path, version: want.version}
+	s := &SQLite{path: path, version: want.version, create: want.create}
 	if err := s.file(create); err != nil {
 		return nil, s.explain("open ledger", err)
 	}

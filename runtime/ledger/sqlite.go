@@ -17,7 +17,8 @@ type SQLite struct {
 	read querier // db, or the transaction of a snapshot
 	path string
 
-	version int // of the schema
+	version int    // of the schema
+	create  string // its statements
 
 	direct direct
 	size   int64 // of the tree as this process last wrote it

@@ -42,9 +42,15 @@ func (s *SQLite) Head(ctx context.Context) (Head, error) {
 	if errors.Is(err, sql.ErrNoRows) {
 		return Head{}, nil
 	}
+	if err == nil && (h.Size < 0 || h.Size > maxEntries || len(root) != len(h.Root)) {
+		return Head{}, s.explain("read ledger", fmt.Errorf("its head is malformed: %d entries, a root of %d bytes", h.Size, len(root)))
+	}
 	copy(h.Root[:], root)
 	return h, s.explain("read ledger", err)
 }
+
+// maxEntries is far beyond what one machine records in its life.
+const maxEntries = 1 << 40
 
 // Entries implements Store.
 func (s *SQLite) Entries(ctx context.Context, f Filter, fn func(Entry) error) error {
@@ -93,14 +99,13 @@ func (s *SQLite) Rows(ctx context.Context, q Query, fn func(Row) error) error {
 }
 
 // Scan implements Store.
-func (s *SQLite) Scan(ctx context.Context, from, to int64, fn func(int64, []byte, []byte) error) error {
-	return s.each(ctx, "SELECT seq, raw, hashes FROM entries WHERE seq >= ? AND seq < ? ORDER BY seq", []any{from, to}, func(rows *sql.Rows) error {
-		var seq int64
-		var raw, hashes []byte
-		if err := rows.Scan(&seq, &raw, &hashes); err != nil {
+func (s *SQLite) Scan(ctx context.Context, from, to int64, fn func(Leaf) error) error {
+	return s.each(ctx, "SELECT seq, raw, hashes, type, run FROM entries WHERE seq >= ? AND seq < ? ORDER BY seq", []any{from, to}, func(rows *sql.Rows) error {
+		var e Leaf
+		if err := rows.Scan(&e.Seq, &e.Raw, &e.Hashes, &e.Type, &e.Run); err != nil {
 			return err
 		}
-		return fn(seq, raw, hashes)
+		return fn(e)
 	})
 }
 
@@ -141,7 +146,7 @@ func (s *SQLite) snapshot(ctx context.Context) (Store, error) {
 		db.Close()
 		return nil, s.explain("read ledger", err)
 	}
-	return &SQLite{db: db, read: tx, path: s.path}, nil
+	return &SQLite{db: db, read: tx, path: s.path, version: s.version, create: s.create}, nil
 }
 
 // Close implements Store.

@@ -40,8 +40,29 @@ type Store interface {
 	Entries(ctx context.Context, f Filter, fn func(Entry) error) error
 	Rows(ctx context.Context, q Query, fn func(Row) error) error
 	Hash(ctx context.Context, index int64) (tlog.Hash, error)
-	Scan(ctx context.Context, from, to int64, fn func(seq int64, raw, hashes []byte) error) error
+	Scan(ctx context.Context, from, to int64, fn func(Leaf) error) error
 	Close() error
+}
+
+// Leaf is an entry as it lies there: its bytes, the hashes that are stored with it,
+// and what stands beside them to find it by. Only the bytes are hashed: the rest has to
+// be what they say.
+type Leaf struct {
+	Seq         int64
+	Raw, Hashes []byte
+	Type, Run   string
+}
+
+// labelled says what is wrong beside the bytes of an entry; "" is nothing.
+func (s Leaf) labelled() string {
+	var e struct{ Type, Run string }
+	if err := json.Unmarshal(s.Raw, &e); err != nil {
+		return "it is no entry"
+	}
+	if e.Type != s.Type || e.Run != s.Run {
+		return fmt.Sprintf("it is filed as %.40q of run %.80q, and is %.40q of run %.80q", s.Type, s.Run, e.Type, e.Run)
+	}
+	return ""
 }
 
 // grow returns the stored hashes of each new leaf, as one blob a leaf, in the

@@ -119,8 +119,8 @@ func (v *verifier) run(ctx context.Context, checkpoints map[string]Head) error {
 	}
 	v.report.Head, v.bad = head, map[tlog.Hash]int64{}
 	v.root()
-	if err := v.s.Scan(ctx, 0, math.MaxInt64, func(seq int64, raw, hashes []byte) error {
-		v.entry(seq, raw, hashes)
+	if err := v.s.Scan(ctx, 0, math.MaxInt64, func(e Leaf) error {
+		v.entry(e)
 		return ctx.Err()
 	}); err != nil {
 		return err
@@ -129,6 +129,17 @@ func (v *verifier) run(ctx context.Context, checkpoints map[string]Head) error {
 		return err
 	}
 	v.checkpoints(checkpoints)
+	if i, ok := v.s.(interface {
+		inspect(context.Context) ([]string, error)
+	}); ok {
+		wrong, err := i.inspect(ctx)
+		if err != nil {
+			return err
+		}
+		for _, w := range wrong {
+			v.problem(-1, "%s", w)
+		}
+	}
 	return v.projections(ctx)
 }
 
@@ -140,7 +151,8 @@ func (v *verifier) root() {
 }
 
 // entry checks one entry against what was stored with it.
-func (v *verifier) entry(seq int64, raw, hashes []byte) {
+func (v *verifier) entry(e Leaf) {
+	seq, raw, hashes := e.Seq, e.Raw, e.Hashes
 	for ; v.next < seq && len(v.report.Problems) < maxProblems; v.next++ {
 		v.problem(v.next, "removed: no entry has this number")
 	}
@@ -163,6 +175,10 @@ func (v *verifier) entry(seq int64, raw, hashes []byte) {
 		}
 	}
 	if len(v.report.Problems) == 0 && len(v.bad) == 0 {
+		if wrong := e.labelled(); wrong != "" {
+			v.problem(seq, "%s", wrong)
+			return
+		}
 		v.project(seq, raw)
 	}
 }
@@ -218,10 +234,10 @@ func (v *verifier) judge(ctx context.Context, head Head) error {
 // hash of a moved one is stored elsewhere.
 func (v *verifier) edited(ctx context.Context) error {
 	from := map[int64]int64{}
-	err := v.s.Scan(ctx, 0, math.MaxInt64, func(seq int64, _, hashes []byte) error {
-		if h, err := hashAt(hashes, 0); err == nil {
-			if at, ok := v.bad[h]; ok && at != seq {
-				from[at] = seq
+	err := v.s.Scan(ctx, 0, math.MaxInt64, func(e Leaf) error {
+		if h, err := hashAt(e.Hashes, 0); err == nil {
+			if at, ok := v.bad[h]; ok && at != e.Seq {
+				from[at] = e.Seq
 			}
 		}
 		return ctx.Err()
