@@ -18,6 +18,7 @@ import (
 	"sort"
 	"strings"
 	"sync"
+	"syscall"
 
 	"github.com/99designs/keyring"
 )
@@ -127,6 +128,24 @@ func firstLine(raw []byte) string {
 	return strings.TrimRight(line, "\r")
 }
 
+// alone opens the keyring, and keeps other processes from a half-written item: a file
+// backend writes in place. The lock is one on the folder: a file in it would be an item.
+func (k *Keyring) alone(how int) (keyring.Keyring, func(), error) {
+	ring, err := k.open()
+	if err != nil || k.cfg.Backend != "file" {
+		return ring, func() {}, err
+	}
+	dir, err := os.Open(k.cfg.Dir)
+	if err != nil {
+		return nil, func() {}, fmt.Errorf("lock keyring folder: %w", err)
+	}
+	if err := syscall.Flock(int(dir.Fd()), how); err != nil {
+		dir.Close()
+		return nil, func() {}, fmt.Errorf("lock keyring folder %s: %w", k.cfg.Dir, err)
+	}
+	return ring, func() { dir.Close() }, nil
+}
+
 // Get returns a secret. The caller clears it after use.
 func (k *Keyring) Get(ctx context.Context, name string) ([]byte, error) {
 	if err := ctx.Err(); err != nil {
@@ -134,7 +153,8 @@ func (k *Keyring) Get(ctx context.Context, name string) ([]byte, error) {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	ring, err := k.open()
+	ring, done, err := k.alone(syscall.LOCK_SH)
+	defer done()
 	if err != nil {
 		return nil, fmt.Errorf("read secret %s: %w", name, err)
 	}
@@ -161,7 +181,8 @@ func (k *Keyring) Set(name string, value []byte) error {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	ring, err := k.open()
+	ring, done, err := k.alone(syscall.LOCK_EX)
+	defer done()
 	if err != nil {
 		return fmt.Errorf("set secret %s: %w", name, err)
 	}
@@ -182,7 +203,8 @@ func (k *Keyring) Set(name string, value []byte) error {
 func (k *Keyring) Remove(name string) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	ring, err := k.open()
+	ring, done, err := k.alone(syscall.LOCK_EX)
+	defer done()
 	if err != nil {
 		return fmt.Errorf("remove secret %s: %w", name, err)
 	}
@@ -200,7 +222,8 @@ func (k *Keyring) Remove(name string) error {
 func (k *Keyring) List() ([]string, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	ring, err := k.open()
+	ring, done, err := k.alone(syscall.LOCK_SH)
+	defer done()
 	if err != nil {
 		return nil, fmt.Errorf("list secrets: %w", err)
 	}

@@ -3,6 +3,7 @@ package keyring
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -149,5 +150,32 @@ func TestSetNeverReplacesWhatItCannotOpen(t *testing.T) {
 	cancel()
 	if _, err := ring(dir, "pw").Get(ctx, "x"); !errors.Is(err, context.Canceled) {
 		t.Errorf("after a stop: got %v", err)
+	}
+}
+
+// Several first uses at once make one keyring: nobody reads a half-written item.
+func TestFirstUsesAtOnce(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "keyring")
+	errs := make(chan error)
+	for range 8 {
+		go func() {
+			k := New(Config{Backend: "file", Dir: dir, Password: func() (string, error) { return "p", nil }})
+			for _, name := range []string{"one", "two", "three"} {
+				if err := k.Set(name, []byte("value of "+name)); err != nil {
+					errs <- err
+					return
+				}
+				if v, err := k.Get(t.Context(), name); err != nil || string(v) != "value of "+name {
+					errs <- fmt.Errorf("%s: got %q, %v", name, v, err)
+					return
+				}
+			}
+			errs <- nil
+		}()
+	}
+	for range 8 {
+		if err := <-errs; err != nil {
+			t.Error(err)
+		}
 	}
 }
