@@ -185,9 +185,12 @@ func readKeyring(ctx context.Context, s *runtime.Step, w *world.World, patterns 
 // read takes one item.
 func (r *secretsRead) read(ctx context.Context, k *keyring.Keyring, name string, patterns []string, which string) error {
 	value, err := k.Get(ctx, name)
+	if errors.Is(err, keyring.ErrNoItem) {
+		if value, err = k.Get(ctx, name); errors.Is(err, keyring.ErrNoItem) {
+			return r.absent(k, name, which)
+		}
+	}
 	switch {
-	case errors.Is(err, keyring.ErrNoItem):
-		return changed(which + " is gone")
 	case errors.Is(err, keyring.ErrStray):
 		_, why, _ := strings.Cut(err.Error(), keyring.ErrStray.Error()+": ")
 		r.stray = append(r.stray, keyring.Stray{Name: name, File: name, Why: why})
@@ -213,6 +216,20 @@ func (r *secretsRead) read(ctx context.Context, k *keyring.Keyring, name string,
 	return nil
 }
 
+// absent is for what is listed and cannot be had: it was removed meanwhile, or it is
+// another program's. The Secret Service lists those, too, and gives out none of them.
+func (r *secretsRead) absent(k *keyring.Keyring, name, which string) error {
+	again, err := k.List()
+	if err != nil {
+		return err
+	}
+	if !slices.Contains(again, name) {
+		return changed(which + " is gone")
+	}
+	r.stray = append(r.stray, keyring.Stray{Name: name, File: name, Why: keyring.Foreign})
+	return nil
+}
+
 // tell says what was not sealed. An item that does not open is a fault; a file that
 // could have been an item is a gap; of any other there is a word.
 func (r *secretsRead) tell(s *runtime.Step, asset string, patterns []string) (gaps []ledger.Gap, findings []ledger.Finding, err error) {
@@ -233,8 +250,8 @@ func (r *secretsRead) tell(s *runtime.Step, asset string, patterns []string) (ga
 		case err != nil:
 			return nil, nil, err
 		case !wanted:
-		case site.CheckSecretName(x.Name) != nil || x.Why == keyring.Folder:
-			s.Log("%q in the keyring's folder is not sealed: %s", x.File, x.Why)
+		case site.CheckSecretName(x.Name) != nil || x.Why == keyring.Folder || x.Why == keyring.Foreign:
+			s.Log("%q in the keyring is not sealed: %s", x.File, x.Why)
 		default:
 			gaps = append(gaps, ledger.Gap{Asset: asset, Item: custody.Item, What: "file " + x.File, Why: x.Why + ", and an item could have this name: it is not sealed. Set it anew, or move the file away"})
 		}

@@ -98,9 +98,9 @@ func TestWhatIsNoItemKeepsNoneFromBeingSealed(t *testing.T) {
 		gap  string
 		told string
 	}{
-		"lost+found":         {func(b *bench) error { return os.Mkdir(filepath.Join(b.ring, "lost+found"), 0o700) }, "", `"lost+found" in the keyring's folder is not sealed: it is a folder`},
-		"a folder":           {func(b *bench) error { return os.Mkdir(filepath.Join(b.ring, "old"), 0o700) }, "", `"old" in the keyring's folder`},
-		".DS_Store":          {func(b *bench) error { return os.WriteFile(filepath.Join(b.ring, ".DS_Store"), []byte("junk\n"), 0o644) }, "", `".DS_Store" in the keyring's folder`},
+		"lost+found":         {func(b *bench) error { return os.Mkdir(filepath.Join(b.ring, "lost+found"), 0o700) }, "", `"lost+found" in the keyring is not sealed: it is a folder`},
+		"a folder":           {func(b *bench) error { return os.Mkdir(filepath.Join(b.ring, "old"), 0o700) }, "", `"old" in the keyring is not sealed`},
+		".DS_Store":          {func(b *bench) error { return os.WriteFile(filepath.Join(b.ring, ".DS_Store"), []byte("junk\n"), 0o644) }, "", `".DS_Store" in the keyring is not sealed`},
 		".directory":         {func(b *bench) error { return os.WriteFile(filepath.Join(b.ring, ".directory"), []byte("x"), 0o644) }, "", `".directory"`},
 		"an editor's copy":   {func(b *bench) error { return duplicate(b, "offsite-ssh-key~") }, "", "holds the item offsite-ssh-key under another name"},
 		"a copy by hand":     {func(b *bench) error { return duplicate(b, "offsite-ssh-key.old") }, "file offsite-ssh-key.old", ""},

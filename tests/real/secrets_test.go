@@ -164,7 +164,7 @@ func TestSecretsOfTrueKeyringsAreOpenedByAge(t *testing.T) {
 		v.roundTrip()
 	})
 	t.Run("secret-service", func(t *testing.T) {
-		needs(t, "dbus-run-session", "dbus-send", "gnome-keyring-daemon", "bash")
+		needs(t, "dbus-run-session", "dbus-send", "gnome-keyring-daemon", "bash", "secret-tool")
 		newVault(t, `backend = "secret-service"`, "").inSession()
 	})
 }
@@ -225,7 +225,16 @@ kill "$pid"`
 		}
 		<-ended
 	})
+	// what a browser keeps there, too, is listed to everybody
+	alien := exec.CommandContext(ctx, "secret-tool", "store", "--label=Safe Storage", "application", "browser")
+	alien.Env, alien.Stdin = v.env, strings.NewReader("not runner's")
+	if out, err := alien.CombinedOutput(); err != nil {
+		v.t.Fatalf("%v: %s", err, out)
+	}
 	v.roundTrip()
+	if out := v.good("", "secret", "list"); !strings.Contains(out, "Safe Storage") {
+		v.t.Errorf("the other program's item is not in the list: this shows nothing\n%s", out)
+	}
 }
 
 // Custodians open what was sealed to them with age and Python alone; what they get is

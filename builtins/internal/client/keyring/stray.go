@@ -20,8 +20,11 @@ type Stray struct {
 	Why  string
 }
 
-// Folder is the reason of what can never have been an item.
-const Folder = "it is a folder"
+// Reasons of what can never have been an item of runner's.
+const (
+	Folder  = "it is a folder"
+	Foreign = "it is another program's"
+)
 
 // Stray returns what is no item; other backends hold nothing else.
 func (k *Keyring) Stray() ([]Stray, error) {
