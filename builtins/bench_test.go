@@ -117,7 +117,8 @@ func (b *bench) inject(faults ...lab.Fault) {
 // config joins what a new process would join.
 func (b *bench) config(policy string) runtime.Config {
 	b.t.Helper()
-	s, err := LoadSite("site.star", []byte(b.site), runtime.Limits{})
+	limits := runtime.Limits{Heap: 16 << 30} // all worlds of these tests lie in one heap
+	s, err := LoadSite("site.star", []byte(b.site), limits)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -125,7 +126,7 @@ func (b *bench) config(policy string) runtime.Config {
 	if err := os.WriteFile(path, []byte(policy), 0o600); err != nil {
 		b.t.Fatal(err)
 	}
-	rt := &runtime.Runtime{Primitives: All(), Stdlib: stdlib.Files}
+	rt := &runtime.Runtime{Primitives: All(), Stdlib: stdlib.Files, Limits: limits}
 	p, err := rt.Load(path, nil)
 	if err != nil {
 		b.t.Fatal(err)
