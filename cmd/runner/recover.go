@@ -266,6 +266,9 @@ func (f *flags) bringOne(ctx context.Context, m *builtins.Medium, e builtins.Med
 			return err
 		}
 		fmt.Printf("%sok   %s: %s, %s\n", lab, what, builtins.LevelWords(v.Level, e.Sealed, e.Opened), sizeText(v.Bytes))
+		if v.Note != "" {
+			fmt.Printf("%snote %s\n", lab, shown(v.Note))
+		}
 	}
 	if r.to == "" {
 		return nil
@@ -282,7 +285,7 @@ func (f *flags) bringOne(ctx context.Context, m *builtins.Medium, e builtins.Med
 		fmt.Printf("%sok   %s -> %s\n", lab, what, shown(p))
 	}
 	for _, sk := range out.Skipped {
-		fmt.Printf("%snote %s was left out\n", lab, shown(sk))
+		fmt.Printf("%snote %s\n", lab, shown(sk))
 	}
 	for _, line := range out.Say {
 		fmt.Printf("%s     %s\n", lab, shownLines(line, "     "))
@@ -294,7 +297,7 @@ func (f *flags) bringOne(ctx context.Context, m *builtins.Medium, e builtins.Med
 func (f *flags) recoverBare(ctx context.Context, b *builtins.Bare, r recoverFlags) error {
 	c, err := b.Check(ctx)
 	if err != nil {
-		return fmt.Errorf("%s is damaged: %w", r.from, err)
+		return err
 	}
 	if f.json && r.to == "" {
 		return json.NewEncoder(os.Stdout).Encode(c)
@@ -314,7 +317,7 @@ func (f *flags) recoverBare(ctx context.Context, b *builtins.Bare, r recoverFlag
 		fmt.Printf("ok   -> %s\n", shown(p))
 	}
 	for _, sk := range out.Skipped {
-		fmt.Printf("note %s was left out\n", shown(sk))
+		fmt.Printf("note %s\n", shown(sk))
 	}
 	for _, line := range out.Say {
 		fmt.Printf("     %s\n", shownLines(line, "     "))

@@ -2,6 +2,7 @@ package kind
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -19,6 +20,9 @@ func guest(name, title string, unpack func(ctx context.Context, j *Job, file str
 	return Kind{Name: name, Title: title, Opens: true,
 		Open: target.EachFile(func(ctx context.Context, file string, r io.Reader) error {
 			_, err := archive.Check(ctx, file, r)
+			if errors.Is(err, archive.ErrUnsupported) {
+				return fmt.Errorf("%w: %w", target.ErrNotHere, err)
+			}
 			return err
 		}).Each,
 		Recover: func(ctx context.Context, j *Job) error {
@@ -119,6 +123,22 @@ func recoverDisks(ctx context.Context, j *Job, file string, r io.Reader) (err er
 	return finish(j, report, r, err)
 }
 
+// unsetFile is beside what was extracted, and lists what could not be set on it.
+const unsetFile = "not-restored.txt"
+
+// unset tells what entries came back without: all of it in a file, and in a sentence.
+func (j *Job) unset(lines []string) error {
+	if len(lines) == 0 {
+		return nil
+	}
+	path := filepath.Join(j.Into, unsetFile)
+	if err := os.WriteFile(path, []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	j.Skipped = append(j.Skipped, fmt.Sprintf("not everything could be set on what was extracted (%d lines in %s), such as: %s", len(lines), path, lines[0]))
+	return nil
+}
+
 // finish reads the stream to its end, where its digest is known, and writes the
 // guest's configuration.
 func finish(j *Job, report archive.Report, r io.Reader, err error) error {
@@ -128,7 +148,9 @@ func finish(j *Job, report archive.Report, r io.Reader, err error) error {
 	if err != nil {
 		return err
 	}
-	j.Skipped = report.Skipped
+	if err := j.unset(report.Skipped); err != nil {
+		return err
+	}
 	for _, c := range report.Configs {
 		path := filepath.Join(j.Into, Safe(c.Name))
 		if err := os.WriteFile(path, c.Data, 0o600); err != nil {

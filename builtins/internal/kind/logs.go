@@ -192,7 +192,7 @@ func recoverLogs(ctx context.Context, j *Job) error {
 		case b.index.Seq < lowest.Seq && lowest.Prev != "":
 			return fmt.Errorf("the chain of %s is broken: batch %d, which batch %d was made after, is not on this medium or was changed\nhint: --archive brings single batches back", j.Artifact.Item, lowest.Seq-1, lowest.Seq)
 		default:
-			j.Skipped = append(j.Skipped, fmt.Sprintf("batch %d of %s, which is on no way to this one: --id %s brings its own chain back", b.index.Seq, b.art.Created.UTC().Format("2006-01-02 15:04:05Z"), b.art.ID))
+			j.Skipped = append(j.Skipped, fmt.Sprintf("left out: batch %d of %s, which is on no way to this one: --id %s brings its own chain back", b.index.Seq, b.art.Created.UTC().Format("2006-01-02 15:04:05Z"), b.art.ID))
 		}
 	}
 	all = picked
@@ -202,14 +202,14 @@ func recoverLogs(ctx context.Context, j *Job) error {
 	for _, b := range all {
 		chain, sums = append(chain, b.index), append(sums, b.sum)
 		for _, g := range b.index.Gaps {
-			j.Skipped = append(j.Skipped, fmt.Sprintf("batch %d: %s (%s)", b.index.Seq, g.What, g.Why))
+			j.Skipped = append(j.Skipped, fmt.Sprintf("not in batch %d: %s (%s)", b.index.Seq, g.What, g.Why))
 		}
 	}
 	if err := logbatch.Broken(chain, sums); err != nil {
 		return fmt.Errorf("the chain of %s is broken: %w\nhint: --archive brings single batches back", j.Artifact.Item, err)
 	}
 	if first := chain[0].Seq; first > 1 {
-		j.Skipped = append(j.Skipped, fmt.Sprintf("batches 1 to %d, which are not on this medium", first-1))
+		j.Skipped = append(j.Skipped, fmt.Sprintf("left out: batches 1 to %d, which are not on this medium", first-1))
 	}
 	var entries int64
 	for _, b := range all {

@@ -91,7 +91,7 @@ func (j *Job) chain(ctx context.Context) error {
 			j.Paths = append(j.Paths, below.Paths...)
 		}
 		if !found {
-			j.Skipped = append(j.Skipped, fmt.Sprintf("the full archive that this one builds on (artifact %s) is not on this medium: bring it from another copy", need))
+			j.Skipped = append(j.Skipped, fmt.Sprintf("left out: the full archive that this one builds on (artifact %s) is not on this medium: bring it from another copy", need))
 		}
 	}
 	return nil

@@ -160,7 +160,7 @@ func recoverRuleset(ctx context.Context, j *Job) error {
 		return fmt.Errorf("%s is missing", RulesetFile)
 	}
 	for _, m := range doc.Missing {
-		j.Skipped = append(j.Skipped, m.Part+" ("+m.Why+")")
+		j.Skipped = append(j.Skipped, "not in this copy: "+m.Part+" ("+m.Why+")")
 	}
 	if doc.Vendor == "linux" {
 		if err := writeBootFiles(j, doc); err != nil {

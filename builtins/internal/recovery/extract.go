@@ -35,7 +35,7 @@ func (m *Medium) Archive(ctx context.Context, id, dir string) (Extracted, error)
 			return extracted(j), err
 		}
 	}
-	if err := ended(ctx, opening, dir); err != nil {
+	if err := ended(ctx, opening, j, dir); err != nil {
 		return extracted(j), err
 	}
 	if k, known := kind.Find(x.Artifact.Kind); known && k.Commands != nil {
@@ -49,8 +49,11 @@ func (m *Medium) Archive(ctx context.Context, id, dir string) (Extracted, error)
 }
 
 // ended says ok of what came back only where verify would.
-func ended(ctx context.Context, o *target.Opening, into string) error {
+func ended(ctx context.Context, o *target.Opening, j *kind.Job, into string) error {
 	err := o.End(ctx)
+	if err == nil && o.Note() != "" {
+		j.Say = append(j.Say, "note: its bytes are those that were saved, but "+o.Note())
+	}
 	if err == nil || ctx.Err() != nil {
 		return err
 	}
@@ -89,7 +92,7 @@ func (m *Medium) Extract(ctx context.Context, id, dir string) (Extracted, error)
 	if err = k.Recover(ctx, j); err != nil {
 		return extracted(j), err
 	}
-	return extracted(j), ended(ctx, opening, into)
+	return extracted(j), ended(ctx, opening, j, into)
 }
 
 // folder is the name of an item, with its kind where the medium holds several

@@ -2,6 +2,7 @@ package target
 
 import (
 	"context"
+	"errors"
 	"io"
 
 	"filippo.io/age"
@@ -20,7 +21,11 @@ type Opening struct {
 	check func() Checker
 	cur   Checker // that has seen the first files
 	files int     // so many of them
+	note  string  // why it was not opened; "": it was, or will be at the end
 }
+
+// Note says why a copy that came back was not opened; "" where it was.
+func (o *Opening) Note() string { return o.note }
 
 // Opening begins one. check may be nil: then digests are all that is compared.
 func (t *Target) Opening(a ledger.Artifact, c ledger.Copy, ids []age.Identity, check func() Checker) *Opening {
@@ -61,10 +66,15 @@ func (o *Opening) End(ctx context.Context) error {
 	switch {
 	case o.check == nil:
 		return nil
+	case o.files == len(o.a.Files) && o.note != "":
+		return nil
 	case o.files == len(o.a.Files):
 		return o.t.unopened(o.c.Item, o.cur.End())
 	}
-	_, err := o.t.Verify(ctx, o.c, ledger.Opened, o.ids, o.check)
+	v, err := o.t.Verify(ctx, o.c, ledger.Opened, o.ids, o.check)
+	if err == nil && v.Level < ledger.Opened {
+		o.note = v.Note
+	}
 	return err
 }
 
@@ -89,7 +99,11 @@ func (t *teed) Read(p []byte) (int, error) {
 	}
 	t.to.CloseWithError(err)
 	t.end = err
-	check := t.o.t.unopened(t.file, <-t.result)
+	said := <-t.result
+	if errors.Is(said, ErrNotHere) {
+		t.o.note, said = said.Error(), nil
+	}
+	check := t.o.t.unopened(t.file, said)
 	t.result = nil
 	switch {
 	case err == io.EOF && check == nil:

@@ -260,12 +260,18 @@ func (p *pass) check(f *feed) error {
 			if r.err != nil {
 				return r.err // it could not know
 			}
-			return p.unopened(file.Name, err)
+			if !errors.Is(err, ErrNotHere) {
+				return p.unopened(file.Name, err)
+			}
+			p.opened = false
 		}
 		if _, err := r.WriteTo(io.Discard); err != nil {
 			return err
 		}
 		f.next()
+	}
+	if !p.opened {
+		return nil
 	}
 	if err := check.End(); err != nil {
 		return p.unopened(p.src.Artifact.Item, err)

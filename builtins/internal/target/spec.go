@@ -2,6 +2,7 @@ package target
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"sync/atomic"
@@ -75,6 +76,11 @@ type Checker interface {
 	// End compares what the files say of each other.
 	End() error
 }
+
+// ErrNotHere is wrapped by what a Checker says of files that may be sound and that this
+// program cannot open: packed in a way that no library unpacks, say. Such a copy is
+// read, and not opened; it is never called damaged.
+var ErrNotHere = errors.New("it cannot be opened here")
 
 // EachFile is a Checker for kinds whose files stand alone.
 type EachFile func(ctx context.Context, name string, r io.Reader) error

@@ -2,6 +2,7 @@ package target
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"path"
@@ -66,7 +67,10 @@ func (v *verification) run(ctx context.Context, level int) error {
 			return err
 		}
 	}
-	if level == ledger.Opened {
+	switch {
+	case level == ledger.Opened && v.note != "":
+		level = ledger.Read
+	case level == ledger.Opened:
 		if err := v.t.unopened(v.c.Item, v.check.End()); err != nil {
 			return err
 		}
@@ -183,6 +187,10 @@ func (v *verification) open(ctx context.Context, file string) error {
 	}
 	if err != nil && ctx.Err() != nil {
 		return ctx.Err()
+	}
+	if errors.Is(err, ErrNotHere) {
+		v.note = fmt.Sprintf("read back; %v", err)
+		return nil
 	}
 	return v.t.unopened(file, err)
 }

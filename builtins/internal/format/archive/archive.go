@@ -24,7 +24,7 @@ type Report struct {
 	// Bytes counts the clear bytes of the payload.
 	Bytes int64
 	// Skipped names what ExtractTree did not restore and why, one line each, at
-	// most 1000 of them and one that counts the rest.
+	// most 50,000 of them and one that counts the rest.
 	Skipped []string
 }
 

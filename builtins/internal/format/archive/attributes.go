@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"strconv"
 	"strings"
@@ -53,10 +54,13 @@ func attributeName(key string) (string, error) {
 	case !ok:
 		return "", nil
 	case strings.HasPrefix(name, "user.") || name == "security.capability":
-		return name, nil
+		return unquoted.Replace(name), nil
 	}
 	return "", errors.New("attributes of this namespace are not restored")
 }
+
+// unquoted undoes what GNU tar does to names: "=" ends the name of a record.
+var unquoted = strings.NewReplacer("%3D", "=", "%25", "%")
 
 const (
 	maxACLEntries = 1024
@@ -66,9 +70,10 @@ const (
 
 // encodeACL turns the text form of a POSIX ACL (user::rw-,user:1000:r--,...)
 // into the kernel's: a version, then tag, permissions and id of each entry,
-// little endian and in order. Names need a guest's user database, so only
-// numbers are taken; vzdump writes those.
-func encodeACL(text string) ([]byte, error) {
+// little endian and in order. Names need a guest's user database: an entry with a
+// name is left out, and named in without; the others stay. A text that is no ACL at
+// all is an error.
+func encodeACL(text string) (acl []byte, without []string, err error) {
 	type item struct {
 		tag, perm uint16
 		id        uint32
@@ -79,22 +84,26 @@ func encodeACL(text string) ([]byte, error) {
 			continue
 		}
 		if len(items) == maxACLEntries {
-			return nil, fmt.Errorf("acl has more than %d entries", maxACLEntries)
+			return nil, nil, fmt.Errorf("acl has more than %d entries", maxACLEntries)
 		}
 		parts := strings.Split(line, ":")
 		if len(parts) == 4 { // star adds the number behind user:name:rwx
 			parts[1], parts = parts[3], parts[:3]
 		}
 		if len(parts) != 3 {
-			return nil, fmt.Errorf("acl entry %.40q has %d fields", line, len(parts))
+			return nil, nil, fmt.Errorf("acl entry %.40q has %d fields", line, len(parts))
 		}
 		perm, err := aclPermissions(parts[2])
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		tag, id, err := aclTag(parts[0], parts[1])
+		if err == errNoNumber {
+			without = append(without, fmt.Sprintf("%.100q", line))
+			continue
+		}
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		items = append(items, item{tag, perm, id})
 	}
@@ -110,7 +119,38 @@ func encodeACL(text string) ([]byte, error) {
 		out = binary.LittleEndian.AppendUint16(out, i.perm)
 		out = binary.LittleEndian.AppendUint32(out, i.id)
 	}
-	return out, nil
+	return out, without, nil
+}
+
+// errNoNumber says that an ACL entry has a name where a number is needed.
+var errNoNumber = errors.New("it names a user or group of the guest, and has no number")
+
+// groupBits are the permissions of the group that an entry had: with an ACL the mode
+// shows the mask in their place. ok is false where the records hold no ACL.
+func groupBits(e entry) (bits fs.FileMode, ok bool) {
+	text, ok := e.PAXRecords[paxACL+"access"]
+	if !ok {
+		return 0, false
+	}
+	for line := range strings.FieldsFuncSeq(text, func(r rune) bool { return r == ',' || r == '\n' }) {
+		parts := strings.Split(strings.TrimSpace(line), ":")
+		if len(parts) == 3 && parts[1] == "" && (parts[0] == "group" || parts[0] == "g") {
+			if perm, err := aclPermissions(parts[2]); err == nil {
+				return fs.FileMode(perm) << 3, true
+			}
+		}
+	}
+	return 0, true
+}
+
+// closedMode is a mode that gives nobody more than the archive does while, or where,
+// the ACL beside it does not stand.
+func closedMode(e entry) fs.FileMode {
+	mode := e.FileInfo().Mode() & modeBits
+	if bits, ok := groupBits(e); ok {
+		mode = mode&^0o070 | mode&bits
+	}
+	return mode
 }
 
 func aclPermissions(text string) (perm uint16, err error) {
@@ -140,8 +180,14 @@ func aclTag(kind, who string) (tag uint16, id uint32, err error) {
 		return tag, aclNoID, nil
 	}
 	n, err := strconv.ParseUint(who, 10, 32)
-	if err != nil || tag > 4 {
-		return 0, 0, fmt.Errorf("acl entry for %s %.40q has no number", kind, who)
+	if tag > 4 {
+		return 0, 0, fmt.Errorf("acl entry for %s has a name", kind)
+	}
+	if errors.Is(err, strconv.ErrRange) {
+		return 0, 0, fmt.Errorf("acl entry for %s %.40s has no such number", kind, who)
+	}
+	if err != nil {
+		return 0, 0, errNoNumber
 	}
 	return tag * 2, uint32(n), nil
 }

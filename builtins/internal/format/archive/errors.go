@@ -9,7 +9,7 @@ var (
 	// ErrUnknown is the error for a name that is not that of an archive.
 	ErrUnknown = errors.New("the name does not say which archive this is")
 	// ErrUnsupported is the error for an archive that may be sound, but that
-	// this package cannot open: packed with lzo or bz2, a zstd window above 128 MiB or
+	// this package cannot open: packed with lzo, a zstd window above 128 MiB or
 	// a zstd dictionary, a dialect of tar that is not known.
 	ErrUnsupported = errors.New("archive cannot be opened by runner")
 )

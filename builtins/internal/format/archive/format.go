@@ -14,7 +14,7 @@ const (
 
 	zstdPacked = "zst"
 	gzipPacked = "gz"
-	lzoPacked  = "lzo" // this and the next cannot be opened
+	lzoPacked  = "lzo" // cannot be opened: no kept library unpacks it
 	bz2Packed  = "bz2"
 	unpacked   = ""
 )
@@ -71,8 +71,8 @@ func formatOf(name string) (format, error) {
 }
 
 // Known reports whether the name is that of an archive. It is true for archives
-// packed with lzo or bz2, which Proxmox restores and this package cannot open:
-// Check says so, and the operator learns that such a copy is unproven.
+// packed with lzo, which Proxmox restores and this package cannot open: Check says
+// so, and the operator learns that such a copy is read, and not opened.
 func Known(name string) bool {
 	_, err := formatOf(name)
 	return err == nil

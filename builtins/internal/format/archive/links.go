@@ -77,7 +77,7 @@ func (t *tree) node(e entry, base string) error {
 	if err := t.own(e, func(uid, gid int) error { return at.Lchown(base, uid, gid) }); err != nil {
 		return err
 	}
-	if err := at.Chmod(base, e.FileInfo().Mode()&modeBits); err != nil {
+	if err := at.Chmod(base, closedMode(e)); err != nil {
 		return err
 	}
 	if hasAttributes(e) {

@@ -104,7 +104,7 @@ func TestZstdFilesThatNeedTooMuchAreUnsupported(t *testing.T) {
 		header     []byte
 	}{
 		{"a window of 2 GiB", "window of 2^31", []byte{0x04, 21 << 3}},
-		{"a window just above 128 MiB", "at most 128 MiB", []byte{0x04, 17<<3 | 1}},
+		{"a window just above 128 MiB", "and runner takes 128 MiB: unpack it with zstd -d --long=28", []byte{0x04, 17<<3 | 1}},
 		{"the largest window there is", "window of 2^42", []byte{0x04, 0xff}},
 		{"a content of 2^63 in one segment", "window of 2^63", []byte{0xe4, 0, 0, 0, 0, 0, 0, 0, 0x80}},
 		{"a dictionary", "dictionary", []byte{0x05, 0x50, 7}},
@@ -186,10 +186,13 @@ func TestGzipFiles(t *testing.T) {
 	if report, err := check("a.gz", join(one, one)); err != nil || report.Bytes != 6 {
 		t.Errorf("got %d bytes and error %v for two members", report.Bytes, err)
 	}
+	if report, err := check("a.gz", join(one, one, make([]byte, 5000))); err != nil || report.Bytes != 6 {
+		t.Errorf("got %d bytes and error %v for two members and zeros, as gzip itself takes them", report.Bytes, err)
+	}
 	flipped := bytes.Clone(one)
 	flipped[len(one)-6] ^= 1
 	for name, b := range map[string][]byte{
-		"empty": nil, "a flipped bit of the checksum": flipped, "zeros behind": join(one, make([]byte, 20)),
+		"empty": nil, "a flipped bit of the checksum": flipped, "zeros, and data behind them": join(one, make([]byte, 20), one),
 		"one byte behind": join(one, []byte{31}), "text behind": join(one, []byte("hello, this is text")),
 	} {
 		if _, err := check("a.gz", b); err == nil {

@@ -11,10 +11,11 @@ import (
 )
 
 const (
-	modeBits   = fs.ModePerm | fs.ModeSetuid | fs.ModeSetgid | fs.ModeSticky
-	holeSize   = 4096
-	maxSkipped = 1000
-	maxNodes   = 1 << 16
+	modeBits        = fs.ModePerm | fs.ModeSetuid | fs.ModeSetgid | fs.ModeSticky
+	holeSize        = 4096
+	maxSkipped      = 50_000 // lines, and
+	maxSkippedBytes = 16 << 20
+	maxNodes        = 1 << 16
 	// maxHeldBytes bounds what a directory holds back until it is left.
 	maxHeldBytes = 64 << 10
 )
@@ -62,7 +63,7 @@ func (t *tree) dir(e entry, base string) error {
 // dress gives a directory its owner now; mode, attributes and times wait until
 // it is left.
 func (t *tree) dress(l *level, e entry) error {
-	l.mode, l.atime, l.mtime, l.setMode = e.FileInfo().Mode()&modeBits, accessTime(e), e.ModTime, true
+	l.mode, l.atime, l.mtime, l.setMode = closedMode(e), accessTime(e), e.ModTime, true
 	if hasAttributes(e) {
 		if n := recordBytes(e); n > maxHeldBytes {
 			t.skip(e.Name, fmt.Sprintf("its attributes have %d bytes, more than %d", n, maxHeldBytes))
@@ -81,7 +82,7 @@ func (t *tree) own(e entry, chown func(uid, gid int) error) error {
 	if !t.isRoot {
 		if !t.noOwner {
 			t.noOwner = true
-			t.skip(e.Name, "owners are not restored without root, for this entry and all others")
+			t.skip("./", "owners are not restored without root: all entries belong to who extracts them")
 		}
 		return nil
 	}
@@ -105,7 +106,7 @@ func (t *tree) file(e entry, base string, r io.Reader) (err error) {
 		err = t.own(e, f.Chown)
 	}
 	if err == nil { // chown takes setuid and capabilities away: they come after it
-		err = f.Chmod(e.FileInfo().Mode() & modeBits)
+		err = f.Chmod(closedMode(e)) // an ACL that is set widens it to its mask
 	}
 	if err == nil {
 		t.attributes(e, f)

@@ -19,9 +19,13 @@ func (t *tree) attributes(e entry, f *os.File) {
 		}
 		data := []byte(value)
 		if err == nil && strings.HasPrefix(key, paxACL) {
-			data, err = encodeACL(value)
+			var without []string
+			data, without, err = encodeACL(value)
+			for _, w := range without {
+				t.skip(e.Name, fmt.Sprintf("ACL entry %s: %v", w, errNoNumber))
+			}
 		}
-		if err == nil && len(data) > 0 {
+		if err == nil {
 			err = setAttribute(f, name, data)
 		}
 		if err != nil {
@@ -40,7 +44,7 @@ func (t *tree) leaveOut(e entry, why string) error {
 }
 
 func (t *tree) skip(name, why string) {
-	if len(t.report.Skipped) >= maxSkipped {
+	if t.lines += len(name) + len(why); len(t.report.Skipped) >= maxSkipped || t.lines > maxSkippedBytes {
 		t.more++
 		return
 	}

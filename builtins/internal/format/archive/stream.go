@@ -2,12 +2,12 @@ package archive
 
 import (
 	"bufio"
+	"compress/bzip2"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 
-	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 )
 
@@ -45,7 +45,7 @@ type stream struct {
 	format format
 	source *source
 	frames *frames       // for zstd
-	packed *bufio.Reader // for gzip
+	packed *bufio.Reader // for bzip2
 	r      io.Reader
 	close  func()
 	n      int64
@@ -71,8 +71,11 @@ func open(ctx context.Context, name string, r io.Reader) (*stream, error) {
 		err = s.openGzip()
 	case zstdPacked:
 		err = s.openZstd()
+	case bz2Packed:
+		s.packed = bufio.NewReaderSize(s.source, inputBuffer)
+		s.r = bzip2.NewReader(s.packed)
 	default:
-		err = unsupportedf(name, "runner does not unpack %s; unpack it by hand and check what comes out", f.compression)
+		err = unsupportedf(name, "runner does not unpack lzo: unpack it with lzop -d, and open what comes out")
 	}
 	if err != nil {
 		return nil, err
@@ -81,15 +84,11 @@ func open(ctx context.Context, name string, r io.Reader) (*stream, error) {
 }
 
 func (s *stream) openGzip() error {
-	s.packed = bufio.NewReaderSize(s.source, inputBuffer)
-	z, err := gzip.NewReader(s.packed)
-	if err == io.EOF {
-		err = io.ErrUnexpectedEOF
-	}
+	m, err := newMembers(bufio.NewReaderSize(s.source, inputBuffer))
 	if err != nil {
 		return s.fault(err)
 	}
-	s.r = z
+	s.r = m
 	return nil
 }
 
@@ -139,7 +138,7 @@ func (s *stream) end() error {
 	}
 	if s.packed != nil {
 		if _, err := s.packed.Peek(1); err != io.EOF {
-			return s.fault(errors.New("data follows the last gzip member"))
+			return s.fault(errors.New("data follows the last bzip2 stream"))
 		}
 	}
 	return io.EOF

@@ -34,7 +34,7 @@ type entry struct {
 // entries reads a tar. place, if any, gets every entry and reads its data from
 // r; what it leaves unread is passed over.
 func (s *stream) entries(report *Report, place func(e entry, r io.Reader) error) error {
-	t := tar.NewReader(s)
+	t, tree := tar.NewReader(s), newShape()
 	for {
 		at := s.n
 		h, err := t.Next()
@@ -50,6 +50,9 @@ func (s *stream) entries(report *Report, place func(e entry, r io.Reader) error)
 		e, err := s.checkEntry(h)
 		if err != nil {
 			return err
+		}
+		if err := tree.take(e); err != nil {
+			return s.placeFault(e, err)
 		}
 		if err := s.takeEntry(e, t, report, place); err != nil {
 			return err

@@ -75,6 +75,7 @@ type tree struct {
 	buf     []byte
 	bytes   int64
 	more    int64           // skipped lines beyond the limit
+	lines   int             // bytes of those within it
 	nodes   map[string]bool // devices left out, that a hard link may name
 	noOwner bool
 }
