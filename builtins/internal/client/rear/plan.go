@@ -100,16 +100,15 @@ func Prepare(f *Facts, o Options) (*Plan, error) {
 	return p, nil
 }
 
-// Untold says which disk an image's active layout makes anew that the question
-// before a recovery does not name; nil when it names them all.
+// Untold says which device an image's active layout makes anew, or writes to, that the
+// question before a recovery does not name; nil when it names them all.
 func (p *Plan) Untold(l layout.Layout) *HoldsError {
-	for _, c := range l.Of("disk") {
-		if !slices.Contains(p.Disks, c.Device) {
-			return &HoldsError{Copies: true, What: fmt.Sprintf("a recovery would make %s anew, and its question names only %s: %q", c.Device, strings.Join(p.Disks, ", "), c.Line),
-				Hint: "what lies on that disk? see whether settings of the policy bring it in"}
-		}
+	c, device, found := l.Untold(p.Disks)
+	if !found {
+		return nil
 	}
-	return nil
+	return &HoldsError{Copies: true, What: fmt.Sprintf("a recovery would make %s anew, and its question names only %s: %q", device, strings.Join(p.Disks, ", "), c.Line),
+		Hint: "what lies on that device? see whether settings of the policy bring it in"}
 }
 
 // Refuse says what an image's active layout must not name and does; nil when it

@@ -121,15 +121,17 @@ func (res *Rescue) check(p *Plan, kernel string) error {
 		return bad("the image has modules, but none of its kernel %s", kernel)
 	case !res.tools["udevadm"]:
 		return bad("the image has no udev: it finds no disk and no network (install udev on the host)")
-	case !res.laidOut || len(res.Layout.Of("disk"))+len(res.Layout.Of("raid")) == 0:
+	case !res.laidOut || len(res.Layout.Whole()) == 0:
 		return bad("the image's layout names no disk to recover")
+	case !res.Layout.Makes("/"):
+		return bad("the image's layout makes no file system for /: a recovery would leave nothing to start")
 	case res.Bootloader == "":
 		return bad("the image does not know which boot loader to install")
 	case !strings.Contains(res.conf, "runner_before_recovery"):
 		return bad("the image asks nothing before a recovery: it was not made with runner's configuration")
 	}
-	for _, d := range res.Layout.Of("disk") {
-		if d.Size == 0 {
+	for _, d := range res.Layout.Whole() {
+		if d.Size == 0 && (d.Kind == "disk" || d.Kind == "multipath") {
 			return bad("the layout gives %s no size", d.Device)
 		}
 	}
@@ -150,8 +152,16 @@ func (res *Rescue) needs(p *Plan) error {
 			want["lvm"] = c.Device
 		case "crypt":
 			want["cryptsetup"] = c.Device
-		case "raid", "raidarray":
+		case "raidarray":
 			want["mdadm"] = c.Device
+		case "multipath":
+			want["multipath"] = c.Device
+		case "drbd":
+			want["drbdadm"] = c.Device
+		case "dasdfmt":
+			want["dasdfmt"] = c.Device
+		case "btrfsnormalsubvol", "btrfsmountedsubvol":
+			want["btrfs"] = c.Device
 		case "swap":
 			want["mkswap"] = c.Device
 		case "fs":

@@ -3,6 +3,7 @@ package layout
 import (
 	"fmt"
 	"io"
+	"slices"
 	"sort"
 	"strings"
 )
@@ -17,6 +18,74 @@ func (l Layout) Of(kind string) (out []Component) {
 	return out
 }
 
+// wholes are the kinds of devices that lie on no other of the layout.
+var wholes = []string{"disk", "multipath", "raiddisk", "opaldisk", "dasdfmt", "logicaldrive"}
+
+// Whole returns the active components that are whole devices.
+func (l Layout) Whole() (out []Component) {
+	for _, c := range l.Components {
+		if c.Active && slices.Contains(wholes, c.Kind) {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// Makes reports whether recovery makes the file system that is mounted there.
+func (l Layout) Makes(mount string) bool {
+	return slices.ContainsFunc(l.Components, func(c Component) bool {
+		return c.Active && c.Mount == mount && (c.Kind == "fs" || c.Kind == "btrfsmountedsubvol")
+	})
+}
+
+// Untold returns the first active component that would be made on a device that is
+// neither one of the named ones nor made by the layout itself on such; false: there is
+// none. A multipath disk is named when all of its paths are, or itself.
+func (l Layout) Untold(named []string) (Component, string, bool) {
+	good := map[string]bool{}
+	for _, n := range named {
+		good[clean(n)] = true
+	}
+	all := func(devices []string) bool {
+		return len(devices) > 0 && !slices.ContainsFunc(devices, func(d string) bool { return !good[clean(d)] })
+	}
+	for grew := true; grew; { // what is made on something good is good itself
+		grew = false
+		for _, c := range l.Components {
+			made := clean(c.Device)
+			if c.Kind == "lvmdev" {
+				made = clean(c.On) // the group
+			}
+			if !c.Active || good[made] || c.Kind == "fs" || c.Kind == "swap" {
+				continue
+			}
+			if len(c.Members) > 0 && all(c.Members) || c.Kind == "lvmdev" && good[clean(c.Device)] || c.Kind != "lvmdev" && c.On != "" && good[clean(c.On)] {
+				good[made], grew = true, true
+			}
+		}
+	}
+	for _, c := range l.Components {
+		on := []string{c.On}
+		switch {
+		case !c.Active, c.Kind == "swap", c.Kind == "lvmgrp", c.Kind == "smartarray", c.Kind == "dasd_channel", strings.HasPrefix(c.Kind, "btrfs"):
+			continue // made on what another line tells, or asked for before it is made
+		case len(c.Members) > 0:
+			if good[clean(c.Device)] {
+				continue
+			}
+			on = c.Members
+		case c.Kind == "fs", c.Kind == "lvmdev", c.On == "":
+			on = []string{c.Device}
+		}
+		for _, d := range on {
+			if !good[clean(d)] {
+				return c, d, true
+			}
+		}
+	}
+	return Component{}, "", false
+}
+
 // Naming returns the active components that would make the named thing anew: a
 // device, a volume group ("/dev/pve"), a mount point, or whatever lies on one of
 // them. A name of a volume group takes its volumes along, one of a disk its
@@ -25,6 +94,10 @@ func (l Layout) Naming(name string) (out []Component) {
 	above := map[string][]string{} // what lies directly on a device
 	for _, c := range l.Components {
 		switch {
+		case len(c.Members) > 0:
+			for _, m := range c.Members {
+				above[clean(m)] = append(above[clean(m)], clean(c.Device))
+			}
 		case c.On == "":
 		case c.Kind == "lvmdev": // the group lies on this device, among others
 			above[clean(c.Device)] = append(above[clean(c.Device)], clean(c.On))

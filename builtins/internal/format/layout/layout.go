@@ -38,13 +38,16 @@ type Component struct {
 	Device string
 	// On is what it lies on: the disk of a partition, the group of a volume, the
 	// device of a LUKS container or of a physical volume's group.
-	On    string
-	Mount string // of file systems
-	Type  string // partition table, layout of a volume ("thin,pool"), file system
-	Size  int64  // bytes; 0 where the format has none
-	UUID  string
-	Line  string // as it was written, without "#"
-	Cut   bool   // the line goes on in the next one, which ReaR's recovery does not read
+	On string
+	// Members are the devices that one is put together from: the paths of a
+	// multipath disk, the devices of a RAID.
+	Members []string
+	Mount   string // of file systems
+	Type    string // partition table, layout of a volume ("thin,pool"), file system
+	Size    int64  // bytes; 0 where the format has none
+	UUID    string
+	Line    string // as it was written, without "#"
+	Cut     bool   // the line goes on in the next one, which ReaR's recovery does not read
 }
 
 // Layout is a whole file in its order.
@@ -58,11 +61,12 @@ type Error struct {
 
 func (e *Error) Error() string { return fmt.Sprintf("disklayout.conf:%d: %s", e.Line, e.What) }
 
-// fields is the least number of words of each kind, its own among them.
+// fields is the least number of words of each kind, its own among them: every word
+// that ReaR 2.7 begins a line with.
 var fields = map[string]int{
-	"disk": 3, "part": 7, "lvmdev": 3, "lvmgrp": 2, "lvmvol": 4, "crypt": 3, "fs": 4, "swap": 2, "raid": 2, "raidarray": 2, "raiddisk": 2,
+	"disk": 3, "part": 7, "multipath": 3, "raidarray": 2, "raiddisk": 3, "opaldisk": 2, "dasd_channel": 2, "dasdfmt": 2, "logicaldrive": 2, "smartarray": 2,
+	"lvmdev": 3, "lvmgrp": 2, "lvmvol": 4, "crypt": 3, "drbd": 4, "fs": 4, "swap": 2,
 	"btrfsmountedsubvol": 4, "btrfsnormalsubvol": 4, "btrfssnapshotsubvol": 4, "btrfsdefaultsubvol": 4, "btrfsnocopyonwrite": 2,
-	"multipath": 3, "opaldisk": 2, "drbd": 3, "logicaldrive": 2, "smartarray": 2,
 }
 
 // Parse reads a disklayout.conf.
@@ -84,27 +88,38 @@ func Parse(r io.Reader) (Layout, error) {
 	return l, err
 }
 
-// rest takes the component back whose line goes on in this one. ReaR 2.7 writes the
-// hash of a LUKS2 container twice, with a new line between, when its key slot and
-// its digest both name one: "… hash=sha256", and "sha256 uuid=…" on the next line.
+// rest takes the component back whose line goes on in this one. Of a LUKS2 container
+// ReaR 2.7 writes a hash for each key slot and digest, with new lines between:
+// "… hash=sha256", "sha256", and "sha256 uuid=…" on the line after.
 func (l *Layout) rest(text string) (Component, bool, error) {
 	if len(l.Components) == 0 {
 		return Component{}, false, nil
 	}
 	last := l.Components[len(l.Components)-1]
-	head, hash, ok := strings.Cut(last.Line, " hash=")
-	again, more, _ := strings.Cut(strings.TrimSpace(text), " ")
-	if !ok || last.Kind != "crypt" || last.Cut || hash == "" || again != hash {
+	if last.Kind != "crypt" || value(strings.Fields(last.Line), "hash=") == "" || strings.Contains(last.Line, " uuid=") {
+		return Component{}, false, nil
+	}
+	hash, more, _ := strings.Cut(strings.TrimSpace(text), " ")
+	if more = strings.TrimSpace(more); !isHash(hash) || more != "" && !strings.HasPrefix(more, "uuid=") {
 		return Component{}, false, nil
 	}
 	l.Components = l.Components[:len(l.Components)-1]
-	line := strings.TrimSpace(head + " hash=" + hash + " " + more)
+	line := strings.TrimSpace(last.Line + " " + more)
 	if !last.Active {
 		line = "#" + line
 	}
 	c, ok, err := component(line)
 	c.Cut = true
 	return c, ok, err
+}
+
+// isHash tells the name of a hash function, as cryptsetup writes it: sha256, sha3-512,
+// whirlpool; no word that begins a line.
+func isHash(word string) bool {
+	if word == "" || fields[word] != 0 {
+		return false
+	}
+	return strings.Trim(word, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
 }
 
 // lines calls fn for each line, within the bounds.
@@ -157,9 +172,18 @@ func component(text string) (Component, bool, error) {
 
 func (c *Component) fill(word []string) (err error) {
 	switch c.Kind {
-	case "disk":
+	case "disk", "raiddisk":
 		c.Size, err = size(word[2])
 		c.Type = at(word, 3)
+	case "multipath": // the label of its partitions may be missing
+		c.Size, err = size(word[2])
+		c.Type, c.Members = at(word, 3), list(word[len(word)-1])
+	case "raidarray":
+		c.Members = list(value(word, "devices="))
+	case "dasdfmt":
+		c.Device = word[len(word)-1]
+	case "drbd":
+		c.On = word[3]
 	case "part":
 		c.Device, c.On, c.Type = word[len(word)-1], word[1], word[4]
 		c.Size, err = size(word[2])
@@ -173,7 +197,7 @@ func (c *Component) fill(word []string) (err error) {
 	case "fs":
 		c.Mount, c.Type, c.UUID = word[2], word[3], value(word, "uuid=")
 	case "btrfsmountedsubvol":
-		c.Mount = word[2]
+		c.Mount, c.Type = word[2], "btrfs"
 	case "swap":
 		c.Device, c.UUID = strings.TrimPrefix(word[1], "swap:"), value(word, "uuid=")
 	}
@@ -181,6 +205,10 @@ func (c *Component) fill(word []string) (err error) {
 		return fmt.Errorf("%s %s: %w", c.Kind, c.Device, err)
 	}
 	return nil
+}
+
+func list(text string) []string {
+	return strings.FieldsFunc(text, func(r rune) bool { return r == ',' })
 }
 
 func size(text string) (int64, error) {
