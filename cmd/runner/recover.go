@@ -98,7 +98,7 @@ func (f *flags) recover(ctx context.Context, r recoverFlags) (err error) {
 	}
 	defer m.Close()
 	for _, b := range m.Bad {
-		fmt.Fprintf(os.Stderr, "runner: left out: %s\n", shownLines(b.Error(), "     "))
+		fmt.Fprintf(os.Stderr, "runner: left out: %.1000s\n", shownLines(b.Error(), "     "))
 	}
 	if !r.verify && r.to == "" && !r.commands {
 		return f.listMedium(m, r)
@@ -119,9 +119,13 @@ func (f *flags) recover(ctx context.Context, r recoverFlags) (err error) {
 	if err := f.bringBack(ctx, m, picked, r); err != nil {
 		return err
 	}
-	if r.verify && len(m.Bad) > 0 {
-		fmt.Printf("%sFAIL %d copies cannot be read at all: see above\n", labMark(f.lab), len(m.Bad))
+	switch odd := m.Odd(); {
+	case r.verify && len(m.Bad) > odd:
+		fmt.Printf("%sFAIL %d copies cannot be read at all: see above\n", labMark(f.lab), len(m.Bad)-odd)
 		return &exit{exitFailed, nil}
+	case r.verify && odd > 0:
+		fmt.Printf("%snote %d things on this medium are no copies, and were left out: see above\n", labMark(f.lab), odd)
+		return &exit{exitDegraded, nil}
 	}
 	return nil
 }

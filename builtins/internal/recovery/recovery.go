@@ -83,6 +83,16 @@ func Open(ctx context.Context, place string, o Options) (*Medium, error) {
 	return m, nil
 }
 
+// Odd counts of what is Bad that which is no copy, and was none.
+func (m *Medium) Odd() (n int) {
+	for _, err := range m.Bad {
+		if odd := (*target.OddError)(nil); errors.As(err, &odd) {
+			n++
+		}
+	}
+	return n
+}
+
 // readProofs reads what the maker noted of proofs. It is only told: what a medium
 // says of itself proves nothing.
 func (m *Medium) readProofs(ctx context.Context) {

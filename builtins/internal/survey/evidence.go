@@ -2,6 +2,7 @@ package survey
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -65,11 +66,11 @@ func ReadEvidence(ctx context.Context, w *world.World, l *ledger.Ledger, host st
 
 // known is what a ledger says of the evidence that it left.
 type known struct {
-	hosts   map[string]bool            // that runs of it were on
-	left    map[string]map[string]bool // target -> hosts whose ended runs left copies there
-	copies  map[string]bool            // by id
-	runs    map[string]bool            // by id
-	gap     int64                      // entries of the longest ledger that this one was joined to; 0: none
+	hosts  map[string]bool            // that runs of it were on
+	left   map[string]map[string]bool // target -> hosts whose ended runs left copies there
+	copies map[string]bool            // by id
+	runs   map[string]bool            // by id
+	gap    int64                      // entries of the longest ledger that this one was joined to; 0: none
 }
 
 func readKnown(ctx context.Context, c ledger.Catalog, host string) (*known, error) {
@@ -150,7 +151,12 @@ func (k *known) read(ctx context.Context, out *Evidence, name string, t *target.
 	}
 	list, bad, err := t.List(ctx)
 	for _, b := range bad {
-		out.Missing = append(out.Missing, fmt.Sprintf("%s: %v", name, b))
+		text := fmt.Sprintf("%s: %v", name, b)
+		if odd := (*target.OddError)(nil); errors.As(b, &odd) {
+			out.Notes = append(out.Notes, text)
+		} else {
+			out.Missing = append(out.Missing, text)
+		}
 	}
 	for _, m := range list {
 		host, told := m.Fields[hostField]

@@ -4,6 +4,9 @@ import (
 	"context"
 	"fmt"
 	"path"
+	"slices"
+	"strings"
+	"time"
 )
 
 // maxListed bounds what List keeps in memory.
@@ -18,10 +21,16 @@ type BadFolder struct {
 func (b *BadFolder) Error() string { return b.Err.Error() }
 func (b *BadFolder) Unwrap() error { return b.Err }
 
-// List returns the manifests of all copies. A manifest that is not one is an
-// error of its own (E_BAD_MANIFEST, in the second result, as a BadFolder) and hides
-// no other. Folders that the layout cannot have made are somebody else's and are
-// passed over.
+// OddError is something on a target that is no copy and no part of the layout: a copy
+// whose manifest is not there, what a repair of the file system found, folders of
+// somebody else. It harms no copy, and somebody should know of it.
+type OddError struct{ Path, What string }
+
+func (e *OddError) Error() string { return fmt.Sprintf("%q %s", e.Path, e.What) }
+
+// List returns the manifests of all copies. In the second result is, and hides no
+// other: a manifest that is not one (E_BAD_MANIFEST, as a BadFolder), and what the
+// layout cannot have made (as an OddError).
 func (t *Target) List(ctx context.Context) ([]Manifest, []error, error) {
 	if t.store == nil {
 		return nil, nil, nil
@@ -38,19 +47,25 @@ type lister struct {
 	size int
 }
 
+// systems are folders that operating systems keep on media of their own accord. In
+// lost+found nothing is looked for: fsck's finds are told by the copies that lack them.
+var systems = []string{partsFolder, "lost+found", "System Volume Information", "$RECYCLE.BIN", ".Trashes", ".fseventsd", ".Spotlight-V100", ".TemporaryItems"}
+
 func (l *lister) walk(ctx context.Context, dir string, depth int) error {
 	infos, err := l.t.store.List(ctx, dir)
 	if err != nil {
 		return l.judge(dir, err, depth)
 	}
 	for _, info := range infos {
-		if !info.Dir || !safePart(info.Name) {
-			continue
-		}
 		next := path.Join(dir, info.Name)
-		if depth < 2 {
+		switch {
+		case depth == 0 && (!info.Dir || slices.Contains(systems, info.Name) || strings.HasPrefix(info.Name, ".Trash-")):
+			continue // README, checkpoints, programs: nothing in them is a copy
+		case !info.Dir || !safePart(info.Name), depth == 0 && strings.HasPrefix(info.Name, "FOUND."): // what a repair of FAT found
+			err = l.odd(next, "was not made by runner: nothing of it is a copy")
+		case depth < 2:
 			err = l.walk(ctx, next, depth+1)
-		} else {
+		default:
 			err = l.take(ctx, next)
 		}
 		if err != nil {
@@ -58,6 +73,11 @@ func (l *lister) walk(ctx context.Context, dir string, depth int) error {
 		}
 	}
 	return nil
+}
+
+func (l *lister) odd(path, what string) error {
+	l.bad = append(l.bad, &OddError{path, what})
+	return l.full()
 }
 
 // judge decides whether an error ends the listing: a target that broke off does,
@@ -85,7 +105,10 @@ func (l *lister) full() error {
 func (l *lister) take(ctx context.Context, folder string) error {
 	m, err := l.t.manifest(ctx, folder)
 	if code(err) == CodeNotFound {
-		return nil // not complete, or not ours
+		if stamp, _, ok := strings.Cut(path.Base(folder), "-"); ok && isStamp(stamp) {
+			return l.odd(folder, "is no complete copy: it has no manifest. Writing it broke off, or what names its files was removed")
+		}
+		return l.odd(folder, "was not made by runner: nothing of it is a copy")
 	}
 	if err != nil {
 		return l.judge(folder, err, 3)
@@ -93,4 +116,9 @@ func (l *lister) take(ctx context.Context, folder string) error {
 	l.good = append(l.good, m)
 	l.size += 2048 + 512*len(m.Copy.Files)
 	return l.full()
+}
+
+func isStamp(text string) bool {
+	_, err := time.Parse(timeLayout, text)
+	return err == nil
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/neosofia/runner/runtime/ledger"
 )
@@ -70,6 +71,9 @@ func ParseManifest(b []byte) (Manifest, error) {
 	if len(b) > maxManifest {
 		return m, fmt.Errorf("parse manifest: it has more than %d bytes", maxManifest)
 	}
+	if !utf8.Valid(b) {
+		return m, errors.New("parse manifest: it is no UTF-8")
+	}
 	if err := strict(b); err != nil {
 		return m, fmt.Errorf("parse manifest: %w", err)
 	}
@@ -103,6 +107,17 @@ func (m *Manifest) validate() error {
 		if !printable(s) {
 			return fmt.Errorf("%q has characters that cannot be shown", s)
 		}
+	}
+	if strings.ContainsAny(a.Asset, `/\`) || !safePart(safeKind(a.Kind)) {
+		return fmt.Errorf("%q of kind %q is no asset", a.Asset, a.Kind)
+	}
+	for _, n := range a.Needs {
+		if !plain(n) {
+			return fmt.Errorf("it needs %q, which is no artifact", n)
+		}
+	}
+	if a.Bytes < 0 || c.Bytes < 0 || c.WriteBytes < 0 || c.WriteNanos < 0 {
+		return errors.New("it counts less than nothing")
 	}
 	if err := m.validateWords(); err != nil {
 		return err

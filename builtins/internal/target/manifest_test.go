@@ -1,6 +1,7 @@
 package target
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"io"
@@ -52,6 +53,33 @@ func TestManifestsThatCannotBe(t *testing.T) {
 	}
 }
 
+// Numbers and names that lead elsewhere.
+func TestManifestsOfLessThanNothing(t *testing.T) {
+	for name, change := range map[string]func(*Manifest){
+		"an artifact of less than nothing": func(m *Manifest) { m.Artifact.Bytes = -1 },
+		"written in less than no time":     func(m *Manifest) { m.Copy.WriteNanos = -1 },
+		"an asset that is a path":          func(m *Manifest) { m.Artifact.Asset, m.Copy.Asset = "../../x", "../../x" },
+		"needs that are a path":            func(m *Manifest) { m.Artifact.Needs = []string{"../../etc/shadow"} },
+	} {
+		m := sampleManifest()
+		change(&m)
+		raw, err := json.Marshal(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ParseManifest(raw); err == nil {
+			t.Errorf("%s: taken", name)
+		}
+	}
+	b, err := encodeManifest(sampleManifest())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ParseManifest(bytes.Replace(b, []byte("{"), []byte("{\"\xff\": 1,"), 1)); err == nil || !strings.Contains(err.Error(), "UTF-8") {
+		t.Errorf("a key that is no UTF-8: got %v", err)
+	}
+}
+
 // Whoever writes a medium cannot write a script or a terminal.
 func TestNoTextOfAManifestLeavesItsLine(t *testing.T) {
 	for name, change := range map[string]func(*Manifest, string){
@@ -75,6 +103,12 @@ func TestNoTextOfAManifestLeavesItsLine(t *testing.T) {
 				raw, err := json.Marshal(m)
 				if err != nil {
 					t.Fatal(err)
+				}
+				if name == "what it needs" { // an artifact's id is one, or it is refused
+					if _, err := ParseManifest(raw); err == nil || !strings.Contains(err.Error(), "is no artifact") {
+						t.Errorf("%q: got %v, want it refused", text, err)
+					}
+					continue
 				}
 				if _, err := ParseManifest(raw); err == nil || !strings.Contains(err.Error(), "cannot be shown") {
 					t.Errorf("%q: got %v, want it refused", text, err)

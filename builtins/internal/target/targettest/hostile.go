@@ -5,6 +5,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -46,10 +47,22 @@ func hostile(t *testing.T, tgt *target.Target, h Hooks) {
 	}
 	// Folders that are not ours, and an artifact that is not complete.
 	must(t, os.MkdirAll(filepath.Join(h.Dir, "photos", "2026", "summer"), 0o700))
-	must(t, os.MkdirAll(filepath.Join(h.Dir, "lost+found"), 0o700))
+	must(t, os.MkdirAll(filepath.Join(h.Dir, "FOUND.000"), 0o700))
+	must(t, os.MkdirAll(filepath.Join(h.Dir, "vm", "od d"), 0o700))
+	must(t, os.MkdirAll(filepath.Join(h.Dir, "strange name"), 0o700))
+	must(t, os.WriteFile(filepath.Join(h.Dir, "vm", "stray"), nil, 0o600))
+	for _, usual := range []string{"lost+found", "System Volume Information", ".Trash-1000"} {
+		must(t, os.MkdirAll(filepath.Join(h.Dir, usual), 0o700))
+	}
 	all, bad, err := tgt.List(context.Background())
 	if err != nil || len(all) != 1 || all[0].Copy.ID != o.Copy.ID {
 		t.Errorf("got %d manifests, error %v, want the good one", len(all), err)
+	}
+	bad, odd := apart(bad)
+	slices.Sort(odd)
+	if got := strings.Join(odd, "\n"); len(odd) != 5 || !strings.Contains(got, `"photos/2026/summer" was not made`) || !strings.Contains(got, `"strange name" was not made`) ||
+		!strings.Contains(got, `"vm/od d" was not made`) || !strings.Contains(got, `"vm/stray" was not made`) || !strings.Contains(got, "FOUND.000") {
+		t.Errorf("got what is no copy as\n%s", got)
 	}
 	if len(bad) != len(cases) {
 		t.Errorf("got %d refused manifests, want %d: %v", len(bad), len(cases), bad)
