@@ -67,7 +67,7 @@ func (b *bench) restored(id int, run string) lab.Guest {
 	if !ok {
 		b.t.Fatalf("there is no guest %d", id)
 	}
-	if g.Running || g.Lock != "" || !strings.Contains(b.conf(g), "#runner:"+run+"/") || g.Config["onboot"] == "1" {
+	if g.Running || g.Lock != "" || !strings.Contains(b.conf(g), "#runner%3A"+run+"/") || g.Config["onboot"] == "1" {
 		b.t.Errorf("got %+v", g)
 	}
 	return g

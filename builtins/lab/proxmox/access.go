@@ -80,8 +80,9 @@ func (u *user) need(path string, privs ...string) error {
 	return forbidden(path, strings.Join(privs, "|"))
 }
 
-// permissions answers GET /access/permissions: what the token may on each path.
-func (u *user) permissions(path string) map[string]map[string]int {
+// permissions answers GET /access/permissions: what the token may on each path that has
+// an entry of the ACL, be it another's.
+func (u *user) permissions(path string, entries ...string) map[string]map[string]int {
 	out := map[string]map[string]int{}
 	paths := []string{path}
 	if path == "" {
@@ -89,6 +90,7 @@ func (u *user) permissions(path string) map[string]map[string]int {
 		for at := range u.token.ACL {
 			paths = append(paths, at)
 		}
+		paths = append(paths, entries...)
 	}
 	for _, at := range paths {
 		privs := map[string]int{}

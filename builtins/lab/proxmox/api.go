@@ -278,6 +278,7 @@ func parseForm(s string) (url.Values, error) {
 	out := url.Values{}
 	for _, part := range strings.FieldsFunc(s, func(r rune) bool { return r == '&' || r == ';' }) {
 		k, v, _ := strings.Cut(part, "=")
+		v, _, _ = strings.Cut(v, "=") // what follows a second one is lost, as in PVE
 		key, err := url.QueryUnescape(k)
 		if err != nil {
 			return nil, &refusal{status: 400, message: "bad request"}

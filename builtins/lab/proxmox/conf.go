@@ -5,6 +5,7 @@ import (
 	"crypto/sha1"
 	"encoding/hex"
 	"fmt"
+	"net/url"
 	"regexp"
 	"sort"
 	"strconv"
@@ -31,7 +32,7 @@ func parseConf(text string) (*conf, error) {
 			break
 		}
 		if rest, ok := strings.CutPrefix(line, "#"); ok {
-			c.comments = append(c.comments, rest)
+			c.comments = append(c.comments, plain(rest))
 			continue
 		}
 		if m := confLine.FindStringSubmatch(line); m != nil {
@@ -47,12 +48,36 @@ func parseConf(text string) (*conf, error) {
 func (c *conf) text() string {
 	var b strings.Builder
 	for _, line := range c.comments {
-		b.WriteString("#" + line + "\n")
+		b.WriteString("#" + escaped(line) + "\n")
 	}
 	for _, key := range c.sorted() {
 		b.WriteString(key + ": " + c.keys[key] + "\n")
 	}
 	return b.String()
+}
+
+// escaped writes a line of the description as Proxmox keeps it: everything but plain
+// ASCII, "%" and ":" too, with percent signs. The map of a backup's disks stands so.
+func escaped(line string) string {
+	if strings.HasPrefix(line, "qmdump#") {
+		return line
+	}
+	var b strings.Builder
+	for i := range len(line) {
+		if c := line[i]; c < 0x20 || c > 0x7e || c == '%' || c == ':' {
+			fmt.Fprintf(&b, "%%%02X", c)
+		} else {
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
+}
+
+func plain(line string) string {
+	if text, err := url.PathUnescape(line); err == nil {
+		return text
+	}
+	return line
 }
 
 func (c *conf) sorted() []string {
@@ -91,6 +116,9 @@ func (c *conf) api(m *method) map[string]any {
 	out := map[string]any{"digest": c.digest()}
 	if len(c.comments) > 0 {
 		out["description"] = strings.Join(c.comments, "\n")
+		if c.keys["rootfs"] != "" { // a container's ends with its line
+			out["description"] = strings.Join(c.comments, "\n") + "\n"
+		}
 	}
 	for key, v := range c.keys {
 		out[key] = v

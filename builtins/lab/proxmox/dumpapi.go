@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"strconv"
 	"strings"
 )
 
@@ -38,8 +39,8 @@ func (c *Cluster) postVzdump(r *request) (any, error) {
 		return "OK", nil
 	}
 	id := ""
-	if list := splitList(r.get("vmid")); len(list) == 1 {
-		id = list[0]
+	if len(here) == 1 {
+		id = strconv.Itoa(here[0])
 	}
 	args := map[string][]string{}
 	for k, v := range r.params {
@@ -108,6 +109,11 @@ func (c *Cluster) getDefaults(r *request) (any, error) {
 	for k, v := range set {
 		out[k] = v
 	}
+	if !r.user.has("/", "Sys.Audit") {
+		for _, k := range []string{"dumpdir", "ionice", "tmpdir", "script"} {
+			delete(out, k)
+		}
+	}
 	return out, nil
 }
 
@@ -149,6 +155,12 @@ func quotedWords(s string) []string {
 
 func (c *Cluster) getExtractConfig(r *request) (any, error) {
 	volid := r.get("volume")
+	switch m := volumePattern.FindStringSubmatch(volid); {
+	case m == nil:
+		return nil, failf("Only root can pass arbitrary filesystem paths. at /usr/share/perl5/PVE/Storage.pm line 651.")
+	case !strings.HasPrefix(m[2], "backup/"):
+		return nil, failf("unable to use volume %s - content type needs to be 'backup'", volid)
+	}
 	a, err := c.archive(r.s, r.node(), volid)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err

@@ -163,6 +163,9 @@ func fwRule(line string) (map[string]any, error) {
 		}
 		r[field] = w[i+1]
 	}
+	if version := map[any]int{"icmp": 4, "icmpv6": 6, "ipv6-icmp": 6}[r["proto"]]; version > 0 {
+		r["ipversion"] = version
+	}
 	for _, field := range []string{"source", "dest"} {
 		word, _ := r[field].(string)
 		if p, err := netip.ParsePrefix(word); err == nil {

@@ -66,7 +66,7 @@ func checkNamed(name, v string) string {
 		}
 	case "dns-name":
 		if !dnsPattern.MatchString(v) {
-			bad = fmt.Sprintf("value '%s' does not look like a valid DNS name", v)
+			bad = "value does not look like a valid DNS name"
 		}
 	case "pve-tag":
 		if !tagPattern.MatchString(v) {
@@ -77,6 +77,10 @@ func checkNamed(name, v string) string {
 			bad = fmt.Sprintf("unable to parse volume ID '%s'", v)
 		}
 	case "prune-backups":
+		if !strings.Contains(v, "=") {
+			bad = "value without key, but schema does not define a default key"
+			break
+		}
 		if _, err := parseKeep(v); err != nil {
 			bad = err.Error()
 		}

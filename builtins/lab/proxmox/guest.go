@@ -209,3 +209,11 @@ func (g *guest) agent() string {
 	}
 	return "up"
 }
+
+// cores are those of the configuration; a container without any has the node's.
+func (g *guest) cores() int64 {
+	if g.kind == "lxc" {
+		return g.conf.int("cores", 2)
+	}
+	return g.conf.int("cores", 1)
+}

@@ -2,6 +2,7 @@ package proxmox
 
 import (
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -43,7 +44,7 @@ func (c *Cluster) listGuests(r *request, kind string) (any, error) {
 // status is what lists and status/current share.
 func (c *Cluster) status(g *guest) map[string]any {
 	e := map[string]any{
-		"cpu": 0, "cpus": g.conf.int("cores", 1), "disk": 0, "maxdisk": g.maxDisk(), "maxmem": g.conf.int("memory", 512) << 20, "mem": 0,
+		"cpu": 0, "cpus": g.cores(), "disk": 0, "maxdisk": g.maxDisk(), "maxmem": g.conf.int("memory", 512) << 20, "mem": 0,
 		"name": g.name(), "netin": 0, "netout": 0, "status": "stopped", "uptime": 0, "vmid": g.id,
 	}
 	if g.lock != "" {
@@ -56,6 +57,9 @@ func (c *Cluster) status(g *guest) map[string]any {
 	}
 	if g.conf.int("template", 0) == 1 {
 		e["template"] = 1
+	}
+	if g.conf.keys["serial0"] != "" {
+		e["serial"] = 1
 	}
 	if g.kind == "lxc" {
 		for k, v := range map[string]any{"diskread": 0, "diskwrite": 0, "maxswap": g.conf.int("swap", 512) << 20, "swap": 0, "type": "lxc"} {
@@ -195,6 +199,8 @@ func setKey(cf *conf, kind, key, value string) error {
 		return nil
 	case diskKey.MatchString(key) || mountKey.MatchString(key):
 		return failf("the lab does not change disks: %s", key)
+	case key == "tags":
+		value = strings.Join(sortedTags(value), ";")
 	case strings.HasPrefix(key, "net"):
 		value = withMAC(kind, value)
 	}
@@ -204,6 +210,13 @@ func setKey(cf *conf, kind, key, value string) error {
 	}
 	cf.keys[key] = value
 	return nil
+}
+
+// sortedTags are those of a list in their order and in small letters, each once.
+func sortedTags(value string) []string {
+	tags := strings.FieldsFunc(strings.ToLower(value), func(r rune) bool { return r == ';' || r == ',' || r == ' ' })
+	slices.Sort(tags)
+	return slices.Compact(tags)
 }
 
 // withMAC gives a network card an address when it has none.
@@ -216,6 +229,12 @@ func withMAC(kind, value string) string {
 		if p.get("type") == "" {
 			p.set("type", "veth")
 		}
+		slices.SortStableFunc(p.pairs, func(a, b [2]string) int { // the name first, the others in their order
+			if (a[0] == "name") != (b[0] == "name") {
+				return map[bool]int{true: -1, false: 1}[a[0] == "name"]
+			}
+			return strings.Compare(a[0], b[0])
+		})
 		return p.String()
 	}
 	if p.first != "" { // "virtio" without an address

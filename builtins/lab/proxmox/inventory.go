@@ -21,13 +21,34 @@ func (c *Cluster) getVersion(*request) (any, error) {
 
 func (c *Cluster) getPermissions(r *request) (any, error) {
 	if who := r.get("userid"); who != "" && who != r.user.name {
-		t := r.s.Tokens[who]
-		if err := r.user.need("/access", "Sys.Audit"); err != nil || t == nil {
-			return nil, forbidden("/access", "Sys.Audit")
+		if err := r.user.need("/access", "Sys.Audit"); err != nil {
+			return nil, err
 		}
-		return (&user{who, t}).permissions(r.get("path")), nil
+		t := r.s.Tokens[who]
+		for _, name := range sortedKeys(r.s.Tokens) { // a user has what its tokens have, here
+			if t == nil && owner(name) == who {
+				t = r.s.Tokens[name]
+			}
+		}
+		switch {
+		case t == nil && who == "root@pam":
+			t = &Token{Root: true}
+		case t == nil:
+			t = &Token{}
+		}
+		return (&user{who, t}).permissions(r.get("path"), r.s.entries()...), nil
 	}
-	return r.user.permissions(r.get("path")), nil
+	return r.user.permissions(r.get("path"), r.s.entries()...), nil
+}
+
+// entries are the paths that the ACL has entries of.
+func (s *state) entries() (out []string) {
+	for _, t := range s.Tokens {
+		for at := range t.ACL {
+			out = append(out, at)
+		}
+	}
+	return out
 }
 
 func (c *Cluster) getNodes(r *request) (any, error) {
@@ -118,7 +139,7 @@ func (c *Cluster) getResources(r *request) (any, error) {
 // resource is a guest in /cluster/resources.
 func (c *Cluster) resource(g *guest) map[string]any {
 	e := c.status(g)
-	for _, k := range []string{"cpus", "maxswap", "swap", "pid"} {
+	for _, k := range []string{"cpus", "maxswap", "swap", "pid", "serial"} {
 		delete(e, k)
 	}
 	for k := range e {
@@ -127,7 +148,7 @@ func (c *Cluster) resource(g *guest) map[string]any {
 		}
 	}
 	e["id"], e["node"], e["type"] = g.kind+"/"+strconv.Itoa(g.id), g.node, g.kind
-	e["maxcpu"], e["memhost"], e["template"] = g.conf.int("cores", 1), 0, g.conf.int("template", 0)
+	e["maxcpu"], e["memhost"], e["template"] = g.cores(), 0, g.conf.int("template", 0)
 	e["diskread"], e["diskwrite"] = 0, 0
 	return e
 }

@@ -226,6 +226,9 @@ func (p *restoreProgress) end() error {
 		return errors.New("interrupted by signal")
 	}
 	sparse := p.total - p.written
+	if p.total == 0 {
+		return p.r.t.log("vma archive contains no image data")
+	}
 	return errors.Join(
 		p.r.t.log("total bytes read %d, sparse bytes %d (%.3g%%)", p.total, sparse, float64(sparse)*100/float64(max(p.total, 1))),
 		p.r.t.log("space reduction due to 4K zero blocks 0%%"))

@@ -205,6 +205,7 @@ func (c *Cluster) getNetwork(r *request) (any, error) {
 			cur = map[string]any{"iface": w[1], "method": w[3], "method6": "manual", "families": []string{w[2]}, "type": "eth", "active": 1, "exists": 1, "priority": len(out) + 3}
 			if strings.HasPrefix(w[1], "vmbr") {
 				cur["type"] = "bridge"
+				delete(cur, "exists") // of cards alone
 			}
 			out = append(out, cur)
 		case cur != nil && len(w) >= 2:

@@ -148,7 +148,7 @@ func (c *Cluster) runRemove(ctx context.Context, t *task) error {
 		return fmt.Errorf("cannot remove protected volume '%s' on '%s'", name, store)
 	}
 	if gone {
-		if err := t.log("disk image '%s' does not exist", a.path); err != nil {
+		if err := t.log("disk image '%s' does not exist", strings.TrimPrefix(a.path, c.node(t.rec.Node, ""))); err != nil {
 			return err
 		}
 	}

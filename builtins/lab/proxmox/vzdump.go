@@ -29,6 +29,7 @@ type dump struct {
 	locked  bool // the guest's lock is ours
 	syncing bool // suspend mode copies
 	synced  bool // suspend mode copied
+	made    bool // the archive is complete
 
 	conf map[string]string // the node's /etc/vzdump.conf
 }
@@ -70,6 +71,10 @@ func (d *dump) run(ctx context.Context, id int) error {
 			return failf("Configuration file 'nodes/%s/%s/%d.conf' does not exist", d.t.rec.Node, confDir(g.kind), id)
 		}
 		return fmt.Errorf("unable to find VM '%d'", id)
+	}
+	if f, ok := deed(d.job.Deeds, "full"); ok && f.Args == "wholly" && d.g.kind == "lxc" {
+		d.g = nil
+		return fmt.Errorf("unable to create temporary directory '%s/dump/%s.tmp' at /usr/share/perl5/PVE/VZDump.pm line 1048.", d.st.Path, d.job.Base)
 	}
 	dir := d.c.node(d.c.home(d.g.node, d.st), filepath.Join(d.st.Path, "dump"))
 	if err := os.MkdirAll(dir, 0o755); err != nil {

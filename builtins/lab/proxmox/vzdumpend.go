@@ -45,6 +45,10 @@ func (d *dump) complete(s *state) error {
 	if err := errors.Join(d.prune(), d.infos(d.after...)); err != nil {
 		return err
 	}
+	d.made = true // what fails from here on leaves the archive there
+	if err := d.hook("backup-end"); err != nil {
+		return err
+	}
 	if err := d.c.dropLock(d.g, "backup"); err != nil {
 		return err
 	}
@@ -54,6 +58,12 @@ func (d *dump) complete(s *state) error {
 		fmt.Sprintf("Finished Backup of VM %d (%02d:%02d:%02d)", d.g.id, int(took.Hours()), int(took.Minutes())%60, int(took.Seconds())%60),
 		"!Backup finished at "+d.c.local(now)); err != nil {
 		return err
+	}
+	if err := d.hook("log-end"); err != nil {
+		if err := d.t.log("WARN: %s", err); err != nil {
+			return err
+		}
+		d.job.Ending = append(d.job.Ending, fault.Deed{Name: "warnings", Args: "1"})
 	}
 	if err := os.WriteFile(d.file[:len(d.file)-len(d.extension())]+".log", []byte(strings.Join(d.logged, "\n")+"\n"), 0o644); err != nil {
 		return err
@@ -116,6 +126,9 @@ func (d *dump) giveUp() error {
 	}
 	var errs []error
 	for _, path := range []string{d.tmp, d.file} {
+		if path == d.file && d.made {
+			continue
+		}
 		if path != "" && exists(path) {
 			errs = append(errs, os.Remove(path))
 		}

@@ -50,8 +50,14 @@ func (c *Cluster) runVzdump(ctx context.Context, t *task) error {
 	}
 	defer release()
 	if !job.Begun {
+		if err := c.hook(t, "job-init"); err != nil {
+			return err
+		}
 		if err := c.beginJob(t, job, s); err != nil {
 			return err
+		}
+		if err := c.hook(t, "job-start"); err != nil {
+			return c.abort(t, err)
 		}
 	}
 	for ; job.Guest < len(job.VMIDs); job.Guest++ {
@@ -104,6 +110,9 @@ func (u *user) mayBackup(id int) bool {
 }
 
 func (c *Cluster) endJob(t *task, job *dumpJob) error {
+	if err := c.hook(t, "job-end"); err != nil {
+		return c.abort(t, err)
+	}
 	last := "INFO: Backup job finished successfully"
 	if job.Failed {
 		last = "INFO: Backup job finished with errors"
@@ -235,11 +244,13 @@ func commandLine(args url.Values, node string) string {
 	keys = append(keys, "node")
 	rand.Shuffle(len(keys), func(i, j int) { keys[i], keys[j] = keys[j], keys[i] })
 	for _, key := range keys {
-		value := args.Get(key)
+		values := args[key]
 		if key == "node" {
-			value = node
+			values = []string{node}
 		}
-		parts = append(parts, "--"+key, shellQuote(value))
+		for _, value := range values {
+			parts = append(parts, "--"+key, shellQuote(value))
+		}
 	}
 	return strings.Join(parts, " ")
 }
@@ -276,7 +287,7 @@ func (c *Cluster) dumpGuest(ctx context.Context, t *task, job *dumpJob, st *Stor
 		job.Failed = true
 		if err := errors.Join(d.giveUp(),
 			t.log("ERROR: Backup of VM %d failed - %s", id, err),
-			t.log("INFO: Failed at %s", c.local(c.cfg.Now()))); err != nil {
+			t.log("INFO: Failed at %s", c.local(c.cfg.Now())), d.hook("backup-abort"), d.hook("log-end")); err != nil {
 			return err
 		}
 	}
@@ -299,9 +310,11 @@ func (c *Cluster) beginSection(t *task, job *dumpJob, st *Storage, id int) error
 	if err != nil {
 		return err
 	}
-	if c.storageFault(storageOf(t.rec.Args), "full") {
-		due = append(due, fault.Deed{Name: "full"})
+	full, err := c.cfg.Faults.Due("storage "+storageOf(t.rec.Args), "full")
+	if err != nil {
+		return err
 	}
+	due = append(due, full...)
 	s, err := c.state()
 	if err != nil {
 		return err

@@ -53,12 +53,14 @@ func (d *dump) runVM(ctx context.Context, s *state) error {
 	if mode != "snapshot" && d.g.st.Running {
 		head = append(head, map[string]string{"suspend": "suspending guest", "stop": "stopping virtual guest"}[mode])
 	}
-	head = append(head, "creating vzdump archive '"+d.shown()+"'")
+	if err := errors.Join(d.infos(head...), d.hook("backup-start")); err != nil {
+		return err
+	}
+	head = []string{"creating vzdump archive '" + d.shown() + "'"}
 	if len(sources) == 0 {
 		return d.diskless(s, head)
 	}
-	head = append(head, d.vmStart(mode)...)
-	if err := d.infos(head...); err != nil {
+	if err := d.infos(append(head, d.vmStart(mode)...)...); err != nil {
 		return err
 	}
 	return d.vmBody(ctx, s, mode, sources)
