@@ -10,6 +10,8 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"syscall"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 
@@ -42,25 +44,81 @@ func (w *World) Dial(ctx context.Context, network, addr string) (net.Conn, error
 	if network != "tcp" && network != "tcp4" {
 		return nil, fmt.Errorf("dial %s: the lab speaks tcp, not %s", addr, network)
 	}
-	real, err := w.address(addr)
-	if err != nil {
-		return nil, &net.OpError{Op: "dial", Net: network, Err: err}
-	}
 	var d net.Dialer
-	return d.DialContext(ctx, "tcp", real)
+	for tries := 0; ; tries++ {
+		real, err := w.address(ctx, addr)
+		if err != nil {
+			return nil, &net.OpError{Op: "dial", Net: network, Err: err}
+		}
+		c, err := d.DialContext(ctx, "tcp", real)
+		if err == nil || tries == 1 || !errors.Is(err, syscall.ECONNREFUSED) {
+			return c, err
+		}
+		// The process that served was killed: its file is still there.
+		if took, terr := w.takeOver(ctx); terr != nil || !took {
+			return nil, errors.Join(err, terr)
+		}
+	}
 }
 
-// address is the real address of a lab address.
-func (w *World) address(addr string) (string, error) {
-	w.mu.Lock()
-	mine := w.lock != nil
-	w.mu.Unlock()
-	if mine {
-		return w.start(addr)
+// address is the real address of a lab address. When the process that held the world
+// has ended, this one takes its place; while it serves nothing yet, this one waits.
+func (w *World) address(ctx context.Context, addr string) (string, error) {
+	if !known(addr) {
+		return "", &net.DNSError{Err: "no such host", Name: addr, IsNotFound: true}
 	}
+	for waited := time.Duration(0); ; waited += takeEvery {
+		if took, err := w.takeOver(ctx); err != nil {
+			return "", err
+		} else if took {
+			return w.start(addr)
+		}
+		real, err := w.served(addr)
+		if err != nil || real != "" {
+			return real, err
+		}
+		if waited >= maxTake {
+			return "", fmt.Errorf("lookup %s: another process holds the world and serves nothing", addr)
+		}
+		if err := wallSleep(ctx, takeEvery); err != nil {
+			return "", err
+		}
+	}
+}
+
+const (
+	takeEvery = 20 * time.Millisecond
+	maxTake   = 30 * time.Second // for a process that holds the world
+)
+
+// takeOver makes this process the one that serves, if no other does.
+func (w *World) takeOver(ctx context.Context) (bool, error) {
+	w.taking.Lock()
+	defer w.taking.Unlock()
+	w.mu.Lock()
+	mine, closed := w.lock != nil, w.ctx.Err() != nil
+	w.mu.Unlock()
+	if mine || closed {
+		return mine, nil
+	}
+	lock, err := hold(filepath.Join(w.dir, "serving.lock"))
+	if err != nil || lock == nil {
+		return false, err
+	}
+	if err := errors.Join(w.cluster.Close(), w.detach()); err != nil {
+		return false, errors.Join(err, lock.Close())
+	}
+	w.mu.Lock()
+	w.lock = lock
+	w.mu.Unlock()
+	return true, w.openState(ctx)
+}
+
+// served is where the process that holds the world serves a system; "" is nowhere yet.
+func (w *World) served(addr string) (string, error) {
 	data, err := os.ReadFile(w.servingPath())
 	if errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("lookup %s: another process holds the world and serves nothing yet", addr)
+		return "", nil
 	}
 	if err != nil {
 		return "", err
@@ -69,13 +127,7 @@ func (w *World) address(addr string) (string, error) {
 	if err := json.Unmarshal(data, &s); err != nil {
 		return "", fmt.Errorf("read %s: %w", w.servingPath(), err)
 	}
-	if real := s.Servers[addr]; real != "" {
-		return real, nil
-	}
-	if !known(addr) {
-		return "", &net.DNSError{Err: "no such host", Name: addr, IsNotFound: true}
-	}
-	return "", fmt.Errorf("lookup %s: process %d holds the world and does not serve it; let it call Serve", addr, s.PID)
+	return s.Servers[addr], nil
 }
 
 func addresses() []string {
@@ -109,7 +161,8 @@ func (w *World) Serve(ctx context.Context) (map[string]string, error) {
 	return out, ctx.Err()
 }
 
-// start starts the server of one address unless it runs.
+// start starts the server of one address unless it runs, and all others with the
+// first: another process may want them.
 func (w *World) start(addr string) (string, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -119,27 +172,36 @@ func (w *World) start(addr string) (string, error) {
 	if !known(addr) {
 		return "", &net.DNSError{Err: "no such host", Name: addr, IsNotFound: true}
 	}
+	for _, other := range addresses() {
+		if w.servers[other] != "" {
+			continue
+		}
+		if err := w.serve(other); err != nil {
+			return "", err
+		}
+	}
+	return w.servers[addr], writeJSON(w.servingPath(), serving{os.Getpid(), w.servers})
+}
+
+func (w *World) serve(addr string) error {
 	if w.ctx.Err() != nil {
-		return "", errors.New("the lab is closed")
+		return errors.New("the lab is closed")
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		return "", fmt.Errorf("start %s: %w", addr, err)
+		return fmt.Errorf("start %s: %w", addr, err)
 	}
 	run, err := w.server(addr, l)
 	if err != nil {
-		return "", errors.Join(fmt.Errorf("start %s: %w", addr, err), l.Close())
+		return errors.Join(fmt.Errorf("start %s: %w", addr, err), l.Close())
 	}
 	w.servers[addr] = l.Addr().String()
-	if err := writeJSON(w.servingPath(), serving{os.Getpid(), w.servers}); err != nil {
-		return "", errors.Join(err, l.Close())
-	}
 	w.work.Add(1)
 	go func() {
 		defer w.work.Done()
 		_ = run() // ends with the listener; what a client needs to know it sees
 	}()
-	return w.servers[addr], nil
+	return nil
 }
 
 // server makes the function that serves one address.

@@ -27,6 +27,9 @@ type World struct {
 	cluster *proxmox.Cluster
 	lock    *os.File // nil: another process serves this world
 
+	taking   sync.Mutex // one dial at a time takes the world over
+	attached *os.File   // says to the process that serves that this one needs it
+
 	cloudflare *cloudflare.Server // its files are there for every process
 
 	ctx  context.Context // ends with Close; carries no values
@@ -95,6 +98,17 @@ func (w *World) open(ctx context.Context) error {
 	if w.lock, err = hold(filepath.Join(w.dir, "serving.lock")); err != nil {
 		return err
 	}
+	if w.lock == nil {
+		if err := w.attach(); err != nil {
+			return err
+		}
+	}
+	return w.openState(ctx)
+}
+
+// openState opens what the systems know: to serve it, or beside the process that does.
+func (w *World) openState(ctx context.Context) error {
+	var err error
 	if w.lock != nil {
 		if err := os.Remove(w.servingPath()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
@@ -146,6 +160,46 @@ func hold(path string) (*os.File, error) {
 	return f, nil
 }
 
+// attach says to the process that serves that this one is a client of it.
+func (w *World) attach() error {
+	f, err := os.OpenFile(filepath.Join(w.dir, "attached.lock"), os.O_CREATE|os.O_RDWR|syscall.O_CLOEXEC, 0o600)
+	if err != nil {
+		return err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_SH); err != nil {
+		return errors.Join(fmt.Errorf("lock %s: %w", f.Name(), err), f.Close())
+	}
+	w.attached = f
+	return nil
+}
+
+func (w *World) detach() error {
+	if w.attached == nil {
+		return nil
+	}
+	f := w.attached
+	w.attached = nil
+	return f.Close()
+}
+
+// handOver goes on serving while other processes are at work with this one's systems:
+// a true system does not end with the run that met it first.
+func (w *World) handOver() error {
+	for waited := time.Duration(0); len(w.servers) > 0 && waited < maxTake; waited += takeEvery {
+		f, err := hold(filepath.Join(w.dir, "attached.lock"))
+		if err != nil {
+			return err
+		}
+		if f != nil {
+			return f.Close()
+		}
+		if wallSleep(w.ctx, takeEvery) != nil {
+			break
+		}
+	}
+	return nil
+}
+
 // create makes the world unless it is there.
 func (w *World) create() error {
 	mark := filepath.Join(w.dir, "world.json")
@@ -193,7 +247,7 @@ func (w *World) emptied() error {
 	if err != nil {
 		return err
 	}
-	ours := map[string]bool{"serving.lock": true, "machine": true, "offsite": true, "detached": true, "devices.json": true, "pve": true, "unifi": true,
+	ours := map[string]bool{"serving.lock": true, "attached.lock": true, "machine": true, "offsite": true, "detached": true, "devices.json": true, "pve": true, "unifi": true,
 		"faults.json": true, "world.json.new": true, "devices.json.new": true}
 	for _, e := range entries {
 		if !ours[e.Name()] {
@@ -224,14 +278,18 @@ func tokens() map[string]*proxmox.Token {
 // Close ends the servers and abandons all work where it stands, as a crash
 // would; Open goes on with it.
 func (w *World) Close() error {
-	w.stop()
 	var errs []error
+	if w.lock != nil {
+		errs = append(errs, w.handOver())
+	}
+	w.stop()
 	if w.cluster != nil {
 		errs = append(errs, w.cluster.Close())
 	}
 	w.work.Wait()
 	w.mu.Lock() // a client may still dial
 	defer w.mu.Unlock()
+	errs = append(errs, w.detach())
 	if w.lock != nil {
 		if err := os.Remove(w.servingPath()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			errs = append(errs, err)

@@ -2,6 +2,7 @@ package lab_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/neosofia/runner/builtins/lab"
 	"github.com/neosofia/runner/runtime/ledger"
@@ -168,7 +170,9 @@ func TestSecondOpenerUsesTheFirst(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "world")
 	first := open(t, dir)
 	second := open(t, dir)
-	if _, err := second.Dial(t.Context(), "tcp", lab.ProxmoxAddr); err == nil {
+	early, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if _, err := second.Dial(early, "tcp", lab.ProxmoxAddr); err == nil {
 		t.Error("dial before the first one serves: got a connection")
 	}
 	if _, err := second.Serve(t.Context()); err == nil {
@@ -191,6 +195,42 @@ func TestSecondOpenerUsesTheFirst(t *testing.T) {
 	if g := guest(t, first, 900); g.Lock != "backup" {
 		t.Errorf("a change by the second opener: got lock %q, want backup", g.Lock)
 	}
+}
+
+// When the process that holds the world ends, another one that needs it goes on in its
+// place: whether it had served or not, whether it was asked to end or killed.
+func TestAnotherProcessTakesTheWorldOver(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "world")
+	first, second, third := open(t, dir), open(t, dir), open(t, dir)
+	if err := first.Close(); err != nil { // it never served
+		t.Fatal(err)
+	}
+	api(t, second).get("GET", "/version", nil, nil)
+	api(t, third).get("GET", "/version", nil, nil) // by the second one's servers
+
+	// One that serves goes on while another is at work, and ends with it.
+	ended := make(chan error)
+	go func() { ended <- second.Close() }()
+	for range 20 {
+		api(t, third).get("GET", "/version", nil, nil)
+	}
+	if err := third.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+
+	// One that was killed leaves its file behind.
+	fourth := open(t, dir)
+	if err := os.WriteFile(filepath.Join(dir, "serving.json"), []byte(`{"pid": 1, "servers": {"pve1.lab:8006": "127.0.0.1:1"}}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	fifth := open(t, dir)
+	if err := fourth.Close(); err != nil {
+		t.Fatal(err)
+	}
+	api(t, fifth).get("GET", "/version", nil, nil)
 }
 
 func TestWorldsAreEqual(t *testing.T) {
