@@ -83,7 +83,7 @@ func hide(s *runtime.Step, w *world.World, sys *site.Proxmox, r *roster.Roster, 
 		if g.Item != id {
 			text = fmt.Sprintf("guest %s (%s) exists on %s, and the token may not see it any more: it is not saved", id, g.Item, sys.Name)
 		}
-		res.Facts.Expected = append(res.Facts.Expected, ledger.Item{Asset: sys.Asset, Name: g.Item, ID: id, State: "hidden", Source: sys.Name})
+		res.Facts.Expected = append(res.Facts.Expected, ledger.Item{Asset: sys.Asset, Name: g.Item, ID: id, State: ledger.Hidden, Source: sys.Name})
 		res.Facts.Findings = append(res.Facts.Findings, ledger.Finding{Severity: ledger.Failed, Asset: sys.Asset, Item: g.Item, Text: text,
 			Type: world.RightHint(sys.TokenID, right.Refusal()) + fmt.Sprintf("; or in site.star: unprotected(guest = %q, …)", g.Item)})
 	}

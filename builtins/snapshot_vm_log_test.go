@@ -35,7 +35,7 @@ func TestWhatTheNodeLeavesOutOfContainersIsAGap(t *testing.T) {
 	}
 	b.good(`return snapshot_vm(guest = "mail")`)
 	a := b.artifacts()[0]
-	want := []string{"files that match /srv/a b", "files that match /var/cache/*"}
+	want := []string{"what matches /srv/a b", "what matches /var/cache/*"}
 	for i, g := range a.Gaps {
 		if i >= len(want) || g.What != want[i] || g.Why != "exclude-path in /etc/vzdump.conf of node pve1" {
 			t.Errorf("got gap %+v", g)

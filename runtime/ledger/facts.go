@@ -153,12 +153,15 @@ func (p Proof) ID() string {
 type Item struct {
 	Asset string `json:"asset"`
 	Name  string `json:"name"`
-	ID    string `json:"id,omitempty"` // as the system names it: "100"
-	State string `json:"state,omitempty"`
+	ID    string `json:"id,omitempty"`    // as the system names it: "100"
+	State string `json:"state,omitempty"` // as the system words it, or Hidden
 
 	Source string `json:"source,omitempty"` // the system whose inventory it is in: the newest of a system tells what left it
 	Label  string `json:"label,omitempty"`  // what it is called now, where that is not Name
 }
+
+// Hidden is the state of an item that is there, and that its inventory may not see.
+const Hidden = "hidden"
 
 // Medium is a dated observation of a removable target.
 type Medium struct {

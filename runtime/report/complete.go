@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sort"
+	"strings"
 
 	"github.com/neosofia/runner/runtime/ledger"
 )
@@ -111,6 +112,7 @@ func (j judge) gaps(a ledger.AssetDemand, it *item, met map[string]bool) []ledge
 		return nil
 	}
 	var out []ledger.Finding
+	var mend []ledger.Gap
 	for _, g := range it.newest.Gaps {
 		if g.Item == "" {
 			g.Item = it.name
@@ -129,12 +131,35 @@ func (j judge) gaps(a ledger.AssetDemand, it *item, met map[string]bool) []ledge
 				text += "; that was accepted until " + date(x.Until)
 			}
 		}
-		f := ledger.Finding{Severity: ledger.DegradedRun, Asset: a.Name, Item: g.Item, Text: text,
-			Type: fmt.Sprintf("include it in the backup, or in site.star: accept_gap(item = %q, gap = %q, reason = \"…\", until = %q)", g.Item, g.What, date(j.now.AddDate(0, 6, 0)))}
-		if g.Mend != "" { // it is missing, and nobody meant it to be
-			f.Severity, f.Type = ledger.Failed, g.Mend
+		if g.Mend != "" {
+			mend = append(mend, g)
+			continue
 		}
-		out = append(out, f)
+		out = append(out, ledger.Finding{Severity: ledger.DegradedRun, Asset: a.Name, Item: g.Item, Text: text,
+			Type: fmt.Sprintf("include it in the backup, or in site.star: accept_gap(item = %q, gap = %q, reason = \"…\", until = %q)", g.Item, g.What, date(j.now.AddDate(0, 6, 0)))})
+	}
+	return append(out, unmeant(a.Name, mend)...)
+}
+
+// unmeant tells of what is missing though nobody meant it to be: once for all that one
+// command mends.
+func unmeant(asset string, gaps []ledger.Gap) (out []ledger.Finding) {
+	at := map[string]int{}
+	parts := map[string][]string{}
+	for _, g := range gaps {
+		key := g.Item + "\x00" + g.Mend
+		parts[key] = append(parts[key], g.What)
+		if _, ok := at[key]; !ok {
+			at[key] = len(out)
+			out = append(out, ledger.Finding{Severity: ledger.Failed, Asset: asset, Item: g.Item, Text: g.Why, Type: g.Mend})
+		}
+	}
+	for key, i := range at {
+		verb := "is"
+		if len(parts[key]) > 1 {
+			verb = "are"
+		}
+		out[i].Text = fmt.Sprintf("%s: %s %s left out (%s)", out[i].Item, strings.Join(parts[key], ", "), verb, out[i].Text)
 	}
 	return out
 }

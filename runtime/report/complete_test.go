@@ -53,8 +53,11 @@ func TestComplete(t *testing.T) {
 			d.Assets[0].On = nil
 			b.begin("r", began)
 			b.expect(began, "r", "fw")
-			b.artifact("r", "fw", began, ledger.Gap{What: "cluster/rules", Why: "Permission check failed (/, Sys.Audit)", Mend: "give Sys.Audit on /"})
-		}, []string{"failed: fw: cluster/rules is left out (Permission check failed (/, Sys.Audit)) | give Sys.Audit on /"}, 0},
+			b.artifact("r", "fw", began, ledger.Gap{What: "cluster/rules", Why: "Permission check failed (/, Sys.Audit)", Mend: "give Sys.Audit on /"},
+				ledger.Gap{What: "guest/103", Why: "Permission check failed (/vms/103, VM.Audit)", Mend: "give VM.Audit on /vms/103"},
+				ledger.Gap{What: "cluster/ipset", Why: "Permission check failed (/, Sys.Audit)", Mend: "give Sys.Audit on /"})
+		}, []string{"failed: fw: cluster/rules, cluster/ipset are left out (Permission check failed (/, Sys.Audit)) | give Sys.Audit on /",
+			"failed: fw: guest/103 is left out (Permission check failed (/vms/103, VM.Audit)) | give VM.Audit on /vms/103"}, 0},
 		{"a guest that is left out on purpose", func(b *book, d *ledger.Demands) {
 			d.Unprotected = []ledger.Exception{{Item: "scratch", Reason: "test", Until: now.Add(day)}}
 			b.night("r", began, "erp")

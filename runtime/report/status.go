@@ -214,6 +214,10 @@ func (b *builder) asset(ctx context.Context, a ledger.AssetDemand, met map[strin
 		gone := inv.gone(it)
 		line := b.item(a, it, gone, rates, met)
 		line.Label = inv.label[n]
+		if inv.hidden[n] && !gone {
+			b.need(ledger.Finding{Severity: ledger.Failed, Asset: a.Name, Item: n, Text: n + " exists, and the token may not see it: it is not saved any more" + lastCopy(line),
+				Type: "runner check POLICY.star names the right; or leave it out: unprotected(…) in site.star"})
+		}
 		if line.Erases, err = b.erased(ctx, a, it, gone); err != nil {
 			return err
 		}
@@ -234,6 +238,7 @@ func (b *builder) asset(ctx context.Context, a ledger.AssetDemand, met map[strin
 type inventory struct {
 	listed []string             // by the site, and by the newest inventory of each system
 	seen   map[string]time.Time // when an inventory last had it
+	hidden map[string]bool      // the newest inventory could not see it, and it is there
 	label  map[string]string    // what the newest inventory calls it, where that is another name
 	newest time.Time            // inventory; zero: there was none
 }
@@ -242,7 +247,7 @@ type inventory struct {
 // of what is in none, such as the items of two policies that each name a part, what was
 // seen within the RPO before the newest is still there.
 func (b *builder) inventory(ctx context.Context, a ledger.AssetDemand) (inventory, error) {
-	inv := inventory{listed: slices.Clone(a.Items), seen: map[string]time.Time{}, label: map[string]string{}}
+	inv := inventory{listed: slices.Clone(a.Items), seen: map[string]time.Time{}, label: map[string]string{}, hidden: map[string]bool{}}
 	last := map[string]string{}  // system -> run of its newest inventory
 	of := map[string][2]string{} // item -> system and run that had it last
 	loose := map[string]time.Time{}
@@ -251,7 +256,7 @@ func (b *builder) inventory(ctx context.Context, a ledger.AssetDemand) (inventor
 		if err != nil {
 			return err
 		}
-		inv.seen[r.Item], inv.newest, inv.label[r.Item] = r.Time, r.Time, it.Label
+		inv.seen[r.Item], inv.newest, inv.label[r.Item], inv.hidden[r.Item] = r.Time, r.Time, it.Label, it.State == ledger.Hidden
 		if it.Source == "" {
 			loose[r.Item] = r.Time
 		} else {

@@ -198,6 +198,19 @@ func TestTheNewestInventoryOfASystemTellsWhatIsGone(t *testing.T) {
 	}
 }
 
+func TestWhatTheTokenMayNotSeeIsMissing(t *testing.T) {
+	b := newBook(t)
+	b.night("r1", now.Add(-3*time.Hour), "erp")
+	b.begin("r2", now.Add(-time.Hour))
+	b.facts(now.Add(-time.Hour), "r2", ledger.Facts{Expected: []ledger.Item{{Asset: "vms", Name: "erp", ID: "100", State: ledger.Hidden, Source: "pve"}}})
+	b.end("r2", now.Add(-time.Hour), ledger.OK)
+	b.medium("offline-a", "detached", now)
+	s := status(t, b, demands(), now, Live{})
+	if len(s.Missing) != 1 || s.Missing[0].Severity != ledger.Failed || !strings.Contains(s.Missing[0].Text, "erp exists, and the token may not see it: it is not saved any more; its newest copy is 2 h old") {
+		t.Errorf("got %+v", s.Missing)
+	}
+}
+
 func TestStatusText(t *testing.T) {
 	b, d := newBook(t), demands()
 	d.Unprotected = []ledger.Exception{{Item: "scratch", Reason: "test machine", Until: now.Add(90 * day)}}

@@ -109,13 +109,17 @@ func (a AssetStatus) row() string {
 	return fmt.Sprintf("RPO %s, RTO %s, retention %s, online copies %s", na(a.RPO), na(a.RTO), na(a.Retention), online)
 }
 
+// lastCopy says what there is of an item that is not saved any more.
+func lastCopy(it ItemStatus) string {
+	if it.Newest == nil {
+		return "; no copy of it was ever read back"
+	}
+	return fmt.Sprintf("; its newest copy is %s old, on %s", age(time.Duration(it.Age)*time.Second), it.Newest.Target)
+}
+
 func (it ItemStatus) cells(a AssetStatus) []string {
 	if it.Gone {
-		newest := "no copy of it was ever read back"
-		if it.Newest != nil {
-			newest = fmt.Sprintf("its newest copy is %s old, on %s", age(time.Duration(it.Age)*time.Second), it.Newest.Target)
-		}
-		return []string{fmt.Sprintf("%s (no longer in the inventory; %s)", it.Name, newest)}
+		return []string{fmt.Sprintf("%s (no longer in the inventory%s)", it.Name, lastCopy(it))}
 	}
 	ago, restore := "never backed up", ""
 	if it.Newest != nil {

@@ -263,7 +263,7 @@ func Gaps(src Source) []ledger.Gap {
 	}
 	if guestType == "lxc" {
 		for _, p := range src.Defaults.ExcludePath {
-			out = append(out, ledger.Gap{Asset: src.Asset, Item: src.Item, What: "files that match " + p, Why: "exclude-path in /etc/vzdump.conf of node " + src.Node})
+			out = append(out, ledger.Gap{Asset: src.Asset, Item: src.Item, What: "what matches " + p, Why: "exclude-path in /etc/vzdump.conf of node " + src.Node})
 		}
 	}
 	return out

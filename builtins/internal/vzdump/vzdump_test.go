@@ -163,7 +163,7 @@ func TestWhatTheNodeLeavesOutIsAGap(t *testing.T) {
 	d := proxmox.BackupDefaults{ExcludePath: []string{"/srv/nicht", "/var/cache/*"}, Set: map[string]string{"exclude-path": "/srv/nicht,/var/cache/*", "tmpdir": "/var/tmp"}}
 	src := Source{Type: "lxc", Node: "pve1", Config: map[string]string{"rootfs": "local:1/r.raw,size=4G"}, Defaults: d}
 	gaps := Gaps(src)
-	if len(gaps) != 2 || gaps[0].What != "files that match /srv/nicht" || gaps[1].What != "files that match /var/cache/*" || !strings.Contains(gaps[0].Why, "/etc/vzdump.conf of node pve1") {
+	if len(gaps) != 2 || gaps[0].What != "what matches /srv/nicht" || gaps[1].What != "what matches /var/cache/*" || !strings.Contains(gaps[0].Why, "/etc/vzdump.conf of node pve1") {
 		t.Errorf("got %v", gaps)
 	}
 	want := map[string]string{"rootfs": "4G", "vzdump.conf exclude-path": "/srv/nicht,/var/cache/*", "vzdump.conf tmpdir": "/var/tmp"}

@@ -101,9 +101,12 @@ func RightHint(token, refusal string) string {
 		return fmt.Sprintf("give the token (and its user) what the refusal asks for; some things Proxmox lets root@pam alone do: pveum acl modify PATH --tokens '%s' --roles ROLE", token)
 	}
 	path, right := m[1], strings.Split(m[2], "|")[0]
+	if right == "Sys.Audit" || right == "SDN.Audit" { // README gives it to everything
+		path = "/"
+	}
 	user, _, _ := strings.Cut(token, "!")
 	text := fmt.Sprintf("give %s on %s to the token and to its user: pveum acl modify %s --tokens '%s' --users '%s' --roles %s (README, \"A token with the least rights\")", right, path, path, token, user, roleWith(right))
-	if path != "/" {
+	if strings.HasPrefix(path, "/vms/") {
 		text += fmt.Sprintf("; an entry of its own on %s, NoAccess for one, hides what is given above it", path)
 	}
 	return text

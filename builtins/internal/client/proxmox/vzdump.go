@@ -40,7 +40,7 @@ func escapeNotes(s string) string {
 // BackupDefaults are what vzdump does on a node where a request says nothing: the node's
 // /etc/vzdump.conf, which no log of a task tells of.
 type BackupDefaults struct {
-	ExcludePath []string          // "exclude-path": a container's files that match are left out
+	ExcludePath []string          // "exclude-path": a container's what matches are left out
 	Stdexcludes bool              // "stdexcludes": /tmp, /var/tmp and pid files of a container are left out
 	Set         map[string]string // what differs from a node without that file
 }
