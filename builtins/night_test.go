@@ -12,7 +12,7 @@ import (
 // foresee asks what a night would need, as check does.
 func (b *bench) foresee() []NightFault {
 	b.t.Helper()
-	return ForeseeNight(b.t.Context(), b.config(main("pass")).World.(*World), ledger.Catalog{Store: b.store.Store}, NightNeeds{Guests: true, Firewall: true})
+	return ForeseeNight(b.t.Context(), b.config(main("pass")).World.(*World), ledger.Catalog{Store: b.store.Store}, NightNeeds{Guests: true, Firewall: true, Zones: true, Images: true, Logs: true})
 }
 
 func TestANightIsTriedBeforeItComes(t *testing.T) {
@@ -61,7 +61,8 @@ func TestANightIsTriedBeforeItComes(t *testing.T) {
 		{"a storage for other things", store(func(s *lab.Storage) { s.Content = "iso" }), []string{"storage backup on pve1 is not for backups: its content is iso|--content iso,backup"}, nil},
 		{"a storage that keeps one", store(func(s *lab.Storage) { s.Prune = "keep-last=1" }), []string{"keeps keep-last=1 by its own rule|keep-all=1"}, nil},
 		{"a storage that is full", func(b *bench) { b.inject(lab.Fault{On: "storage backup", Do: "full"}) }, []string{"has 0.0 GiB free"}, nil},
-		{"no way to the archives", func(b *bench) { b.inject(lab.Fault{On: "ssh pve1.lab", Do: "refuse"}) }, []string{"read /srv/backup/dump on pve1"}, nil},
+		{"no way to the archives", func(b *bench) { b.edit(`ssh = {"pve1": "root@pve1.lab:22"},`, "", `host_keys = {"pve1": `, `host_keys = {"pve9": `) }, []string{"read /srv/backup/dump on pve1: runner is not on that node|add ssh = {"}, nil},
+		{"a node that is down", func(b *bench) { b.inject(lab.Fault{On: "ssh pve1.lab", Do: "refuse"}) }, nil, []string{"read /srv/backup/dump on pve1", "host pve1: connect to"}},
 		{"a wrong token", func(b *bench) { b.edit(`secret("pve-token")`, `secret("bad-token")`) }, []string{"Authentication failed! (401)|runner secret set"}, nil},
 		{"files that the node leaves out", func(b *bench) {
 			if err := os.WriteFile(b.dir+"/world/pve/nodes/pve1/etc/vzdump.conf", []byte("exclude-path: /srv/x\n"), 0o600); err != nil {
@@ -74,6 +75,10 @@ func TestANightIsTriedBeforeItComes(t *testing.T) {
 			}
 		}, nil, []string{"Proxmox's own job old prunes on backup (keep-last=2)|a storage of its own"}},
 		{"a privileged container", func(b *bench) { b.set(101, func(g *lab.Guest) { delete(g.Config, "unprivileged") }) }, nil, []string{"privileged container wants Sys.Modify on /, which a token better has not: 101 (mail)|pct restore NEWID"}},
+		{"a host that refuses the key", func(b *bench) { b.inject(lab.Fault{On: "ssh pve1.lab", Do: "new-hostkey"}) }, []string{"host pve1: connect to", "is not the one in the site"}, nil},
+		{"secrets that are not in the keyring", func(b *bench) {
+			b.edit(`secret("cloudflare-token")`, `secret("nowhere")`, `secret("unifi-password")`, `secret("nothing")`)
+		}, []string{"read secret nowhere|runner secret set nowhere", "read secret nothing"}, nil},
 		{"many at once", func(b *bench) {
 			b.rights(readmeRights("/vms/103"))
 			store(func(s *lab.Storage) { s.Prune = "keep-last=1" })(b)

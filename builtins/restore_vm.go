@@ -164,6 +164,14 @@ func (r *restore) free(ctx context.Context) error {
 				Hint: "name one that is free; restore_vm never overwrites a guest"}
 		}
 	}
+	taken, err := r.c.Taken(ctx, proxmox.Int(r.a.VMID)) // by one that the token may not see
+	if err != nil {
+		return world.PVEError(r.sys, "ask whether the VMID is free", err)
+	}
+	if taken {
+		return &runtime.Error{Code: "E_VMID_TAKEN", System: "proxmox " + r.sys, Doing: fmt.Sprintf("restore under VMID %d", r.a.VMID), Said: "it belongs to a guest that the token may not see",
+			Hint: "name one that is free; restore_vm never overwrites a guest"}
+	}
 	return nil
 }
 

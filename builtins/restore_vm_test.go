@@ -371,3 +371,11 @@ func TestARestoredGuestKeepsItsDescription(t *testing.T) {
 		t.Errorf("got %q, %v, want %q", config["description"], err, want)
 	}
 }
+
+func TestRestoreVMRefusesTheVMIDOfAHiddenGuest(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.good(`c = copy(artifact = snapshot_vm(guest = "scratch"), to = ["node"])`, `return verify(copies = c)`)
+	b.rights(readmeRights("/vms/103"))
+	wantCode(t, b.run(`return restore_vm(guest = "scratch", vmid = 103, storage = "backup")`), "E_VMID_TAKEN", "a guest that the token may not see")
+}

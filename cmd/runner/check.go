@@ -21,7 +21,7 @@ func checkCommand(f *flags) *cobra.Command {
 	var ask bool
 	c := &cobra.Command{
 		Use: "check POLICY.star...", Short: "find faults without running anything",
-		Long: "check resolves the load graph, compiles every file, and checks the arguments of every call and the names that it uses against the site. Unless --ask=false, it also tries, changing nothing, what the night will need: every target with its free space, where one that the site describes wrongly is a fault; of a Proxmox VE the token and its rights guest by guest, the storage with its space and limits, and the way to the archives; of every host whether a rescue image of it would erase guests that are proven nowhere else. All faults are told at once.",
+		Long: "check resolves the load graph, compiles every file, and checks the arguments of every call and the names that it uses against the site. Unless --ask=false, it also tries, changing nothing, what the night will need: every target with its free space, where one that the site describes wrongly is a fault; of a Proxmox VE the token and its rights guest by guest, the storage with its space and limits, and the way to the archives; of other systems the login or the secret; of every host whether a rescue image of it would erase guests that are proven nowhere else. All faults are told at once.",
 		Args: cobra.MinimumNArgs(1), ValidArgsFunction: policies,
 		RunE: func(c *cobra.Command, args []string) error { return f.check(c.Context(), args, ask) },
 	}
@@ -109,6 +109,9 @@ func (s *session) ask(ctx context.Context, all []*checked) (a asked, err error) 
 		}
 		needs.Guests = needs.Guests || c.program.Calls("snapshot_vm") || c.program.Calls("guests")
 		needs.Firewall = needs.Firewall || c.program.Calls("export_firewall")
+		needs.Zones = needs.Zones || c.program.Calls("export_dns")
+		needs.Images = needs.Images || c.program.Calls("rear_host")
+		needs.Logs = needs.Logs || c.program.Calls("ship_logs")
 		if !c.program.Calls("rear_host") {
 			continue
 		}

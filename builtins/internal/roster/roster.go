@@ -54,10 +54,11 @@ func Read(ctx context.Context, s *runtime.Step, c *proxmox.Client, sys *site.Pro
 	if err != nil {
 		return nil, world.PVEError(sys.Name, "list guests", err)
 	}
-	r := &Roster{}
-	if r.past, err = remember(ctx, s, sys); err != nil {
+	known, err := world.Of(s).Once("guests of "+sys.Name+" before "+s.Run, func() (any, error) { return remember(ctx, s, sys) })
+	if err != nil {
 		return nil, err
 	}
+	r := &Roster{past: known.(past)}
 	return r, r.name(ctx, c, sys, list)
 }
 

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/neosofia/runner/builtins/internal/client/proxmox"
 	"github.com/neosofia/runner/builtins/internal/site"
@@ -16,10 +17,13 @@ import (
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
-// Needs is what policies are going to ask of a Proxmox VE.
+// Needs is what policies are going to do.
 type Needs struct {
-	Guests   bool // that they are saved
-	Firewall bool // that it is exported
+	Guests   bool // guests of Proxmox are saved
+	Firewall bool // firewalls are exported, of Proxmox, hosts, Cloudflare and consoles
+	Zones    bool // DNS zones are exported
+	Images   bool // rescue images of hosts are made
+	Logs     bool // logs of hosts are shipped
 }
 
 // Fault is something that would keep a night from its work, or, as a note, something to
@@ -31,22 +35,30 @@ type Fault struct {
 	Note   bool   `json:"note,omitempty"`
 }
 
-// Night tries everything that the policies will need of the site's Proxmox systems, and
-// changes nothing: the token and its rights, guest by guest, the storage, the way to the
-// archives. It goes on after a fault: all are told at once.
+// Night tries everything that the policies will need of the site's systems, and changes
+// nothing: of Proxmox the token and its rights, guest by guest, the storage, the way to
+// the archives; of others the login or the secret. It goes on after a fault: all are told
+// at once.
 func Night(ctx context.Context, w *world.World, catalog ledger.Catalog, needs Needs) []Fault {
-	var out []Fault
+	out := others(ctx, w, needs)
 	if !needs.Guests && !needs.Firewall {
-		return nil
+		return out
 	}
 	for _, sys := range w.Site.Proxmox {
 		n := &night{w: w, sys: sys, catalog: catalog}
+		ctx, cancel := within(ctx)
 		if err := n.look(ctx, needs); err != nil {
 			n.fail(world.PVEError(sys.Name, "ask what the night will need", err))
 		}
+		cancel()
 		out = append(out, n.faults...)
 	}
 	return out
+}
+
+// within bounds the look at one system.
+func within(ctx context.Context) (context.Context, context.CancelFunc) {
+	return runtime.RealClock{}.Within(ctx, 2*time.Minute, errors.New("it did not answer within two minutes"))
 }
 
 // night is the look at one system.
@@ -63,12 +75,7 @@ func (n *night) add(note bool, hint, format string, args ...any) {
 }
 
 func (n *night) fail(err error) {
-	var own *runtime.Error
-	if errors.As(err, &own) {
-		n.add(false, own.Hint, "%s", strings.Split(own.Error(), "\n")[0])
-		return
-	}
-	n.add(false, "", "%v", err)
+	n.faults = append(n.faults, faultOf(n.sys.Name, err))
 }
 
 // lacks tells of a right that is missing, and for what.

@@ -83,7 +83,7 @@ func (w *World) ReachArchives(ctx context.Context, system, node, folder string) 
 		return err
 	}
 	fail := func(code string, err error, hint string) error {
-		return &runtime.Error{Code: code, System: "proxmox " + sys.Name, Doing: "read " + folder + " on " + node, Said: err.Error(), Hint: hint, Cause: err}
+		return &runtime.Error{Code: code, System: "proxmox " + sys.Name, Doing: "read " + folder + " on " + node, Said: err.Error(), Hint: hint, Cause: err, Temporary: code == "E_PVE_DOWN"}
 	}
 	addr, ok := sys.SSH[node]
 	if !ok {

@@ -46,6 +46,9 @@ type World struct {
 	clients map[string]*proxmox.Client
 	flares  map[string]*cloudflare.Client
 	left    map[string]bool // targets that this run has left the program on
+
+	onceMu sync.Mutex
+	once   map[string]any
 }
 
 // New joins a site with its outside.
@@ -53,7 +56,22 @@ func New(s *site.Site, env Env) *World {
 	if env.Dial == nil {
 		env.Dial = (&net.Dialer{}).DialContext
 	}
-	return &World{Site: s, Env: env, clients: map[string]*proxmox.Client{}, flares: map[string]*cloudflare.Client{}, left: map[string]bool{}}
+	return &World{Site: s, Env: env, clients: map[string]*proxmox.Client{}, flares: map[string]*cloudflare.Client{}, left: map[string]bool{}, once: map[string]any{}}
+}
+
+// Once gives what a key stands for, found out once: what a run knows of the time before
+// it does not change while it lasts.
+func (w *World) Once(key string, find func() (any, error)) (any, error) {
+	w.onceMu.Lock()
+	defer w.onceMu.Unlock()
+	if v, ok := w.once[key]; ok {
+		return v, nil
+	}
+	v, err := find()
+	if err == nil {
+		w.once[key] = v
+	}
+	return v, err
 }
 
 // program is the static runner for a target, once in a run: it is hashed and
