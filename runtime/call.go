@@ -169,6 +169,7 @@ func (r *Run) attempts(ctx context.Context, c *call, s *Step, was *past) (outcom
 		}
 		r.observe(Event{Kind: EventBegin, Time: started, Step: c.id, Primitive: c.info.Name, Args: c.begin.Args})
 		res, err := r.perform(ctx, c, s, begun)
+		err = ownFault(err)
 		if cause := context.Cause(ctx); cause != nil && err != nil {
 			if errors.Is(cause, ErrInterrupted) || errors.Is(cause, context.Canceled) {
 				return outcome{}, cause // no end: resume settles it

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"syscall"
 
 	"go.starlark.net/starlark"
 	"go.starlark.net/syntax"
@@ -26,6 +27,7 @@ const (
 	CodeCancelled   = "E_CANCELLED"   // the run was stopped
 	CodeLedger      = "E_LEDGER"      // the ledger could not record
 	CodeResult      = "E_RESULT"      // a result is too large to be recorded
+	CodeFiles       = "E_FILES"       // this process, or the machine, may open no more files
 )
 
 // Error is what an operator reads: what was being done, with which system, what
@@ -70,6 +72,16 @@ func OneLine(err error) string {
 		return text + "; " + strings.ReplaceAll(hint, "\n", " ")
 	}
 	return strings.ReplaceAll(text, "\n", " ")
+}
+
+// ownFault tells a want of this process from a fault of the system that it was at:
+// with no file left to open, a keyring looks locked and a network broken.
+func ownFault(err error) error {
+	if !errors.Is(err, syscall.EMFILE) && !errors.Is(err, syscall.ENFILE) {
+		return err
+	}
+	return &Error{Code: CodeFiles, Doing: "open one more file or connection", Said: OneLine(err), Cause: err,
+		Hint: "raise the limit of open files: LimitNOFILE=65536 in the unit, or ulimit -n; lsof -p PID shows what is open"}
 }
 
 func limitError(what string, value any, flag string) *Error {

@@ -49,13 +49,20 @@ func openLayout(ctx context.Context, path string, create bool, want layout) (*SQ
 	if err := s.file(create); err != nil {
 		return nil, s.explain("open ledger", err)
 	}
-	db, err := connect(path)
+	open := path
+	if !create && !writable(path) {
+		var err error
+		if open, err = s.borrow(); err != nil {
+			return nil, s.explain("open ledger", err)
+		}
+	}
+	db, err := connect(open)
 	if err != nil {
 		return nil, s.explain("open ledger", err)
 	}
 	s.db, s.read = db, db
 	if err := s.prepare(ctx, want); err != nil {
-		db.Close()
+		s.Close()
 		return nil, s.explain("open ledger", err)
 	}
 	return s, nil

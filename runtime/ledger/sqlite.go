@@ -17,6 +17,8 @@ type SQLite struct {
 	read querier // db, or the transaction of a snapshot
 	path string
 
+	borrowed string // folder of a copy that is read in the place of path; "" is none
+
 	version int    // of the schema
 	create  string // its statements
 

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -137,7 +138,11 @@ func (s *SQLite) parse(seq int64, raw []byte) (Entry, error) {
 
 // snapshot opens the database once more, to be read as of now.
 func (s *SQLite) snapshot(ctx context.Context) (Store, error) {
-	db, err := connect(s.path)
+	path := s.path
+	if s.borrowed != "" {
+		path = filepath.Join(s.borrowed, filepath.Base(s.path))
+	}
+	db, err := connect(path)
 	if err != nil {
 		return nil, s.explain("read ledger", err)
 	}
@@ -155,7 +160,11 @@ func (s *SQLite) Close() error {
 	if tx, ok := s.read.(*sql.Tx); ok {
 		tx.Rollback() // it only read
 	}
-	return s.explain("close ledger", s.db.Close())
+	err := s.db.Close()
+	if s.borrowed != "" {
+		err = errors.Join(err, os.RemoveAll(s.borrowed))
+	}
+	return s.explain("close ledger", err)
 }
 
 // explain adds what an operator can do to the errors that they will meet.

@@ -111,6 +111,8 @@ var kinds = []struct {
 	{syscall.ENXIO, CodeMediaAbsent, true, "the medium was taken away: attach it again"},
 	{syscall.ENODEV, CodeMediaAbsent, true, "the medium was taken away: attach it again"},
 	{syscall.ESTALE, CodeMediaAbsent, true, "the server of this mount forgot it: mount it again"},
+	{syscall.EMFILE, CodeDown, false, "this process may have no more files open: LimitNOFILE=65536 in the unit, or ulimit -n"},
+	{syscall.ENFILE, CodeDown, false, "this machine may have no more files open: sysctl fs.file-max"},
 	{syscall.ENOTCONN, CodeMediaAbsent, true, "the mount broke off: mount it again"},
 }
 

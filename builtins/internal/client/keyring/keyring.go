@@ -41,6 +41,15 @@ var ErrStray = errors.New("this is no item of the keyring")
 // ErrLocked says that a keyring cannot be opened.
 var ErrLocked = errors.New("the keyring is locked")
 
+// locked words an error of a keyring that does not open; a want of this process is none
+// of its locks.
+func locked(err error) error {
+	if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", ErrLocked, err)
+}
+
 // Keyring is opened at its first use. It may be used concurrently.
 type Keyring struct {
 	cfg  Config
@@ -72,7 +81,7 @@ func (k *Keyring) open() (keyring.Keyring, error) {
 	}
 	ring, err := keyring.Open(cfg)
 	if err != nil {
-		return nil, fmt.Errorf("open keyring %s: %w: %v", k.cfg.Backend, ErrLocked, err)
+		return nil, fmt.Errorf("open keyring %s: %w", k.cfg.Backend, locked(err))
 	}
 	k.ring = ring
 	return ring, nil
@@ -109,7 +118,7 @@ func (k *Keyring) password() (string, error) {
 	if k.cfg.PassFile != "" {
 		st, err := os.Stat(k.cfg.PassFile)
 		if err != nil {
-			return "", fmt.Errorf("%w: read its password: %v", ErrLocked, err)
+			return "", fmt.Errorf("read its password: %w", locked(err))
 		}
 		if st.Mode().Perm()&0o077 != 0 {
 			return "", fmt.Errorf("%w: %s can be read by others (mode %o)\nhint: chmod 600 %s", ErrLocked, k.cfg.PassFile, st.Mode().Perm(), k.cfg.PassFile)
@@ -168,7 +177,7 @@ func (k *Keyring) Get(ctx context.Context, name string) ([]byte, error) {
 	case err != nil && strings.Contains(err.Error(), "integrity check failed"):
 		return nil, fmt.Errorf("read secret %s: %w: the password is wrong, or the item was made with another", name, ErrLocked)
 	case err != nil:
-		return nil, fmt.Errorf("read secret %s: %w: %v", name, ErrLocked, err)
+		return nil, fmt.Errorf("read secret %s: %w", name, locked(err))
 	}
 	return item.Data, nil
 }
@@ -186,7 +195,9 @@ func (k *Keyring) Set(name string, value []byte) error {
 	if err != nil {
 		return fmt.Errorf("set secret %s: %w", name, err)
 	}
-	if _, err := ring.Get(name); err != nil && !errors.Is(err, keyring.ErrKeyNotFound) {
+	if _, err := ring.Get(name); errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
+		return fmt.Errorf("set secret %s: %w", name, err)
+	} else if err != nil && !errors.Is(err, keyring.ErrKeyNotFound) {
 		return fmt.Errorf("set secret %s: %w: the item that is there cannot be opened with this password", name, ErrLocked)
 	}
 	if err := ring.Set(keyring.Item{Key: name, Data: value, Label: "runner: " + name}); err != nil {
@@ -231,7 +242,7 @@ func (k *Keyring) List() ([]string, error) {
 	if k.cfg.Backend == "file" {
 		names, _, err = scan(k.cfg.Dir)
 	} else if names, err = ring.Keys(); err != nil {
-		err = fmt.Errorf("%w: %v", ErrLocked, err)
+		err = locked(err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("list secrets: %w", err)

@@ -24,8 +24,17 @@ func (i *Int) UnmarshalJSON(raw []byte) error {
 		*i = 0
 		return nil
 	}
+	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
+		*i = Int(n)
+		return nil
+	}
 	f, err := strconv.ParseFloat(text, 64)
-	*i = Int(f)
+	if err == nil && !(f > -1<<63 && f < 1<<63) { // also what is no number
+		err = fmt.Errorf("%.40q is no number that can be", text)
+	}
+	if err == nil {
+		*i = Int(f)
+	}
 	return err
 }
 

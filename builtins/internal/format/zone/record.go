@@ -86,7 +86,7 @@ func wired(rr dns.RR) (Record, error) {
 		r.Data = fmt.Sprintf("\\# %d %s", len(t.Rdata)/2, strings.ToLower(t.Rdata))
 	default:
 		r.Data = strings.TrimPrefix(back.String(), h.String())
-		if strings.ContainsAny(r.Data, "\"\\();@$") && !faithful(r.Type, r.Data, back) { // the form that any type has
+		if doubtful(r) && !faithful(r.Type, r.Data, back) { // the form that any type has
 			r.Data = fmt.Sprintf("\\# %d %X", h.Rdlength, wire[len(wire)-int(h.Rdlength):])
 			return r, nil
 		}
@@ -99,6 +99,16 @@ func wired(rr dns.RR) (Record, error) {
 		return Record{}, fmt.Errorf("read record %s: %w", h.Name, err)
 	}
 	return r, nil
+}
+
+// doubtful spares the many records of a zone that hold numbers and plain names a second
+// reading.
+func doubtful(r Record) bool {
+	switch r.Type {
+	case "NS", "MX", "SRV", "PTR", "DNAME", "SOA":
+		return strings.ContainsAny(r.Data, "\"\\();@$")
+	}
+	return true
 }
 
 // faithful reports that the library reads the form that it prints, and reads the same.
