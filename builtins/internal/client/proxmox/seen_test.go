@@ -60,37 +60,63 @@ func shape(method, raw string) string {
 	return method + " " + path
 }
 
+const recorded = "../../../lab/proxmox/testdata/"
+
+// recording is one recorded call.
+type recording struct {
+	Request struct{ Method, URL string }
+	Status  int
+	Reason  string
+	Body    json.RawMessage
+}
+
+// recordings reads the calls of a scenario; "" is the first, long one.
+func recordings(t *testing.T, name string) (out []recording) {
+	t.Helper()
+	file := recorded + "answers.jsonl"
+	if name != "" {
+		file = recorded + "scenarios/" + name + ".jsonl.gz"
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	var r io.Reader = f
+	if name != "" {
+		if r, err = gzip.NewReader(f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	in := bufio.NewScanner(r)
+	in.Buffer(nil, 4<<20)
+	for in.Scan() {
+		var c recording
+		if err := json.Unmarshal(in.Bytes(), &c); err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, c)
+	}
+	if err := in.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
 // seen are the calls that recordings have answers to.
 func seen(t *testing.T) map[string]bool {
 	t.Helper()
-	const dir = "../../../lab/proxmox/testdata/"
-	files, err := filepath.Glob(dir + "scenarios/*.gz")
+	files, err := filepath.Glob(recorded + "scenarios/*.jsonl.gz")
 	if err != nil || len(files) == 0 {
 		t.Fatal(files, err)
 	}
 	out := map[string]bool{}
-	for _, file := range append(files, dir+"answers.jsonl") {
-		f, err := os.Open(file)
-		if err != nil {
-			t.Fatal(err)
+	for _, file := range append(files, "") {
+		name := ""
+		if file != "" {
+			name = strings.TrimSuffix(filepath.Base(file), ".jsonl.gz")
 		}
-		defer f.Close()
-		var r io.Reader = f
-		if strings.HasSuffix(file, ".gz") {
-			if r, err = gzip.NewReader(f); err != nil {
-				t.Fatal(err)
-			}
-		}
-		in := bufio.NewScanner(r)
-		in.Buffer(nil, 4<<20)
-		for in.Scan() {
-			var c struct {
-				Request struct{ Method, URL string }
-				Status  int
-			}
-			if err := json.Unmarshal(in.Bytes(), &c); err != nil {
-				t.Fatal(err)
-			}
+		for _, c := range recordings(t, name) {
 			if c.Status != 501 {
 				out[shape(c.Request.Method, c.Request.URL)] = true
 			}

@@ -58,6 +58,10 @@ func (c *Client) BackupDefaults(ctx context.Context, node, storage string) (Back
 	if err := c.Get(ctx, "/nodes/"+url.PathEscape(node)+"/vzdump/defaults?storage="+url.QueryEscape(storage), &raw); err != nil {
 		return BackupDefaults{}, err
 	}
+	return defaultsOf(raw), nil
+}
+
+func defaultsOf(raw map[string]json.RawMessage) BackupDefaults {
 	d := BackupDefaults{Set: map[string]string{}}
 	text := map[string]string{}
 	for key, plain := range plainDefaults() {
@@ -69,7 +73,7 @@ func (c *Client) BackupDefaults(ctx context.Context, node, storage string) (Back
 	for _, p := range strings.FieldsFunc(text["exclude-path"], func(r rune) bool { return r == ',' || r == '\n' || r == 0 }) {
 		d.ExcludePath = append(d.ExcludePath, strings.TrimSpace(p))
 	}
-	return d, nil
+	return d
 }
 
 // defaultText is a value as text: numbers come as strings, too, lists as one string
