@@ -120,6 +120,9 @@ func recoverDisks(ctx context.Context, j *Job, file string, r io.Reader) (err er
 		j.Paths = append(j.Paths, path)
 		return f, f.Truncate(d.Size)
 	})
+	if err == nil && len(report.Devices) == 0 {
+		j.Skipped = append(j.Skipped, "no disk is in this archive: it holds the guest's configuration alone, as vzdump makes it where every disk has backup=0")
+	}
 	return finish(j, report, r, err)
 }
 
