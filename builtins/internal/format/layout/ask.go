@@ -59,7 +59,7 @@ func (l Layout) Untold(named []string) (Component, string, bool) {
 			if !c.Active || good[made] || c.Kind == "fs" || c.Kind == "swap" {
 				continue
 			}
-			if len(c.Members) > 0 && all(c.Members) || c.Kind == "lvmdev" && good[clean(c.Device)] || c.Kind != "lvmdev" && c.On != "" && good[clean(c.On)] {
+			if len(c.Members) > 0 && all(c.Members) || c.Kind == "lvmdev" && (good[clean(c.Device)] || good[clean(wholeOf(c.Device))]) || c.Kind != "lvmdev" && c.On != "" && (good[clean(c.On)] || good[clean(wholeOf(c.On))]) {
 				good[made], grew = true, true
 			}
 		}
@@ -78,12 +78,25 @@ func (l Layout) Untold(named []string) (Component, string, bool) {
 			on = []string{c.Device}
 		}
 		for _, d := range on {
-			if !good[clean(d)] {
+			if !good[clean(d)] && !good[clean(wholeOf(d))] {
 				return c, d, true
 			}
 		}
 	}
 	return Component{}, "", false
+}
+
+// wholeOf is the device that a partition is of by its name: /dev/sda of /dev/sda1,
+// /dev/nvme0n1 of /dev/nvme0n1p2.
+func wholeOf(device string) string {
+	whole := strings.TrimRight(device, "0123456789")
+	if whole == device {
+		return device
+	}
+	if n := len(whole); n > 1 && whole[n-1] == 'p' && whole[n-2] >= '0' && whole[n-2] <= '9' {
+		return whole[:n-1]
+	}
+	return strings.TrimSuffix(whole, "-part")
 }
 
 // Naming returns the active components that would make the named thing anew: a
