@@ -230,7 +230,7 @@ func recoverLogs(ctx context.Context, j *Job) error {
 func (j *Job) appendPart(ctx context.Context, open func(context.Context, string) (io.ReadCloser, error), p logbatch.Part) error {
 	name := strings.TrimSuffix(filepath.Base(p.File), ".zst")
 	if p.Log != "" {
-		name = filepath.Join("files", filepath.Clean("/"+p.Log))
+		name = filepath.Join("files", filepath.Clean("/"+string(p.Log)))
 	}
 	root, err := os.OpenRoot(j.Into)
 	if err != nil {

@@ -34,7 +34,7 @@ func batchOf(t *testing.T, n int64, prev, of, text string) map[string]string {
 	t.Helper()
 	sum := sha256.Sum256([]byte(text))
 	x := logbatch.Index{Source: "web", Kind: logbatch.Lines, Seq: n, Prev: prev, Entries: int64(strings.Count(text, "\n")), Bytes: int64(len(text)),
-		Parts: []logbatch.Part{{File: "0001-access.log.zst", Of: of, Log: "/var/log/access.log", Entries: int64(strings.Count(text, "\n")), Bytes: int64(len(text)), SHA256: hex.EncodeToString(sum[:])}}}
+		Parts: []logbatch.Part{{File: "0001-access.log.zst", Of: logbatch.Name(of), Log: "/var/log/access.log", Entries: int64(strings.Count(text, "\n")), Bytes: int64(len(text)), SHA256: hex.EncodeToString(sum[:])}}}
 	raw, err := x.Encode()
 	if err != nil {
 		t.Fatal(err)
@@ -156,7 +156,7 @@ func TestLogsStayBelowTheirFolder(t *testing.T) {
 	for _, name := range []string{"../../../etc/cron.d/x", "/../x", "..", "/"} {
 		text := "x\n"
 		sum := sha256.Sum256([]byte(text))
-		p := logbatch.Part{File: "0001-x.zst", Log: name, Entries: 1, Bytes: 2, SHA256: hex.EncodeToString(sum[:])}
+		p := logbatch.Part{File: "0001-x.zst", Log: logbatch.Name(name), Entries: 1, Bytes: 2, SHA256: hex.EncodeToString(sum[:])}
 		err := j.appendPart(t.Context(), func(context.Context, string) (io.ReadCloser, error) {
 			return io.NopCloser(strings.NewReader(packed(t, text))), nil
 		}, p)

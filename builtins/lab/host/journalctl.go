@@ -156,10 +156,10 @@ func number(entry string) uint64 {
 	return n
 }
 
-// stat knows -c "%d %i %s %Y %n".
+// stat knows -c "%d %i %s %Y %y".
 func stat(_ context.Context, c *Call) int {
-	if len(c.Args) < 5 || c.Args[1] != "-c" || c.Args[2] != "%d %i %s %Y %n" || c.Args[3] != "--" {
-		return c.Fail(1, "the lab's stat knows -c '%%d %%i %%s %%Y %%n' -- FILE...")
+	if len(c.Args) < 5 || c.Args[1] != "-c" || c.Args[2] != "%d %i %s %Y %y" || c.Args[3] != "--" {
+		return c.Fail(1, "the lab's stat knows -c '%%d %%i %%s %%Y %%y' -- FILE...")
 	}
 	exit := 0
 	for _, name := range c.Args[4:] {
@@ -172,7 +172,7 @@ func stat(_ context.Context, c *Call) int {
 		if !ok {
 			return c.Fail(1, "no inode on this system")
 		}
-		fmt.Fprintf(c.Stdout, "%d %d %d %d %s\n", st.Dev, st.Ino, info.Size(), info.ModTime().Unix(), name)
+		fmt.Fprintf(c.Stdout, "%d %d %d %d %s\n", st.Dev, st.Ino, info.Size(), info.ModTime().Unix(), info.ModTime().UTC().Format("2006-01-02 15:04:05.000000000 -0700"))
 	}
 	return exit
 }

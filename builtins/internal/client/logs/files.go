@@ -21,7 +21,7 @@ func Files(ctx context.Context, h host.Host, patterns []string, pos logbatch.Pos
 // files can leave a line that is not ended yet for the next time.
 func files(ctx context.Context, h host.Host, patterns []string, pos logbatch.Position, most int64, sink Sink, lines bool) (*Collected, error) {
 	r := &fileRead{h: h, sink: sink, left: most, lines: lines, known: pos.Files,
-		c: &Collected{After: logbatch.Position{Files: map[string]logbatch.Spot{}, Newest: pos.Newest}}}
+		c: &Collected{After: logbatch.Position{Files: logbatch.Files{}, Newest: pos.Newest}}}
 	found := false
 	for _, pattern := range patterns {
 		logs, err := r.find(ctx, pattern)
@@ -58,7 +58,7 @@ type fileRead struct {
 	h     host.Host
 	sink  Sink
 	c     *Collected
-	known map[string]logbatch.Spot
+	known logbatch.Files
 	left  int64
 	lines bool
 	n     int
@@ -181,7 +181,7 @@ func (r *fileRead) attempt(ctx context.Context, l log) (spot logbatch.Spot, agai
 // keep takes parts over, in the order in which they were written.
 func (r *fileRead) keep(l log, parts []*part, spot logbatch.Spot) logbatch.Spot {
 	for _, p := range parts {
-		p.Log = l.path
+		p.Log = logbatch.Name(l.path)
 		r.c.Parts = append(r.c.Parts, p.Part)
 	}
 	return spot

@@ -31,8 +31,10 @@ func (f file) packed() bool {
 	return false
 }
 
-// rotatedName is what logrotate, savelog and their like append.
-var rotatedName = regexp.MustCompile(`^(\.\d{1,3}|[.-]\d{8}(?:[.-]\d+)?|-\d{4}-\d\d-\d\d(?:[T_-]?\d+)?|\.old)(\.(gz|xz|zst|bz2))?$`)
+// rotatedName is what logrotate, savelog, and loggers that rotate themselves put
+// behind a log's name or before its ending: a number, a date with the hour or seconds
+// of it, the seconds since 1970.
+var rotatedName = regexp.MustCompile(`^(\.\d{1,3}|[._-](\d{8,14}|\d{4}[._-]\d\d([._-]\d\d)?|\d\d[._-]\d\d[._-]\d{4})([._:T-]?\d+)*Z?|\.old)$`)
 
 // log is one log: the file that is written now, unless it is just not there, and
 // those that it was rotated to, oldest first.
@@ -123,8 +125,20 @@ func (r *fileRead) look(ctx context.Context, dir, name string, names []string, t
 
 // rotatedOf is the name of the log that a name was rotated from; "" for none.
 func rotatedOf(name string, names []string) string {
+	if (file{path: name}).packed() {
+		name = strings.TrimSuffix(name, path.Ext(name))
+	}
 	for _, n := range names {
-		if rest, ok := strings.CutPrefix(name, n); ok && rest != "" && rotatedName.MatchString(rest) {
+		if rest, ok := strings.CutPrefix(name, n); ok && rotatedName.MatchString(rest) {
+			return n
+		}
+		ending := path.Ext(n)
+		stem := strings.TrimSuffix(n, ending)
+		rest, ok := strings.CutPrefix(name, stem)
+		if !ok || stem == "" || ending == "" || rotatedName.MatchString(ending) {
+			continue
+		}
+		if rest, ok = strings.CutSuffix(rest, ending); ok && rotatedName.MatchString(rest) {
 			return n
 		}
 	}
@@ -134,23 +148,9 @@ func rotatedOf(name string, names []string) string {
 // stat asks for the identity of files and sorts them by age. Those that went
 // meanwhile are left out.
 func (r *fileRead) stat(ctx context.Context, paths []string) ([]file, error) {
-	res, err := r.h.Run(ctx, host.Command{Args: append([]string{"stat", "-c", "%d %i %s %Y %n", "--"}, paths...)})
+	files, err := r.identities(ctx, paths)
 	if err != nil {
 		return nil, err
-	}
-	var files []file
-	for _, line := range strings.Split(strings.TrimSpace(string(res.Stdout)), "\n") {
-		f := strings.SplitN(line, " ", 5)
-		if len(f) != 5 {
-			continue
-		}
-		var v [4]int64
-		for i := range v {
-			if v[i], err = strconv.ParseInt(f[i], 10, 64); err != nil || v[i] < 0 {
-				return nil, fmt.Errorf("read what stat printed: %q", line)
-			}
-		}
-		files = append(files, file{f[4], uint64(v[0]), uint64(v[1]), v[2], time.Unix(v[3], 0).UTC()})
 	}
 	sort.SliceStable(files, func(i, j int) bool {
 		a, b := files[i], files[j]
@@ -160,4 +160,61 @@ func (r *fileRead) stat(ctx context.Context, paths []string) ([]file, error) {
 		return a.path > b.path // .2 is older than .1
 	})
 	return files, nil
+}
+
+// identities are in the order of the paths. No name is printed: one can hold line
+// ends, and look like a line. Where a line is missing the halves are asked for, down
+// to the file that went.
+func (r *fileRead) identities(ctx context.Context, paths []string) ([]file, error) {
+	if len(paths) == 0 {
+		return nil, nil
+	}
+	res, err := r.h.Run(ctx, host.Command{Args: append([]string{"stat", "-c", "%d %i %s %Y %y", "--"}, paths...)})
+	if err != nil {
+		return nil, err
+	}
+	lines := strings.Split(strings.TrimSpace(string(res.Stdout)), "\n")
+	if lines[0] == "" {
+		lines = nil
+	}
+	if len(lines) != len(paths) {
+		if len(paths) == 1 {
+			return nil, nil
+		}
+		half := len(paths) / 2
+		a, err := r.identities(ctx, paths[:half:half])
+		if err != nil {
+			return nil, err
+		}
+		b, err := r.identities(ctx, paths[half:])
+		return append(a, b...), err
+	}
+	var files []file
+	for i, line := range lines {
+		f := strings.Fields(line)
+		var v [4]int64
+		if len(f) < len(v) {
+			return nil, fmt.Errorf("read what stat printed: %q", line)
+		}
+		for k := range v {
+			if v[k], err = strconv.ParseInt(f[k], 10, 64); err != nil || v[k] < 0 {
+				return nil, fmt.Errorf("read what stat printed: %q", line)
+			}
+		}
+		files = append(files, file{paths[i], uint64(v[0]), uint64(v[1]), v[2], time.Unix(v[3], fraction(f[len(v):])).UTC()})
+	}
+	return files, nil
+}
+
+// fraction is what "2026-11-28 08:00:00.123456789 +0000" has of a second: 0 when a
+// system's stat does not tell.
+func fraction(changed []string) int64 {
+	if len(changed) > 1 {
+		if _, digits, ok := strings.Cut(changed[1], "."); ok && len(digits) == 9 {
+			if n, err := strconv.ParseInt(digits, 10, 64); err == nil && n >= 0 {
+				return n
+			}
+		}
+	}
+	return 0
 }

@@ -40,7 +40,7 @@ func newPart(sink Sink, name, of string, from int64) (*part, error) {
 		f.Close()
 		return nil, err
 	}
-	return &part{Part: logbatch.Part{File: name, Of: of, From: from}, sum: sha256.New(), z: z, file: f, sink: sink}, nil
+	return &part{Part: logbatch.Part{File: name, Of: logbatch.Name(of), From: from}, sum: sha256.New(), z: z, file: f, sink: sink}, nil
 }
 
 func (p *part) Write(b []byte) (int, error) {

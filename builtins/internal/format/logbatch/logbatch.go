@@ -57,8 +57,8 @@ type Index struct {
 // Part is one file of a batch: zstd over what the source held.
 type Part struct {
 	File    string `json:"file"`
-	Of      string `json:"of"`             // path on the host; "" of what is no file
-	Log     string `json:"log,omitempty"`  // the log that it belongs to, also when it was rotated
+	Of      Name   `json:"of"`             // path on the host; "" of what is no file
+	Log     Name   `json:"log,omitempty"`  // the log that it belongs to, also when it was rotated
 	From    int64  `json:"from,omitempty"` // offset of the first byte, in the file as it was written
 	Entries int64  `json:"entries"`
 	Bytes   int64  `json:"bytes"`
@@ -73,10 +73,10 @@ type Gap struct {
 
 // Position is where a source stands.
 type Position struct {
-	Cursor string          `json:"cursor,omitempty"` // journal
-	Files  map[string]Spot `json:"files,omitempty"`  // path -> where its reading stands
-	Seq    int64           `json:"seq,omitempty"`    // ledger: the next entry
-	Newest time.Time       `json:"newest,omitzero"`  // of the newest entry seen
+	Cursor string    `json:"cursor,omitempty"` // journal
+	Files  Files     `json:"files,omitempty"`  // path -> where its reading stands
+	Seq    int64     `json:"seq,omitempty"`    // ledger: the next entry
+	Newest time.Time `json:"newest,omitzero"`  // of the newest entry seen
 }
 
 // Spot is where the reading of one file stands. The file is known by what it holds

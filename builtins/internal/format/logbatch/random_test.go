@@ -22,14 +22,14 @@ func TestAnyIndexIsReadAsItWasWritten(t *testing.T) {
 			x.Prev = digest()
 		}
 		for n := range r.IntN(5) {
-			p := Part{File: fmt.Sprintf("%d.zst", n), Of: word(), Log: word(), From: r.Int64N(1 << 40), Entries: r.Int64N(99), Bytes: r.Int64N(1 << 40), SHA256: digest()}
+			p := Part{File: fmt.Sprintf("%d.zst", n), Of: Name(word()), Log: Name(word()), From: r.Int64N(1 << 40), Entries: r.Int64N(99), Bytes: r.Int64N(1 << 40), SHA256: digest()}
 			x.Parts, x.Entries, x.Bytes = append(x.Parts, p), x.Entries+p.Entries, x.Bytes+p.Bytes
 		}
 		for range r.IntN(3) {
 			x.Gaps = append(x.Gaps, Gap{word(), word()})
 			x.Boots = append(x.Boots, digest()[:32])
 			if x.After.Files == nil {
-				x.After.Files = map[string]Spot{}
+				x.After.Files = Files{}
 			}
 			spot := Spot{Dev: r.Uint64(), Inode: r.Uint64(), Offset: r.Int64(), Head: digest(), Len: r.Int64N(1024), Tail: digest(), Rotated: r.IntN(2) == 0, Gone: r.IntN(2) == 0}
 			if r.IntN(2) == 0 {
