@@ -12,6 +12,7 @@ import (
 	"github.com/neosofia/runner/builtins/internal/hoard"
 	"github.com/neosofia/runner/builtins/internal/kind"
 	"github.com/neosofia/runner/builtins/internal/retire"
+	"github.com/neosofia/runner/builtins/internal/vzdump"
 	"github.com/neosofia/runner/builtins/internal/world"
 	"github.com/neosofia/runner/runtime"
 	"github.com/neosofia/runner/runtime/ledger"
@@ -288,6 +289,13 @@ func pruneOrphans(ctx context.Context, s *runtime.Step, a *pruneArgs, in retire.
 		text := "archives that are no copies were not looked for on " + m
 		s.Log("%s", text)
 		res.Facts.Findings = append(res.Facts.Findings, ledger.Finding{Severity: ledger.DegradedRun, Asset: a.Asset, Text: text})
+	}
+	for _, c := range h.Vanished {
+		if slices.Contains(res.Facts.Removed, c.ID) {
+			continue // by this very step
+		}
+		res.Facts.Damaged = append(res.Facts.Damaged, c.ID)
+		res.Facts.Findings = append(res.Facts.Findings, ledger.Finding{Severity: ledger.DegradedRun, Asset: a.Asset, Item: c.Item, Target: c.Target, Text: vzdump.VanishedText(c), Type: vzdump.VanishedHint})
 	}
 	if n := len(h.Foreign); n > 0 {
 		s.Log("%d archives carry tokens of runs that this ledger does not know: another host's, or those of a lost ledger; they are never removed here: %s", n, strings.Join(h.Foreign[:min(5, n)], ", "))

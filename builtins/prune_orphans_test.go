@@ -174,3 +174,19 @@ func TestAStorageThatDoesNotAnswerHoldsUpNoCopies(t *testing.T) {
 		t.Errorf("got %s, and %d of %d copies offsite", out.Result, n, before)
 	}
 }
+
+// Of a guest that is backed up no more, nobody looks for its archives but prune.
+func TestPruneFindsThatSomebodyElseRemovedAnArchive(t *testing.T) {
+	t.Parallel()
+	b := newNights(t, 2)
+	dumps := b.dumps()
+	if err := os.Remove(dumps[0]); err != nil {
+		t.Fatal(err)
+	}
+	out := b.run(keeping)
+	wantFinding(t, out, ledger.DegradedRun, "the archive of scratch of ", " is not on node any more: runner did not remove it, and it counts no longer")
+	if n := len(out.Findings); n != 1 {
+		t.Errorf("got %d findings: %+v", n, out.Findings)
+	}
+	b.good(keeping) // it is told once
+}

@@ -328,8 +328,7 @@ func (j *dumpJob) vanished(ctx context.Context, made, node string, res *runtime.
 	for _, c := range gone {
 		res.Facts.Damaged = append(res.Facts.Damaged, c.ID)
 		res.Facts.Findings = append(res.Facts.Findings, ledger.Finding{Severity: ledger.DegradedRun, Asset: j.asset, Item: j.item, Target: c.Target,
-			Text: fmt.Sprintf("the archive of %s of %s is not on %s any more: runner did not remove it, and it counts no longer", j.item, c.Taken.UTC().Format("2006-01-02 15:04 UTC"), c.Target),
-			Type: "runner check names Proxmox's own jobs that prune there: give them a storage of their own"})
+			Text: vzdump.VanishedText(c), Type: vzdump.VanishedHint})
 	}
 	return world.PVEError(j.sys, "look for the archives of "+j.item, err)
 }

@@ -1,6 +1,7 @@
 // Package hoard finds archives on the storages of Proxmox that runner made and that
 // are no copy: their run died before they were counted, they were refused, or a
-// further attempt took their place. Nothing reads them again.
+// further attempt took their place. Nothing reads them again. And it finds the opposite:
+// copies that lie in place and whose archive somebody else removed.
 //
 // An archive is runner's own when its notes carry the token of a step, and only
 // that one. It is an orphan when the ledger knows that step, nothing counts the
@@ -40,11 +41,14 @@ type Hoard struct {
 	Foreign []string // volumes of runs that this ledger does not know
 	Missed  []string // systems that could not be asked, with the reason
 
+	Vanished []ledger.Copy // in place, and not there any more: somebody else removed the archive
+
 	s       *runtime.Step
 	asset   string
 	item    string
 	catalog ledger.Catalog
 	copies  map[string]bool // volumes that are copies
+	counted []ledger.Copy   // copies in place that count
 }
 
 // Find looks through the storages of an asset's systems; item "" means all. A
@@ -55,13 +59,17 @@ func Find(ctx context.Context, s *runtime.Step, asset, item string) (*Hoard, err
 	if h.catalog, err = s.Catalog(ctx); err != nil {
 		return nil, err
 	}
-	copies, err := h.catalog.Copies(ctx, ledger.Query{})
+	copies, err := h.catalog.ProvenCopies(ctx, ledger.Query{})
 	if err != nil {
 		return nil, err
 	}
 	for _, c := range copies {
-		if c.InPlace {
-			h.copies[c.Ref] = true
+		if !c.InPlace {
+			continue
+		}
+		h.copies[c.Ref] = true
+		if c.Asset == asset && c.Level >= ledger.Stored && (item == "" || c.Item == item) {
+			h.counted = append(h.counted, c.Copy)
 		}
 	}
 	for _, sys := range world.Of(s).Site.Proxmox {
@@ -104,12 +112,35 @@ func (h *Hoard) system(ctx context.Context, name string) error {
 			if err != nil {
 				return world.PVEError(name, "list archives on "+st.Name+" of "+node, err)
 			}
+			if err := h.vanished(ctx, c, name, node, st.Name, vols); err != nil {
+				return world.PVEError(name, "look for archives on "+st.Name+" of "+node, err)
+			}
 			for _, v := range vols {
 				origin := map[string]string{"system": name, "node": node, "storage": st.Name, "volid": v.VolID}
 				if err := h.volume(ctx, v, target, origin); err != nil {
 					return err
 				}
 			}
+		}
+	}
+	return nil
+}
+
+// vanished finds copies that lie in place on a storage and are not in its list. The list
+// leaves out what the token may not see: each is asked for.
+func (h *Hoard) vanished(ctx context.Context, c *proxmox.Client, system, node, storage string, vols []proxmox.Volume) error {
+	for _, cp := range h.counted {
+		art, found, err := h.catalog.Artifact(ctx, cp.Artifact)
+		if err != nil {
+			return err
+		}
+		o := art.Origin
+		if !found || o["system"] != system || o["node"] != node || o["storage"] != storage ||
+			slices.ContainsFunc(vols, func(v proxmox.Volume) bool { return v.VolID == o["volid"] }) {
+			continue
+		}
+		if _, err := c.Archive(ctx, node, o["volid"]); proxmox.Gone(err) {
+			h.Vanished = append(h.Vanished, cp)
 		}
 	}
 	return nil

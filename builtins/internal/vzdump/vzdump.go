@@ -122,6 +122,14 @@ func Search(ctx context.Context, c *proxmox.Client, nodes []string, vmid proxmox
 	return "", last
 }
 
+// VanishedHint is what to do where archives are removed by somebody else.
+const VanishedHint = "runner check names Proxmox's own jobs that prune there: give them a storage of their own"
+
+// VanishedText says that a copy is not there any more.
+func VanishedText(c ledger.Copy) string {
+	return fmt.Sprintf("the archive of %s of %s is not on %s any more: runner did not remove it, and it counts no longer", c.Item, c.Taken.UTC().Format("2006-01-02 15:04 UTC"), c.Target)
+}
+
 // Vanished lists the copies of an item that lie in place on the storage and node where
 // an archive was just made, and are not there any more. A list without the new archive
 // is not believed.

@@ -227,6 +227,7 @@ func (d *dump) writeTar(ctx context.Context, s *state, out *counter, volumes []v
 func (t *tarDump) meta(name string, data []byte) error {
 	owner := t.metaOwner()
 	h := &tar.Header{Name: name, Mode: 0o644, Size: int64(len(data)), Uid: owner, Gid: owner, ModTime: t.d.job.Began.Truncate(time.Second), Format: tar.FormatPAX}
+	h.AccessTime, h.ChangeTime = h.ModTime, h.ModTime
 	if err := t.tw.WriteHeader(h); err != nil {
 		return err
 	}
@@ -325,7 +326,7 @@ func (t *tarDump) add(ctx context.Context, v volume, rel string, info fs.FileInf
 	} else if info.IsDir() {
 		h.Name += "/"
 	}
-	h.AccessTime, h.ChangeTime, h.Format = time.Time{}, time.Time{}, tar.FormatPAX
+	h.Format = tar.FormatPAX // with atime and ctime, as GNU tar writes them with attributes
 	st, ok := info.Sys().(*syscall.Stat_t)
 	if ok && st.Nlink > 1 && info.Mode().IsRegular() {
 		if first := t.links[st.Ino]; first != "" {
