@@ -101,7 +101,10 @@
 //
 // Others:
 //
-//	storage backup     disabled, unmounted, full
+//	storage backup     disabled, unmounted, full; full wholly: not even a folder can be
+//	                   made
+//	hook job-end       fail: the node's hook script (script: in its /etc/vzdump.conf)
+//	                   ends badly in that phase
 //	agent 100          down: POST agent/ping is refused though the VM runs
 //	tls pve1.lab       new-cert: another certificate (also
 //	                   api.cloudflare.lab, unifi.lab)

@@ -13,6 +13,10 @@
 // writes the frame checksum that PVE's zstd writes. There is no lzo: such a
 // backup fails in its task and says so.
 //
+// It is held to recorded answers of a Proxmox VE 9.2: those of single calls
+// (TestReplay), and those of whole scenarios, field by field
+// (TestTheLabAnswersAsTheTruth; what may differ is in truth_differs_test.go).
+//
 // What differs from a real node, knowingly: two backups of one guest within
 // one second take names a second apart, where PVE would refuse the second one;
 // a "dir" storage holds its disks as raw, never qcow2; figures of memory and
