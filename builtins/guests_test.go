@@ -2,6 +2,9 @@ package builtins
 
 import (
 	"fmt"
+	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -81,14 +84,30 @@ func TestGuestsFaults(t *testing.T) {
 	}
 }
 
-// readmeRights are those of README's "A token with the least rights".
+var (
+	readmeRole = regexp.MustCompile(`(?m)^pveum role add (\w+) --privs "([^"]+)"$`)
+	readmeACL  = regexp.MustCompile(`(?m)^  pveum acl modify (\S+) \$who --roles (\w+)$`)
+)
+
+// readmeRights are those of README's "A token with the least rights", as it stands there.
+// The paths in also get an entry of their own: NoAccess.
 func readmeRights(also ...string) map[string][]string {
-	acl := map[string][]string{"/": {"Sys.Audit", "SDN.Audit", "VM.Audit"}}
-	for _, path := range []string{"/vms", "/storage/backup"} {
-		acl[path] = []string{"VM.Audit", "VM.Backup", "Datastore.Audit", "Datastore.AllocateSpace"}
+	raw, err := os.ReadFile("../README.md")
+	if err != nil {
+		panic(err)
+	}
+	roles, acl := map[string][]string{}, map[string][]string{}
+	for _, m := range readmeRole.FindAllStringSubmatch(string(raw), -1) {
+		roles[m[1]] = strings.Fields(m[2])
+	}
+	for _, m := range readmeACL.FindAllStringSubmatch(string(raw), -1) {
+		acl[m[1]] = slices.Clone(roles[m[2]])
+	}
+	if len(acl) != 3 || len(roles) != 3 {
+		panic(fmt.Sprintf("README names %d roles and %d entries of the ACL", len(roles), len(acl)))
 	}
 	for _, path := range also {
-		acl[path] = nil // NoAccess
+		acl[path] = nil
 	}
 	return acl
 }
