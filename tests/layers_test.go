@@ -44,7 +44,7 @@ var layers = []struct {
 	{"builtins/internal/carry", []string{"builtins/internal/chain", "builtins/internal/kind", "builtins/internal/target", "builtins/internal/world", "runtime", "runtime/ledger"}, nil},
 	{"builtins/internal/comeback", []string{"builtins/internal/client/proxmox", "builtins/internal/client/ssh", "builtins/internal/kind", "builtins/internal/target", "builtins/internal/world", "runtime", "runtime/ledger"}, []string{"builtins/lab"}},
 	{"builtins/internal/recovery", []string{"builtins/internal/format/archive", "builtins/internal/format/sheet", "builtins/internal/format/zone", "builtins/internal/kind", "builtins/internal/target", "runtime", "runtime/ledger"}, nil},
-	{"builtins/internal/survey", []string{"builtins/internal/client/host", "builtins/internal/client/proxmox", "builtins/internal/site", "builtins/internal/target", "builtins/internal/world", "runtime", "runtime/ledger"}, []string{"builtins/lab"}},
+	{"builtins/internal/survey", []string{"builtins/internal/client/keyring", "builtins/internal/client/host", "builtins/internal/client/proxmox", "builtins/internal/site", "builtins/internal/target", "builtins/internal/world", "runtime", "runtime/ledger"}, []string{"builtins/lab"}},
 	{"builtins/internal/world", []string{
 		"builtins/internal/client/cloudflare", "builtins/internal/client/host", "builtins/internal/client/keyring", "builtins/internal/client/proxmox", "builtins/internal/client/ssh",
 		"builtins/internal/client/unifi", "builtins/internal/format/sheet", "builtins/internal/kind", "builtins/internal/site", "builtins/internal/target", "runtime", "runtime/ledger",

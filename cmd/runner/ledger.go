@@ -24,6 +24,7 @@ func ledgerCommand(f *flags) *cobra.Command {
 
 func ledgerVerify(f *flags) *cobra.Command {
 	var offline bool
+	var verifier string
 	c := &cobra.Command{
 		Use: "verify", Short: "find any entry that was edited, removed, reordered, inserted or cut off", Args: cobra.NoArgs,
 		Long: "verify recomputes the tree over all entries and every projection, and compares it with what earlier runs left on the targets: checkpoints, and the heads in the manifests of copies. What the ledger says must lie there, and does not, is wrong as well. With --offline, and where no target answers, entries are compared with one another alone: a ledger that was written anew as a whole is not found so, and verify ends with 3 unless --offline asked for it.",
@@ -38,7 +39,7 @@ func ledgerVerify(f *flags) *cobra.Command {
 			}
 			var found builtins.Evidence
 			if !offline {
-				if found, err = s.evidence(c.Context(), true); err != nil {
+				if found, err = s.evidence(c.Context(), true, verifier); err != nil {
 					return err
 				}
 			}
@@ -52,12 +53,13 @@ func ledgerVerify(f *flags) *cobra.Command {
 			return f.tellVerified(rep, found, offline)
 		},
 	}
+	c.Flags().StringVar(&verifier, "verifier", "", "key that every checkpoint must be signed by, as a report or a sheet of paper has it; default: those that the ledger names")
 	c.Flags().BoolVar(&offline, "offline", false, "do not read checkpoints from targets")
 	return c
 }
 
 // evidence reads what runs of this ledger left on the targets of the site.
-func (s *session) evidence(ctx context.Context, manifests bool) (builtins.Evidence, error) {
+func (s *session) evidence(ctx context.Context, manifests bool, verifier string) (builtins.Evidence, error) {
 	if err := s.openSite(""); err != nil {
 		if s.flags.site != "" {
 			return builtins.Evidence{}, err
@@ -67,7 +69,7 @@ func (s *session) evidence(ctx context.Context, manifests bool) (builtins.Eviden
 	if err := s.openWorld(ctx); err != nil {
 		return builtins.Evidence{}, err
 	}
-	return builtins.ReadEvidence(ctx, s.world, s.ledger, hostName(), manifests)
+	return builtins.ReadEvidence(ctx, s.world, s.ledger, hostName(), manifests, verifier)
 }
 
 func (f *flags) tellVerified(rep ledger.Report, found builtins.Evidence, offline bool) error {
@@ -78,7 +80,7 @@ func (f *flags) tellVerified(rep ledger.Report, found builtins.Evidence, offline
 	}
 	if f.json {
 		if err := json.NewEncoder(os.Stdout).Encode(map[string]any{"entries": rep.Entries, "root": fmt.Sprintf("%x", rep.Head.Root[:]),
-			"checkpoints": found.Checkpoints, "manifests": found.Manifests, "gaps": rep.Gaps, "problems": problems, "notes": found.Notes, "lab": f.lab}); err != nil {
+			"checkpoints": found.Checkpoints, "manifests": found.Manifests, "verifiers": found.Verifiers, "gaps": rep.Gaps, "problems": problems, "notes": found.Notes, "lab": f.lab}); err != nil {
 			return err
 		}
 	} else {
@@ -104,6 +106,9 @@ func (f *flags) tellVerified(rep ledger.Report, found builtins.Evidence, offline
 				witness = "compared with nothing outside: whether it was written anew as a whole is not known"
 			}
 			fmt.Printf("%s%s: %d entries, root %x, %s\n", lab, state, rep.Entries, rep.Head.Root[:6], witness)
+			for _, v := range found.Verifiers {
+				fmt.Printf("%scheckpoints are signed by %s\n", lab, v)
+			}
 		}
 	}
 	switch {
@@ -152,7 +157,7 @@ func (s *session) rebuild(ctx context.Context, from []string, replace bool) erro
 	if err != nil {
 		return err
 	}
-	left, err := builtins.ReadEvidence(ctx, s.world, ledger.New(ledger.NewMemory()), hostName(), false)
+	left, err := builtins.ReadEvidence(ctx, s.world, ledger.New(ledger.NewMemory()), hostName(), false, "")
 	if err != nil {
 		return err
 	}
@@ -276,7 +281,7 @@ func (s *session) join(ctx context.Context, reason string) error {
 	if err := s.openLedger(ctx, false); err != nil {
 		return err
 	}
-	found, err := s.evidence(ctx, false)
+	found, err := s.evidence(ctx, false, "")
 	if err != nil {
 		return err
 	}

@@ -37,7 +37,7 @@ func statusCommand(f *flags) *cobra.Command {
 				return err
 			}
 			live := report.Live{Lab: f.lab, Media: builtins.ObserveMedia(s.world), Alive: func(run string) bool { return runtime.Alive(s.state, run) }}
-			seen, err := builtins.ReadEvidence(c.Context(), s.world, s.ledger, hostName(), false)
+			seen, err := builtins.ReadEvidence(c.Context(), s.world, s.ledger, hostName(), false, "")
 			if err != nil {
 				return err
 			}

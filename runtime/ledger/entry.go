@@ -20,6 +20,7 @@ const (
 	UndoEnd    = "undo.end"   // UndoOutcome
 	SiteDemand = "demands"    // Demands, when they changed
 	Junction   = "gap"        // Gap in the ledger itself: an older one was joined to a newer checkpoint
+	Witness    = "witness"    // CheckpointKey: who signs the checkpoints that this ledger leaves on targets
 	Imported   = "import"     // Import: facts read back from a target: by rebuild, or with a recovery key
 )
 

@@ -155,8 +155,10 @@ func (h Head) Checkpoint() string {
 	return fmt.Sprintf("runner ledger\n%d\n%x\n", h.Size, h.Root[:])
 }
 
-// ParseCheckpoint reads the text form.
+// ParseCheckpoint reads the text form, signed or not: what a signature is worth says
+// SignedBy.
 func ParseCheckpoint(text string) (Head, error) {
+	text, _ = unsigned(text)
 	var h Head
 	line := strings.Split(text, "\n")
 	if len(line) != 4 {

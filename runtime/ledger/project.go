@@ -20,6 +20,7 @@ const (
 	RowUndo     = "undo"     // Undo not settled yet
 	RowDemands  = "demands"  // Demands in force
 	RowGap      = "gap"      // LedgerGap
+	RowWitness  = "witness"  // CheckpointKey
 	RowDamaged  = "damaged"  // a copy that failed a check and was neither made again nor proven since
 )
 
@@ -52,6 +53,12 @@ func Project(e Entry) ([]Change, error) {
 		return put(e, Row{Kind: RowDemands, ID: "current", Time: e.Time, Body: e.Body})
 	case Junction:
 		return put(e, Row{Kind: RowGap, ID: fmt.Sprint(e.Time.UnixMicro()), Time: e.Time, Body: e.Body})
+	case Witness:
+		var k CheckpointKey
+		if err := e.Decode(&k); err != nil {
+			return nil, err
+		}
+		return put(e, Row{Kind: RowWitness, ID: k.Verifier, Time: e.Time, Body: e.Body})
 	case UndoBegin:
 		var u Undo
 		if err := e.Decode(&u); err != nil {

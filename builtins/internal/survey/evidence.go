@@ -31,21 +31,28 @@ func (e *divergedError) command() string {
 
 // Evidence is what targets say of a ledger.
 type Evidence struct {
-	Heads                  map[string]ledger.Head // by where they were found
-	Missing                []string               // what must be there by the ledger's own words, and is not
-	Notes                  []string               // targets that were not asked, and why
-	Checkpoints, Manifests int                    // that Heads are of
+	Heads   map[string]ledger.Head // by where they were found
+	Missing []string               // what must be there by the ledger's own words, and is not
+	Notes   []string               // targets that were not asked, and why
+
+	Verifiers              []string // of the keys that sign the ledger's checkpoints
+	Checkpoints, Manifests int      // that Heads are of
 }
 
 // ReadEvidence reads the checkpoints that runs of this ledger left on targets, and
 // what must lie beside them; with manifests, also the heads in those of its copies: a
 // manifest carries that of the moment when its copy began. A checkpoint is missing
-// where an ended run left copies, and no other place.
-func ReadEvidence(ctx context.Context, w *world.World, l *ledger.Ledger, host string, manifests bool) (Evidence, error) {
+// where an ended run left copies, and no other place; one that is not signed by
+// verifier, or where that is "" by a key that the ledger names, is as good as missing.
+func ReadEvidence(ctx context.Context, w *world.World, l *ledger.Ledger, host string, manifests bool, verifier string) (Evidence, error) {
 	out := Evidence{Heads: map[string]ledger.Head{}}
 	know, err := readKnown(ctx, ledger.Catalog{Store: l}, host)
 	if err != nil {
 		return out, err
+	}
+	out.Verifiers = know.verifiers
+	if verifier != "" { // somebody brought it from elsewhere: the ledger's own word is not asked for
+		know.verifiers, know.signed = []string{verifier}, 0
 	}
 	each(ctx, w, nil, func(name string, t *target.Target, err error) {
 		var texts map[string]string
@@ -70,7 +77,10 @@ type known struct {
 	left   map[string]map[string]bool // target -> hosts whose ended runs left copies there
 	copies map[string]bool            // by id
 	runs   map[string]bool            // by id
-	gap    int64                      // entries of the longest ledger that this one was joined to; 0: none
+
+	verifiers []string // of the keys that signed its checkpoints
+	signed    int64    // entries that it had before the first of them
+	gap       int64    // entries of the longest ledger that this one was joined to; 0: none
 }
 
 func readKnown(ctx context.Context, c ledger.Catalog, host string) (*known, error) {
@@ -87,6 +97,16 @@ func readKnown(ctx context.Context, c ledger.Catalog, host string) (*known, erro
 		k.hosts[r.Host], k.runs[r.ID] = true, true
 		if ended[r.ID] {
 			on[r.ID] = r.Host
+		}
+	}
+	keys, err := ledger.All[ledger.CheckpointKey](ctx, c.Store, ledger.Query{Kind: ledger.RowWitness})
+	if err != nil {
+		return nil, err
+	}
+	for i, key := range keys {
+		k.verifiers = append(k.verifiers, key.Verifier)
+		if i == 0 || key.Size < k.signed {
+			k.signed = key.Size
 		}
 	}
 	copies, err := c.Copies(ctx, ledger.Query{})
@@ -128,11 +148,14 @@ func (k *known) read(ctx context.Context, out *Evidence, name string, t *target.
 			out.Missing = append(out.Missing, fmt.Sprintf("%s: %v", name, err))
 		}
 		if found {
+			if wrong := k.unwitnessed(head.Head, head.text); wrong != "" {
+				out.Missing = append(out.Missing, fmt.Sprintf("%s holds a checkpoint of %s of %d entries: %s", name, host, head.Size, wrong))
+			}
 			from := name
 			if len(k.hosts) > 1 {
 				from += " of " + host
 			}
-			out.Heads[from] = head
+			out.Heads[from] = head.Head
 			out.Checkpoints++
 		}
 		if !k.left[name][host] {

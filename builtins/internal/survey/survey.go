@@ -75,6 +75,10 @@ func Settle(ctx context.Context, w *world.World, l *ledger.Ledger, host, run str
 	if err != nil {
 		return nil, err
 	}
+	signer, err := witness(ctx, w, l, host)
+	if err != nil {
+		found = append(found, ledger.Finding{Severity: ledger.DegradedRun, Text: "the ledger's checkpoints are not signed: " + runtime.OneLine(err), Type: "runner secret list"})
+	}
 	proofs := map[string]string{}
 	for _, name := range names {
 		if proofs[name], err = proofText(ctx, catalog, name); err != nil {
@@ -83,7 +87,7 @@ func Settle(ctx context.Context, w *world.World, l *ledger.Ledger, host, run str
 	}
 	each(ctx, w, names, func(name string, t *target.Target, err error) {
 		if err == nil {
-			err = errors.Join(leaveHead(ctx, t, l, host), t.PutCheckpoint(ctx, host+proofsOf, proofs[name]))
+			err = errors.Join(leaveHead(ctx, t, l, host, signer), t.PutCheckpoint(ctx, host+proofsOf, proofs[name]))
 		}
 		if err == nil {
 			_, err = t.Sweep(ctx, func(copyID string) bool { keep, ours := wanted[name+copyID]; return keep || !ours })
@@ -101,7 +105,7 @@ func Settle(ctx context.Context, w *world.World, l *ledger.Ledger, host, run str
 
 // leaveHead writes the head on a target, and nothing over one that is not of this
 // ledger: it is the witness that entries were lost.
-func leaveHead(ctx context.Context, t *target.Target, l *ledger.Ledger, host string) error {
+func leaveHead(ctx context.Context, t *target.Target, l *ledger.Ledger, host, signer string) error {
 	texts, err := t.Checkpoints(ctx)
 	if err != nil {
 		return err
@@ -112,7 +116,7 @@ func leaveHead(ctx context.Context, t *target.Target, l *ledger.Ledger, host str
 	}
 	old, found, _ := headOf(texts, host) // one that is damaged witnesses nothing
 	if found {
-		ours, err := ledger.Extends(ctx, l, old)
+		ours, err := ledger.Extends(ctx, l, old.Head)
 		switch {
 		case err != nil:
 			return err
@@ -120,7 +124,13 @@ func leaveHead(ctx context.Context, t *target.Target, l *ledger.Ledger, host str
 			return &divergedError{old.Size, head.Size}
 		}
 	}
-	return t.PutCheckpoint(ctx, host, head.Checkpoint())
+	text := head.Checkpoint()
+	if signer != "" {
+		if text, err = head.Sign(signer); err != nil {
+			return err
+		}
+	}
+	return t.PutCheckpoint(ctx, host, text)
 }
 
 // proofsOf marks the note on a target that lists proofs.
@@ -184,9 +194,15 @@ func proofText(ctx context.Context, c ledger.Catalog, name string) (string, erro
 	return b.String(), nil
 }
 
+// checkpoint is a head as it lies on a target.
+type checkpoint struct {
+	ledger.Head
+	text string
+}
+
 // headOf is the newest head of a host among checkpoints. Where nothing can be
 // replaced there are many, with their times behind the name.
-func headOf(texts map[string]string, host string) (head ledger.Head, found bool, bad []error) {
+func headOf(texts map[string]string, host string) (head checkpoint, found bool, bad []error) {
 	for from, text := range texts {
 		at, dated := strings.CutPrefix(from, host+"-")
 		if _, err := time.Parse("20060102T150405Z", at); from != host && (!dated || err != nil) {
@@ -198,7 +214,7 @@ func headOf(texts map[string]string, host string) (head ledger.Head, found bool,
 			continue
 		}
 		if !found || h.Size > head.Size {
-			head, found = h, true
+			head, found = checkpoint{h, text}, true
 		}
 	}
 	return head, found, bad

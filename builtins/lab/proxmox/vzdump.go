@@ -74,7 +74,7 @@ func (d *dump) run(ctx context.Context, id int) error {
 	}
 	if f, ok := deed(d.job.Deeds, "full"); ok && f.Args == "wholly" && d.g.kind == "lxc" {
 		d.g = nil
-		return fmt.Errorf("unable to create temporary directory '%s/dump/%s.tmp' at /usr/share/perl5/PVE/VZDump.pm line 1048.", d.st.Path, d.job.Base)
+		return failf("unable to create temporary directory '%s/dump/%s.tmp' at /usr/share/perl5/PVE/VZDump.pm line 1048.", d.st.Path, d.job.Base)
 	}
 	dir := d.c.node(d.c.home(d.g.node, d.st), filepath.Join(d.st.Path, "dump"))
 	if err := os.MkdirAll(dir, 0o755); err != nil {

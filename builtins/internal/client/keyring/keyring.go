@@ -15,6 +15,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
@@ -37,6 +38,10 @@ var ErrNoItem = errors.New("no such secret")
 
 // ErrStray says that what lies under a name is no item of it.
 var ErrStray = errors.New("this is no item of the keyring")
+
+// CheckpointKey is the item that signs the ledger's checkpoints: runner's own, which
+// List leaves out. It is made anew where it is lost, and so is no secret to be saved.
+const CheckpointKey = "runner-checkpoint-key"
 
 // ErrLocked says that a keyring cannot be opened.
 var ErrLocked = errors.New("the keyring is locked")
@@ -228,7 +233,7 @@ func (k *Keyring) Remove(name string) error {
 	return nil
 }
 
-// List returns the names of all secrets, sorted. What lies in the folder of a file
+// List returns the names of all secrets that people set, sorted. What lies in the folder of a file
 // keyring and is no item is not among them: Stray names it.
 func (k *Keyring) List() ([]string, error) {
 	k.mu.Lock()
@@ -247,6 +252,7 @@ func (k *Keyring) List() ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list secrets: %w", err)
 	}
+	names = slices.DeleteFunc(names, func(n string) bool { return n == CheckpointKey })
 	sort.Strings(names)
 	return names, nil
 }
