@@ -73,6 +73,12 @@ func TestLogFaults(t *testing.T) {
 			}
 			journal("corrupt")(b)
 		}, "", "gone before they were read", "what could be read of the damaged source is saved"},
+		"a damaged object ends the journal": {"pve1-journal", func(b *bench) {
+			for i := range 20 {
+				b.must(b.lab.Node().Log(fmt.Sprint("m", i)))
+			}
+			journal("ends 8")(b)
+		}, "", "entries that the journal's header counts did not come", "the journal ends at entry"},
 		"journalctl ends within an entry": {"pve1-journal", journal("cut 100"), "E_LOGS_READ", "", ""},
 		"journalctl is missing":           {"pve1-journal", journal("missing"), "E_HOST_PROGRAM", "", ""},
 		"journalctl is killed":            {"pve1-journal", journal("killed"), "E_HOST", "", ""},

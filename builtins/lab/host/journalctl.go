@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -20,10 +21,14 @@ import (
 // number of its last entry in run/lab/journal.seq. Whoever logs in to read it leaves
 // an entry, as on a true machine.
 //
-// Faults of "journalctl": corrupt (the half of the entries before the last one is
+// Faults of "journalctl": ends N (the last N entries do not come, without a word, as
+// behind a damaged object), corrupt (the half of the entries before the last one is
 // skipped, it says so and ends with 1), cut N (its output ends after N bytes).
 
-const journalBoot = "0f3a5c1d2b7e4a9688c1d0e2f3a4b5c6"
+const (
+	journalBoot     = "0f3a5c1d2b7e4a9688c1d0e2f3a4b5c6"
+	journalSequence = "7c0ffee7c0ffee7c0ffee7c0ffee7c0f"
+)
 
 // Log appends an entry to the journal.
 func (m *Machine) Log(message string, fields ...string) error {
@@ -44,8 +49,8 @@ func (m *Machine) Log(message string, fields ...string) error {
 	seq++
 	now := m.Now().UTC().UnixMicro()
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "__CURSOR=s=7c0ffee7c0ffee7c0ffee7c0ffee7c0f;i=%x;b=%s;m=%x;t=%x;x=%x\n", seq, journalBoot, seq*1000, now, seq^0x5bd1e995)
-	fmt.Fprintf(&b, "__REALTIME_TIMESTAMP=%d\n__MONOTONIC_TIMESTAMP=%d\n__SEQNUM=%d\n__SEQNUM_ID=7c0ffee7c0ffee7c0ffee7c0ffee7c0f\n_BOOT_ID=%s\n_HOSTNAME=pve1\nPRIORITY=6\n", now, seq*1000, seq, journalBoot)
+	fmt.Fprintf(&b, "__CURSOR=s=%s;i=%x;b=%s;m=%x;t=%x;x=%x\n", journalSequence, seq, journalBoot, seq*1000, now, seq^0x5bd1e995)
+	fmt.Fprintf(&b, "__REALTIME_TIMESTAMP=%d\n__MONOTONIC_TIMESTAMP=%d\n__SEQNUM=%d\n__SEQNUM_ID=%s\n_BOOT_ID=%s\n_HOSTNAME=pve1\nPRIORITY=6\n", now, seq*1000, seq, journalSequence, journalBoot)
 	for _, f := range fields {
 		b.WriteString(f + "\n")
 	}
@@ -101,24 +106,31 @@ func journalctl(_ context.Context, c *Call) int {
 	if err != nil {
 		return c.Fail(1, "%v", err)
 	}
+	if slices.Contains(c.Args, "--header") {
+		if len(entries) > 0 {
+			n := number(entries[len(entries)-1])
+			fmt.Fprintf(c.Stdout, "File path: /var/log/journal/0f3a/system.journal\nSequential number ID: %s\nHead sequential number: %d (%x)\nTail sequential number: %d (%x)\n", journalSequence, number(entries[0]), number(entries[0]), n, n)
+		}
+		return 0
+	}
 	from := 0
 	for _, a := range c.Args[1:] {
-		cursor, ok := strings.CutPrefix(a, "--after-cursor=")
+		cursor, ok := strings.CutPrefix(a, "--cursor=")
 		if !ok {
 			continue
 		}
 		_, id, _ := strings.Cut(cursor, ";i=")
 		id, _, _ = strings.Cut(id, ";")
-		after, err := strconv.ParseUint(id, 16, 64)
+		at, err := strconv.ParseUint(id, 16, 64)
 		if err != nil {
 			return c.Fail(1, "Failed to seek to cursor: Invalid argument")
 		}
-		for from < len(entries) && number(entries[from]) <= after {
+		for from < len(entries) && number(entries[from]) < at {
 			from++
 		}
 	}
 	entries = entries[from:]
-	deeds, err := c.Due("corrupt", "cut")
+	deeds, err := c.Due("corrupt", "cut", "ends")
 	if err != nil {
 		return c.Fail(1, "%v", err)
 	}
@@ -132,6 +144,12 @@ func journalctl(_ context.Context, c *Call) int {
 				entries = append(entries[:half:half], entries[len(entries)-1])
 			}
 			exit = 1
+		case "ends":
+			n, err := strconv.Atoi(d.Args)
+			if err != nil {
+				return c.Fail(1, "ends %s: %v", d.Args, err)
+			}
+			entries = entries[:max(0, len(entries)-n)]
 		case "cut":
 			if most, err = strconv.ParseInt(d.Args, 10, 64); err != nil {
 				most = 0

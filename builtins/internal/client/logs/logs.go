@@ -63,15 +63,22 @@ const JournalFile = "journal.export.zst"
 func Journal(ctx context.Context, h host.Host, pos logbatch.Position, most int64, sink Sink) (*Collected, error) {
 	args := []string{"journalctl", "-o", "export", "--all", "--no-pager", "--quiet"}
 	if pos.Cursor != "" {
-		args = append(args, "--after-cursor="+pos.Cursor)
+		// Not --after-cursor: where the entry was vacuumed, systemd seeks to the first
+		// one behind it, and then skips that.
+		args = append(args, "--cursor="+pos.Cursor)
 	}
 	p, err := newPart(sink, JournalFile, "", 0)
 	if err != nil {
 		return nil, err
 	}
-	j := &journalRead{c: &Collected{After: pos}, last: []byte(pos.Cursor), out: bufio.NewWriterSize(p, 256<<10), most: most}
-	err = j.run(ctx, h, args)
+	j := &journalRead{c: &Collected{After: pos}, last: []byte(pos.Cursor), shipped: []byte(pos.Cursor), highest: map[string]uint64{}, out: bufio.NewWriterSize(p, 256<<10), most: most}
+	j.reach(j.last)
+	tails, err := sequences(ctx, h)
 	if err == nil {
+		err = j.run(ctx, h, args)
+	}
+	if err == nil {
+		j.whole(tails)
 		err = j.out.Flush()
 	}
 	if err == nil {
@@ -97,6 +104,31 @@ type journalRead struct {
 	boot  string
 	last  []byte // cursor
 	wrong int    // gaps that were not told any more
+
+	shipped []byte            // cursor of the last entry of the batch before
+	highest map[string]uint64 // number by sequence
+}
+
+// skip is for the entry that the batch before ended with: journalctl begins with it
+// where it is still there.
+func (j *journalRead) skip(cursor []byte) bool {
+	if len(j.shipped) == 0 {
+		return false
+	}
+	same := sameEntry(cursor, j.shipped)
+	j.shipped = nil // it is the first, or not there
+	return same
+}
+
+// sameEntry compares cursors by sequence and number; systemd does it likewise, where
+// both have them.
+func sameEntry(a, b []byte) bool {
+	ida, na, oka := journal.Sequence(a)
+	idb, nb, okb := journal.Sequence(b)
+	if oka && okb {
+		return na == nb && string(ida) == string(idb)
+	}
+	return string(a) == string(b)
 }
 
 func (j *journalRead) run(ctx context.Context, h host.Host, args []string) error {
@@ -117,7 +149,7 @@ func (j *journalRead) run(ctx context.Context, h host.Host, args []string) error
 		pw.Close()
 		ended <- end{r, err}
 	}()
-	err = journal.Read(pr, j.out, j.entry)
+	err = journal.ReadBehind(pr, j.out, j.skip, j.entry)
 	if err != nil && !errors.Is(err, journal.ErrCut) {
 		cancel() // what journalctl says to that is not wanted
 		pr.Close()
@@ -180,6 +212,7 @@ func (j *journalRead) entry(e journal.Entry) error {
 		j.between(j.last, e.Cursor)
 	}
 	j.last = append(j.last[:0], e.Cursor...)
+	j.reach(e.Cursor)
 	if e.Time.After(j.c.After.Newest) {
 		j.c.After.Newest = e.Time
 	}

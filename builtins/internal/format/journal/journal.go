@@ -63,8 +63,15 @@ func Sequence(cursor []byte) (id []byte, number uint64, ok bool) {
 // after it. A stream that ends without the empty line behind its last entry was cut
 // off: ErrCut; then a part of that entry is in w.
 func Read(r io.Reader, w io.Writer, fn func(Entry) error) error {
+	return ReadBehind(r, w, nil, fn)
+}
+
+// ReadBehind is Read that leaves entries out: shipped tells of a cursor whether its
+// entry is known already. It is asked where an entry begins with its cursor, as
+// journalctl's do.
+func ReadBehind(r io.Reader, w io.Writer, shipped func(cursor []byte) bool, fn func(Entry) error) error {
 	br := bufio.NewReaderSize(r, 256<<10)
-	p := &parser{r: br, w: w}
+	p := &parser{r: br, w: w, to: w, shipped: shipped}
 	for {
 		e, err := p.entry()
 		if err == io.EOF {
@@ -73,6 +80,9 @@ func Read(r io.Reader, w io.Writer, fn func(Entry) error) error {
 		if err != nil {
 			return err
 		}
+		if p.left {
+			continue
+		}
 		if err := fn(e); err != nil {
 			return err
 		}
@@ -80,9 +90,13 @@ func Read(r io.Reader, w io.Writer, fn func(Entry) error) error {
 }
 
 type parser struct {
-	r *bufio.Reader
-	w io.Writer
-	n int64 // bytes of the entry so far
+	r  *bufio.Reader
+	w  io.Writer // where the entry goes
+	to io.Writer // where those go that are wanted
+	n  int64     // bytes of the entry so far
+
+	shipped func(cursor []byte) bool
+	left    bool // the entry is left out
 
 	cursor, boot []byte // of the entry, kept from one to the next
 }
@@ -95,7 +109,7 @@ func (p *parser) write(b []byte) error {
 
 // entry reads up to the empty line; io.EOF when there is no entry any more.
 func (p *parser) entry() (e Entry, err error) {
-	p.n = 0
+	p.n, p.w, p.left = 0, p.to, false
 	for {
 		line, whole, err := p.line()
 		switch {
@@ -145,6 +159,9 @@ func (p *parser) field(line []byte, whole bool, e *Entry) error {
 	if whole && kept(line[:eq]) {
 		if err := p.take(e, line[:eq], line[eq+1:len(line)-1]); err != nil {
 			return err
+		}
+		if e.Fields == 1 && p.shipped != nil && string(line[:eq]) == "__CURSOR" && p.shipped(e.Cursor) {
+			p.w, p.left = io.Discard, true
 		}
 	}
 	if err := p.write(line); err != nil {

@@ -121,3 +121,19 @@ func FuzzRead(f *testing.F) {
 		}
 	})
 }
+
+// What was shipped is left out, whole; what is behind it is written as it is.
+func TestShippedEntriesAreLeftOut(t *testing.T) {
+	rest := text(3, "three") + text(4, "four")
+	in := "__CURSOR=s=5f3a;i=2\n" + field("MESSAGE", []byte("two\n\n__CURSOR=fake\n")) + "LONG=" + strings.Repeat("x", 600_000) + "\n\n" + rest
+	for name, c := range map[string]struct{ shipped, want string }{
+		"the first": {"s=5f3a;i=2", rest}, "none": {"s=5f3a;i=1", in}, "all": {"", ""},
+	} {
+		var b bytes.Buffer
+		n := 0
+		err := ReadBehind(strings.NewReader(in), &b, func(cursor []byte) bool { return c.shipped == "" || string(cursor) == c.shipped }, func(Entry) error { n++; return nil })
+		if err != nil || b.String() != c.want || n != strings.Count(c.want, "\n__REALTIME")+strings.Count(c.want, "LONG=") {
+			t.Errorf("%s: got %d entries of %d bytes, want %d bytes, %v", name, n, b.Len(), len(c.want), err)
+		}
+	}
+}
