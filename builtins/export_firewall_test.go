@@ -144,8 +144,13 @@ func TestExportFirewallFaults(t *testing.T) {
 		"the password is wrong":      {"gateway", func(b *bench) { b.edit(`secret("unifi-password")`, `secret("bad-token")`) }, "E_UNIFI_AUTH", []string{"local administrator"}},
 		"another certificate":        {"gateway", func(b *bench) { b.inject(lab.Fault{On: "tls unifi.lab", Do: "new-cert"}) }, "E_UNIFI_CERT", nil},
 		"the console is broken":      {"gateway", func(b *bench) { b.inject(lab.Fault{On: "unifi *", Do: "answer 502"}) }, "E_UNIFI_DOWN", nil},
-		"no backup":                  {"gateway", func(b *bench) { b.console("[]") }, "E_UNIFI_BACKUP", []string{"there is none", "Backups"}},
-		"the backup is cut off":      {"gateway", func(b *bench) { b.inject(lab.Fault{On: "unifi GET *autobackup*", Do: "truncate 1000"}) }, "E_UNIFI_BACKUP", []string{"1000 came"}},
+		"a second factor is asked for": {"gateway", func(b *bench) {
+			b.inject(lab.Fault{On: "unifi POST /api/auth/login", Do: "answer 499 2FA required"})
+		}, "E_UNIFI_AUTH", []string{"local account without one", "2FA required"}},
+		"too many logins, for long":    {"gateway", func(b *bench) { b.inject(lab.Fault{On: "unifi *", Do: "limit 600"}) }, "E_UNIFI_DOWN", []string{"come again in 10m0s"}},
+		"too many logins, without end": {"gateway", func(b *bench) { b.inject(lab.Fault{On: "unifi *", Do: "answer 429"}) }, "E_UNIFI_DOWN", []string{"no more requests for now"}},
+		"no backup":                    {"gateway", func(b *bench) { b.console("[]") }, "E_UNIFI_BACKUP", []string{"there is none", "Backups"}},
+		"the backup is cut off":        {"gateway", func(b *bench) { b.inject(lab.Fault{On: "unifi GET *autobackup*", Do: "truncate 1000"}) }, "E_UNIFI_BACKUP", []string{"1000 came"}},
 		"a backup of another folder": {"gateway", func(b *bench) {
 			b.console(`[{"filename":"../../etc/passwd","size":1,"datetime":"2026-11-01T00:00:00Z"}]`)
 		}, "E_UNIFI_DOWN", nil},
@@ -165,6 +170,15 @@ func TestExportFirewallFaults(t *testing.T) {
 				wantCode(t, out, c.code, c.words...)
 			}
 		})
+	}
+}
+
+func TestAConsoleThatSaysWhenToComeAgainIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.inject(lab.Fault{On: "unifi POST /api/auth/login", Do: "limit 1", Times: 2})
+	if out := b.run(firewallOf("gateway")); out.Err != nil {
+		t.Fatal(out.Err)
 	}
 }
 

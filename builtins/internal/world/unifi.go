@@ -3,6 +3,7 @@ package world
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 
 	"github.com/neosofia/runner/builtins/internal/client/unifi"
@@ -12,7 +13,7 @@ import (
 // UniFiCodes are those of a UniFi console.
 func UniFiCodes() []runtime.Code {
 	return []runtime.Code{
-		{Name: "E_UNIFI_DOWN", Doc: "the console cannot be reached, or the connection broke off"},
+		{Name: "E_UNIFI_DOWN", Doc: "the console cannot be reached, the connection broke off, or it takes no more requests for now"},
 		{Name: "E_UNIFI_AUTH", Doc: "the console refuses the account"},
 		{Name: "E_UNIFI_CERT", Doc: "the certificate is none of those that the site accepts"},
 		{Name: "E_UNIFI", Doc: "the console's answer is none that is known; its words follow"},
@@ -49,10 +50,18 @@ func UniFiError(name, doing string, err error) error {
 	case errors.As(err, &pin):
 		e.Code, e.Said, e.Temporary = "E_UNIFI_CERT", pin.Error(), false
 		e.Hint = "if the console's certificate was renewed, compare it there and put it into fingerprints in site.star"
+	case errors.As(err, &api) && api.Status == unifi.SecondFactor:
+		e.Code, e.Temporary = "E_UNIFI_AUTH", false
+		e.Hint = "the account has a second factor, which nobody can type at night: make a local account without one for runner"
+	case errors.As(err, &api) && api.Status == http.StatusTooManyRequests:
+		e.Hint = "the console takes no more requests for now, after too many logins, too: the next run tries again"
+		if api.Retry > 0 {
+			e.Hint = fmt.Sprintf("the console takes no more requests for now, after too many logins, too: it says to come again in %s", api.Retry)
+		}
 	case errors.As(err, &api) && (api.Status == http.StatusUnauthorized || api.Status == http.StatusForbidden):
 		e.Code, e.Temporary = "E_UNIFI_AUTH", false
-		e.Hint = "a local administrator is needed, without a second factor: accounts of ui.com do not work; runner secret set NAME stores the password"
-	case errors.As(err, &api) && api.Status < 500 && api.Status != http.StatusTooManyRequests:
+		e.Hint = "a local administrator is needed: accounts of ui.com do not work; runner secret set NAME stores the password"
+	case errors.As(err, &api) && api.Status < 500:
 		e.Code, e.Temporary, e.Hint = "E_UNIFI", false, "the console's interface is not a documented one: its version may have changed it"
 	}
 	return e

@@ -6,7 +6,8 @@
 // State is in one folder: settings.json (list -> objects), and backups.json with the
 // files beside it. A backup is bytes that look like the vendor's: whole blocks of 16.
 //
-// Faults, On = "unifi METHOD PATH": answer STATUS [TEXT], cut, hang, truncate N.
+// Faults, On = "unifi METHOD PATH": answer STATUS [TEXT], limit SECONDS (429 with
+// Retry-After), cut, hang, truncate N.
 package unifi
 
 import (
@@ -104,7 +105,7 @@ func (c *Console) Serve(ctx context.Context, l net.Listener) error {
 }
 
 func (c *Console) serve(w http.ResponseWriter, r *http.Request) {
-	deeds, err := c.Faults.Due("unifi "+r.Method+" "+r.URL.Path, "answer", "cut", "hang", "truncate")
+	deeds, err := c.Faults.Due("unifi "+r.Method+" "+r.URL.Path, "answer", "limit", "cut", "hang", "truncate")
 	if err != nil {
 		http.Error(w, err.Error(), 500)
 		return
@@ -119,6 +120,10 @@ func (c *Console) serve(w http.ResponseWriter, r *http.Request) {
 				n = 500
 			}
 			answer(w, n, map[string]any{"code": code, "message": text})
+			return
+		case "limit":
+			w.Header().Set("Retry-After", d.Args)
+			answer(w, http.StatusTooManyRequests, map[string]any{"code": "AUTHENTICATION_FAILED_LIMIT_REACHED", "message": "You've reached the login attempt limit"})
 			return
 		case "cut":
 			panic(http.ErrAbortHandler)

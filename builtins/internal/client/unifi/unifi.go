@@ -25,6 +25,7 @@ import (
 	"net/url"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -40,6 +41,7 @@ type Config struct {
 	Password     []byte
 	Site         string
 	Dial         func(ctx context.Context, network, addr string) (net.Conn, error)
+	After        func(time.Duration) <-chan time.Time // nil: time.After
 }
 
 // Error is an answer that is none.
@@ -47,7 +49,11 @@ type Error struct {
 	Status int
 	Doing  string
 	Said   string
+	Retry  time.Duration // of Retry-After; 0 without one
 }
+
+// SecondFactor is the status by which a console asks for one at a login.
+const SecondFactor = 499
 
 func (e *Error) Error() string { return fmt.Sprintf("%s: answered %d %s", e.Doing, e.Status, e.Said) }
 
@@ -69,10 +75,15 @@ type Client struct {
 const (
 	answerTimeout = 2 * time.Minute // of headers
 	maxAnswer     = 64 << 20
+	tries         = 3           // of one request, as the console's Retry-After says
+	longest       = time.Minute // that is waited for a console; what takes longer is for another run
 )
 
 // Open logs in. Errors: *PinError, *Error, those of the network.
 func Open(ctx context.Context, cfg Config) (*Client, error) {
+	if cfg.After == nil {
+		cfg.After = time.After
+	}
 	jar, err := cookiejar.New(nil)
 	if err != nil {
 		return nil, err
@@ -114,7 +125,7 @@ func pinned(fingerprints []string) *tls.Config {
 
 // do sends a request and reads its whole answer.
 func (c *Client) do(ctx context.Context, method, p string, body []byte, doing string) ([]byte, error) {
-	resp, err := c.send(ctx, method, p, body, doing)
+	resp, err := c.patient(ctx, method, p, body, doing)
 	if err != nil {
 		return nil, err
 	}
@@ -152,7 +163,28 @@ func (c *Client) send(ctx context.Context, method, p string, body []byte, doing 
 	if err != nil {
 		text = nil // the status tells enough
 	}
-	return nil, &Error{resp.StatusCode, doing, said(text)}
+	e := &Error{Status: resp.StatusCode, Doing: doing, Said: said(text)}
+	if n, err := strconv.Atoi(strings.TrimSpace(resp.Header.Get("Retry-After"))); err == nil && n > 0 {
+		e.Retry = time.Duration(min(n, 24*3600)) * time.Second
+	}
+	return nil, e
+}
+
+// patient sends a request again where the console says when to come again, soon
+// enough to wait for it.
+func (c *Client) patient(ctx context.Context, method, p string, body []byte, doing string) (*http.Response, error) {
+	for try := 1; ; try++ {
+		resp, err := c.send(ctx, method, p, body, doing)
+		var none *Error
+		if try == tries || !errors.As(err, &none) || none.Status != http.StatusTooManyRequests || none.Retry == 0 || none.Retry > longest {
+			return resp, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-c.cfg.After(none.Retry):
+		}
+	}
 }
 
 // said is what an error answer says, in one printable line.
@@ -188,7 +220,7 @@ func (c *Client) list(ctx context.Context, method, p string, body []byte, doing 
 		return nil, fmt.Errorf("%s: the answer is no JSON: %w", doing, err)
 	}
 	if answer.Meta.RC != "ok" {
-		return nil, &Error{http.StatusOK, doing, strings.Map(printable, answer.Meta.RC+" "+answer.Meta.Msg)}
+		return nil, &Error{Status: http.StatusOK, Doing: doing, Said: strings.Map(printable, answer.Meta.RC+" "+answer.Meta.Msg)}
 	}
 	return answer.Data, nil
 }
@@ -237,7 +269,7 @@ func (c *Client) Newest(ctx context.Context) (Backup, bool, error) {
 
 // Download copies a backup to w and returns its size.
 func (c *Client) Download(ctx context.Context, b Backup, w io.Writer) (int64, error) {
-	resp, err := c.send(ctx, http.MethodGet, c.prefix+"/dl/autobackup/"+url.PathEscape(b.Filename), nil, "download "+b.Filename)
+	resp, err := c.patient(ctx, http.MethodGet, c.prefix+"/dl/autobackup/"+url.PathEscape(b.Filename), nil, "download "+b.Filename)
 	if err != nil {
 		return 0, err
 	}
