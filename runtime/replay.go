@@ -3,7 +3,6 @@ package runtime
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
@@ -332,24 +331,6 @@ func (r *Run) settleOthers(ctx context.Context) error {
 	return r.cleanUpAgain(ctx, ended)
 }
 
-// cleanUpAgain takes up what an earlier clean-up of a run that ended could not do.
-func (r *Run) cleanUpAgain(ctx context.Context, ended map[string]bool) error {
-	left := map[string]bool{}
-	err := r.ledger.Rows(ctx, ledger.Query{Kind: ledger.RowUndo}, func(row ledger.Row) error {
-		left[row.Run] = ended[row.Run]
-		return nil
-	})
-	if err != nil {
-		return ledgerError(err)
-	}
-	for _, run := range sortedKeys(left) {
-		if left[run] && run != r.header.ID {
-			r.cleanUp(ctx, run)
-		}
-	}
-	return nil
-}
-
 // policyName is how leases name a policy: by its file where that is known, since
 // two folders may each hold a nightly.star.
 func policyName(h ledger.Run) string {
@@ -360,46 +341,3 @@ func policyName(h ledger.Run) string {
 }
 
 func samePolicy(a, b ledger.Run) bool { return policyName(a) == policyName(b) }
-
-// cleanUp does the undo records of a run that were not kept.
-func (r *Run) cleanUp(ctx context.Context, run string) {
-	undos, err := ledger.All[ledger.Undo](ctx, r.ledger, ledger.Query{Kind: ledger.RowUndo, Run: run})
-	if err != nil {
-		r.find(ledger.Finding{Severity: ledger.DegradedRun, Text: "clean up: " + err.Error()})
-		return
-	}
-	for i, u := range undos {
-		err := r.undo(ctx, fmt.Sprintf("/undo/%d/%s", i, u.ID), u)
-		out := ledger.UndoOutcome{ID: u.ID, Needed: true}
-		if err != nil {
-			out.Failure = failureOf(err)
-			r.find(ledger.Finding{Severity: ledger.DegradedRun, Text: fmt.Sprintf("clean up by %s after run %s: %v", u.Primitive, run, err)})
-		}
-		if err := r.entry(ctx, true, ledger.UndoEnd, "", out); err != nil {
-			r.find(ledger.Finding{Severity: ledger.DegradedRun, Text: "clean up: " + err.Error()})
-		}
-	}
-}
-
-func (r *Run) undo(ctx context.Context, id string, u ledger.Undo) error {
-	for _, d := range r.cfg.Program.rt.Primitives {
-		info := d.Info()
-		if info.Name != u.Primitive {
-			continue
-		}
-		args, err := d.restore(u.Args)
-		if err != nil {
-			return err
-		}
-		c := &call{id: id, decl: d, info: info, args: args, begin: ledger.Begin{Primitive: info.Name, Kind: info.Kind.String(), Args: u.Args, Digest: digest(info.Name, u.Args), Attempt: 1}}
-		s := &Step{ID: id, Run: r.header.ID, Attempt: 1, World: r.cfg.World, run: r, name: info.Name, marks: map[string]string{}}
-		release, err := r.leases.hold(ctx, s, d.holds(args))
-		if err != nil {
-			return err
-		}
-		defer release()
-		_, err = r.attempts(ctx, c, s, nil)
-		return err
-	}
-	return errors.New("no such primitive in this version of runner")
-}
