@@ -56,6 +56,9 @@ func (l *lister) walk(ctx context.Context, dir string, depth int) error {
 	if err != nil {
 		return l.judge(dir, err, depth)
 	}
+	if depth == 1 && slices.ContainsFunc(infos, isOutfit) {
+		return nil // a target of its own lies in this one's folder
+	}
 	for _, info := range infos {
 		next := path.Join(dir, info.Name)
 		switch {
@@ -116,6 +119,11 @@ func (l *lister) take(ctx context.Context, folder string) error {
 	l.good = append(l.good, m)
 	l.size += 2048 + 512*len(m.Copy.Files)
 	return l.full()
+}
+
+// isOutfit tells what lies at the root of every target that a run has written to.
+func isOutfit(info Info) bool {
+	return info.Name == partsFolder && info.Dir || info.Regular && strings.HasPrefix(info.Name, "checkpoint-") && strings.HasSuffix(info.Name, ".txt")
 }
 
 func isStamp(text string) bool {

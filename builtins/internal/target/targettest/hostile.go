@@ -51,6 +51,8 @@ func hostile(t *testing.T, tgt *target.Target, h Hooks) {
 	must(t, os.MkdirAll(filepath.Join(h.Dir, "vm", "od d"), 0o700))
 	must(t, os.MkdirAll(filepath.Join(h.Dir, "strange name"), 0o700))
 	must(t, os.WriteFile(filepath.Join(h.Dir, "vm", "stray"), nil, 0o600))
+	must(t, os.MkdirAll(filepath.Join(h.Dir, "sealed", "vm", "erp"), 0o700)) // another target below this one
+	must(t, os.WriteFile(filepath.Join(h.Dir, "sealed", "checkpoint-pve1.txt"), nil, 0o600))
 	for _, usual := range []string{"lost+found", "System Volume Information", ".Trash-1000"} {
 		must(t, os.MkdirAll(filepath.Join(h.Dir, usual), 0o700))
 	}
