@@ -33,7 +33,8 @@ func (w *World) UniFi(ctx context.Context, name string) (*unifi.Client, error) {
 		return nil, err
 	}
 	defer clear(password)
-	c, err := unifi.Open(ctx, unifi.Config{Name: u.Name, URL: u.URL, Fingerprints: u.Fingerprints, User: u.User, Password: trimmed(password), Site: u.Site, Dial: w.Env.Dial})
+	c, err := unifi.Open(ctx, unifi.Config{Name: u.Name, URL: u.URL, Fingerprints: u.Fingerprints, User: u.User, Password: trimmed(password), Site: u.Site, Dial: w.Env.Dial,
+		Sleep: runtime.RealClock{}.Sleep})
 	return c, UniFiError(name, "connect", err)
 }
 

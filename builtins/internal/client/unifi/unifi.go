@@ -41,7 +41,7 @@ type Config struct {
 	Password     []byte
 	Site         string
 	Dial         func(ctx context.Context, network, addr string) (net.Conn, error)
-	After        func(time.Duration) <-chan time.Time // nil: time.After
+	Sleep        func(ctx context.Context, d time.Duration) error // for as long as the console asks to be left alone
 }
 
 // Error is an answer that is none.
@@ -81,9 +81,6 @@ const (
 
 // Open logs in. Errors: *PinError, *Error, those of the network.
 func Open(ctx context.Context, cfg Config) (*Client, error) {
-	if cfg.After == nil {
-		cfg.After = time.After
-	}
 	jar, err := cookiejar.New(nil)
 	if err != nil {
 		return nil, err
@@ -179,10 +176,8 @@ func (c *Client) patient(ctx context.Context, method, p string, body []byte, doi
 		if try == tries || !errors.As(err, &none) || none.Status != http.StatusTooManyRequests || none.Retry == 0 || none.Retry > longest {
 			return resp, err
 		}
-		select {
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		case <-c.cfg.After(none.Retry):
+		if err := c.cfg.Sleep(ctx, none.Retry); err != nil {
+			return nil, err
 		}
 	}
 }
