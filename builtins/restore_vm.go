@@ -119,7 +119,8 @@ func restoreVM(ctx context.Context, s *runtime.Step, a *restoreVMArgs) (runtime.
 // nextCopy tells failures of a copy from those that another copy would meet too.
 func nextCopy(err error) bool {
 	switch runtime.CodeOf(err) {
-	case "E_DAMAGED", "E_NOT_FOUND", "E_BAD_MANIFEST", "E_ARCHIVE_MISSING", "E_ARCHIVE_READ", "E_NO_IDENTITY", "E_MEDIA_ABSENT", "E_WRONG_MEDIUM", "E_TARGET_DOWN", "E_TARGET_DENIED", "E_HOST_KEY":
+	case "E_DAMAGED", "E_NOT_FOUND", "E_BAD_MANIFEST", "E_ARCHIVE_MISSING", "E_ARCHIVE_READ", "E_NO_IDENTITY", "E_MEDIA_ABSENT", "E_WRONG_MEDIUM", "E_TARGET_DOWN", "E_TARGET_DENIED", "E_TARGET_FAILED",
+		"E_TARGET_SFTP", "E_HOST_KEY":
 		return true
 	}
 	return false

@@ -66,7 +66,7 @@ var layers = []struct {
 	{"builtins/internal/vzdump", []string{"builtins/internal/client/proxmox", "runtime/ledger"}, nil},
 
 	// Targets know no Starlark and no backup system.
-	{"builtins/internal/target", []string{"runtime/ledger"}, []string{"builtins/internal/format/archive", "builtins/internal/format/vma", "builtins/internal/target/targettest", "tests/gauge"}},
+	{"builtins/internal/target", []string{"builtins/internal/client/ssh", "runtime/ledger"}, []string{"builtins/internal/format/archive", "builtins/internal/format/vma", "builtins/internal/target/targettest", "tests/gauge"}},
 	{"builtins/internal/target/targettest", []string{"builtins/internal/target", "runtime/ledger"}, nil},
 
 	// Clients know one system each; formats know nothing of ours.

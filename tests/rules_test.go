@@ -82,10 +82,8 @@ var clocks = map[string]map[string]string{
 		"time.NewTimer": "the delay that a client asks for while a file is removed"},
 	"builtins/internal/target/limit.go": {
 		"time.NewTicker": "bytes in a second of the wire: no policy sees it"},
-	"builtins/internal/target/session.go": {
+	"builtins/internal/client/ssh/session.go": {
 		"time.NewTicker": "keepalive, and the silence after which a connection is dead"},
-	"builtins/internal/target/dial_sftp.go": {
-		"time.AfterFunc": "a server that accepts and says nothing"},
 	"builtins/internal/client/ssh/ssh.go": {
 		"time.Now": "deadline of a socket: the kernel knows no other clock"},
 }

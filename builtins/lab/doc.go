@@ -108,7 +108,9 @@
 //	agent 100          down: POST agent/ping is refused though the VM runs
 //	tls pve1.lab       new-cert: another certificate (also
 //	                   api.cloudflare.lab, unifi.lab)
-//	ssh offsite.lab    new-hostkey, refuse, hang (also pve1.lab)
+//	ssh offsite.lab    new-hostkey, refuse, hang; hang sftp: the login works, and SFTP
+//	                   never begins; say TEXT: the account's shell prints it before
+//	                   SFTP; no-sftp: SFTP is not offered (also pve1.lab)
 //	run pve1.lab nft   what a program on the node meets: see package lab/host
 //	disks pve1.lab     "without sdb": that disk is not there
 //	unifi GET /path    answer STATUS [TEXT], cut, hang, truncate N

@@ -112,7 +112,7 @@ func put(ctx context.Context, s *runtime.Step, system, node, full string, r io.R
 		case errors.As(err, &bad):
 			return world.TargetError(err) // the copy, not the node
 		}
-		return &runtime.Error{Code: "E_PVE_SSH", System: "proxmox " + system, Doing: "write " + full + " on " + node, Said: err.Error(), Cause: err}
+		return &runtime.Error{Code: "E_PVE_SSH", System: "proxmox " + system, Doing: "write " + full + " on " + node, Said: err.Error(), Hint: world.HintOf(err), Cause: err}
 	}
 	p, err := reach(ctx, world.Of(s), system, node)
 	if err != nil {

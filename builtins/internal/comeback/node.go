@@ -48,6 +48,14 @@ func (n *nodeFiles) Close() {
 	}
 }
 
+// why names what ended the connection, where something did.
+func (n *nodeFiles) why(err error) error {
+	if n.session != nil {
+		return n.session.Why(err)
+	}
+	return err
+}
+
 // write makes a new file; one that is there is never overwritten.
 func (n *nodeFiles) write(path string, r io.Reader) error {
 	const flags = os.O_CREATE | os.O_EXCL | os.O_WRONLY
@@ -59,13 +67,13 @@ func (n *nodeFiles) write(path string, r io.Reader) error {
 		f, err = os.OpenFile(filepath.Join(n.root, path), flags, 0o600)
 	}
 	if err != nil {
-		return err
+		return n.why(err)
 	}
 	_, err = ssh.Copy(f, r)
 	if cerr := f.Close(); err == nil {
 		err = cerr
 	}
-	return err
+	return n.why(err)
 }
 
 // read returns a small file.
@@ -78,11 +86,11 @@ func (n *nodeFiles) read(path string) (string, error) {
 		f, err = os.Open(filepath.Join(n.root, path))
 	}
 	if err != nil {
-		return "", err
+		return "", n.why(err)
 	}
 	defer f.Close()
 	raw, err := io.ReadAll(io.LimitReader(f, 64<<10))
-	return string(raw), err
+	return string(raw), n.why(err)
 }
 
 func (n *nodeFiles) there(path string) (bool, error) {
@@ -95,12 +103,12 @@ func (n *nodeFiles) there(path string) (bool, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
-	return err == nil, err
+	return err == nil, n.why(err)
 }
 
 func (n *nodeFiles) remove(path string) error {
 	if n.session != nil {
-		return n.session.Remove(path)
+		return n.why(n.session.Remove(path))
 	}
 	return os.Remove(filepath.Join(n.root, path))
 }

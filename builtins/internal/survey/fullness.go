@@ -48,7 +48,7 @@ func (f *Fullness) fail(err error) {
 // that, as it does where a medium is away or a server is down.
 func (f Fullness) Refused() bool {
 	switch f.Code {
-	case target.CodeBadTarget, target.CodeHostKey, target.CodeDenied, "E_SECRET", "E_PVE_CERT", "E_PVE_AUTH":
+	case target.CodeBadTarget, target.CodeHostKey, target.CodeDenied, target.CodeNoSFTP, "E_SECRET", "E_PVE_CERT", "E_PVE_AUTH":
 		return true
 	}
 	return false

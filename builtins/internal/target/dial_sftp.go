@@ -1,31 +1,22 @@
 package target
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"net"
 	"net/url"
 	"path"
 	"strings"
 	"time"
 
-	"golang.org/x/crypto/ssh"
-
+	"github.com/neosofia/runner/builtins/internal/client/ssh"
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
-const (
-	packet   = 255_000 // bytes; OpenSSH takes 256 KiB with all headers, and never answers what is longer
-	requests = 64      // on the way at once: 16 MB, 1.3 Gbit/s at 100 ms
-	silence  = 60 * time.Second
-	patience = 30 * time.Second // for connecting and for the handshake
-)
+const patience = 30 * time.Second // for connecting
 
 // openSFTP opens an sftp:// target.
 func (t *Target) openSFTP(ctx context.Context, u *url.URL) error {
-	keys, err := parseHostKeys(t.spec.HostKey)
-	if err != nil {
+	if _, err := ssh.HostKeys(t.spec.HostKey); err != nil {
 		return &Error{Code: CodeHostKey, Target: t.spec.Name, Doing: "open " + u.Redacted(), Said: err.Error(),
 			Hint: "put the server's key into the site: ssh-keyscan " + u.Hostname() + ", compared with the server's own console"}
 	}
@@ -36,18 +27,19 @@ func (t *Target) openSFTP(ctx context.Context, u *url.URL) error {
 	if port == "" {
 		port = "22"
 	}
-	d := &dialer{target: t.spec.Name, user: u.User.Username(), addr: net.JoinHostPort(u.Hostname(), port), hostKeys: keys,
-		key: t.spec.Key, connect: t.env.Dial, silence: silence}
-	if d.connect == nil {
-		d.connect = (&net.Dialer{Timeout: patience}).DialContext
+	addr := net.JoinHostPort(u.Hostname(), port)
+	d := &dialer{t.spec.Name, ssh.Config{Address: u.User.Username() + "@" + addr, HostKey: t.spec.HostKey, Key: t.spec.Key,
+		Dial: t.env.Dial, Silence: t.env.Silence}}
+	if d.config.Dial == nil {
+		d.config.Dial = (&net.Dialer{Timeout: patience}).DialContext
 	}
 	base := path.Clean(u.Path)
 	if rest, ok := strings.CutPrefix(base, "/~"); ok && (rest == "" || rest[0] == '/') {
 		base = path.Clean("./" + rest)
 	}
 	store := &sftpStore{target: t.spec.Name, base: base, dialer: d}
-	t.store, t.account = store, d.user+"@"+u.Hostname()
-	t.device = ledger.Device{ID: "host:" + d.addr}
+	t.store, t.account = store, u.User.Username()+"@"+u.Hostname()
+	t.device = ledger.Device{ID: "host:" + addr}
 	t.caps = Capabilities{Space: store.Space, Program: store.Program, Close: store.Close}
 	info, err := store.Stat(ctx, ".")
 	if err == nil && !info.Dir {
@@ -62,117 +54,73 @@ func (t *Target) openSFTP(ctx context.Context, u *url.URL) error {
 	return err
 }
 
-// parseHostKeys reads keys in the form of authorized_keys, one a line.
-func parseHostKeys(text string) (keys []ssh.PublicKey, err error) {
-	rest := []byte(text)
-	for len(bytes.TrimSpace(rest)) > 0 {
-		var key ssh.PublicKey
-		if key, _, _, rest, err = ssh.ParseAuthorizedKey(rest); err != nil {
-			return nil, errors.New("the host key cannot be parsed; its form is \"ssh-ed25519 AAAA…\"")
-		}
-		keys = append(keys, key)
-	}
-	if len(keys) == 0 {
-		return nil, errors.New("no host key is given, and none is believed at first sight")
-	}
-	return keys, nil
-}
-
 // dialer makes connections to one server.
 type dialer struct {
-	target   string
-	user     string
-	addr     string
-	hostKeys []ssh.PublicKey
-	key      func(ctx context.Context) ([]byte, error)
-	connect  func(ctx context.Context, network, addr string) (net.Conn, error)
-	silence  time.Duration
+	target string
+	config ssh.Config
 }
 
-func (d *dialer) dial(ctx context.Context) (*session, error) {
-	signer, err := d.signer(ctx)
-	if err != nil {
-		return nil, err
+func (d *dialer) dial(ctx context.Context) (*ssh.Session, error) {
+	cfg := d.config
+	cfg.Key = func(ctx context.Context) ([]byte, error) {
+		pem, err := d.config.Key(ctx)
+		if err != nil {
+			err = &Error{Code: CodeDenied, Target: d.target, Doing: "get the key for " + cfg.Address, Said: err.Error(), Cause: err}
+		}
+		return pem, err
 	}
-	raw, err := d.connect(ctx, "tcp", d.addr)
+	s, err := ssh.Open(ctx, cfg)
 	if err != nil {
-		return nil, d.down(ctx, "connect to "+d.addr, err)
-	}
-	// One timer for all of the handshake: a server may accept and say nothing.
-	hctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	timer := time.AfterFunc(patience, cancel)
-	defer timer.Stop()
-	stop := context.AfterFunc(hctx, func() { raw.Close() })
-	s, err := d.handshake(raw, signer)
-	if !stop() && err == nil {
-		err = errors.New("it took too long")
-	}
-	if err != nil {
-		raw.Close()
-		return nil, d.down(ctx, "log in to "+d.addr+" as "+d.user, err)
+		return nil, d.down(ctx, err)
 	}
 	return s, nil
 }
 
-func (d *dialer) signer(ctx context.Context) (ssh.Signer, error) {
-	pem, err := d.key(ctx)
-	defer clear(pem)
-	if err == nil {
-		var signer ssh.Signer
-		if signer, err = ssh.ParsePrivateKey(pem); err == nil {
-			return signer, nil
-		}
-		err = errors.New("the private key cannot be parsed, or has a passphrase")
-	}
-	if ctx.Err() != nil {
-		return nil, ctx.Err()
-	}
-	return nil, &Error{Code: CodeDenied, Target: d.target, Doing: "get the key for " + d.addr, Said: err.Error(), Cause: err}
-}
-
-func (d *dialer) handshake(raw net.Conn, signer ssh.Signer) (*session, error) {
-	conf := &ssh.ClientConfig{User: d.user, Auth: []ssh.AuthMethod{ssh.PublicKeys(signer)}, HostKeyCallback: d.checkHostKey}
-	for _, k := range d.hostKeys {
-		if k.Type() == ssh.KeyAlgoRSA {
-			conf.HostKeyAlgorithms = append(conf.HostKeyAlgorithms, ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256)
-			continue
-		}
-		conf.HostKeyAlgorithms = append(conf.HostKeyAlgorithms, k.Type())
-	}
-	conn, chans, reqs, err := ssh.NewClientConn(raw, d.addr, conf)
-	if err != nil {
-		return nil, err
-	}
-	return newSession(raw, ssh.NewClient(conn, chans, reqs), d.silence)
-}
-
-func (d *dialer) checkHostKey(_ string, _ net.Addr, key ssh.PublicKey) error {
-	for _, k := range d.hostKeys {
-		if bytes.Equal(k.Marshal(), key.Marshal()) {
-			return nil
-		}
-	}
-	return &Error{Code: CodeHostKey, Target: d.target, Doing: "log in to " + d.addr,
-		Said: "the server's key is " + ssh.FingerprintSHA256(key) + ", which is not the one in the site",
-		Hint: "find out on the server's console whether its key was changed; if not, somebody else answers"}
+// hinted is an error that knows what can be done about it.
+type hinted interface {
+	error
+	Hint() string
 }
 
 // down classifies an error before there is a session.
-func (d *dialer) down(ctx context.Context, doing string, err error) error {
+func (d *dialer) down(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	if e, ok := errorAs[*Error](err); ok {
-		return e
+	if err, ok := settled(d.target, err); ok {
+		return err
 	}
+	doing := "log in to " + d.config.Address
 	e := &Error{Code: CodeDown, Target: d.target, Doing: doing, Said: err.Error(), Temporary: true, Cause: err}
+	if h, ok := errorAs[hinted](err); ok {
+		e.Hint = h.Hint()
+	}
 	switch {
-	case strings.Contains(err.Error(), "unable to authenticate"):
+	case isA[*ssh.HostKeyError](err):
+		other, _ := errorAs[*ssh.HostKeyError](err)
+		e.Code, e.Temporary = CodeHostKey, false
+		e.Said = "the server presents " + other.Seen + ", which is not the one in the site"
+		e.Hint = "find out on the server's console whether its key was changed; if not, somebody else answers"
+	case isA[*ssh.AuthError](err):
 		e.Code, e.Temporary, e.Said, e.Hint = CodeDenied, false, "the server refuses the key", "check authorized_keys on the server"
-	case strings.Contains(err.Error(), "no common algorithm for host key"):
-		e.Code, e.Temporary, e.Said = CodeHostKey, false, "the server has no key of the kind that the site names"
-		e.Hint = "compare the server's keys with the site's"
+	case isA[*ssh.KeyError](err):
+		e.Code, e.Temporary = CodeDenied, false
+	case isA[*ssh.NoiseError](err), isA[*ssh.NoSFTPError](err):
+		return d.noSFTP(doing, err)
 	}
 	return e
+}
+
+// noSFTP is the error for a login that works and leads to something else.
+func (d *dialer) noSFTP(doing string, err error) *Error {
+	e := &Error{Code: CodeNoSFTP, Target: d.target, Doing: doing, Said: err.Error(), Cause: err}
+	if h, ok := errorAs[hinted](err); ok {
+		e.Hint = h.Hint()
+	}
+	return e
+}
+
+func isA[T error](err error) bool {
+	_, ok := errorAs[T](err)
+	return ok
 }

@@ -52,13 +52,12 @@
 // Identity of a device: see SystemDevice. The measurements behind the numbers
 // (1 MiB reads, writeback started and cache let go every 8 MiB, SFTP packets of
 // 255000 bytes and never more, since OpenSSH then falls silent) were taken
-// against OpenSSH 9.2 and ext4. github.com/pkg/sftp is the SFTP client that
-// golang.org/x/crypto/ssh is used with everywhere; it has no deadlines, so
-// sftp.go counts its requests and answers. filippo.io/age seals.
+// against OpenSSH 9.2 and ext4. Connections are those of package client/ssh, which
+// watches over them. filippo.io/age seals.
 //
 // A target has one connection for all of its calls. pkg/sftp can end a call only
 // by ending the connection, so cancelling one call fails those beside it with
 // E_TARGET_DOWN; the next call connects again.
 //
-// Times come from Env.Now; tickers measure how long the other side is silent.
+// Times come from Env.Now.
 package target

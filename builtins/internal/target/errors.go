@@ -17,6 +17,8 @@ const (
 	CodeDown        = "E_TARGET_DOWN"     // cannot be reached, or broke off
 	CodeHostKey     = "E_HOST_KEY"        // the server is not the one that the site names
 	CodeDenied      = "E_TARGET_DENIED"   // the credential is refused, or may not do this
+	CodeFailed      = "E_TARGET_FAILED"   // refused, and the server gives no reason
+	CodeNoSFTP      = "E_TARGET_SFTP"     // the account's login does not lead to SFTP
 	CodeDamaged     = "E_DAMAGED"         // bytes differ from what they have to be
 	CodeNoIdentity  = "E_NO_IDENTITY"     // sealed, and no identity opens it
 	CodeNotFound    = "E_NOT_FOUND"       // not there

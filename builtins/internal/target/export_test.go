@@ -6,5 +6,5 @@ import "time"
 func SetSilence(t *Target, d time.Duration) {
 	s := t.store.(*sftpStore)
 	s.Close()
-	s.dialer.silence = d
+	s.dialer.config.Silence = d
 }

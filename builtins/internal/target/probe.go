@@ -41,7 +41,7 @@ func ProbeImmutable(ctx context.Context, t *Target) (bool, error) {
 		switch err := try(); {
 		case err == nil:
 			could++
-		case code(err) != CodeDenied && code(err) != CodeReadOnly:
+		case code(err) != CodeDenied && code(err) != CodeReadOnly && code(err) != CodeFailed:
 			return false, err
 		}
 	}

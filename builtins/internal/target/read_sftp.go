@@ -8,6 +8,8 @@ import (
 	"sync"
 
 	"github.com/pkg/sftp"
+
+	"github.com/neosofia/runner/builtins/internal/client/ssh"
 )
 
 // ahead is how many read requests are on the way: 8 MB, 650 Mbit/s at 100 ms.
@@ -33,7 +35,7 @@ func (s *sftpStore) Get(ctx context.Context, name string, offset, length int64) 
 		s.mu.Lock()
 		r.conn = s.conn
 		s.mu.Unlock()
-		r.unhook = context.AfterFunc(ctx, func() { r.conn.cut(ctx.Err()) })
+		r.unhook = context.AfterFunc(ctx, func() { r.conn.Cut(ctx.Err()) })
 		r.all.Go(func() { r.ask(offset, end) })
 		return nil
 	})
@@ -51,7 +53,7 @@ type sftpReader struct {
 	s      *sftpStore
 	name   string
 	f      *sftp.File
-	conn   *session
+	conn   *ssh.Session
 	unhook func() bool
 	once   sync.Once
 	stop   chan struct{}
@@ -74,12 +76,12 @@ type piece struct {
 func (r *sftpReader) ask(offset, end int64) {
 	defer close(r.queue)
 	for offset < end {
-		n := int(min(packet, end-offset))
+		n := int(min(ssh.Packet, end-offset))
 		p := &piece{done: make(chan struct{})}
 		if b, ok := r.spare.Get().(*[]byte); ok {
 			p.b = (*b)[:n]
 		} else {
-			p.b = make([]byte, n, packet)
+			p.b = make([]byte, n, ssh.Packet)
 		}
 		select {
 		case r.queue <- p:
@@ -137,7 +139,7 @@ func (r *sftpReader) Close() (err error) {
 		r.unhook()
 		close(r.stop)
 		r.all.Wait()
-		if !r.conn.broken() {
+		if !r.conn.Broken() {
 			err = r.f.Close()
 		}
 	})

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -140,11 +141,13 @@ func TestServerFaults(t *testing.T) {
 		faults Faults
 		want   string
 	}{
-		"its disk is full":                  {Faults{FullAfter: 1 << 20}, target.CodeFull},
-		"its disk is mounted read-only":     {Faults{ReadOnly: true}, target.CodeReadOnly},
-		"the account may not write":         {Faults{Deny: true}, target.CodeDenied},
-		"it has less than it acknowledged":  {Faults{Lose: 7}, target.CodeDamaged},
-		"it breaks off during the transfer": {Faults{CutAfter: 1 << 20}, target.CodeDown},
+		"its disk is full":                       {Faults{FullAfter: 1 << 20}, target.CodeFull},
+		"its disk is mounted read-only":          {Faults{ReadOnly: true}, target.CodeReadOnly},
+		"the account may not write":              {Faults{Deny: true}, target.CodeDenied},
+		"it has less than it acknowledged":       {Faults{Lose: 7}, target.CodeDamaged},
+		"it breaks off during the transfer":      {Faults{CutAfter: 1 << 20}, target.CodeDown},
+		"it fails, and its disk has space":       {Faults{Fail: true}, target.CodeFailed},
+		"its disk is full, and it does not tell": {Faults{FullAfter: 1 << 20, NoStatVFS: true}, target.CodeFailed},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, tgt := serve(t)
@@ -163,6 +166,62 @@ func TestServerFaults(t *testing.T) {
 			s.Set(Faults{})
 			if all, _, err := tgt.List(context.Background()); err != nil || len(all) != 0 {
 				t.Errorf("got %d copies, error %v, want none", len(all), err)
+			}
+		})
+	}
+}
+
+func TestAFailureWithoutAReasonNamesWhatItMayBe(t *testing.T) {
+	for name, c := range map[string]struct {
+		faults Faults
+		disk   bool // whether the disk is named among the causes
+	}{
+		"where statvfs is not offered": {Faults{Fail: true, NoStatVFS: true}, true},
+		"where there is space":         {Faults{Fail: true}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, tgt := serve(t)
+			s.Set(c.faults)
+			err := tgt.PutCheckpoint(context.Background(), "a", "b")
+			Refused(t, err, target.CodeFailed)
+			var e *target.Error
+			if !errors.As(err, &e) || e.Temporary || !strings.Contains(e.Said, "the server gives no reason") || !strings.Contains(e.Hint, "quota") ||
+				!strings.Contains(e.Hint, "name that is taken") || strings.Contains(e.Hint, "full disk") != c.disk {
+				t.Errorf("got %#v", e)
+			}
+		})
+	}
+}
+
+// program is a script that a server starts as its SFTP.
+func program(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "program")
+	if err := os.WriteFile(path, []byte("#!/bin/sh\n"+text), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestALoginThatDoesNotLeadToSFTP(t *testing.T) {
+	for name, c := range map[string]struct {
+		script, code, said, hint string
+		temporary                bool
+	}{
+		"a shell that greets": {"echo 'Welcome to the storage box'\nexec /usr/lib/openssh/sftp-server\n", target.CodeNoSFTP,
+			`the account's login prints text before the SFTP protocol: "Welcome to the storage box"`, "ForceCommand internal-sftp", false},
+		"an account that may not log in": {"echo This account is currently not available.\nexit 1\n", target.CodeNoSFTP,
+			`"This account is currently not available."`, "ForceCommand internal-sftp", false},
+		"one that says nothing": {"exec cat >/dev/null\n", target.CodeDown, "the host fell silent", "says nothing", true},
+		"one that ends at once": {"exit 1\n", target.CodeDown, "closed connection", "", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := ServeBy(t, t.TempDir(), program(t, c.script))
+			_, err := openServer(t, s, func(_ *target.Spec, env *target.Env) { env.Silence = 400 * time.Millisecond })
+			Refused(t, err, c.code)
+			var e *target.Error
+			if !errors.As(err, &e) || e.Temporary != c.temporary || !strings.Contains(e.Said, c.said) || !strings.Contains(e.Hint, c.hint) {
+				t.Errorf("got %#v", e)
 			}
 		})
 	}

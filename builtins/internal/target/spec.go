@@ -39,6 +39,8 @@ type Spec struct {
 type Env struct {
 	Root string // prefix of every local path; "" is the real machine
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+	// Silence is how long a server may owe an answer; 0 is a minute.
+	Silence time.Duration
 	// Device looks up the medium behind a directory (Root included); nil is SystemDevice.
 	Device func(path string) (ledger.Device, error)
 	// InPlace opens what a pve:// target holds. The origin has "volid", "storage" and "file".

@@ -8,10 +8,11 @@ import (
 	"io/fs"
 	"os"
 	"path"
-	"strings"
 	"sync"
 
 	"github.com/pkg/sftp"
+
+	"github.com/neosofia/runner/builtins/internal/client/ssh"
 )
 
 // sftpStore keeps names below a folder of an SFTP server. A connection that
@@ -22,15 +23,19 @@ type sftpStore struct {
 	dialer *dialer
 
 	mu   sync.Mutex
-	conn *session
+	conn *ssh.Session
 }
 
 // session returns a connection that works as far as is known.
-func (s *sftpStore) session(ctx context.Context) (*session, error) {
+func (s *sftpStore) session(ctx context.Context) (*ssh.Session, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.conn != nil && !s.conn.broken() {
+	if s.conn != nil && !s.conn.Broken() {
 		return s.conn, nil
+	}
+	if s.conn != nil {
+		s.conn.Close() // what is left of it
+		s.conn = nil
 	}
 	conn, err := s.dialer.dial(ctx)
 	if err != nil {
@@ -50,12 +55,12 @@ func (s *sftpStore) do(ctx context.Context, doing, name string, fn func(c *sftp.
 	if err != nil {
 		return err
 	}
-	stop := context.AfterFunc(ctx, func() { conn.cut(ctx.Err()) })
+	stop := context.AfterFunc(ctx, func() { conn.Cut(ctx.Err()) })
 	defer stop()
-	return s.judge(ctx, conn, doing+" "+name, fn(conn.client))
+	return s.judge(ctx, conn, doing+" "+name, fn(conn.Client))
 }
 
-func (s *sftpStore) judge(ctx context.Context, conn *session, doing string, err error) error {
+func (s *sftpStore) judge(ctx context.Context, conn *ssh.Session, doing string, err error) error {
 	if err == nil {
 		return nil
 	}
@@ -68,8 +73,10 @@ func (s *sftpStore) judge(ctx context.Context, conn *session, doing string, err 
 	e := &Error{Code: CodeDown, Target: s.target, Doing: doing, Said: err.Error(), Temporary: true, Cause: err}
 	status, ok := errorAs[*sftp.StatusError](err)
 	switch {
-	case conn.broken():
-		e.Said, e.Hint = "the connection broke: "+conn.why(err).Error(), "the transfer is resumed when the run is retried"
+	case isA[*ssh.NoiseError](conn.Why(err)):
+		e = s.dialer.noSFTP(doing, conn.Why(err))
+	case conn.Broken():
+		e.Said, e.Hint = "the connection broke: "+conn.Why(err).Error(), "the transfer is resumed when the run is retried"
 	case errors.Is(err, fs.ErrNotExist):
 		e.Code, e.Temporary, e.Said = CodeNotFound, false, "it is not there"
 	case errors.Is(err, fs.ErrPermission):
@@ -77,35 +84,10 @@ func (s *sftpStore) judge(ctx context.Context, conn *session, doing string, err 
 	case ok:
 		s.failure(conn, e, status)
 	default:
-		conn.cut(err) // not an answer: the connection cannot be trusted any more
+		conn.Cut(err) // not an answer: the connection cannot be trusted any more
 	}
 	return e
 }
-
-// failure finds out what "failure" means, which is all that OpenSSH says of a
-// full or read-only disk.
-func (s *sftpStore) failure(conn *session, e *Error, status *sftp.StatusError) {
-	e.Temporary = false
-	e.Code = CodeDenied
-	if status.Code == noSpace || status.Code == overQuota || strings.Contains(status.Error(), "no space left") {
-		e.Code, e.Hint = CodeFull, "free space on the target, or shorten what it keeps"
-		return
-	}
-	v, err := conn.client.StatVFS(s.base)
-	switch {
-	case err != nil:
-	case v.Flag&1 != 0:
-		e.Code, e.Said, e.Hint = CodeReadOnly, "the server's disk is read-only", "see dmesg on the server"
-	case v.Frsize*v.Bavail < 8<<20 || v.Files > 0 && v.Favail == 0:
-		e.Code, e.Said, e.Hint = CodeFull, "the server's disk is full", "free space on the target, or shorten what it keeps"
-	}
-}
-
-// Codes of later versions of the protocol, which some servers use.
-const (
-	noSpace   = 14
-	overQuota = 15
-)
 
 // Put implements Store. Requests are on the way concurrently, so after an error
 // the file can have holes; whoever resumes has to compare it.
@@ -144,7 +126,7 @@ func (s *sftpStore) fill(c *sftp.Client, f *sftp.File, offset int64, r io.Reader
 	if _, err := f.Seek(offset, io.SeekStart); err != nil {
 		return 0, err
 	}
-	n, err := f.ReadFromWithConcurrency(r, requests)
+	n, err := f.ReadFromWithConcurrency(r, ssh.Requests)
 	if err != nil {
 		return n, err
 	}

@@ -109,7 +109,7 @@ func (s *sftpStore) Close() error {
 	if s.conn == nil {
 		return nil
 	}
-	s.conn.cut(errors.New("the target was closed"))
+	s.conn.Cut(errors.New("the target was closed"))
 	s.conn = nil
 	return nil
 }

@@ -1,6 +1,7 @@
 package world
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -100,6 +101,7 @@ func (w *World) ReachArchives(ctx context.Context, system, node, folder string) 
 	}
 	defer session.Close()
 	if _, err := session.Lstat(folder); err != nil {
+		err = session.Why(err)
 		code, hint := fileCode(err)
 		return fail(code, err, hint)
 	}
@@ -141,8 +143,10 @@ func fileCode(err error) (code, hint string) {
 		return "E_ARCHIVE_MISSING", "somebody removed it, or another tool's retention did: runner retry makes it anew"
 	case errors.Is(err, os.ErrPermission):
 		return "E_ARCHIVE_READ", "the account that runner uses there may not read it: ls -l it on the node; vzdump writes archives for root"
+	case errors.As(err, new(*ssh.NoiseError)):
+		return "E_PVE_SSH", HintOf(err)
 	case broken(err):
-		return "E_PVE_DOWN", "is the host up, and does its sshd listen there?"
+		return "E_PVE_DOWN", cmp.Or(HintOf(err), "is the host up, and does its sshd listen there?")
 	}
 	return "E_ARCHIVE_READ", "look at that disk on the node: dmesg, smartctl -a"
 }
@@ -153,6 +157,8 @@ func sshCode(err error) (code, hint string) {
 		return "E_HOST_KEY", "if the host was installed anew, compare the key on its console and put it into site.star; if not, somebody is in between"
 	case errors.As(err, new(*ssh.AuthError)):
 		return "E_PVE_SSH", "put the public key into that account's authorized_keys, or set the right private key: runner secret set NAME"
+	case noSFTP(err):
+		return "E_PVE_SSH", HintOf(err)
 	}
-	return "E_PVE_DOWN", "is the host up, and does its sshd listen there?"
+	return "E_PVE_DOWN", cmp.Or(HintOf(err), "is the host up, and does its sshd listen there?")
 }

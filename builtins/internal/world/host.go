@@ -24,6 +24,7 @@ func HostCodes() []runtime.Code {
 		{Name: "E_HOST_DOWN", Doc: "the host cannot be reached, or the connection broke off"},
 		{Name: "E_HOST_AUTH", Doc: "the host refuses our key"},
 		{Name: "E_HOST_KEY", Doc: "the host presents another key than the site states"},
+		{Name: "E_HOST_SFTP", Doc: "the account's login does not lead to SFTP: it prints text, or SFTP is not offered"},
 		{Name: "E_HOST_PROGRAM", Doc: "a program that is needed is not on the host"},
 		{Name: "E_HOST", Doc: "a command on the host failed; its words follow"},
 		{Name: "E_SECRET", Doc: "a secret is not in the keyring, or the keyring is locked"},
@@ -66,20 +67,39 @@ func HostError(name, doing string, err error) error {
 		e.Code, e.Hint = "E_HOST_KEY", "if the host was installed anew, compare the key on its console and put it into site.star; if not, somebody is in between"
 	case errors.As(err, new(*ssh.AuthError)):
 		e.Code, e.Hint = "E_HOST_AUTH", "put the public key into that account's authorized_keys, or set the right private key: runner secret set NAME"
+	case noSFTP(err):
+		e.Code = "E_HOST_SFTP"
 	case errors.Is(err, host.ErrNoProgram):
 		e.Code, e.Hint = "E_HOST_PROGRAM", "install it on the host"
 	case errors.As(err, &exit), errors.Is(err, host.ErrTooMuch), errors.Is(err, os.ErrNotExist), errors.Is(err, os.ErrPermission), errors.As(err, new(*host.KilledError)):
 	case broken(err):
 		e.Code, e.Temporary, e.Hint = "E_HOST_DOWN", true, "is the host up, and does its sshd listen there?"
 	}
+	if hint := HintOf(err); hint != "" {
+		e.Hint = hint
+	}
 	return e
+}
+
+// noSFTP reports that a login worked and led to something else.
+func noSFTP(err error) bool {
+	return errors.As(err, new(*ssh.NoiseError)) || errors.As(err, new(*ssh.NoSFTPError))
+}
+
+// HintOf is what an error itself knows to advise.
+func HintOf(err error) string {
+	var e interface{ Hint() string }
+	if errors.As(err, &e) {
+		return e.Hint()
+	}
+	return ""
 }
 
 // broken reports whether an error is of the connection.
 func broken(err error) bool {
 	var net net.Error
 	text := err.Error()
-	return errors.As(err, &net) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || strings.Contains(text, "connection") || strings.Contains(text, "ssh:")
+	return errors.As(err, new(*ssh.SilentError)) || errors.As(err, &net) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || strings.Contains(text, "connection") || strings.Contains(text, "ssh:")
 }
 
 // OpenFile reads a file of an artifact from where it lies: a Proxmox storage, a

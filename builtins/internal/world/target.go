@@ -27,6 +27,8 @@ func TargetCodes() []runtime.Code {
 		{Name: "E_TARGET_READONLY", Doc: "the file system is read-only"},
 		{Name: "E_TARGET_DOWN", Doc: "the target cannot be reached, or the connection broke off"},
 		{Name: "E_TARGET_DENIED", Doc: "the target refuses our account or an operation"},
+		{Name: "E_TARGET_FAILED", Doc: "the target refuses an operation and gives no reason"},
+		{Name: "E_TARGET_SFTP", Doc: "the account's login does not lead to SFTP: it prints text, or SFTP is not offered"},
 		{Name: "E_HOST_KEY", Doc: "the host presents another key than the site states"},
 		{Name: "E_DAMAGED", Doc: "what is there is not what was written"},
 		{Name: "E_NO_IDENTITY", Doc: "a sealed copy was to be opened, and there is no identity for it here"},

@@ -40,6 +40,9 @@ type Config struct {
 	// Exec runs a line of the account's shell; nil: the account has none. An exit
 	// status below 0 is an end by a signal.
 	Exec func(ctx context.Context, line string, stdin io.Reader, stdout, stderr io.Writer) int
+
+	login  func(io.ReadWriter) error // what the account's shell does before SFTP
+	noSFTP bool
 }
 
 // Serve answers connections of the listener until it is closed or ctx ends. It
@@ -73,7 +76,7 @@ func serveConn(ctx context.Context, conn net.Conn, cfg Config) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
-	due, err := cfg.Faults.Due("ssh "+cfg.Name, "refuse", "hang", "new-hostkey")
+	due, err := cfg.Faults.Due("ssh "+cfg.Name, "refuse", "hang", "new-hostkey", "say", "no-sftp")
 	if err != nil {
 		return
 	}
@@ -83,10 +86,18 @@ func serveConn(ctx context.Context, conn net.Conn, cfg Config) {
 		case "refuse":
 			return
 		case "hang":
+			if d.Args == "sftp" {
+				cfg.login = func(c io.ReadWriter) error { _, err := io.Copy(io.Discard, c); return errors.Join(err, io.EOF) }
+				continue
+			}
 			<-ctx.Done()
 			return
 		case "new-hostkey":
 			host = cfg.NewHost
+		case "say":
+			cfg.login = func(c io.ReadWriter) error { _, err := io.WriteString(c, d.Args+"\n"); return err }
+		case "no-sftp":
+			cfg.noSFTP = true
 		}
 	}
 	sc := &ssh.ServerConfig{ServerVersion: "SSH-2.0-OpenSSH_10.0p2 Debian-7", PublicKeyCallback: cfg.authorize}
@@ -131,7 +142,7 @@ func serveSession(ctx context.Context, conn net.Conn, channel ssh.Channel, reqs 
 			serveCommand(ctx, channel, req, reqs, cfg)
 			return
 		}
-		if req.Type != "subsystem" || string(req.Payload) != string(ssh.Marshal(struct{ Name string }{"sftp"})) {
+		if cfg.noSFTP || req.Type != "subsystem" || string(req.Payload) != string(ssh.Marshal(struct{ Name string }{"sftp"})) {
 			_ = req.Reply(false, nil)
 			continue
 		}
@@ -178,6 +189,11 @@ func serveCommand(ctx context.Context, channel ssh.Channel, req *ssh.Request, re
 }
 
 func serveFiles(ctx context.Context, conn net.Conn, channel ssh.Channel, cfg Config) error {
+	if cfg.login != nil {
+		if err := cfg.login(channel); err != nil {
+			return err
+		}
+	}
 	root, err := os.OpenRoot(cfg.Root)
 	if err != nil {
 		return err

@@ -27,13 +27,37 @@ func onLab(t *testing.T, faults ...lab.Fault) (host.Host, string) {
 	if err := w.Inject(faults...); err != nil {
 		t.Fatal(err)
 	}
-	h, err := host.Remote(t.Context(), "node", ssh.Config{Address: "root@" + lab.NodeAddr, HostKey: lab.HostKeys()["pve1.lab"], Dial: w.Dial,
+	h, err := host.Remote(t.Context(), "node", ssh.Config{Address: "root@" + lab.NodeAddr, HostKey: lab.HostKeys()["pve1.lab"], Dial: w.Dial, Silence: 400 * time.Millisecond,
 		Key: func(context.Context) ([]byte, error) { return lab.Secrets()["node-ssh-key"], nil }})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { h.Close() })
 	return h, w.Node().Root
+}
+
+func TestAHostThatFallsSilentEndsEachCall(t *testing.T) {
+	for op, ask := range map[string]func(ctx context.Context, h host.Host) error{
+		"stat":  func(ctx context.Context, h host.Host) error { _, err := h.Stat(ctx, "/"); return err },
+		"list":  func(ctx context.Context, h host.Host) error { _, err := h.List(ctx, "/"); return err },
+		"put":   func(ctx context.Context, h host.Host) error { return h.Write(ctx, "/f", 0o600, strings.NewReader("x")) },
+		"mkdir": func(ctx context.Context, h host.Host) error { return h.MkdirAll(ctx, "/d", 0o700) },
+		"remove": func(ctx context.Context, h host.Host) error {
+			return errors.Join(h.Write(ctx, "/r", 0o600, strings.NewReader("x")), h.Remove(ctx, "/r"))
+		},
+		"get": func(ctx context.Context, h host.Host) error {
+			_, err := host.ReadFile(ctx, h, "/etc/hostname", 100)
+			return err
+		},
+	} {
+		t.Run(op, func(t *testing.T) {
+			h, _ := onLab(t, lab.Fault{On: "sftp pve1.lab " + op, Do: "hang"})
+			err := ask(t.Context(), h)
+			if !errors.As(err, new(*ssh.SilentError)) || !strings.Contains(err.Error(), "the host fell silent") {
+				t.Errorf("got %v, want that the host fell silent", err)
+			}
+		})
+	}
 }
 
 // each runs a test on this machine and on another one.

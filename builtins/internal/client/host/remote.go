@@ -42,6 +42,7 @@ func (r *remote) Run(ctx context.Context, c Command) (Result, error) {
 	err := r.session.Run(ctx, line(words), c.Stdin, s.out, s.err)
 	var exit *cryptossh.ExitError
 	var lost *cryptossh.ExitMissingError
+	var silent *ssh.SilentError
 	switch {
 	case ctx.Err() != nil:
 		return Result{}, context.Cause(ctx)
@@ -55,6 +56,8 @@ func (r *remote) Run(ctx context.Context, c Command) (Result, error) {
 		return s.result(exit.ExitStatus()), nil
 	case errors.As(err, &lost):
 		return s.result(-1), fmt.Errorf("run %s on %s: the connection ended before the program did", c.Args[0], r.name)
+	case errors.As(err, &silent):
+		return s.result(-1), fmt.Errorf("run %s on %s: %w", c.Args[0], r.name, silent)
 	case err != nil:
 		return Result{}, fmt.Errorf("run %s on %s: %w", c.Args[0], r.name, err)
 	}
@@ -151,7 +154,7 @@ func (r *remote) do(ctx context.Context, f func() error) error {
 	if err := f(); ctx.Err() != nil {
 		return context.Cause(ctx)
 	} else if err != nil {
-		return err
+		return r.session.Why(err)
 	}
 	return nil
 }

@@ -5,11 +5,8 @@ import (
 	"io"
 )
 
-// Size and number of reads that are on the way at once.
-const (
-	readSize  = 255_000
-	readAhead = 32
-)
+// readAhead is how many reads are on the way at once.
+const readAhead = 32
 
 // CopyInOrder copies what r holds from an offset to w, with several reads on the
 // way. sftp.File.WriteTo would do the same faster to write, but takes a server's
@@ -29,13 +26,13 @@ func CopyInOrder(ctx context.Context, w io.Writer, r io.ReaderAt, offset int64) 
 	free := make(chan []byte, readAhead+1)
 	go func() {
 		defer close(order)
-		for at, made := offset, 0; ctx.Err() == nil; at += readSize {
+		for at, made := offset, 0; ctx.Err() == nil; at += Packet {
 			var buf []byte
 			select {
 			case buf = <-free:
 			default:
 				if made <= readAhead {
-					buf, made = make([]byte, readSize), made+1
+					buf, made = make([]byte, Packet), made+1
 				} else {
 					select {
 					case buf = <-free:
@@ -71,7 +68,7 @@ func CopyInOrder(ctx context.Context, w io.Writer, r io.ReaderAt, offset int64) 
 			failed = err
 		case b.err != nil:
 			failed = b.err
-		case b.n < readSize:
+		case b.n < Packet:
 			failed = io.ErrUnexpectedEOF
 		}
 		if failed != nil {

@@ -11,15 +11,15 @@ import (
 )
 
 func TestBytesComeInOrderWhateverTheirNumber(t *testing.T) {
-	data := make([]byte, 40*readSize+17)
+	data := make([]byte, 40*Packet+17)
 	rand.New(rand.NewSource(1)).Read(data)
 	for _, c := range []struct {
 		name   string
 		size   int
 		offset int64
 	}{
-		{"nothing", 0, 0}, {"one byte", 1, 0}, {"one read", readSize, 0}, {"one read and one byte", readSize + 1, 0},
-		{"more than are on the way", len(data), 0}, {"from the middle", len(data), 3*readSize + 5}, {"from the end", 100, 100},
+		{"nothing", 0, 0}, {"one byte", 1, 0}, {"one read", Packet, 0}, {"one read and one byte", Packet + 1, 0},
+		{"more than are on the way", len(data), 0}, {"from the middle", len(data), 3*Packet + 5}, {"from the end", 100, 100},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var out bytes.Buffer
@@ -45,10 +45,10 @@ func (b brokenAt) ReadAt(p []byte, off int64) (int, error) {
 }
 
 func TestErrorsEndTheCopyWithWhatCameBefore(t *testing.T) {
-	data := make([]byte, 10*readSize)
+	data := make([]byte, 10*Packet)
 	var out bytes.Buffer
-	n, err := CopyInOrder(t.Context(), &out, brokenAt{bytes.NewReader(data), 5*readSize + 7}, 0)
-	if err == nil || n != 5*readSize+7 {
+	n, err := CopyInOrder(t.Context(), &out, brokenAt{bytes.NewReader(data), 5*Packet + 7}, 0)
+	if err == nil || n != 5*Packet+7 {
 		t.Errorf("got %d, %v", n, err)
 	}
 	if _, err := CopyInOrder(t.Context(), iotest.TruncateWriter(io.Discard, 10), bytes.NewReader(data), 0); err != nil {

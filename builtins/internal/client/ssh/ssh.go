@@ -3,6 +3,10 @@
 //
 // The server must present exactly the host key that the caller names: there is
 // no trust on first use, and no other way in than a key.
+//
+// pkg/sftp has no deadlines, and takes a login that prints text for packets that
+// are too long. So all bytes pass a watch (Session), which says why nothing came,
+// and what came instead.
 package ssh
 
 import (
@@ -10,41 +14,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
+	"os"
 	"strings"
 	"time"
 
-	"github.com/pkg/sftp"
 	"golang.org/x/crypto/ssh"
 )
 
 // Config is what a session is opened with.
 type Config struct {
 	Address string // user@host[:port]
-	HostKey string // "ssh-ed25519 AAAA…"
+	HostKey string // "ssh-ed25519 AAAA…", or several lines of such
 	Key     func(ctx context.Context) ([]byte, error)
 	Dial    func(ctx context.Context, network, addr string) (net.Conn, error)
-}
-
-// HostKeyError says that a server has another key than the site states.
-type HostKeyError struct{ Host, Seen string }
-
-func (e *HostKeyError) Error() string {
-	return fmt.Sprintf("the host key of %s is not the one in the site; it presents %s", e.Host, e.Seen)
-}
-
-// AuthError says that the server refused our key.
-type AuthError struct{ Address, Said string }
-
-func (e *AuthError) Error() string {
-	return fmt.Sprintf("%s refuses the key: %s", e.Address, e.Said)
-}
-
-// Session is an open SFTP session.
-type Session struct {
-	*sftp.Client
-	conn *ssh.Client
+	Silence time.Duration // for a login, and while an answer is owed; 0: a minute
 }
 
 // Split parses user@host[:port].
@@ -59,7 +43,13 @@ func Split(address string) (user, hostport string, err error) {
 	return user, host, nil
 }
 
-const handshake = 30 * time.Second
+// Sizes of what is asked for.
+const (
+	Packet   = 255_000 // bytes; OpenSSH takes 256 KiB with all headers, and never answers what is longer
+	Requests = 64      // on the way at once for a file: 16 MB, 1.3 Gbit/s at 100 ms
+)
+
+const silence = 60 * time.Second
 
 // Open connects, checks the host key, and starts the sftp subsystem.
 func Open(ctx context.Context, cfg Config) (*Session, error) {
@@ -67,7 +57,7 @@ func Open(ctx context.Context, cfg Config) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	want, _, _, _, err := ssh.ParseAuthorizedKey([]byte(cfg.HostKey))
+	want, err := HostKeys(cfg.HostKey)
 	if err != nil {
 		return nil, fmt.Errorf("read the host key of %s in the site: %w", addr, err)
 	}
@@ -78,106 +68,101 @@ func Open(ctx context.Context, cfg Config) (*Session, error) {
 	signer, err := ssh.ParsePrivateKey(pem)
 	clear(pem)
 	if err != nil {
-		return nil, fmt.Errorf("read the private key for %s: %w", cfg.Address, err)
+		return nil, &KeyError{cfg.Address}
 	}
-	raw, err := cfg.Dial(ctx, "tcp", addr)
+	if cfg.Silence == 0 {
+		cfg.Silence = silence
+	}
+	conn, err := cfg.Dial(ctx, "tcp", addr)
 	if err != nil {
 		return nil, err
 	}
-	if err := raw.SetDeadline(deadline(ctx)); err != nil {
-		raw.Close()
-		return nil, err
-	}
+	raw := &wire{Conn: conn}
 	stop := context.AfterFunc(ctx, func() { raw.Close() })
-	defer stop()
-	var seen *HostKeyError
-	conn, chans, reqs, err := ssh.NewClientConn(raw, addr, &ssh.ClientConfig{
-		User: user, Auth: []ssh.AuthMethod{ssh.PublicKeys(signer)}, HostKeyAlgorithms: algorithms(want),
-		HostKeyCallback: func(host string, _ net.Addr, key ssh.PublicKey) error {
-			if bytes.Equal(key.Marshal(), want.Marshal()) {
-				return nil
-			}
-			seen = &HostKeyError{host, strings.TrimSpace(string(ssh.MarshalAuthorizedKey(key)))}
-			return seen
-		},
-	})
+	s, err := login(raw, addr, cfg, &ssh.ClientConfig{User: user, Auth: []ssh.AuthMethod{ssh.PublicKeys(signer)},
+		HostKeyAlgorithms: algorithms(want), HostKeyCallback: oneOf(want)})
+	if !stop() && err == nil {
+		err = context.Cause(ctx)
+	}
 	if err != nil {
 		raw.Close()
-		switch {
-		case seen != nil:
-			return nil, seen
-		case strings.Contains(err.Error(), "no common algorithm for host key"):
-			return nil, &HostKeyError{addr, "a key of another type"}
-		case strings.Contains(err.Error(), "unable to authenticate"):
-			return nil, &AuthError{cfg.Address, err.Error()}
-		}
+		return nil, refusal(ctx, raw, cfg, err)
+	}
+	go s.watch(cfg.Silence)
+	return s, nil
+}
+
+// login has one time limit for all of it: a server may accept and say nothing.
+func login(raw *wire, addr string, cfg Config, conf *ssh.ClientConfig) (*Session, error) {
+	if err := raw.SetDeadline(time.Now().Add(cfg.Silence)); err != nil {
 		return nil, err
 	}
-	if err := raw.SetDeadline(time.Time{}); err != nil {
-		conn.Close()
-		return nil, err
-	}
-	client := ssh.NewClient(conn, chans, reqs)
-	sub, err := sftp.NewClient(client, sftp.MaxPacketUnchecked(255_000), sftp.MaxConcurrentRequestsPerFile(16))
+	conn, chans, reqs, err := ssh.NewClientConn(raw, addr, conf)
 	if err != nil {
-		client.Close()
-		return nil, fmt.Errorf("start sftp on %s: %w", cfg.Address, err)
+		return nil, err
 	}
-	return &Session{sub, client}, nil
+	s, err := newSession(raw, ssh.NewClient(conn, chans, reqs))
+	if err != nil {
+		return nil, err
+	}
+	return s, raw.SetDeadline(time.Time{})
 }
 
-// algorithms are the signatures that a key of that type can make; ssh-rsa itself
-// stands for SHA-1, which servers refuse.
-func algorithms(key ssh.PublicKey) []string {
-	if key.Type() == ssh.KeyAlgoRSA {
-		return []string{ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256}
-	}
-	return []string{key.Type()}
-}
-
-func deadline(ctx context.Context) time.Time {
-	limit := time.Now().Add(handshake)
-	if d, ok := ctx.Deadline(); ok && d.Before(limit) {
-		return d
-	}
-	return limit
-}
-
-// Close ends session and connection. The connection goes first: a server that
-// answers nothing more would hold the end of the session up for good.
-func (s *Session) Close() error {
-	err := s.conn.Close()
-	_ = s.Client.Close() // has nobody to talk to any more
-	if errors.Is(err, net.ErrClosed) {
-		return nil
+// refusal classifies an error of the login.
+func refusal(ctx context.Context, raw *wire, cfg Config, err error) error {
+	failed := raw.failed.Load()
+	negotiation, kind := new(ssh.AlgorithmNegotiationError), new(HostKeyError)
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case errors.As(err, &kind):
+		return kind
+	case failed != nil && errors.Is(*failed, os.ErrDeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
+		return &SilentError{cfg.Silence}
+	case errors.As(err, &negotiation) && strings.Contains(err.Error(), "host key"):
+		return &HostKeyError{cfg.Address, "a key of another type"}
+	case strings.Contains(err.Error(), "unable to authenticate"):
+		return &AuthError{cfg.Address, err.Error()}
 	}
 	return err
 }
 
-// Reader reads a remote file from an offset, in order, with requests in flight,
-// until its context ends. Closing it closes the session.
-func (s *Session) Reader(ctx context.Context, path string, offset int64) (io.ReadCloser, error) {
-	f, err := s.Open(path)
-	if err != nil {
-		return nil, err
+// HostKeys reads keys in the form of authorized_keys, one a line.
+func HostKeys(text string) (keys []ssh.PublicKey, err error) {
+	rest := []byte(text)
+	for len(bytes.TrimSpace(rest)) > 0 {
+		var key ssh.PublicKey
+		if key, _, _, rest, err = ssh.ParseAuthorizedKey(rest); err != nil {
+			return nil, errors.New("the host key cannot be parsed; its form is \"ssh-ed25519 AAAA…\"")
+		}
+		keys = append(keys, key)
 	}
-	pr, pw := io.Pipe()
-	stop := context.AfterFunc(ctx, func() { pw.CloseWithError(context.Cause(ctx)); s.conn.Close() })
-	go func() {
-		_, err := CopyInOrder(ctx, pw, f, offset)
-		pw.CloseWithError(err)
-	}()
-	return &reader{pr, s, stop}, nil
+	if len(keys) == 0 {
+		return nil, errors.New("no host key is given, and none is believed at first sight")
+	}
+	return keys, nil
 }
 
-type reader struct {
-	*io.PipeReader
-	session *Session
-	stop    func() bool
+func oneOf(want []ssh.PublicKey) ssh.HostKeyCallback {
+	return func(host string, _ net.Addr, key ssh.PublicKey) error {
+		for _, w := range want {
+			if bytes.Equal(key.Marshal(), w.Marshal()) {
+				return nil
+			}
+		}
+		return &HostKeyError{host, strings.TrimSpace(string(ssh.MarshalAuthorizedKey(key)))}
+	}
 }
 
-func (r *reader) Close() error {
-	r.stop()
-	r.PipeReader.Close()
-	return r.session.Close()
+// algorithms are the signatures that keys can make; ssh-rsa itself stands for
+// SHA-1, which servers refuse.
+func algorithms(keys []ssh.PublicKey) (names []string) {
+	for _, key := range keys {
+		if key.Type() == ssh.KeyAlgoRSA {
+			names = append(names, ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256)
+			continue
+		}
+		names = append(names, key.Type())
+	}
+	return names
 }

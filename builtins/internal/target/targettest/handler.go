@@ -32,7 +32,7 @@ var errFailure = sftp.ErrSSHFxFailure
 func (h *handler) change(existing bool) error {
 	f := h.faults()
 	switch {
-	case f.ReadOnly:
+	case f.ReadOnly, f.Fail:
 		return errFailure
 	case f.Deny, f.Keep && existing:
 		return os.ErrPermission
@@ -124,6 +124,9 @@ func (h *handler) PosixRename(r *sftp.Request) error {
 func (h *handler) StatVFS(*sftp.Request) (*sftp.StatVFS, error) {
 	v := &sftp.StatVFS{Bsize: 4096, Frsize: 4096, Blocks: 1 << 30, Bavail: 1 << 28, Bfree: 1 << 28, Files: 1 << 20, Favail: 1 << 20}
 	f := h.faults()
+	if f.NoStatVFS {
+		return nil, sftp.ErrSSHFxOpUnsupported
+	}
 	if f.ReadOnly {
 		v.Flag = 1
 	}

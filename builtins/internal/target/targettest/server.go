@@ -23,6 +23,8 @@ type Faults struct {
 	CutAfter  int64 // bytes written after which the connection breaks, once
 	FullAfter int64 // bytes written after which the disk is full
 	ReadOnly  bool  // the disk is mounted read-only
+	Fail      bool  // every change fails, for no reason that statvfs shows
+	NoStatVFS bool  // it does not tell about its disk
 	Deny      bool  // every change is denied
 	Keep      bool  // overwriting, renaming and deleting are denied
 	Lose      int64 // the size of every file comes out smaller by this
@@ -167,10 +169,12 @@ func (s *Server) serve(raw net.Conn) {
 		go func() {
 			for r := range requests {
 				_ = r.Reply(r.Type == "subsystem", nil) // a client that is gone needs none
+				if r.Type == "subsystem" && s.program != "" {
+					go s.execute(ch)
+				}
 			}
 		}()
 		if s.program != "" {
-			go s.execute(ch)
 			continue
 		}
 		h := &handler{s}
@@ -191,9 +195,11 @@ func (s *Server) execute(ch ssh.Channel) {
 	if err != nil || cmd.Start() != nil {
 		return // the client sees the channel close
 	}
-	_, _ = io.Copy(in, ch) // it ends when either side does
-	in.Close()
-	_ = cmd.Wait() // killed or ended: the client is gone
+	go func() {
+		_, _ = io.Copy(in, ch) // it ends when either side does
+		in.Close()
+	}()
+	_ = cmd.Wait() // its status is no answer of SFTP
 }
 
 func (s *Server) folder() string {
