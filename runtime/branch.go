@@ -36,7 +36,9 @@ func (b *branch) call(ctx context.Context, fn starlark.Callable, args starlark.T
 	defer cancel(nil)
 	b.ctx = ctx
 	thread := &starlark.Thread{Name: b.path, Print: func(_ *starlark.Thread, msg string) {
+		b.pulse.beat(false) // who reads it may be slow
 		b.run.observe(Event{Kind: EventPrint, Step: b.path, Text: msg})
+		b.pulse.beat(true)
 	}}
 	thread.SetLocal(branchKey, b)
 	pulse, done := b.run.meter.bound(thread, func(err error) { cancel(err) }, func() error { return context.Cause(ctx) })

@@ -65,6 +65,7 @@ func (b *branch) do(c *call) (outcome, error) {
 	b.pulse.beat(false)
 	b.run.meter.calls.Add(1)
 	defer func() {
+		b.run.meter.left.Add(1)
 		b.run.meter.calls.Add(-1)
 		b.pulse.beat(true)
 	}()

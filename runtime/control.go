@@ -115,7 +115,9 @@ func each(t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs [
 		var end *planEnd
 		switch {
 		case errors.As(o.err, &end):
+			parent.pulse.beat(false)
 			parent.run.observe(Event{Kind: EventLog, Step: parent.path, Text: o.err.Error()})
+			parent.pulse.beat(true)
 		case o.err != nil && fatal(o.err):
 			return nil, o.err
 		case o.err != nil:

@@ -93,8 +93,9 @@ var results = map[string]func(recv starlark.Value, args starlark.Tuple, kwargs [
 		if len(args) < 2 {
 			return 0
 		}
+		old, _ := starlark.AsString(args[0])
 		with, _ := starlark.AsString(args[1])
-		return saturated(len(s)+1, max(1, len(with)))
+		return len(s) + saturated(strings.Count(s, old), len(with))
 	},
 	"join": func(recv starlark.Value, args starlark.Tuple, _ []starlark.Tuple, budget int) int {
 		s, _ := starlark.AsString(recv)

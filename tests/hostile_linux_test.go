@@ -65,8 +65,8 @@ var hostile = map[string]struct {
 	"fans in one another":                  {"def make(f):\n    return lambda: each([f])\n\ndef main():\n    f = lambda: 1\n    for i in range(10000):\n        f = make(f)\n    f()", "the depth of each", false},
 	"a function that names itself, kept":   {"def make():\n    def again():\n        return (again,)\n    return again\n\nX = make()\n\ndef main():\n    pass", "names itself", true},
 	"steps multiplied":                     {"def work():\n    for i in range(1000000):\n        for j in range(20):\n            pass\n\ndef main():\n    each([work] * 1000)", "the number of steps of a policy|the running time", false},
-	"memory by small parts":                {"def main():\n    x = []\n    for i in range(1000000):\n        x.append(str(i) * 10000)", "the heap in bytes", false},
-	"memory in branches":                   {"def work():\n    x = []\n    for i in range(1000000):\n        x.append(str(i) * 10000)\n\ndef main():\n    each([work] * 16)", "the heap in bytes", false},
+	"memory by small parts":                {"def main():\n    x = []\n    for i in range(1000000):\n        x.append(str(i) * 10000)", "the heap in bytes|the running time", false},
+	"memory in branches":                   {"def work():\n    x = []\n    for i in range(1000000):\n        x.append(str(i) * 10000)\n\ndef main():\n    each([work] * 16)", "the heap in bytes|the running time", false},
 
 	"a long sum":       {"X = 1" + strings.Repeat("+1", 300000) + "\n\ndef main():\n    pass", "the nesting of expressions", true},
 	"many brackets":    {"X = " + strings.Repeat("[", 500000) + "\n\ndef main():\n    pass", "the nesting of brackets", true},

@@ -129,6 +129,7 @@ func (h *Hoard) system(ctx context.Context, name string) error {
 // vanished finds copies that lie in place on a storage and are not in its list. The list
 // leaves out what the token may not see: each is asked for.
 func (h *Hoard) vanished(ctx context.Context, c *proxmox.Client, system, node, storage string, vols []proxmox.Volume) error {
+	var gone []ledger.Copy
 	for _, cp := range h.counted {
 		art, found, err := h.catalog.Artifact(ctx, cp.Artifact)
 		if err != nil {
@@ -140,9 +141,14 @@ func (h *Hoard) vanished(ctx context.Context, c *proxmox.Client, system, node, s
 			continue
 		}
 		if _, err := c.Archive(ctx, node, o["volid"]); proxmox.Gone(err) {
-			h.Vanished = append(h.Vanished, cp)
+			gone = append(gone, cp)
 		}
 	}
+	if len(vols) == 0 && len(gone) > 1 { // a folder whose disk is not mounted looks so
+		h.s.Log("storage %s of %s lists no archive, and %d copies should lie there: is its disk mounted? none of them is taken for removed", storage, node, len(gone))
+		return nil
+	}
+	h.Vanished = append(h.Vanished, gone...)
 	return nil
 }
 

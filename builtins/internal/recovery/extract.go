@@ -78,7 +78,9 @@ func (m *Medium) Extract(ctx context.Context, id, dir string) (Extracted, error)
 	}
 	j, opening := m.job(x, into, check)
 	if len(x.Artifact.Files) > 0 { // before anything is made: is there a key for it?
-		r, err := j.Open(ctx, x.Artifact.Files[0].Name)
+		r, err := hinted(func(ctx context.Context, _ string) (io.ReadCloser, error) {
+			return m.t.OpenFile(ctx, x.Copy, x.Artifact.Files[0], m.ids)
+		})(ctx, "")
 		if err != nil {
 			return Extracted{}, err
 		}

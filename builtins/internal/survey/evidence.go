@@ -2,6 +2,7 @@ package survey
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -76,7 +77,9 @@ type known struct {
 	hosts  map[string]bool            // that runs of it were on
 	left   map[string]map[string]bool // target -> hosts whose ended runs left copies there
 	copies map[string]bool            // by id
-	runs   map[string]bool            // by id
+
+	folders map[string]bool // of its copies: target/ref
+	runs    map[string]bool // by id
 
 	verifiers []string // of the keys that signed its checkpoints
 	signed    int64    // entries that it had before the first of them
@@ -84,13 +87,22 @@ type known struct {
 }
 
 func readKnown(ctx context.Context, c ledger.Catalog, host string) (*known, error) {
-	k := &known{hosts: map[string]bool{host: true}, left: map[string]map[string]bool{}, copies: map[string]bool{}, runs: map[string]bool{}}
+	k := &known{hosts: map[string]bool{host: true}, left: map[string]map[string]bool{}, copies: map[string]bool{}, runs: map[string]bool{}, folders: map[string]bool{}}
 	runs, err := ledger.All[ledger.Run](ctx, c.Store, ledger.Query{Kind: ledger.RowRun})
 	if err != nil {
 		return nil, err
 	}
 	ended, on := map[string]bool{}, map[string]string{}
-	if err := c.Rows(ctx, ledger.Query{Kind: ledger.RowRunEnd}, func(r ledger.Row) error { ended[r.ID] = true; return ctx.Err() }); err != nil {
+	ends, err := ledger.All[ledger.RunOutcome](ctx, c.Store, ledger.Query{Kind: ledger.RowRunEnd})
+	if err != nil {
+		return nil, err
+	}
+	at := 0
+	if err := c.Rows(ctx, ledger.Query{Kind: ledger.RowRunEnd}, func(r ledger.Row) error {
+		ended[r.ID] = ends[at].Result != ledger.Interrupted // such a run left nothing behind
+		at++
+		return ctx.Err()
+	}); err != nil {
 		return nil, err
 	}
 	for _, r := range runs {
@@ -109,26 +121,22 @@ func readKnown(ctx context.Context, c ledger.Catalog, host string) (*known, erro
 			k.signed = key.Size
 		}
 	}
-	copies, err := c.Copies(ctx, ledger.Query{})
-	if err != nil {
-		return nil, err
-	}
-	arts, err := c.Artifacts(ctx, ledger.Query{})
-	if err != nil {
-		return nil, err
-	}
-	run := map[string]string{}
-	for _, a := range arts {
-		run[a.ID] = a.Run
-	}
-	for _, cp := range copies {
-		k.copies[cp.ID] = true
-		if h, found := on[run[cp.Artifact]]; found && !cp.InPlace {
+	// The run that made a copy leaves the checkpoint beside it, whatever made the artifact.
+	if err := c.Rows(ctx, ledger.Query{Kind: ledger.RowCopy}, func(r ledger.Row) error {
+		var cp ledger.Copy
+		if err := json.Unmarshal(r.Body, &cp); err != nil {
+			return err
+		}
+		k.copies[cp.ID], k.folders[cp.Target+"/"+cp.Ref] = true, true
+		if h, found := on[r.Run]; found && !cp.InPlace {
 			if k.left[cp.Target] == nil {
 				k.left[cp.Target] = map[string]bool{}
 			}
 			k.left[cp.Target][h] = true
 		}
+		return ctx.Err()
+	}); err != nil {
+		return nil, err
 	}
 	err = c.Entries(ctx, ledger.Filter{Type: ledger.Junction}, func(e ledger.Entry) error {
 		var gap ledger.LedgerGap
@@ -162,11 +170,11 @@ func (k *known) read(ctx context.Context, out *Evidence, name string, t *target.
 			continue
 		}
 		if !found && len(bad) == 0 {
-			out.Missing = append(out.Missing, fmt.Sprintf("%s holds no checkpoint of %s, whose runs left copies there: it was removed", name, host))
+			out.Missing = append(out.Missing, fmt.Sprintf("%s holds no checkpoint of %s, whose runs left copies there: it was removed, or could not be left", name, host))
 		}
 		proofs := func(n string) bool { return n == host+proofsOf || strings.HasPrefix(n, host+proofsOf+"-") }
 		if !slices.ContainsFunc(slices.Collect(maps.Keys(texts)), proofs) {
-			out.Missing = append(out.Missing, fmt.Sprintf("%s holds no list of the proofs of %s beside its copies: it was removed", name, host))
+			out.Missing = append(out.Missing, fmt.Sprintf("%s holds no list of the proofs of %s beside its copies: it was removed, or could not be left", name, host))
 		}
 	}
 	if !manifests {
@@ -175,7 +183,8 @@ func (k *known) read(ctx context.Context, out *Evidence, name string, t *target.
 	list, bad, err := t.List(ctx)
 	for _, b := range bad {
 		text := fmt.Sprintf("%s: %v", name, b)
-		if odd := (*target.OddError)(nil); errors.As(b, &odd) {
+		bad := (*target.BadFolder)(nil)
+		if !errors.As(b, &bad) || !k.folders[name+"/"+bad.Folder] { // somebody else's, maybe
 			out.Notes = append(out.Notes, text)
 		} else {
 			out.Missing = append(out.Missing, text)

@@ -63,7 +63,7 @@ func witness(ctx context.Context, w *world.World, l *ledger.Ledger, host string)
 // unwitnessed says what is wrong with the signature of a checkpoint; "" is nothing. One
 // that is older than the first key of its ledger has none.
 func (k *known) unwitnessed(head ledger.Head, text string) string {
-	if len(k.verifiers) == 0 || head.Size <= k.signed {
+	if len(k.verifiers) == 0 || head.Size <= k.signed || head.Size <= k.gap { // of a ledger that was lost, and its key with it
 		return ""
 	}
 	if err := ledger.SignedBy(text, k.verifiers); err != nil {

@@ -7,12 +7,12 @@ import (
 )
 
 // probes bounds how many VMIDs are asked about one by one.
-const probes = 2000
+const probes = 1000
 
 // Hidden finds guests that exist and that no list shows to the token: an entry of its
 // own in the ACL, NoAccess for one, takes a guest out of every list without a word. Asked
-// are the VMIDs before the first free one, those in the gaps of what is listed and
-// shortly behind it, and those that are given. Whole is false when there were too many
+// are the VMIDs that are given, those in the gaps of what is listed and shortly behind
+// it, and those before the first free one. Whole is false when there were too many
 // to ask for all.
 func (c *Client) Hidden(ctx context.Context, listed []Guest, also []Int) (hidden []Int, whole bool, err error) {
 	seen := map[Int]bool{}
@@ -23,6 +23,8 @@ func (c *Client) Hidden(ctx context.Context, listed []Guest, also []Int) (hidden
 	if err != nil {
 		return nil, false, err
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	ask := candidates(listed, Int(first), also)
 	whole = len(ask) <= probes
 	ask = ask[:min(len(ask), probes)]
@@ -35,14 +37,18 @@ func (c *Client) Hidden(ctx context.Context, listed []Guest, also []Int) (hidden
 			for i := range queue {
 				taken, ferr := c.hides(ctx, ask[i])
 				mu.Lock()
-				if found[i] = taken; err == nil {
+				if found[i] = taken; err == nil && ferr != nil {
 					err = ferr
+					cancel() // a node that does not answer is not asked hundreds of times
 				}
 				mu.Unlock()
 			}
 		})
 	}
 	for i := range ask {
+		if ctx.Err() != nil {
+			break
+		}
 		queue <- i
 	}
 	close(queue)
@@ -83,8 +89,13 @@ func candidates(listed []Guest, first Int, also []Int) (out []Int) {
 	for _, id := range also {
 		add(id)
 	}
-	for id := Int(lowestVMID); id < first; id++ {
-		add(id)
+	below := func() { // all of them are taken, by whom ever, unless the cluster begins higher
+		for id := Int(lowestVMID); id < first && len(out) <= probes; id++ {
+			add(id)
+		}
+	}
+	if first-lowestVMID <= probes/2 {
+		below()
 	}
 	ids := []Int{lowestVMID}
 	for _, g := range listed {
@@ -100,6 +111,7 @@ func candidates(listed []Guest, first Int, also []Int) (out []Int) {
 			add(id - step)
 		}
 	}
+	below()
 	return out
 }
 
