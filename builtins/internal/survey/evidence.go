@@ -55,21 +55,30 @@ func ReadEvidence(ctx context.Context, w *world.World, l *ledger.Ledger, host st
 	if verifier != "" { // somebody brought it from elsewhere: the ledger's own word is not asked for
 		know.verifiers, know.signed = []string{verifier}, 0
 	}
-	each(ctx, w, nil, func(name string, t *target.Target, err error) {
+	each(ctx, w, nil, func(ctx context.Context, name string, t *target.Target, err error) func() {
+		here := Evidence{Heads: map[string]ledger.Head{}}
 		var texts map[string]string
 		if err == nil {
 			texts, err = t.Checkpoints(ctx)
 		}
 		if err == nil {
-			err = know.read(ctx, &out, name, t, texts, manifests)
+			err = know.read(ctx, &here, name, t, texts, manifests)
 		}
 		if err != nil {
-			out.Notes = append(out.Notes, fmt.Sprintf("%s was not asked: %v", name, err))
+			here.Notes = append(here.Notes, fmt.Sprintf("%s was not asked: %v", name, err))
 		}
+		return func() { out.add(here) }
 	})
 	slices.Sort(out.Missing)
 	slices.Sort(out.Notes)
 	return out, nil
+}
+
+// add joins what one target says.
+func (e *Evidence) add(o Evidence) {
+	maps.Copy(e.Heads, o.Heads)
+	e.Missing, e.Notes = append(e.Missing, o.Missing...), append(e.Notes, o.Notes...)
+	e.Checkpoints, e.Manifests = e.Checkpoints+o.Checkpoints, e.Manifests+o.Manifests
 }
 
 // known is what a ledger says of the evidence that it left.

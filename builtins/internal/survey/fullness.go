@@ -83,7 +83,7 @@ func gib(n int64) float64 { return float64(n) / (1 << 30) }
 // and divides it by what the device grew lately. l may be nil.
 func DaysUntilFull(ctx context.Context, w *world.World, l *ledger.Ledger, now time.Time) []Fullness {
 	out := storages(ctx, w)
-	each(ctx, w, nil, func(name string, t *target.Target, err error) {
+	each(ctx, w, nil, func(ctx context.Context, name string, t *target.Target, err error) func() {
 		f := Fullness{Target: name, Days: -1}
 		if err == nil {
 			f.device = t.Device().ID
@@ -92,7 +92,7 @@ func DaysUntilFull(ctx context.Context, w *world.World, l *ledger.Ledger, now ti
 		if err != nil {
 			f.fail(err)
 		}
-		out = append(out, f)
+		return func() { out = append(out, f) }
 	})
 	sort.Slice(out, func(i, j int) bool {
 		return out[i].Target < out[j].Target || out[i].Target == out[j].Target && out[i].Node < out[j].Node

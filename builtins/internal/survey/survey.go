@@ -18,8 +18,9 @@ import (
 )
 
 // each opens every target that holds files of runner's own, and calls fn with it
-// or with the error; targets are asked at once.
-func each(ctx context.Context, w *world.World, only []string, fn func(name string, t *target.Target, err error)) {
+// or with the error; targets are asked at once. What fn returns is called after it,
+// one at a time: it takes what was found.
+func each(ctx context.Context, w *world.World, only []string, fn func(ctx context.Context, name string, t *target.Target, err error) (take func())) {
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	for _, spec := range w.Site.Targets {
@@ -35,9 +36,10 @@ func each(ctx context.Context, w *world.World, only []string, fn func(name strin
 			if err == nil {
 				defer t.Close()
 			}
+			take := fn(ctx, spec.Name, t, err)
 			mu.Lock()
 			defer mu.Unlock()
-			fn(spec.Name, t, err)
+			take()
 		}()
 	}
 	wg.Wait()
@@ -85,20 +87,21 @@ func Settle(ctx context.Context, w *world.World, l *ledger.Ledger, host, run str
 			return nil, err
 		}
 	}
-	each(ctx, w, names, func(name string, t *target.Target, err error) {
+	each(ctx, w, names, func(ctx context.Context, name string, t *target.Target, err error) func() {
 		if err == nil {
 			err = errors.Join(leaveHead(ctx, t, l, host, signer), t.PutCheckpoint(ctx, host+proofsOf, proofs[name]))
 		}
 		if err == nil {
 			_, err = t.Sweep(ctx, func(copyID string) bool { keep, ours := wanted[name+copyID]; return keep || !ours })
 		}
-		if err != nil && runtime.CodeOf(world.TargetError(err)) != "E_MEDIA_ABSENT" {
-			f := ledger.Finding{Severity: ledger.DegradedRun, Target: name, Text: fmt.Sprintf("the ledger's checkpoint was not left on %s: %v", name, err), Type: "runner ledger verify"}
-			if other := (*divergedError)(nil); errors.As(err, &other) {
-				f.Type = other.command()
-			}
-			found = append(found, f)
+		if err == nil || runtime.CodeOf(world.TargetError(err)) == "E_MEDIA_ABSENT" {
+			return func() {}
 		}
+		f := ledger.Finding{Severity: ledger.DegradedRun, Target: name, Text: fmt.Sprintf("the ledger's checkpoint was not left on %s: %v", name, err), Type: "runner ledger verify"}
+		if other := (*divergedError)(nil); errors.As(err, &other) {
+			f.Type = other.command()
+		}
+		return func() { found = append(found, f) }
 	})
 	return found, nil
 }
@@ -223,19 +226,14 @@ func headOf(texts map[string]string, host string) (head checkpoint, found bool, 
 // ReadManifests reads the manifests on targets: what a ledger is rebuilt from.
 func ReadManifests(ctx context.Context, w *world.World, only []string) (imports []ledger.Import, notes []string, err error) {
 	asked := 0
-	each(ctx, w, only, func(name string, t *target.Target, terr error) {
+	each(ctx, w, only, func(ctx context.Context, name string, t *target.Target, terr error) func() {
 		var list []target.Manifest
 		var bad []error
 		if terr == nil {
 			list, bad, terr = t.List(ctx)
 		}
 		if terr != nil {
-			notes = append(notes, fmt.Sprintf("%s was not read: %v", name, terr))
-			return
-		}
-		asked++
-		for _, b := range bad {
-			notes = append(notes, fmt.Sprintf("%s: %v", name, b))
+			return func() { notes = append(notes, fmt.Sprintf("%s was not read: %v", name, terr)) }
 		}
 		im := ledger.Import{Target: name}
 		for _, m := range list {
@@ -244,7 +242,13 @@ func ReadManifests(ctx context.Context, w *world.World, only []string) (imports 
 			im.Artifacts = append(im.Artifacts, m.Artifact)
 			im.Copies = append(im.Copies, m.Copy)
 		}
-		imports = append(imports, im)
+		return func() {
+			asked++
+			for _, b := range bad {
+				notes = append(notes, fmt.Sprintf("%s: %v", name, b))
+			}
+			imports = append(imports, im)
+		}
 	})
 	if asked == 0 {
 		return nil, notes, fmt.Errorf("no target could be read\n%s", strings.Join(notes, "\n"))
