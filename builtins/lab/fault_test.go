@@ -145,9 +145,11 @@ func guest(t *testing.T, w *lab.World, id int) lab.Guest {
 	return lab.Guest{}
 }
 
+// The last four bytes are the checksum of the content; a flip just before them may
+// leave the content as it was.
 func TestSpoiltArchives(t *testing.T) {
 	w, p := world(t)
-	for _, do := range []string{"truncate", "truncate 100", "truncate -1", "flip", "flip -20"} {
+	for _, do := range []string{"truncate", "truncate 100", "truncate -1", "flip", "flip -2"} {
 		for _, id := range []int{900, 103} {
 			t.Run(fmt.Sprintf("%s, guest %d", do, id), func(t *testing.T) {
 				inject(t, w, lab.Fault{On: "vzdump *", Do: do})

@@ -209,7 +209,11 @@ func (r *restore) unpack(ctx context.Context, mounts []mount) (int64, error) {
 	count := &counter{w: io.Discard}
 	x := &untar{in: io.TeeReader(in, count), mounts: mounts, owners: map[string]map[string][2]int{}}
 	step := func() error { return r.pace.at(ctx, read.n, r.a.size) }
-	if err := x.run(step); err != nil {
+	err = x.run(step)
+	if err == nil {
+		_, err = io.Copy(io.Discard, in) // as tar does: what is spoilt after the last file counts too
+	}
+	if err != nil {
 		if ctx.Err() != nil {
 			return 0, errors.New("interrupted by signal")
 		}

@@ -77,10 +77,11 @@ func (s *Session) Cut(why error) {
 	})
 }
 
-// lost notes why SFTP has ended. A command that runs beside it goes on.
+// lost notes why SFTP has ended. A command that runs beside it goes on. The end of
+// the connection is never io.EOF, which a reader takes for the end of a file.
 func (s *Session) lost(why error) {
-	if why == nil {
-		why = errors.New("the server ended it")
+	if why == nil || errors.Is(why, io.EOF) {
+		why = errEnded
 	}
 	s.cause.CompareAndSwap(nil, &why)
 }
@@ -237,7 +238,10 @@ func (s *Session) Close() error {
 	return nil
 }
 
-var errClosed = errors.New("it was closed")
+var (
+	errClosed = errors.New("it was closed")
+	errEnded  = errors.New("the server ended the connection")
+)
 
 // Reader reads a remote file from an offset, in order, with requests in flight,
 // until its context ends. Closing it closes the session.
