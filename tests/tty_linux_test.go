@@ -8,8 +8,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -208,4 +210,24 @@ func TestTheSheetAloneBringsThingsBack(t *testing.T) {
 	s.wait(`line 1: `, 2)
 	s.write("\x03")
 	s.wait(`rc=131`, 1)
+	// Who ends it from outside, impatiently, leaves a terminal that can be used.
+	s.write(fmt.Sprintf("(echo pid=$((0+$(exec sh -c 'echo $PPID'))); exec %s recover --lab --state state --from /media/offline-a --item keyring --to none); stty -a; echo end=$((1+1))\n", bin))
+	s.wait(`line 1: `, 3)
+	found := regexp.MustCompile(`pid=([0-9]+)`).FindStringSubmatch(s.text())
+	pid, err := strconv.Atoi(found[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{"stopping; what has ended is recorded", `end=2`} {
+		if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		s.wait(text, 1)
+	}
+	after := s.text()[strings.LastIndex(s.text(), "stopping;"):]
+	for _, mode := range []string{" echo ", " icanon ", " icrnl "} {
+		if !strings.Contains(strings.ReplaceAll(after, "\r\n", " "), mode) {
+			t.Errorf("the terminal was not given back: no%sin\n%s", mode, after)
+		}
+	}
 }

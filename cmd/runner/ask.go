@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync/atomic"
 	"unicode/utf8"
 
 	"github.com/neosofia/runner/builtins"
@@ -38,6 +39,7 @@ func openTerminal(ctx context.Context) (*terminal, error) {
 	if t.before, err = term.MakeRaw(t.fd); err != nil {
 		return nil, fmt.Errorf("switch the terminal's echo off: %w", err)
 	}
+	asking.Store(t)
 	io.WriteString(os.Stderr, "\x1b[?2004h") // a paste tells where it ends
 	return t, nil
 }
@@ -70,6 +72,21 @@ func (t *terminal) Close() error {
 	}
 	clear(buf)
 	clear(t.buf)
+	asking.Store(nil)
+	return t.restore()
+}
+
+// asking is the terminal that is raw.
+var asking atomic.Pointer[terminal]
+
+// giveBack gives the terminal back when the program ends in the middle of a question.
+func giveBack() {
+	if t := asking.Load(); t != nil {
+		t.restore()
+	}
+}
+
+func (t *terminal) restore() error {
 	io.WriteString(os.Stderr, "\x1b[?2004l")
 	return term.Restore(t.fd, t.before)
 }

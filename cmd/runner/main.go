@@ -40,6 +40,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "runner: stopping; what has ended is recorded")
 		stop(runtime.ErrInterrupted)
 		<-signals
+		giveBack()
 		os.Exit(exitInterrupted)
 	}()
 	os.Exit(run(ctx, os.Args[1:]))

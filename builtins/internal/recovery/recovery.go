@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"path"
 	"path/filepath"
 	"slices"
@@ -101,11 +102,11 @@ func (m *Medium) readProofs(ctx context.Context) {
 	if err != nil {
 		m.Bad = append(m.Bad, err)
 	}
-	for name, text := range texts {
-		if !strings.HasSuffix(name, "-proofs") {
+	for _, name := range slices.Sorted(maps.Keys(texts)) { // a later list says the newer proof
+		if !strings.HasSuffix(name, "-proofs") && !strings.Contains(name, "-proofs-") {
 			continue
 		}
-		for _, line := range strings.Split(text, "\n") {
+		for _, line := range strings.Split(texts[name], "\n") {
 			f := strings.Fields(line)
 			if len(f) != 3 {
 				continue

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -214,6 +215,15 @@ func checkpoints(t *testing.T, tgt *target.Target, h Hooks) {
 	got, err := tgt.Checkpoints(ctx)
 	if err != nil || len(got) != 2 || got["pve1"] != "two" || got["pve2"] != "three" {
 		t.Errorf("got %v, error %v, want the last of both hosts", got, err)
+	}
+	// Nothing is replaced on an immutable target: three years of nights.
+	for i := range 1100 {
+		name := "checkpoint-pve3-" + time.Date(2026, 1, 1+i, 1, 0, 0, 0, time.UTC).Format("20060102T150405.000000Z") + ".txt"
+		must(t, os.WriteFile(filepath.Join(h.Dir, name), []byte(fmt.Sprint(i)), 0o600))
+	}
+	got, err = tgt.Checkpoints(ctx)
+	if err != nil || len(got) != 2+32 || got["pve3-20290104T010000.000000Z"] != "1099" || got["pve1"] != "two" {
+		t.Errorf("got %d, error %v, want the newest 32 of the third host and all others", len(got), err)
 	}
 	must(t, os.WriteFile(filepath.Join(h.Dir, "checkpoint-evil.txt"), make([]byte, 1<<20), 0o600))
 	_, err = tgt.Checkpoints(ctx)
