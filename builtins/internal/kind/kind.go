@@ -67,6 +67,9 @@ type Job struct {
 type Other struct {
 	Artifact ledger.Artifact
 	Open     func(ctx context.Context, file string) (io.ReadCloser, error)
+	// End says whether the copy opens. It is cheap where all files were read, in the
+	// artifact's order.
+	End func(ctx context.Context) error
 }
 
 // Options are what an operator asks of a way back.

@@ -80,13 +80,13 @@ func (j *Job) chain(ctx context.Context) error {
 			}
 			found = true
 			below := &Job{Artifact: o.Artifact, Open: o.Open, Into: j.Into}
-			for _, f := range o.Artifact.Files {
-				if !strings.Contains(f.Name, ".tar") {
-					continue
-				}
-				if _, err := below.Write(ctx, f.Name); err != nil {
+			for _, f := range o.Artifact.Files { // all are read, in their order: then opening costs nothing more
+				if err := below.archive(ctx, f.Name); err != nil {
 					return err
 				}
+			}
+			if err := o.End(ctx); err != nil {
+				return fmt.Errorf("the full archive that this one builds on (artifact %s): %w", need, err)
 			}
 			j.Paths = append(j.Paths, below.Paths...)
 		}
@@ -95,6 +95,20 @@ func (j *Job) chain(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// archive writes an archive of a rescue image, and only reads its other files.
+func (j *Job) archive(ctx context.Context, file string) error {
+	if strings.Contains(file, ".tar") {
+		_, err := j.Write(ctx, file)
+		return err
+	}
+	r, err := j.Open(ctx, file)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(io.Discard, r)
+	return errors.Join(err, r.Close())
 }
 
 func rearCommands(a ledger.Artifact, dir string) (out []string) {

@@ -109,7 +109,7 @@ func TestADifferentialArchiveComesBackWithItsFullOne(t *testing.T) {
 	j.Others = []Other{{Artifact: ledger.Artifact{ID: "1111111111111111", Files: []ledger.File{{Name: "rear-pve1.iso"}, {Name: "2026-11-23-0100-F.tar.gz"}}},
 		Open: func(context.Context, string) (io.ReadCloser, error) {
 			return io.NopCloser(strings.NewReader("full")), nil
-		}}}
+		}, End: func(context.Context) error { return nil }}}
 	if err := recoverRear(t.Context(), j); err != nil || len(j.Skipped) != 0 {
 		t.Fatalf("got %v, %q", err, j.Skipped)
 	}
@@ -117,6 +117,24 @@ func TestADifferentialArchiveComesBackWithItsFullOne(t *testing.T) {
 		if got, err := os.ReadFile(filepath.Join(j.Into, file)); err != nil || string(got) != want {
 			t.Errorf("%s: got %q, %v", file, got, err)
 		}
+	}
+}
+
+func TestAFullArchiveThatDoesNotOpenIsNoGround(t *testing.T) {
+	j := comingBack(t, map[string]string{"rear-pve1.iso": "i", "2026-11-24-0100-D.tar.gz": "diff"}, Options{})
+	j.Artifact.Needs = []string{"1111111111111111"}
+	var read []string
+	j.Others = []Other{{Artifact: ledger.Artifact{ID: "1111111111111111", Files: []ledger.File{{Name: "rear-pve1.iso"}, {Name: "2026-11-23-0100-F.tar.gz"}}},
+		Open: func(_ context.Context, file string) (io.ReadCloser, error) {
+			read = append(read, file)
+			return io.NopCloser(strings.NewReader("full")), nil
+		}, End: func(context.Context) error { return errors.New("the tar ends early") }}}
+	err := recoverRear(t.Context(), j)
+	if err == nil || !strings.Contains(err.Error(), "artifact 1111111111111111): the tar ends early") {
+		t.Errorf("got %v, want what is wrong with the full archive", err)
+	}
+	if len(read) != 2 {
+		t.Errorf("got %q read, want all files, in order", read)
 	}
 }
 

@@ -120,7 +120,8 @@ func (m *Medium) job(x target.Manifest, into string, check func() target.Checker
 	j := &kind.Job{Artifact: x.Artifact, Into: into, Options: m.ask, Open: hinted(opening.Open)}
 	for i := len(m.list) - 1; i >= 0; i-- { // they are sorted, the newest first
 		if o := m.list[i]; o.Artifact.Kind == x.Artifact.Kind && o.Artifact.Item == x.Artifact.Item && o.Artifact.ID != x.Artifact.ID {
-			j.Others = append(j.Others, kind.Other{Artifact: o.Artifact, Open: hinted(m.t.Opening(o.Artifact, o.Copy, m.ids, kind.Checker(o.Artifact.Kind)).Open)})
+			other := m.t.Opening(o.Artifact, o.Copy, m.ids, kind.Checker(o.Artifact.Kind))
+			j.Others = append(j.Others, kind.Other{Artifact: o.Artifact, Open: hinted(other.Open), End: other.End})
 		}
 	}
 	return j, opening
