@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/neosofia/runner/builtins/internal/kinds"
+
 	"filippo.io/age"
 
 	"github.com/neosofia/runner/builtins/internal/kind"
@@ -50,7 +52,7 @@ func (b *bench) bring(a ledger.Artifact, o kind.Options) (*kind.Job, error) {
 	j := &kind.Job{Artifact: a, Into: b.t.TempDir(), Options: o, Open: func(_ context.Context, file string) (io.ReadCloser, error) {
 		return os.Open(filepath.Join(b.dir, "spool", a.ID, file))
 	}}
-	k, _ := kind.Find(a.Kind)
+	k, _ := kinds.Find(a.Kind)
 	return j, k.Recover(b.t.Context(), j)
 }
 

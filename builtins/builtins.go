@@ -9,17 +9,21 @@ package builtins
 
 import (
 	"slices"
+	"time"
 
 	"filippo.io/age"
+	"github.com/neosofia/runner/builtins/internal/capacity"
+	"github.com/neosofia/runner/builtins/internal/checkpoints"
 	"github.com/neosofia/runner/builtins/internal/client/keyring"
-	"github.com/neosofia/runner/builtins/internal/custody"
+	"github.com/neosofia/runner/builtins/internal/format/bundle"
 	"github.com/neosofia/runner/builtins/internal/format/sheet"
-	"github.com/neosofia/runner/builtins/internal/recovery"
-	"github.com/neosofia/runner/builtins/internal/rescue"
+	"github.com/neosofia/runner/builtins/internal/medium"
+	"github.com/neosofia/runner/builtins/internal/preflight"
+	"github.com/neosofia/runner/builtins/internal/rearhost"
+	"github.com/neosofia/runner/builtins/internal/recoverykey"
 	"github.com/neosofia/runner/builtins/internal/site"
-	"github.com/neosofia/runner/builtins/internal/survey"
+	"github.com/neosofia/runner/builtins/internal/systems"
 	"github.com/neosofia/runner/builtins/internal/target"
-	"github.com/neosofia/runner/builtins/internal/world"
 	"github.com/neosofia/runner/runtime"
 	"github.com/neosofia/runner/runtime/ledger"
 )
@@ -38,7 +42,7 @@ func All() []runtime.Declaration {
 		nowDeclaration(),
 		pruneDeclaration(),
 		rearHostDeclaration(),
-		removeBroughtDeclaration(),
+		removeUploadDeclaration(),
 		restoreVMDeclaration(),
 		sealSecretsDeclaration(),
 		shipLogsDeclaration(),
@@ -63,22 +67,22 @@ func codes(lists ...[]runtime.Code) (out []runtime.Code) {
 // What cmd/runner joins.
 type (
 	Site          = site.Site
-	World         = world.World
-	Env           = world.Env
+	World         = systems.Systems
+	Env           = systems.Env
 	Keyring       = keyring.Keyring
 	KeyringConfig = keyring.Config
-	Fullness      = survey.Fullness
-	Foreseen      = rescue.Foreseen
-	Evidence      = survey.Evidence
-	NightNeeds    = survey.Needs
-	NightFault    = survey.Fault
+	Fullness      = capacity.Fullness
+	Foreseen      = rearhost.Foreseen
+	Evidence      = checkpoints.Evidence
+	NightNeeds    = preflight.Needs
+	NightFault    = preflight.Fault
 
-	Medium         = recovery.Medium
-	MediumEntry    = recovery.Entry
-	RecoverOptions = recovery.Options
-	Bare           = recovery.Bare
+	Medium         = medium.Medium
+	MediumEntry    = medium.Entry
+	RecoverOptions = medium.Options
+	Bare           = medium.Bare
 	Identity       = age.Identity
-	KeyBound       = custody.Bound
+	KeyBound       = recoverykey.Bound
 	Keys           = sheet.Keys
 	TypedKeys      = sheet.Typed
 )
@@ -88,26 +92,26 @@ var (
 	LoadSite        = site.Load
 	Constructors    = site.Docs
 	CheckSecretName = site.CheckSecretName
-	NewWorld        = world.New
+	NewWorld        = systems.New
 	NewKeyring      = keyring.New
 	SystemDevice    = target.SystemDevice
-	Settle          = survey.Settle
-	ReadEvidence    = survey.ReadEvidence
-	ReadManifests   = survey.ReadManifests
-	ObserveMedia    = survey.ObserveMedia
-	DaysUntilFull   = survey.DaysUntilFull
-	ForeseeNight    = survey.Night
-	ForeseeImages   = rescue.Foresee
-	OpenMedium      = recovery.Open
-	BareArchive     = recovery.BareArchive
+	Settle          = checkpoints.Settle
+	ReadEvidence    = checkpoints.ReadEvidence
+	ReadManifests   = checkpoints.ReadManifests
+	ObserveMedia    = checkpoints.ObserveMedia
+	DaysUntilFull   = capacity.DaysUntilFull
+	ForeseeNight    = preflight.Night
+	ForeseeImages   = rearhost.Foresee
+	OpenMedium      = medium.Open
+	BareArchive     = medium.BareArchive
 	ReadKeys        = sheet.Read
-	LevelWords      = recovery.LevelWords
-	NewestEntries   = recovery.Newest
-	ErrNotDamaged   = recovery.ErrNotDamaged
-	Recipient       = custody.Recipient
-	TryKey          = custody.Try
+	LevelWords      = medium.LevelWords
+	NewestEntries   = medium.Newest
+	ErrNotDamaged   = medium.ErrNotDamaged
+	Recipient       = bundle.RecipientOf
+	TryKey          = recoverykey.Try
 	RecoverySheet   = sheet.Sheet
-	BoundTo         = custody.BoundTo
+	BoundTo         = recoverykey.BoundTo
 	Fingerprint     = target.Fingerprint
 )
 
@@ -117,7 +121,11 @@ func FakeWorld(s *Site, given map[string]any) (any, ledger.Demands, map[string]b
 	if given == nil {
 		given = map[string]any{}
 	}
-	w := world.New(s, world.Env{})
+	w := systems.New(s, systems.Env{})
 	w.Given = given
 	return w, s.Demands, s.Allowed
 }
+
+// retryWait is the pause before the second attempt of a step that met a temporary
+// failure.
+const retryWait = 5 * time.Second

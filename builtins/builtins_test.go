@@ -19,7 +19,7 @@ var local = map[string]bool{"copies": true, "history": true, "log": true, "now":
 
 func TestEveryDeclarationIsComplete(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, `allow(destroy = ["prune"])`, `allow(destroy = ["prune", "destroy_vm", "remove_brought"])`)
+	b := newBench(t, `allow(destroy = ["prune"])`, `allow(destroy = ["prune", "destroy_vm", "remove_upload"])`)
 	files, err := filepath.Glob("*_test.go")
 	if err != nil {
 		t.Fatal(err)
@@ -116,11 +116,11 @@ func TestEveryPrimitiveStopsWhenItIsToldTo(t *testing.T) {
 		{"restore_vm", `restore_vm(guest = "scratch", vmid = 9100, storage = "local")`, "POST /nodes/pve1/qemu", saveFirst, 0},
 		{"restore_vm", `restore_vm(guest = "scratch", vmid = 9100, storage = "local", from_target = "offline-a")`, "sftp pve1.lab put", saveFirst, 0},
 		{"destroy_vm", `destroy_vm(vmid = 900, token = "runner:x/0")`, "GET /nodes/pve1/tasks", nil, 0},
-		{"remove_brought", `remove_brought(system = "pve", node = "pve1", path = "/srv/backup/dump/vzdump-qemu-1-2.vma", token = "runner:x/0")`, "sftp pve1.lab *", nil, 0},
+		{"remove_upload", `remove_upload(system = "pve", node = "pve1", path = "/srv/backup/dump/vzdump-qemu-1-2.vma", token = "runner:x/0")`, "sftp pve1.lab *", nil, 0},
 	} {
 		t.Run(c.name+" at "+strings.ReplaceAll(c.hang, "/", " "), func(t *testing.T) {
 			t.Parallel()
-			edits := append([]string{`allow(destroy = ["prune"])`, `allow(destroy = ["prune", "destroy_vm", "remove_brought"])`}, plainUSB...)
+			edits := append([]string{`allow(destroy = ["prune"])`, `allow(destroy = ["prune", "destroy_vm", "remove_upload"])`}, plainUSB...)
 			b := newNights(t, c.nights, edits...)
 			if c.before != nil {
 				c.before(b)

@@ -4,8 +4,8 @@ import (
 	"context"
 	"encoding/json"
 
-	"github.com/neosofia/runner/builtins/internal/carry"
-	"github.com/neosofia/runner/builtins/internal/world"
+	"github.com/neosofia/runner/builtins/internal/copying"
+	"github.com/neosofia/runner/builtins/internal/systems"
 	"github.com/neosofia/runner/runtime"
 	"github.com/neosofia/runner/runtime/ledger"
 )
@@ -24,8 +24,8 @@ func copyDeclaration() runtime.Declaration {
 			"What the artifact needs (the full archive of a differential one) is copied, too, to those of the targets that lack it. " +
 			"An offline medium that is not there is no failure of the copy: when it is due, the run says so.",
 		Example: `copy(artifact = snapshot_vm(guest = "erp"), to = ["offsite"])`,
-		Codes:   codes(world.TargetCodes(), world.ArchiveCodes(), []runtime.Code{{Name: "E_HOST_DOWN", Doc: "the host that holds the artifact cannot be reached"}, {Name: "E_HOST_AUTH", Doc: "the host that holds the artifact refuses our key"}}),
-		Retries: runtime.Retries{Attempts: carry.Attempts, Wait: retryWait},
+		Codes:   codes(systems.TargetCodes(), systems.ArchiveCodes(), []runtime.Code{{Name: "E_HOST_DOWN", Doc: "the host that holds the artifact cannot be reached"}, {Name: "E_HOST_AUTH", Doc: "the host that holds the artifact refuses our key"}}),
+		Retries: runtime.Retries{Attempts: copying.Attempts, Wait: retryWait},
 		Holds:   func(a *copyArgs) []string { return []string{"asset:" + a.Artifact.Asset + "/" + a.Artifact.Item} },
 		Planned: func(*copyArgs) any { return runtime.Unknown{From: "copy"} },
 		Fake:    fakeCopy, Run: copyArtifact,
@@ -33,11 +33,11 @@ func copyDeclaration() runtime.Declaration {
 }
 
 func copyArtifact(ctx context.Context, s *runtime.Step, a *copyArgs) (runtime.Result, error) {
-	return carry.Bring(ctx, s, a.Artifact, a.To)
+	return copying.Bring(ctx, s, a.Artifact, a.To)
 }
 
 func fakeCopy(ctx context.Context, s *runtime.Step, a *copyArgs) (runtime.Result, error) {
-	return carry.Pretend(ctx, s, a.Artifact, a.To)
+	return copying.Pretend(ctx, s, a.Artifact, a.To)
 }
 
 // copiesStand tells a retry whether the source need not be read again.
@@ -46,5 +46,5 @@ func copiesStand(ctx context.Context, s *runtime.Step, a *copyArgs, value json.R
 	if err := json.Unmarshal(value, &made); err != nil {
 		return false, err
 	}
-	return carry.Stands(ctx, s, a.Artifact, a.To, made)
+	return copying.Stands(ctx, s, a.Artifact, a.To, made)
 }

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/neosofia/runner/builtins/internal/custody"
+	"github.com/neosofia/runner/builtins/internal/recoverykey"
 	"github.com/neosofia/runner/builtins/lab"
 	"github.com/neosofia/runner/runtime"
 	"github.com/neosofia/runner/runtime/ledger"
@@ -47,7 +47,7 @@ func TestWhatNeedsTheKeyOfACustodian(t *testing.T) {
 		for _, name := range c.inUse {
 			inUse = append(inUse, print[name])
 		}
-		bound, sets, err := custody.BoundTo(t.Context(), ledger.Catalog{Store: b.store}, print[c.old], inUse)
+		bound, sets, err := recoverykey.BoundTo(t.Context(), ledger.Catalog{Store: b.store}, print[c.old], inUse)
 		if err != nil || len(bound) != c.bound {
 			t.Errorf("%s: got %+v, %v, want %d copies", c.name, bound, err, c.bound)
 		}
@@ -71,7 +71,7 @@ func TestAKeyIsNotProvenOnSecretsForOthers(t *testing.T) {
 		}
 		w := NewWorld(s, Env{Root: b.lab.Root(), Dial: b.lab.Dial, Device: b.lab.Device, Keyring: labKeyring(b.ring), Version: "test", Spool: filepath.Join(b.dir, "spool")})
 		defer w.Close()
-		return custody.Try(t.Context(), w, ledger.Catalog{Store: b.store}, "offsite", recoveryIdentity(t)[0])
+		return recoverykey.Try(t.Context(), w, ledger.Catalog{Store: b.store}, "offsite", recoveryIdentity(t)[0])
 	}
 	if p, note, err := try(); err == nil || !strings.Contains(err.Error(), "its secrets are sealed to others: "+Fingerprint(other)) {
 		t.Errorf("nothing but secrets for others: got %+v, %q, %v", p, note, err)

@@ -9,9 +9,10 @@ import (
 	"strings"
 	"testing"
 
+	zonekind "github.com/neosofia/runner/builtins/internal/kind/zone"
+
 	"github.com/neosofia/runner/builtins/internal/client/cloudflare"
 	"github.com/neosofia/runner/builtins/internal/format/zone"
-	"github.com/neosofia/runner/builtins/internal/kind"
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
@@ -187,7 +188,7 @@ func TestAnyZoneComesBackEqual(t *testing.T) {
 			})
 			was := exported(t, from)
 			var raw []json.RawMessage
-			if err := json.Unmarshal([]byte(from.spooled(was, kind.ZoneRecords)), &raw); err != nil {
+			if err := json.Unmarshal([]byte(from.spooled(was, zonekind.RecordsFile)), &raw); err != nil {
 				t.Fatal(err)
 			}
 			calls, err := cloudflare.RecordCalls(labZone, raw)
@@ -208,11 +209,11 @@ func TestAnyZoneComesBackEqual(t *testing.T) {
 			})
 			is := exported(t, to)
 			read := func(b *bench, a ledger.Artifact) ([]zone.Record, []zone.Record) {
-				js, err := zone.ParseJSON(context.Background(), strings.NewReader(b.spooled(a, kind.ZoneRecords)))
+				js, err := zone.ParseJSON(context.Background(), strings.NewReader(b.spooled(a, zonekind.RecordsFile)))
 				if err != nil {
 					t.Fatal(err)
 				}
-				bind, err := zone.ParseBIND(context.Background(), strings.NewReader(b.spooled(a, kind.ZoneBIND)), ".")
+				bind, err := zone.ParseBIND(context.Background(), strings.NewReader(b.spooled(a, zonekind.BINDFile)), ".")
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -1,22 +1,13 @@
 package builtins
 
 import (
-	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"errors"
-	"fmt"
-	"io"
-	"strings"
 	"time"
 
-	"github.com/neosofia/runner/builtins/internal/client/linux"
-	"github.com/neosofia/runner/builtins/internal/format/ruleset"
-	"github.com/neosofia/runner/builtins/internal/kind"
-	"github.com/neosofia/runner/builtins/internal/world"
+	"github.com/neosofia/runner/builtins/internal/exportfirewall"
+	"github.com/neosofia/runner/builtins/internal/spool"
+	"github.com/neosofia/runner/builtins/internal/systems"
 	"github.com/neosofia/runner/runtime"
-	"github.com/neosofia/runner/runtime/ledger"
 )
 
 type exportFirewallArgs struct {
@@ -34,287 +25,23 @@ func exportFirewallDeclaration() runtime.Declaration {
 			"Nothing is changed. Two exports of one state are equal to the byte, and changes.txt says what differs from the export before. " +
 			"What the account may not read is a gap. An export whose rules name sets, groups or chains that are not in it is refused. Each table of a Linux host is loaded into a network namespace of its own there, and listed again: one that does not come back equal in any form is a gap.",
 		Example: `export_firewall(system = "pve")`,
-		Codes: codes(world.PVECodes(), world.HostCodes(), world.SpoolCodes(), world.CloudflareCodes(), world.UniFiCodes(), []runtime.Code{
+		Codes: codes(systems.PVECodes(), systems.HostCodes(), spool.Codes(), systems.CloudflareCodes(), systems.UniFiCodes(), []runtime.Code{
 			{Name: "E_RULESET_BROKEN", Doc: "rules name sets, aliases, groups, chains or lists that do not exist"},
 		}),
 		Retries: runtime.Retries{Attempts: 3, Wait: retryWait},
 		Holds:   func(a *exportFirewallArgs) []string { return []string{"firewall:" + a.System} },
 		Planned: func(*exportFirewallArgs) any { return runtime.Unknown{From: "export_firewall"} },
 		Tell: func(_ context.Context, s *runtime.Step, a *exportFirewallArgs) error {
-			return world.TellCopies(s, a.Asset, "networking")
+			return systems.PreviewCopies(s, a.Asset, "networking")
 		},
-		Fake: fakeExportFirewall, Run: exportFirewall,
+		Fake: fakeExportFirewall,
+		Run: func(ctx context.Context, s *runtime.Step, a *exportFirewallArgs) (runtime.Result, error) {
+			r := exportfirewall.Request(*a)
+			return exportfirewall.Export(ctx, s, &r)
+		},
 	}
-}
-
-// ruleExport is what one vendor gave.
-type ruleExport struct {
-	doc    *ruleset.Document
-	names  []string // of files beside the document
-	files  map[string][]byte
-	source string
-	token  string // of a system that names the rights which its token lacks
-
-	findings []ledger.Finding
-	open     []ledger.Gap // targets on which its secrets would lie open
-}
-
-func exportFirewall(ctx context.Context, s *runtime.Step, a *exportFirewallArgs) (runtime.Result, error) {
-	w := world.Of(s)
-	asset, err := w.Asset(a.Asset, "networking")
-	if err != nil {
-		return runtime.Result{}, err
-	}
-	x, err := readFirewall(ctx, s, w, a)
-	if err != nil {
-		return runtime.Result{}, err
-	}
-	text, err := x.doc.Encode()
-	if err != nil {
-		return runtime.Result{}, err
-	}
-	if lost, err := x.doc.Unplaced(); err != nil || len(lost) > 0 {
-		return runtime.Result{}, errors.Join(err, errors.New(strings.Join(lost, "; "))) // the exporter's own mistake
-	}
-	if lost := x.doc.Unresolved(); len(lost) > 0 {
-		return runtime.Result{}, &runtime.Error{Code: "E_RULESET_BROKEN", System: a.System, Doing: "check the export",
-			Said: fmt.Sprintf("%d references lead nowhere: %s", len(lost), strings.Join(lost[:min(5, len(lost))], "; ")), Hint: "such rules do not match what they say: correct them on the system"}
-	}
-	changes, told, err := changedRules(ctx, s, w, a.System, x.doc)
-	if err != nil {
-		return runtime.Result{}, err
-	}
-	if told != "" {
-		x.names = append(x.names, kind.ChangesFile)
-		x.files[kind.ChangesFile] = changes
-	}
-	x.names = append([]string{kind.RulesetFile}, x.names...)
-	x.files[kind.RulesetFile] = text
-	art, err := w.SpoolExport(s, world.Export{Kind: "ruleset", Asset: asset, Item: a.System, Source: x.source, Names: x.names, Files: x.files})
-	if err != nil {
-		return runtime.Result{}, err
-	}
-	for _, m := range x.doc.Missing {
-		gap := ledger.Gap{Asset: asset, Item: a.System, What: m.Part, Why: m.Why}
-		if x.token != "" && strings.Contains(m.Why, "Permission check failed") {
-			gap.Mend = world.RightHint(x.token, m.Why)
-		}
-		art.Gaps = append(art.Gaps, gap)
-	}
-	art.Gaps = append(art.Gaps, x.open...)
-	art.Declared = map[string]string{"sections": fmt.Sprint(len(x.doc.Sections)), "vendor": x.doc.Vendor}
-	if told != "" {
-		art.Declared["changes"] = told
-	}
-	for i := range x.findings {
-		x.findings[i].Asset = asset
-	}
-	return runtime.Result{Value: art, Facts: ledger.Facts{Artifacts: []ledger.Artifact{art}, Findings: x.findings}}, nil
-}
-
-// readFirewall asks the system that has the name.
-func readFirewall(ctx context.Context, s *runtime.Step, w *world.World, a *exportFirewallArgs) (*ruleExport, error) {
-	for _, p := range w.Site.Proxmox {
-		if p.Name == a.System {
-			return proxmoxFirewall(ctx, s, w, a.System)
-		}
-	}
-	for _, h := range w.Site.Hosts {
-		if h.Name == a.System {
-			return linuxFirewall(ctx, w, a.System)
-		}
-	}
-	for _, c := range w.Site.Cloudflare {
-		if c.Name == a.System {
-			return cloudflareFirewall(ctx, s, w, a.System)
-		}
-	}
-	if _, err := w.Site.UniFiNamed(a.System); err != nil {
-		return nil, fmt.Errorf("the site has no system %q with a firewall\nhint: it has %s", a.System, strings.Join(w.Site.Systems("firewall"), ", "))
-	}
-	return unifiFirewall(ctx, s, w, a)
-}
-
-func proxmoxFirewall(ctx context.Context, s *runtime.Step, w *world.World, name string) (*ruleExport, error) {
-	c, sys, err := w.Proxmox(ctx, name)
-	if err != nil {
-		return nil, world.PVEError(name, "connect", err)
-	}
-	all, err := c.SeesAllGuests(ctx)
-	if err != nil {
-		return nil, world.PVEError(name, "read the token's rights", err)
-	}
-	if !all {
-		return nil, &runtime.Error{Code: "E_PVE_AUTH", System: "proxmox " + name, Doing: "list guests", Said: "the token does not have VM.Audit on /vms: it would see a part of the guests and no error",
-			Hint: "pveum acl modify /vms --tokens '" + sys.TokenID + "' --roles PVEAuditor, and the same for its user"}
-	}
-	doc, err := c.Firewall(ctx, func(done, total int) { s.Progress("parts of "+name, int64(done), int64(total)) })
-	if err != nil {
-		return nil, world.PVEError(name, "export the firewall", err)
-	}
-	return &ruleExport{doc: doc, files: map[string][]byte{}, source: name + ":firewall", token: sys.TokenID}, nil
-}
-
-func linuxFirewall(ctx context.Context, w *world.World, name string) (*ruleExport, error) {
-	h, _, err := w.Host(ctx, name)
-	if err != nil {
-		return nil, err
-	}
-	defer h.Close()
-	x, err := linux.Read(ctx, h)
-	if err != nil {
-		err = world.HostError(name, "export the firewall", err)
-		var own *runtime.Error
-		if errors.As(err, &own) && own.Code == "E_HOST_PROGRAM" {
-			own.Hint = "apt install nftables iproute2 on the host"
-		}
-		return nil, err
-	}
-	return &ruleExport{doc: x.Document, names: x.Names, files: x.Files, source: "host " + name}, nil
-}
-
-// changedRules says what differs from the export before, line by line with values,
-// and what the ledger and the log may tell of it; "" when nothing does, or when there
-// is none.
-func changedRules(ctx context.Context, s *runtime.Step, w *world.World, system string, doc *ruleset.Document) ([]byte, string, error) {
-	before, err := w.Previous(ctx, s, "ruleset", system)
-	if err != nil || before == nil {
-		return nil, "", err
-	}
-	r, err := before.Open(kind.RulesetFile)
-	if err != nil {
-		return nil, "", err
-	}
-	defer r.Close()
-	raw, err := io.ReadAll(r)
-	if err != nil {
-		return nil, "", err
-	}
-	old, err := ruleset.Parse(raw)
-	if err != nil {
-		s.Log("%s: the export before cannot be compared with: %v", system, err)
-		return nil, "", nil
-	}
-	var b bytes.Buffer
-	fmt.Fprintf(&b, "since %s:\n", before.Artifact.Created.UTC().Format(time.RFC3339))
-	var sections []string
-	for _, d := range ruleset.Diff(old, doc) {
-		b.WriteString(d.Text() + "\n")
-		sections = append(sections, d.Section)
-	}
-	return b.Bytes(), tellChanges(s, system, before.Artifact.Created, sections), nil
-}
-
-// tellChanges logs how much changed where, and returns what the ledger keeps of it.
-func tellChanges(s *runtime.Step, item string, since time.Time, sections []string) string {
-	told := kind.Changes(since, sections)
-	if told != "" {
-		s.Log("%s: changes %s; they are in %s of the artifact", item, strings.ReplaceAll(strings.Replace(told, "\n", " ", 1), "\n", ", "), kind.ChangesFile)
-	}
-	return told
 }
 
 func fakeExportFirewall(_ context.Context, s *runtime.Step, a *exportFirewallArgs) (runtime.Result, error) {
-	return world.FakeExport(s, "ruleset", a.Asset, "networking", a.System)
-}
-
-// unifiFirewall takes the console's newest backup and its settings.
-func unifiFirewall(ctx context.Context, s *runtime.Step, w *world.World, a *exportFirewallArgs) (*ruleExport, error) {
-	c, err := w.UniFi(ctx, a.System)
-	if err != nil {
-		return nil, err
-	}
-	doc, err := c.Settings(ctx)
-	if err != nil {
-		return nil, world.UniFiError(a.System, "read the settings", err)
-	}
-	x := &ruleExport{doc: doc, files: map[string][]byte{}, source: "unifi " + a.System}
-	b, found, err := c.Newest(ctx)
-	if err != nil {
-		return nil, world.UniFiError(a.System, "list backups", err)
-	}
-	fail := func(said, hint string) error {
-		return &runtime.Error{Code: "E_UNIFI_BACKUP", System: "unifi " + a.System, Doing: "fetch the newest automatic backup", Said: said, Hint: hint}
-	}
-	if !found {
-		return nil, fail("there is none", "switch them on in the console: Settings > System > Backups")
-	}
-	var content bytes.Buffer
-	n, err := c.Download(ctx, b, &limited{w: &content, left: maxUnf})
-	if err != nil {
-		return nil, world.UniFiError(a.System, "download "+b.Filename, err)
-	}
-	if n != b.Size {
-		e := fail(fmt.Sprintf("%s has %d bytes; %d came", b.Filename, b.Size, n), "").(*runtime.Error)
-		e.Temporary = true
-		return nil, e
-	}
-	name := "backup" + kind.UniFiBackup
-	x.names, x.files[name] = []string{name}, content.Bytes()
-	sum := sha256.Sum256(content.Bytes())
-	doc.Checked = append(doc.Checked, ruleset.Accepted{File: name, SHA256: hex.EncodeToString(sum[:]), By: fmt.Sprintf("size as the console lists it; made by version %s on %s", b.Version, b.Time.Format(time.RFC3339))})
-	if err := x.clearBackups(w, a); err != nil {
-		return nil, err
-	}
-	most := a.MaxAge
-	if most == 0 {
-		most = 8 * 24 * time.Hour
-	}
-	if age := s.Now().Sub(b.Time); age > most {
-		x.findings = append(x.findings, ledger.Finding{Severity: ledger.DegradedRun, Item: a.System,
-			Text: fmt.Sprintf("the newest automatic backup of %s is of %s, %d days ago: look at the console's schedule (Settings > System > Backups)", a.System, b.Time.Format("2006-01-02"), int(age.Hours()/24))})
-	}
-	return x, nil
-}
-
-// clearBackups makes gaps of targets on which the console's backup would lie open:
-// it holds every password, and the key that it is encrypted with is the same for all
-// consoles and publicly known.
-func (x *ruleExport) clearBackups(w *world.World, a *exportFirewallArgs) error {
-	asset, err := w.Asset(a.Asset, "networking")
-	if err != nil {
-		return err
-	}
-	row, _ := w.Site.Demands.Asset(asset)
-	for _, on := range row.On {
-		t, err := w.Site.Target(on.Target)
-		if err != nil {
-			return err
-		}
-		if len(t.SealedTo) == 0 {
-			x.open = append(x.open, ledger.Gap{Asset: asset, Item: a.System, What: "backup in clear on " + on.Target,
-				Why: "who reads a copy on this target reads the passwords in the console's backup, whose encryption is publicly known: give the target sealed_to, or demand another one"})
-		}
-	}
-	return nil
-}
-
-// maxUnf bounds the backup of a console's settings.
-const maxUnf = 512 << 20
-
-// limited refuses more than its limit.
-type limited struct {
-	w    io.Writer
-	left int64
-}
-
-func (l *limited) Write(p []byte) (int, error) {
-	if l.left -= int64(len(p)); l.left < 0 {
-		return 0, fmt.Errorf("it has more than %d bytes", maxUnf)
-	}
-	return l.w.Write(p)
-}
-
-// cloudflareFirewall reads what lets requests through, and to where.
-func cloudflareFirewall(ctx context.Context, s *runtime.Step, w *world.World, name string) (*ruleExport, error) {
-	session, sys, err := w.CloudflareSession(ctx, s, name)
-	if err != nil {
-		return nil, err
-	}
-	x, err := session.Networking(ctx, sys.Account, sys.Zones)
-	if err != nil {
-		return nil, world.CloudflareError(name, "export rules, lists and tunnels", err)
-	}
-	doc, err := x.Document(name)
-	return &ruleExport{doc: doc, files: map[string][]byte{}, source: "cloudflare " + x.Account}, err
+	return systems.FakeExport(s, "ruleset", a.Asset, "networking", a.System)
 }

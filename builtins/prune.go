@@ -2,20 +2,11 @@ package builtins
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"slices"
-	"strconv"
-	"strings"
 	"time"
 
-	"github.com/neosofia/runner/builtins/internal/hoard"
-	"github.com/neosofia/runner/builtins/internal/kind"
-	"github.com/neosofia/runner/builtins/internal/retire"
-	"github.com/neosofia/runner/builtins/internal/vzdump"
-	"github.com/neosofia/runner/builtins/internal/world"
+	"github.com/neosofia/runner/builtins/internal/prune"
+	"github.com/neosofia/runner/builtins/internal/systems"
 	"github.com/neosofia/runner/runtime"
-	"github.com/neosofia/runner/runtime/ledger"
 )
 
 type pruneArgs struct {
@@ -42,312 +33,26 @@ func pruneDeclaration() runtime.Declaration {
 			"Archives on the Proxmox storage go once every other demanded copy is at least read. " +
 			"Archives there that runner made and that are no copy (their run died, or a further attempt took their place) go, too, once a newer artifact of the item has every demanded copy read, whatever keep says; never those of a run that this ledger does not know. Each removal is recorded before it is done, and told in a line: in the run, in a plan, and in what show prints.",
 		Example: `prune(asset = "virtual_machines", keep = ["0123456789abcdef"])`,
-		Codes:   codes(world.TargetCodes(), world.PVECodes()),
+		Codes:   codes(systems.TargetCodes(), systems.PVECodes()),
 		Retries: runtime.Retries{Attempts: 2, Wait: retryWait},
 		Holds:   func(a *pruneArgs) []string { return []string{"prune:" + a.Asset} },
 		Planned: func(*pruneArgs) any { return runtime.Unknown{From: "prune"} },
-		Fake:    fakePrune, Tell: tellPrune, Run: prune,
+		Fake:    fakePrune, Tell: tellPrune, Run: runPrune,
 	}
 }
 
-func prune(ctx context.Context, s *runtime.Step, a *pruneArgs) (runtime.Result, error) {
-	return pruneWith(ctx, s, a, pruneOrphans, func(ctx context.Context, c ledger.Copy) error {
-		w := world.Of(s)
-		origins, err := originsOf(ctx, s, c)
-		if err != nil {
-			return err
-		}
-		t, err := w.OpenTarget(ctx, s, c.Target, origins...)
-		if err != nil {
-			return err
-		}
-		defer t.Close()
-		release, err := s.Hold(ctx, "target:"+c.Target)
-		if err != nil {
-			return err
-		}
-		defer release()
-		if err := world.TargetError(t.Remove(ctx, c)); err != nil && runtime.CodeOf(err) != "E_NOT_FOUND" {
-			return err
-		}
-		return nil
-	})
+func runPrune(ctx context.Context, s *runtime.Step, a *pruneArgs) (runtime.Result, error) {
+	r := prune.Request(*a)
+	return prune.Prune(ctx, s, &r)
 }
 
 func fakePrune(ctx context.Context, s *runtime.Step, a *pruneArgs) (runtime.Result, error) {
-	return pruneWith(ctx, s, a, nil, func(_ context.Context, c ledger.Copy) error { return s.Fault("target", c.Target) })
-}
-
-// goes is one row of what prune returns.
-type goes struct {
-	Copy   string    `json:"copy"`
-	Item   string    `json:"item"`
-	Target string    `json:"target"`
-	Taken  time.Time `json:"taken"`
-	Why    string    `json:"why"`
-}
-
-// StarlarkType names the type in policies.
-func (goes) StarlarkType() string { return "removal" }
-
-// told is the line of a removal for who reads.
-func (g goes) told() string {
-	return fmt.Sprintf("%s on %s, taken %s: %s", g.Item, g.Target, g.Taken.UTC().Format(time.RFC3339), g.Why)
-}
-
-// besides removes what is no copy.
-type besides func(ctx context.Context, s *runtime.Step, a *pruneArgs, in retire.Input, res *runtime.Result) ([]goes, error)
-
-func pruneWith(ctx context.Context, s *runtime.Step, a *pruneArgs, more besides, remove func(context.Context, ledger.Copy) error) (runtime.Result, error) {
-	in, plan, findings, err := planPrune(ctx, s, a)
-	res := runtime.Result{Value: []goes{}, Facts: ledger.Facts{Findings: findings}}
-	if err != nil || plan.Refused != "" {
-		return res, err
-	}
-	rows, err := pruneCopies(ctx, s, a, plan, &res, remove)
-	if err == nil && more != nil {
-		var others []goes
-		others, err = more(ctx, s, a, in, &res)
-		rows = append(rows, others...)
-	}
-	res.Value = rows
-	return res, err
-}
-
-func pruneCopies(ctx context.Context, s *runtime.Step, a *pruneArgs, plan retire.Choice, res *runtime.Result, remove func(context.Context, ledger.Copy) error) ([]goes, error) {
-	rows := []goes{}
-	for _, r := range plan.Removals {
-		if len(rows) == plan.Limit {
-			break
-		}
-		row := goes{r.Copy.ID, r.Copy.Item, r.Copy.Target, r.Copy.Taken, r.Why}
-		switch {
-		case !a.Apply:
-			s.Log("would remove %s", row.told())
-		case stillNeeded(r, res.Facts.Removed):
-			continue // what needs it could not be removed before it
-		default:
-			if err := s.Mark(ctx, ledger.MarkRemove+row.Copy, row.told()); err != nil {
-				return rows, err
-			}
-			gone, found, err := removed(s, a.Asset, row, remove(ctx, r.Copy))
-			if err != nil {
-				return rows, err // what follows is for the next run
-			}
-			res.Facts.Findings = append(res.Facts.Findings, found...)
-			if !gone {
-				continue
-			}
-			res.Facts.Removed = append(res.Facts.Removed, row.Copy)
-			s.Log("removed %s", row.told())
-		}
-		rows = append(rows, row)
-	}
-	return rows, nil
-}
-
-// removed judges how a removal ended. A medium that is away, and what is not to be
-// removed by us, hold up nothing else.
-func removed(s *runtime.Step, asset string, row goes, err error) (gone bool, findings []ledger.Finding, failed error) {
-	switch runtime.CodeOf(err) {
-	case "":
-		return err == nil, nil, err
-	case "E_MEDIA_ABSENT", "E_TARGET_DOWN":
-		s.Log("%s of %s stays for now: %s", row.Target, row.Item, runtime.OneLine(err))
-		return false, nil, nil
-	case runtime.CodeRefused:
-		return false, []ledger.Finding{{Severity: ledger.DegradedRun, Asset: asset, Item: row.Item, Target: row.Target, Text: runtime.OneLine(err)}}, nil
-	}
-	return false, nil, err
+	r := prune.Request(*a)
+	return prune.Pretend(ctx, s, &r)
 }
 
 // tellPrune is what a plan shows: the same, without doing it.
 func tellPrune(ctx context.Context, s *runtime.Step, a *pruneArgs) error {
-	only := *a
-	only.Apply = false
-	_, err := prune(ctx, s, &only)
-	return err
-}
-
-// stillNeeded reports whether a copy that needs this one is still there.
-func stillNeeded(r retire.Removal, removed []string) bool {
-	for _, id := range r.After {
-		if !slices.Contains(removed, id) {
-			return true
-		}
-	}
-	return false
-}
-
-// planPrune reads what exists and lets package retire choose.
-func planPrune(ctx context.Context, s *runtime.Step, a *pruneArgs) (in retire.Input, choice retire.Choice, findings []ledger.Finding, err error) {
-	w := world.Of(s)
-	row, ok := w.Site.Demands.Asset(a.Asset)
-	if !ok {
-		return in, choice, nil, fmt.Errorf("the site has no asset %q", a.Asset)
-	}
-	catalog, err := s.Catalog(ctx)
-	if err != nil {
-		return in, choice, nil, err
-	}
-	copies, err := catalog.WholeCopies(ctx, ledger.Query{Asset: a.Asset, Item: a.Item})
-	if err != nil {
-		return in, choice, nil, err
-	}
-	arts, err := catalog.Artifacts(ctx, ledger.Query{Asset: a.Asset, Item: a.Item})
-	if err != nil {
-		return in, choice, nil, err
-	}
-	gone, total, err := shareOf(ctx, catalog, a.Asset, s.Run)
-	if err != nil {
-		return in, choice, nil, err
-	}
-	seen, err := retire.Times(ctx, catalog, s.Run, s.Now(), copies)
-	if err != nil {
-		return in, choice, nil, err
-	}
-	keep, err := a.keeps(s.Now(), arts)
-	if err != nil {
-		return in, choice, nil, err
-	}
-	in = retire.Input{Demand: row, Copies: copies, Artifacts: arts, Keep: keep, Batch: batches, KeepOnStorage: a.KeepOnStorage,
-		Now: s.Now(), Seen: seen, Leap: retire.Leap(w.Site.Demands), Gone: gone, Total: total, Due: func(name string) time.Duration {
-			t, _ := w.Site.Demands.Target(name)
-			return t.Due + t.Grace
-		}}
-	choice = retire.Choose(in)
-	if choice.Refused != "" {
-		text := "nothing of " + a.Asset + " was pruned: " + choice.Refused
-		s.Log("%s", text)
-		return in, choice, []ledger.Finding{{Severity: ledger.DegradedRun, Asset: a.Asset, Text: text}}, nil
-	}
-	for _, note := range choice.Notes {
-		s.Log("%s", strings.TrimSpace(note))
-	}
-	return in, choice, nil, nil
-}
-
-// keeps are the artifacts that the rule names, or those that are young enough.
-func (a *pruneArgs) keeps(now time.Time, arts []ledger.Artifact) ([]string, error) {
-	if (a.OlderThan > 0) == (a.Keep != nil) {
-		return nil, errors.New("say either keep = [...], which may be empty, or older_than = \"90d\"")
-	}
-	if a.OlderThan == 0 {
-		return a.Keep, nil
-	}
-	var keep []string
-	for _, art := range arts {
-		if now.Sub(art.Created) <= a.OlderThan {
-			keep = append(keep, art.ID)
-		}
-	}
-	return keep, nil
-}
-
-// batches tells the kinds whose artifacts are parts of one stream.
-func batches(name string) bool {
-	k, _ := kind.Find(name)
-	return k.Batch
-}
-
-// shareOf counts the copies of an asset, and those of it that this run removed.
-func shareOf(ctx context.Context, catalog ledger.Catalog, asset, run string) (gone, total int, err error) {
-	arts, err := catalog.Artifacts(ctx, ledger.Query{Asset: asset})
-	if err != nil {
-		return 0, 0, err
-	}
-	targets := map[string]bool{}
-	if err := catalog.Rows(ctx, ledger.Query{Kind: ledger.RowCopy, Asset: asset}, func(r ledger.Row) error { total++; targets[r.Target] = true; return nil }); err != nil {
-		return 0, 0, err
-	}
-	own := map[string]bool{} // a removed copy's row no longer tells its asset; its id does
-	for _, a := range arts {
-		for t := range targets {
-			own[ledger.CopyID(a.ID, t)] = true
-		}
-	}
-	err = catalog.Rows(ctx, ledger.Query{Kind: ledger.RowRemoved, Run: run}, func(r ledger.Row) error {
-		if own[r.ID] {
-			gone++
-		}
-		return nil
-	})
-	return gone, total, err
-}
-
-// markOrphans counts the archives that earlier attempts of the step set out to
-// remove: after a crash the share of one run is not begun anew.
-const markOrphans = "orphans"
-
-// pruneOrphans removes, or tells of, archives that are no copies.
-func pruneOrphans(ctx context.Context, s *runtime.Step, a *pruneArgs, in retire.Input, res *runtime.Result) ([]goes, error) {
-	h, err := hoard.Find(ctx, s, a.Asset, a.Item)
-	if err != nil {
-		return nil, err
-	}
-	for _, m := range h.Missed {
-		text := "archives that are no copies were not looked for on " + m
-		s.Log("%s", text)
-		res.Facts.Findings = append(res.Facts.Findings, ledger.Finding{Severity: ledger.DegradedRun, Asset: a.Asset, Text: text})
-	}
-	for _, c := range h.Vanished {
-		if slices.Contains(res.Facts.Removed, c.ID) {
-			continue // by this very step
-		}
-		res.Facts.Damaged = append(res.Facts.Damaged, c.ID)
-		res.Facts.Findings = append(res.Facts.Findings, ledger.Finding{Severity: ledger.DegradedRun, Asset: a.Asset, Item: c.Item, Target: c.Target, Text: vzdump.VanishedText(c), Type: vzdump.VanishedHint})
-	}
-	if n := len(h.Foreign); n > 0 {
-		s.Log("%d archives carry tokens of runs that this ledger does not know: another host's, or those of a lost ledger; they are never removed here: %s", n, strings.Join(h.Foreign[:min(5, n)], ", "))
-	}
-	if len(h.Orphans) == 0 {
-		return nil, nil
-	}
-	by := map[string]hoard.Orphan{}
-	var list []retire.Archive
-	for _, o := range h.Orphans {
-		by[o.Name] = o
-		list = append(list, o.Archive)
-	}
-	tried, _ := strconv.Atoi(s.Marked(markOrphans))
-	chosen, limit := retire.Orphans(in, list, h.Own, tried)
-	s.Log("%d archives of runner's own are no copies; %d of them can go, %d in this run", len(list), len(chosen), min(limit, len(chosen)))
-	var rows []goes
-	for _, c := range chosen {
-		if len(rows) == limit {
-			break
-		}
-		o := by[c.Name]
-		row := goes{o.Name, o.Item, o.Target, o.Taken, o.Why(o.Run)}
-		tried++
-		went, err := dropOrphan(ctx, s, a, o, row, res, tried)
-		if err != nil {
-			return rows, err
-		}
-		if went {
-			rows = append(rows, row)
-		}
-	}
-	return rows, nil
-}
-
-// dropOrphan removes one, the nth of the step, with a record before and behind it.
-func dropOrphan(ctx context.Context, s *runtime.Step, a *pruneArgs, o hoard.Orphan, row goes, res *runtime.Result, nth int) (bool, error) {
-	if !a.Apply {
-		s.Log("would remove %s (%s)", row.told(), o.Name)
-		return true, nil
-	}
-	if err := s.Mark(ctx, markOrphans, strconv.Itoa(nth)); err != nil {
-		return false, err
-	}
-	if err := s.Mark(ctx, ledger.MarkRemove+o.Name, row.told()); err != nil {
-		return false, err
-	}
-	went, found, err := removed(s, a.Asset, row, world.Of(s).RemoveArchive(ctx, s, o.Origin))
-	res.Facts.Findings = append(res.Facts.Findings, found...)
-	if err != nil || !went {
-		return false, err
-	}
-	s.Log("removed %s (%s)", row.told(), o.Name)
-	return true, s.Mark(ctx, ledger.MarkRemoved+o.Name, row.told())
+	r := prune.Request(*a)
+	return prune.Preview(ctx, s, &r)
 }

@@ -6,8 +6,8 @@ import (
 	"slices"
 	"time"
 
-	"github.com/neosofia/runner/builtins/internal/rescue"
-	"github.com/neosofia/runner/builtins/internal/world"
+	"github.com/neosofia/runner/builtins/internal/rearhost"
+	"github.com/neosofia/runner/builtins/internal/systems"
 	"github.com/neosofia/runner/runtime"
 	"github.com/neosofia/runner/runtime/ledger"
 )
@@ -38,12 +38,12 @@ func rearHostDeclaration() runtime.Declaration {
 			"Whatever holds a target, a Proxmox storage or guests is left out by name, in layout and archive. Guests on the system's own disk cannot be left out: the image says which ones a recovery erases, never starts by itself, and is not made while one of them has no proven copy elsewhere. " +
 			"ReaR ends with 0 on images that cannot recover, so its log is judged and the image is opened. Nothing is rebooted and no boot entry is set.",
 		Example: `rear_host(host = "pve1")`,
-		Codes:   codes(world.HostCodes(), rescue.Codes()),
+		Codes:   codes(systems.HostCodes(), rearhost.Codes()),
 		Retries: runtime.Retries{Attempts: 3, Wait: time.Minute},
 		Holds:   func(a *rearHostArgs) []string { return []string{"rear:" + a.Host} },
 		Planned: func(*rearHostArgs) any { return runtime.Unknown{From: "rear_host"} },
 		Tell: func(_ context.Context, s *runtime.Step, a *rearHostArgs) error {
-			return world.TellCopies(s, a.Asset, "operating_systems")
+			return systems.PreviewCopies(s, a.Asset, "operating_systems")
 		},
 		Fake: fakeRearHost, Run: rearHost,
 	}}
@@ -56,24 +56,24 @@ func imageStands(ctx context.Context, s *runtime.Step, _ *rearHostArgs, value js
 	if err := json.Unmarshal(value, &art); err != nil {
 		return false, err
 	}
-	w := world.Of(s)
+	w := systems.Of(s)
 	if w.Given != nil {
 		return true, nil
 	}
-	return rescue.Stands(ctx, s, w, art)
+	return rearhost.Stands(ctx, s, w, art)
 }
 
 func rearHost(ctx context.Context, s *runtime.Step, a *rearHostArgs) (runtime.Result, error) {
-	r := rescue.Request{Host: a.Host, Output: a.Output, Backup: a.Backup, Dir: a.Dir, USB: a.USB, USBUUID: a.USBUUID, Key: a.Key, Console: a.Console,
+	r := rearhost.Request{Host: a.Host, Output: a.Output, Backup: a.Backup, Dir: a.Dir, USB: a.USB, USBUUID: a.USBUUID, Key: a.Key, Console: a.Console,
 		Differential: a.Differential, Unattended: a.Unattended, Exclude: a.Exclude, Kernel: a.Kernel, Settings: a.Settings, Asset: a.Asset}
 	if a.FullEvery != nil {
 		r.FullEvery = *a.FullEvery
 	}
-	return rescue.Make(ctx, s, r)
+	return rearhost.Make(ctx, s, r)
 }
 
 func fakeRearHost(ctx context.Context, s *runtime.Step, a *rearHostArgs) (runtime.Result, error) {
-	w := world.Of(s)
+	w := systems.Of(s)
 	asset, err := w.Asset(a.Asset, "operating_systems")
 	if err != nil {
 		return runtime.Result{}, err

@@ -2,18 +2,11 @@ package builtins
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"slices"
-	"strings"
-	"time"
 
-	"github.com/neosofia/runner/builtins/internal/client/proxmox"
-	"github.com/neosofia/runner/builtins/internal/comeback"
-	"github.com/neosofia/runner/builtins/internal/vzdump"
-	"github.com/neosofia/runner/builtins/internal/world"
+	"github.com/neosofia/runner/builtins/internal/restorevm"
+	"github.com/neosofia/runner/builtins/internal/systems"
 	"github.com/neosofia/runner/runtime"
-	"github.com/neosofia/runner/runtime/ledger"
 )
 
 type restoreVMArgs struct {
@@ -32,347 +25,31 @@ func restoreVMDeclaration() runtime.Declaration {
 	return runtime.Primitive[restoreVMArgs]{
 		Name: "restore_vm", Kind: runtime.Write, Resume: runtime.Probe, Returns: "dict: vmid, node, copy, target, skipped",
 		Doc: "restore_vm: bring a VM or container back under a VMID that is free.\n\n" +
-			"Takes the newest proven copy, or the one that is named, reads it back first, and goes on to the next copy when one is damaged, saying so. A copy that is not on the Proxmox storage is brought there for the restore. " +
+			"Takes the newest proven copy, or the one that is named, reads it back first, and goes on to the next copy when one is damaged, saying so. A copy that is not on the Proxmox storage is uploaded to it for the restore. " +
 			"Network interfaces are disconnected before the guest exists, and that is checked before the call ends. A restore that fails leaves nothing behind. It never overwrites a guest.",
 		Example: `restore_vm(guest = "erp", vmid = 9100, storage = "local")`,
-		Codes: codes(world.PVECodes(), world.TargetCodes(), world.ArchiveCodes(), []runtime.Code{
+		Codes: codes(systems.PVECodes(), systems.TargetCodes(), systems.ArchiveCodes(), []runtime.Code{
 			{Name: "E_NO_COPY", Doc: "there is no copy that could be restored; the text says why each was left"},
 			{Name: "E_VMID_TAKEN", Doc: "the VMID is not free"},
 			{Name: "E_RESTORE_FAILED", Doc: "Proxmox could not restore it; its words follow"},
 		}),
 		Holds:   func(a *restoreVMArgs) []string { return []string{fmt.Sprintf("vmid:%d", a.VMID)} },
 		Planned: func(*restoreVMArgs) any { return runtime.Unknown{From: "restore_vm"} },
-		Fake:    fakeRestoreVM, Probe: probeRestoreVM, Run: restoreVM,
+		Fake:    fakeRestoreVM,
+		Probe: func(ctx context.Context, s *runtime.Step, a *restoreVMArgs) (runtime.Result, bool, error) {
+			r := restorevm.Request(*a)
+			return restorevm.Probe(ctx, s, &r)
+		},
+		Run: func(ctx context.Context, s *runtime.Step, a *restoreVMArgs) (runtime.Result, error) {
+			r := restorevm.Request(*a)
+			return restorevm.Restore(ctx, s, &r)
+		},
 	}
-}
-
-// choice is a copy that could be restored.
-type choice struct {
-	ledger.Proven
-	art ledger.Artifact
-}
-
-// choices lists the copies that could serve, the best first: the newest artifact,
-// and of its copies the one that needs no transfer.
-func choices(ctx context.Context, s *runtime.Step, a *restoreVMArgs) ([]choice, error) {
-	if (a.Guest == "") == (a.Artifact == "") {
-		return nil, errors.New("name the guest or the artifact, one of them")
-	}
-	catalog, err := s.Catalog(ctx)
-	if err != nil {
-		return nil, err
-	}
-	q := ledger.Query{Item: a.Guest, Ref: a.Artifact, Target: a.From}
-	copies, err := catalog.ProvenCopies(ctx, q)
-	if err != nil {
-		return nil, err
-	}
-	var out []choice
-	for _, c := range copies {
-		if a.Artifact == "" && c.Level < ledger.Read {
-			continue
-		}
-		art, found, err := catalog.Artifact(ctx, c.Artifact)
-		if err != nil {
-			return nil, err
-		}
-		if found && (art.Kind == "vm" || art.Kind == "ct") {
-			out = append(out, choice{c, art})
-		}
-	}
-	comeback.Order(out, func(c choice) ledger.Copy { return c.Copy })
-	if len(out) == 0 {
-		what := a.Guest + a.Artifact
-		return nil, &runtime.Error{Code: "E_NO_COPY", Doing: "restore " + what, Said: "no proven copy of it is recorded",
-			Hint: "runner status shows what there is; runner ledger rebuild --from TARGET reads the manifests of a target; runner recover --from PATH works without any record"}
-	}
-	return out, nil
-}
-
-func restoreVM(ctx context.Context, s *runtime.Step, a *restoreVMArgs) (runtime.Result, error) {
-	list, err := choices(ctx, s, a)
-	if err != nil {
-		return runtime.Result{}, err
-	}
-	w := world.Of(s)
-	c, sys, err := w.Proxmox(ctx, a.System)
-	if err != nil {
-		return runtime.Result{}, world.PVEError(a.System, "connect", err)
-	}
-	r := &restore{s: s, a: a, w: w, c: c, sys: sys.Name, store: sys.Storage}
-	if err := r.free(ctx); err != nil {
-		return runtime.Result{}, err
-	}
-	for _, ch := range list {
-		res, err := r.from(ctx, ch)
-		if err == nil {
-			return res, nil
-		}
-		if !nextCopy(err) {
-			return r.res, err
-		}
-		r.skip(ch, err)
-	}
-	return r.res, &runtime.Error{Code: "E_NO_COPY", Doing: "restore " + list[0].Item, Said: strings.Join(r.skipped, "; ")}
-}
-
-// nextCopy tells failures of a copy from those that another copy would meet too.
-func nextCopy(err error) bool {
-	switch runtime.CodeOf(err) {
-	case "E_DAMAGED", "E_NOT_FOUND", "E_BAD_MANIFEST", "E_ARCHIVE_MISSING", "E_ARCHIVE_READ", "E_NO_IDENTITY", "E_MEDIA_ABSENT", "E_WRONG_MEDIUM", "E_TARGET_DOWN", "E_TARGET_DENIED", "E_TARGET_FAILED",
-		"E_TARGET_SFTP", "E_HOST_KEY":
-		return true
-	}
-	return false
-}
-
-// restore is one restore under way.
-type restore struct {
-	s       *runtime.Step
-	a       *restoreVMArgs
-	w       *world.World
-	c       *proxmox.Client
-	sys     string
-	store   string
-	res     runtime.Result
-	skipped []string
-	names   map[string]bool // of the guests that are there
-	volid   string          // that is restored
-}
-
-func (r *restore) skip(ch choice, err error) {
-	text := fmt.Sprintf("the copy on %s of %s was left: %s", ch.Target, ch.Taken.Format("2006-01-02T15:04:05Z"), runtime.OneLine(err))
-	r.skipped = append(r.skipped, text)
-	r.s.Log("%s", text)
-	switch runtime.CodeOf(err) {
-	case "E_DAMAGED", "E_NOT_FOUND", "E_BAD_MANIFEST", "E_ARCHIVE_MISSING":
-		r.res.Facts.Damaged = append(r.res.Facts.Damaged, ch.ID)
-		r.res.Facts.Findings = append(r.res.Facts.Findings, ledger.Finding{Severity: ledger.DegradedRun, Asset: ch.Asset, Item: ch.Item, Target: ch.Target, Text: text})
-	}
-}
-
-// free refuses a VMID that is in use.
-func (r *restore) free(ctx context.Context) error {
-	all, err := r.c.Guests(ctx)
-	if err != nil {
-		return world.PVEError(r.sys, "list guests", err)
-	}
-	r.names = map[string]bool{}
-	for _, g := range all {
-		r.names[g.Name] = true
-		if int64(g.VMID) == r.a.VMID {
-			return &runtime.Error{Code: "E_VMID_TAKEN", System: "proxmox " + r.sys, Doing: fmt.Sprintf("restore under VMID %d", r.a.VMID), Said: "it belongs to " + g.Name + " on " + g.Node,
-				Hint: "name one that is free; restore_vm never overwrites a guest"}
-		}
-	}
-	taken, err := r.c.Taken(ctx, proxmox.Int(r.a.VMID)) // by one that the token may not see
-	if err != nil {
-		return world.PVEError(r.sys, "ask whether the VMID is free", err)
-	}
-	if taken {
-		return &runtime.Error{Code: "E_VMID_TAKEN", System: "proxmox " + r.sys, Doing: fmt.Sprintf("restore under VMID %d", r.a.VMID), Said: "it belongs to a guest that the token may not see",
-			Hint: "name one that is free; restore_vm never overwrites a guest"}
-	}
-	return nil
-}
-
-// from restores one copy: read back, brought to the storage, restored, checked.
-func (r *restore) from(ctx context.Context, ch choice) (res runtime.Result, err error) {
-	node := r.a.Node
-	if node == "" {
-		if node = ch.art.Origin["node"]; node == "" { // the artifact is known from a manifest alone
-			if node, err = r.c.OnlyNode(ctx); err != nil {
-				return r.res, world.PVEError(r.sys, "choose a node: name one with node = …", err)
-			}
-		}
-	}
-	if st, err := r.c.StorageOf(ctx, node, r.a.Storage); err != nil {
-		return r.res, world.PVEError(r.sys, "look at storage "+r.a.Storage, err)
-	} else if st.Active == 0 || st.Enabled == 0 {
-		return r.res, &runtime.Error{Code: "E_PVE", System: "proxmox " + r.sys, Doing: fmt.Sprintf("look at storage %s on %s", r.a.Storage, node), Said: "it is disabled, or not mounted",
-			Hint: "pvesm status on the node shows it"}
-	}
-	volid, done, err := comeback.Bring(ctx, r.s, r.c, r.sys, r.store, node, ch.art, ch.Copy)
-	if err != nil {
-		return r.res, err
-	}
-	defer func() {
-		if err := done(); err != nil {
-			r.left(ch.Copy, err)
-			res = r.res
-		}
-	}()
-	r.volid = volid
-	guest := guestType(ch.art.Kind)
-	overrides, err := r.overrides(ctx, node, volid, guest)
-	if err != nil {
-		return r.res, err
-	}
-	undo, err := r.s.Undo(ctx, "destroy_vm", map[string]any{"vmid": r.a.VMID, "system": r.sys, "token": r.s.Token()})
-	if err != nil {
-		return r.res, err
-	}
-	if err := r.s.Mark(ctx, "copy", ch.ID); err != nil {
-		return r.res, err
-	}
-	upid, err := r.begin(ctx, ch, node, guest, volid, overrides)
-	if err != nil {
-		return r.res, err
-	}
-	if err := r.s.Mark(ctx, "upid", string(upid)); err != nil {
-		return r.res, err
-	}
-	if err := r.settle(ctx, upid, node, guest); err != nil {
-		return r.res, err
-	}
-	if err := undo.Keep(ctx); err != nil { // from here on the guest stays
-		return r.res, err
-	}
-	r.without(ch.art)
-	r.res.Value = map[string]any{"vmid": r.a.VMID, "node": node, "copy": ch.ID, "target": ch.Target, "taken": ch.Taken.Format("2006-01-02T15:04:05Z"), "skipped": append([]string{}, r.skipped...)}
-	return r.res, nil
-}
-
-// without tells what the archive did not hold, and the restored guest lacks.
-func (r *restore) without(art ledger.Artifact) {
-	for _, g := range art.Gaps {
-		text := fmt.Sprintf("%s comes back as %d without %s: %s", art.Item, r.a.VMID, g.What, g.Why)
-		r.s.Log("%s", text)
-		if _, ok := r.w.Site.Demands.Accepts(ledger.Gap{Item: art.Item, What: g.What}, r.s.Now()); !ok {
-			r.res.Facts.Findings = append(r.res.Facts.Findings, ledger.Finding{Severity: ledger.DegradedRun, Asset: art.Asset, Item: art.Item, Text: text})
-		}
-	}
-}
-
-// left says that something could not be cleaned up.
-func (r *restore) left(c ledger.Copy, err error) {
-	r.res.Facts.Findings = append(r.res.Facts.Findings, ledger.Finding{Severity: ledger.DegradedRun, Asset: c.Asset, Item: c.Item, Text: runtime.OneLine(err)})
-}
-
-// begin starts the restore. When the answer is lost, its task is looked for: the
-// VMID was free, so a restore of it is ours.
-func (r *restore) begin(ctx context.Context, ch choice, node, guest, volid string, overrides map[string]any) (proxmox.UPID, error) {
-	since := r.s.Now().Add(-15 * time.Minute) // the node's clock may differ
-	upid, err := r.c.Restore(ctx, node, guest, volid, r.a.VMID, r.a.Storage, overrides)
-	doing := fmt.Sprintf("restore %s as %d", ch.Item, r.a.VMID)
-	if err == nil || !proxmox.Lost(err) {
-		return upid, r.byHand(guest, world.PVEError(r.sys, doing, err))
-	}
-	r.s.Log("the answer to the restore was lost (%v): looking for its task", err)
-	for range 6 {
-		tasks, terr := r.c.Tasks(ctx, node, comeback.TaskType(guest), proxmox.Int(r.a.VMID), since)
-		if terr == nil && len(tasks) > 0 {
-			newest := slices.MaxFunc(tasks, func(a, b proxmox.Task) int { return int(a.Start - b.Start) })
-			return newest.UPID, nil
-		}
-		if err := r.s.Sleep(ctx, time.Second); err != nil {
-			return "", err
-		}
-	}
-	return "", world.PVEError(r.sys, doing, err)
-}
-
-// byHand gives a refusal the way that needs no right.
-func (r *restore) byHand(guest string, err error) error {
-	var e *runtime.Error
-	if errors.As(err, &e) {
-		if hint := comeback.ByHand(guest, e.Said, r.volid, r.a.VMID, r.a.Storage); hint != "" {
-			e.Hint = hint
-		}
-	}
-	return err
-}
-
-func guestType(kind string) string {
-	if kind == "ct" {
-		return "lxc"
-	}
-	return "qemu"
-}
-
-// settle waits for the task and looks at what it made.
-func (r *restore) settle(ctx context.Context, upid proxmox.UPID, node, guest string) error {
-	lines := &vzdump.Lines{Progress: func(int64, int64) {}}
-	st, err := r.c.Follow(ctx, upid, r.s.Sleep, lines.Add)
-	if err != nil {
-		return world.PVEError(r.sys, "follow task "+string(upid), err)
-	}
-	if st.Exit != "OK" && !st.Warned() {
-		said := st.Exit
-		if n := len(lines.All); n > 1 {
-			said += "; its log: " + strings.Join(lines.All[max(0, n-4):], " | ")
-		}
-		return r.byHand(guest, &runtime.Error{Code: "E_RESTORE_FAILED", System: "proxmox " + r.sys, Doing: fmt.Sprintf("restore as %d", r.a.VMID), Said: said})
-	}
-	config, err := r.c.GuestConfig(ctx, proxmox.Guest{VMID: proxmox.Int(r.a.VMID), Node: node, Type: guest})
-	if err != nil {
-		return world.PVEError(r.sys, "look at the restored guest", err)
-	}
-	for _, k := range comeback.NICs(config) {
-		if r.a.NICs != "up" && !strings.Contains(config[k], "link_down=1") {
-			return &runtime.Error{Code: "E_RESTORE_FAILED", System: "proxmox " + r.sys, Doing: fmt.Sprintf("restore as %d", r.a.VMID),
-				Said: k + " is connected though it was to be down: the guest is not kept"}
-		}
-	}
-	return nil
-}
-
-// overrides are the changes to the archive's configuration that go into the very
-// request: the guest never exists with its interfaces up.
-func (r *restore) overrides(ctx context.Context, node, volid, guest string) (map[string]any, error) {
-	text, err := r.c.ArchiveConfig(ctx, node, volid)
-	if err != nil {
-		return nil, world.PVEError(r.sys, "read the configuration in "+volid, err)
-	}
-	name := r.a.Name
-	if own := comeback.Name(guest, text); name == "" && r.names[own] {
-		name = fmt.Sprintf("%s-%d", own, r.a.VMID)
-		r.s.Log("a guest %s is there: the restored one is named %s", own, name)
-	}
-	out := comeback.Overrides(guest, text, r.a.NICs != "up", name)
-	out["description"] = strings.TrimLeft(comeback.Description(text)+"\n"+r.s.Token(), "\n")
-	return out, nil
-}
-
-func probeRestoreVM(ctx context.Context, s *runtime.Step, a *restoreVMArgs) (runtime.Result, bool, error) {
-	r := &restore{s: s, a: a, w: world.Of(s)}
-	if err := comeback.Sweep(ctx, s); err != nil {
-		r.left(ledger.Copy{}, err)
-	}
-	upid, copyID := proxmox.UPID(s.Marked("upid")), s.Marked("copy")
-	if upid == "" {
-		return r.res, false, comeback.CleanStart(ctx, s, a.System, a.VMID)
-	}
-	c, sys, err := r.w.Proxmox(ctx, a.System)
-	if err != nil {
-		return r.res, false, world.PVEError(a.System, "connect", err)
-	}
-	r.c, r.sys = c, sys.Name
-	catalog, err := s.Catalog(ctx)
-	if err != nil {
-		return r.res, false, err
-	}
-	cp, _, err := catalog.Copy(ctx, copyID)
-	if err != nil {
-		return r.res, false, err
-	}
-	node := upid.Node()
-	if err := r.settle(ctx, upid, node, guestType(cp.Kind)); err != nil {
-		if runtime.CodeOf(err) != "E_RESTORE_FAILED" {
-			return r.res, false, err // what became of it is not known: nothing is removed
-		}
-		if serr := s.Mark(ctx, "upid", ""); serr != nil {
-			return r.res, false, serr
-		}
-		s.Log("the restore that was under way is of no use: %s", runtime.OneLine(err))
-		return r.res, false, comeback.CleanStart(ctx, s, a.System, a.VMID)
-	}
-	r.res.Value = map[string]any{"vmid": a.VMID, "node": node, "copy": cp.ID, "target": cp.Target, "taken": cp.Taken.Format("2006-01-02T15:04:05Z"), "skipped": []string{}}
-	return r.res, true, s.KeepAll(ctx)
 }
 
 func fakeRestoreVM(ctx context.Context, s *runtime.Step, a *restoreVMArgs) (runtime.Result, error) {
-	list, err := choices(ctx, s, a)
+	r := restorevm.Request(*a)
+	list, err := restorevm.Choose(ctx, s, &r)
 	if err != nil {
 		return runtime.Result{}, err
 	}

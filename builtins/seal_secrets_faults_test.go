@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/neosofia/runner/builtins/internal/kinds"
+
 	"github.com/neosofia/runner/builtins/internal/kind"
 	"github.com/neosofia/runner/builtins/lab"
 	"github.com/neosofia/runner/runtime"
@@ -199,7 +201,7 @@ func TestSealedSecretsThatWereChangedAreFound(t *testing.T) {
 		good[f.Name] = b.spooled(a, f.Name)
 	}
 	open := func(files map[string]string) error {
-		k, _ := kind.Find("secrets")
+		k, _ := kinds.Find("secrets")
 		c := k.Open()
 		for _, f := range a.Files {
 			if text, there := files[f.Name]; there {

@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"github.com/neosofia/runner/builtins/internal/site"
-	"github.com/neosofia/runner/builtins/internal/world"
+	"github.com/neosofia/runner/builtins/internal/systems"
 	"github.com/neosofia/runner/runtime"
 	"github.com/neosofia/runner/runtime/ledger"
 )
@@ -26,12 +26,12 @@ func systemsDeclaration() runtime.Declaration {
 			"Each of them is expected to have its copies and proofs when the run ends; unprotected(...) leaves one out.",
 		Example: `systems(kind = "host")`,
 		Codes:   []runtime.Code{{Name: "E_NO_ASSET", Doc: "the site declares no row of the SOP's table for them"}},
-		Fake:    systems, Run: systems,
+		Fake:    listSystems, Run: listSystems,
 	}
 }
 
-func systems(_ context.Context, s *runtime.Step, a *systemsArgs) (runtime.Result, error) {
-	w := world.Of(s)
+func listSystems(_ context.Context, s *runtime.Step, a *systemsArgs) (runtime.Result, error) {
+	w := systems.Of(s)
 	usual, ok := site.KindsOfSystems[a.Kind]
 	if !ok {
 		return runtime.Result{}, fmt.Errorf("kind %q: want %s", a.Kind, strings.Join(slices.Sorted(maps.Keys(site.KindsOfSystems)), ", "))
@@ -48,5 +48,5 @@ func systems(_ context.Context, s *runtime.Step, a *systemsArgs) (runtime.Result
 	for _, n := range names {
 		items = append(items, ledger.Item{Asset: asset, Name: n})
 	}
-	return inventory(s, w, items), nil
+	return systems.Inventory(s, items), nil
 }

@@ -3,13 +3,9 @@ package builtins
 import (
 	"context"
 	"encoding/json"
-	"errors"
-	"fmt"
-	"sync"
 
-	"filippo.io/age"
-	"github.com/neosofia/runner/builtins/internal/kind"
-	"github.com/neosofia/runner/builtins/internal/world"
+	"github.com/neosofia/runner/builtins/internal/systems"
+	"github.com/neosofia/runner/builtins/internal/verify"
 	"github.com/neosofia/runner/runtime"
 	"github.com/neosofia/runner/runtime/ledger"
 )
@@ -26,227 +22,22 @@ func verifyDeclaration() runtime.Declaration {
 			"stored: the target acknowledges all bytes. read: every byte is read back past any cache, SHA-256 equal. opened: decrypted where sealed and the whole structure parsed, in the same pass (every extent and cluster of a VMA, every entry of a tar, zstd checksums). " +
 			"A copy that fails is damaged from then on: its earlier proofs are void.",
 		Example: `verify(copies = copy(artifact = snapshot_vm(guest = "erp")), level = "read")`,
-		Codes:   codes(world.TargetCodes(), world.ArchiveCodes()),
-		Retries: runtime.Retries{Attempts: verifyAttempts, Wait: retryWait},
-		Fake:    fakeVerify, Run: verify,
+		Codes:   codes(systems.TargetCodes(), systems.ArchiveCodes()),
+		Retries: runtime.Retries{Attempts: verify.Attempts, Wait: retryWait},
+		Fake:    fakeVerify, Run: runVerify,
 	}}
 }
 
-func (a *verifyArgs) level(w *world.World, c ledger.Copy) (int, error) {
-	if a.Level != "" {
-		level, ok := ledger.ParseLevel(a.Level)
-		if !ok || level > ledger.Opened {
-			return 0, fmt.Errorf("level %q: verify reaches stored, read or opened", a.Level)
-		}
-		return level, nil
-	}
-	row, _ := w.Site.Demands.Asset(c.Asset)
-	for _, d := range row.On {
-		if d.Target == c.Target {
-			return d.Level, nil
-		}
-	}
-	return ledger.Read, nil
+func runVerify(ctx context.Context, s *runtime.Step, a *verifyArgs) (runtime.Result, error) {
+	r := verify.Request(*a)
+	return verify.Verify(ctx, s, &r)
 }
 
-// proving collects what becomes of each copy.
-type proving struct {
-	mu     sync.Mutex
-	copies []ledger.Copy
-	proofs []ledger.Proof
-	errs   []error
-	res    runtime.Result
+func fakeVerify(ctx context.Context, s *runtime.Step, a *verifyArgs) (runtime.Result, error) {
+	r := verify.Request(*a)
+	return verify.Pretend(ctx, s, &r)
 }
 
-func newProving(copies []ledger.Copy) *proving {
-	return &proving{copies: copies, proofs: make([]ledger.Proof, len(copies)), errs: make([]error, len(copies))}
-}
-
-func (p *proving) add(i int, proof ledger.Proof, damaged string, err error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.proofs[i], p.errs[i] = proof, err
-	if damaged != "" {
-		p.res.Facts.Damaged = append(p.res.Facts.Damaged, damaged)
-	}
-}
-
-// end makes the result. One error is the call's: one that another attempt may
-// mend, as long as there is one, else the first. The others are findings.
-func (p *proving) end(attempt int) (runtime.Result, error) {
-	made := []ledger.Proof{}
-	first, soft := -1, -1
-	for i, err := range p.errs {
-		if err == nil {
-			made = append(made, p.proofs[i])
-			continue
-		}
-		var own *runtime.Error
-		if soft < 0 && errors.As(err, &own) && own.Temporary {
-			soft = i
-		}
-		if first < 0 {
-			first = i
-		}
-	}
-	p.res.Facts.Proofs, p.res.Value = made, made
-	switch {
-	case first < 0:
-		return p.res, nil
-	case soft >= 0 && attempt < verifyAttempts:
-		return p.res, p.errs[soft]
-	}
-	for i, err := range p.errs {
-		if c := p.copies[i]; err != nil && i != first {
-			p.res.Facts.Findings = append(p.res.Facts.Findings, ledger.Finding{Severity: ledger.Failed, Asset: c.Asset, Item: c.Item, Target: c.Target, Text: runtime.OneLine(err)})
-		}
-	}
-	return p.res, p.errs[first]
-}
-
-const (
-	readBacks      = 4 // at once: they lie on different devices
-	verifyAttempts = 3
-)
-
-func verify(ctx context.Context, s *runtime.Step, a *verifyArgs) (runtime.Result, error) {
-	w := world.Of(s)
-	ids, err := w.Identities(ctx)
-	if err != nil {
-		return runtime.Result{}, err
-	}
-	p := newProving(a.Copies)
-	slots := make(chan struct{}, readBacks)
-	var wg sync.WaitGroup
-	for i, c := range a.Copies {
-		wg.Add(1)
-		slots <- struct{}{}
-		go func() {
-			defer wg.Done()
-			defer func() { <-slots }()
-			proof, damaged, err := prove(ctx, s, w, a, c, ids)
-			p.add(i, proof, damaged, err)
-		}()
-	}
-	wg.Wait()
-	if ctx.Err() != nil {
-		return p.res, context.Cause(ctx)
-	}
-	return p.end(s.Attempt)
-}
-
-// prove reads one copy back. damaged is its id when what is there is not what was
-// written.
-func prove(ctx context.Context, s *runtime.Step, w *world.World, a *verifyArgs, c ledger.Copy, ids []age.Identity) (ledger.Proof, string, error) {
-	level, err := a.level(w, c)
-	if err != nil {
-		return ledger.Proof{}, "", err
-	}
-	if had, found, err := earlier(ctx, s, c, level); err != nil || found {
-		return had, "", err
-	}
-	origins, err := originsOf(ctx, s, c)
-	if err != nil {
-		return ledger.Proof{}, "", err
-	}
-	t, err := w.OpenTarget(ctx, s, c.Target, origins...)
-	if err != nil {
-		return ledger.Proof{}, "", about(c, err)
-	}
-	defer t.Close()
-	v, err := t.Verify(ctx, c, level, ids, kind.Checker(c.Kind))
-	err = about(c, world.TargetError(err))
-	switch code := runtime.CodeOf(err); {
-	case code == "E_DAMAGED" || code == "E_NOT_FOUND" || code == "E_BAD_MANIFEST" || code == "E_ARCHIVE_MISSING":
-		return ledger.Proof{}, c.ID, err
-	case err != nil:
-		return ledger.Proof{}, "", err
-	}
-	return proofOf(s, c, v.Level, v.Bytes, v.Nanos, v.Note), "", nil
-}
-
-// earlier finds the proof that an attempt of this very step made before: what was
-// read is not read again because another target was away.
-func earlier(ctx context.Context, s *runtime.Step, c ledger.Copy, level int) (ledger.Proof, bool, error) {
-	if s.Attempt == 1 {
-		return ledger.Proof{}, false, nil
-	}
-	catalog, err := s.Catalog(ctx)
-	if err != nil {
-		return ledger.Proof{}, false, err
-	}
-	var had ledger.Proof
-	found, err := ledger.One(ctx, catalog, ledger.Query{Kind: ledger.RowProof, ID: proofOf(s, c, level, 0, 0, "").ID()}, &had)
-	return had, found, err
-}
-
-// about names the item in an error that speaks of a copy.
-func about(c ledger.Copy, err error) error {
-	var own *runtime.Error
-	if !errors.As(err, &own) {
-		return err
-	}
-	named := *own
-	named.Doing = fmt.Sprintf("verify the copy of %s of %s: %s", c.Item, c.Taken.Format("2006-01-02T15:04:05Z"), own.Doing)
-	return &named
-}
-
-// originsOf says where an artifact lies that is counted in place.
-func originsOf(ctx context.Context, s *runtime.Step, c ledger.Copy) ([]map[string]string, error) {
-	if !c.InPlace {
-		return nil, nil
-	}
-	catalog, err := s.Catalog(ctx)
-	if err != nil {
-		return nil, err
-	}
-	art, found, err := catalog.Artifact(ctx, c.Artifact)
-	if err != nil || !found {
-		return nil, err
-	}
-	return []map[string]string{world.Origin(art)}, nil
-}
-
-func proofOf(s *runtime.Step, c ledger.Copy, level int, bytes, nanos int64, note string) ledger.Proof {
-	return ledger.Proof{Copy: c.ID, Artifact: c.Artifact, Asset: c.Asset, Item: c.Item, Target: c.Target, Level: level,
-		At: s.Now(), Run: s.Run, Step: s.ID, Bytes: bytes, Nanos: nanos, Note: note}
-}
-
-// proofsStand tells a retry whether the proofs of an earlier run still hold.
 func proofsStand(ctx context.Context, s *runtime.Step, _ *verifyArgs, value json.RawMessage) (bool, error) {
-	var proofs []ledger.Proof
-	if err := json.Unmarshal(value, &proofs); err != nil {
-		return false, err
-	}
-	catalog, err := s.Catalog(ctx)
-	if err != nil {
-		return false, err
-	}
-	for _, p := range proofs {
-		have, err := catalog.Proofs(ctx, ledger.Query{ID: p.ID()})
-		if err != nil || len(have) == 0 {
-			return false, err
-		}
-	}
-	return len(proofs) > 0, nil
-}
-
-func fakeVerify(_ context.Context, s *runtime.Step, a *verifyArgs) (runtime.Result, error) {
-	p := newProving(a.Copies)
-	for i, c := range a.Copies {
-		if err := s.Fault("target", c.Target); err != nil {
-			damaged := ""
-			if runtime.CodeOf(err) == "E_DAMAGED" {
-				damaged = c.ID
-			}
-			p.add(i, ledger.Proof{}, damaged, about(c, err))
-			continue
-		}
-		level, err := a.level(world.Of(s), c)
-		if err != nil {
-			return runtime.Result{}, err
-		}
-		p.add(i, proofOf(s, c, level, c.Bytes, int64(c.Bytes), ""), "", nil)
-	}
-	return p.end(s.Attempt)
+	return verify.Stand(ctx, s, value)
 }

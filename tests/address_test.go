@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"bytes"
 	"go/ast"
 	"os"
 	"path/filepath"
@@ -27,6 +28,44 @@ func TestEveryFileOfBuiltinsIsAPrimitive(t *testing.T) {
 	for name := range declared {
 		t.Errorf("primitive %s has no file builtins/%s.go", name, name)
 	}
+}
+
+// The body of a primitive lies in builtins/internal, under its name: what only its file
+// imports is named after it, and the file itself stays a declaration.
+func TestTheBodyOfAPrimitiveIsNamedAfterIt(t *testing.T) {
+	const declaration = 130 // lines
+	for _, f := range goFiles(t, "../builtins") {
+		raw, err := os.ReadFile(filepath.Join("../builtins", f))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := bytes.Count(raw, []byte("\n")); f != "builtins.go" && n > declaration {
+			t.Errorf("builtins/%s has %d lines: its body belongs into builtins/internal/%s", f, n, bodyOf(f))
+		}
+	}
+	importers := map[string][]string{}
+	for _, s := range sources(t) {
+		for _, im := range s.file.Imports {
+			name, ok := strings.CutPrefix(strings.Trim(im.Path.Value, `"`), module+"/builtins/internal/")
+			if ok && !s.test && !strings.Contains(name, "/") {
+				importers[name] = append(importers[name], s.path)
+			}
+		}
+	}
+	for name, files := range importers {
+		if len(files) == 1 && filepath.Dir(files[0]) == "builtins" && files[0] != "builtins/builtins.go" && bodyOf(filepath.Base(files[0])) != name {
+			t.Errorf("only %s imports builtins/internal/%s: name it %s", files[0], name, bodyOf(filepath.Base(files[0])))
+		}
+	}
+}
+
+// bodyOf names the package behind a file of builtins; copy is a word of Go's own.
+func bodyOf(file string) string {
+	name := strings.ReplaceAll(strings.TrimSuffix(file, ".go"), "_", "")
+	if name == "copy" {
+		return "copying"
+	}
+	return name
 }
 
 // runner NAME is cmd/runner/NAME.go.

@@ -92,7 +92,11 @@ func TestHostilePoliciesEndAtTheirLimit(t *testing.T) {
 				continue
 			}
 			t.Run(verb+" "+name, func(t *testing.T) {
-				u := usage(t, bin, dir, verb, "--max-time", "1s", "--state", filepath.Join(t.TempDir(), "state"), path)
+				limit := "1s"
+				if c.want != "" && !strings.Contains(c.want, "the running time") {
+					limit = "1m" // another limit is hit, however busy the machine is
+				}
+				u := usage(t, bin, dir, verb, "--max-time", limit, "--state", filepath.Join(t.TempDir(), "state"), path)
 				switch {
 				case c.want == "" && (u.code == 0 || u.code > 5):
 					t.Errorf("code %d:\n%.2000s", u.code, u.text)

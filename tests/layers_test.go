@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 	"os/exec"
+	"path"
+	"slices"
 	"sort"
 	"strings"
 	"testing"
@@ -12,105 +14,69 @@ import (
 
 const module = "github.com/neosofia/runner"
 
-// layers says what each package may import of ours, from the top to the bottom.
-// Whatever is not listed is forbidden, and so is a package that is not listed.
-var layers = []struct {
-	pkg  string
-	may  []string
-	test []string // what its tests may import beyond
-}{
+// floor is packages that may import the same of ours. Names are relative to internal/ of
+// builtins where they have no slash before them; a name that ends in /* stands for what
+// lies directly below, and a floor may always import what it lists of itself.
+type floor struct {
+	pkgs, may string
+	test      string // what tests may import beyond
+}
+
+// floors is the house from the top to the bottom. Whatever is not listed is forbidden, and
+// so is a package that is on no floor.
+var floors = []floor{
 	// The program joins everything.
-	{"cmd/runner", []string{"builtins", "builtins/lab", "cmd/runner/internal/nodbus", "runtime", "runtime/ledger", "runtime/policytest", "runtime/report", "stdlib"}, nil},
-	{"cmd/runner/internal/nodbus", nil, nil},
-
+	{"/cmd/runner", "/builtins /builtins/lab /cmd/runner/internal/* /runtime /runtime/* /stdlib", ""},
+	{"/cmd/runner/internal/*", "", ""},
 	// What crosses packages sees them as their users do.
-	{"tests", nil, []string{"builtins", "builtins/lab", "runtime/ledger", "tests/internal/program"}},
-	{"tests/bench", nil, []string{"runtime", "runtime/ledger", "tests/gauge", "tests/internal/program"}},
-	{"tests/crash", nil, []string{"builtins/lab", "runtime/ledger", "tests/internal/program"}},
-	{"tests/gauge", nil, nil},
-	{"tests/internal/program", nil, nil},
-	{"tests/real", nil, []string{"builtins", "builtins/lab", "runtime/ledger", "tests/internal/program"}},
+	{"/tests /tests/bench /tests/crash /tests/real", "", "/builtins /builtins/lab /runtime /runtime/ledger /tests/gauge /tests/internal/program"},
+	{"/tests/gauge /tests/internal/program", "", ""},
 
-	// Primitives know the runtime's contract, and reach systems through world.
-	{"builtins", []string{
-		"builtins/internal/rescue", "builtins/internal/carry", "builtins/internal/chain",
-		"builtins/internal/client/linux", "builtins/internal/client/logs", "builtins/internal/client/unifi", "builtins/internal/format/logbatch", "builtins/internal/format/ruleset",
-		"builtins/internal/client/cloudflare", "builtins/internal/format/zone", "builtins/internal/format/bundle", "builtins/internal/format/share", "builtins/internal/format/sheet",
-		"builtins/internal/client/keyring", "builtins/internal/client/proxmox", "builtins/internal/comeback", "builtins/internal/hoard", "builtins/internal/kind", "builtins/internal/recovery", "builtins/internal/custody",
-		"builtins/internal/retire", "builtins/internal/roster", "builtins/internal/site", "builtins/internal/survey", "builtins/internal/target", "builtins/internal/vzdump",
-		"builtins/internal/world", "runtime", "runtime/ledger",
-	}, []string{"builtins/lab", "builtins/lab/host", "runtime/policytest", "runtime/report", "stdlib"}},
-	{"builtins/internal/roster", []string{"builtins/internal/client/proxmox", "builtins/internal/site", "builtins/internal/world", "runtime", "runtime/ledger"}, []string{"builtins/lab"}},
-	{"builtins/internal/carry", []string{"builtins/internal/chain", "builtins/internal/kind", "builtins/internal/target", "builtins/internal/world", "runtime", "runtime/ledger"}, nil},
-	{"builtins/internal/comeback", []string{"builtins/internal/client/proxmox", "builtins/internal/client/ssh", "builtins/internal/kind", "builtins/internal/target", "builtins/internal/world", "runtime", "runtime/ledger"}, []string{"builtins/lab"}},
-	{"builtins/internal/recovery", []string{"builtins/internal/format/archive", "builtins/internal/format/sheet", "builtins/internal/format/zone", "builtins/internal/kind", "builtins/internal/target", "runtime", "runtime/ledger"}, nil},
-	{"builtins/internal/survey", []string{"builtins/internal/client/keyring", "builtins/internal/client/host", "builtins/internal/client/proxmox", "builtins/internal/site", "builtins/internal/target", "builtins/internal/world", "runtime", "runtime/ledger"}, []string{"builtins/lab"}},
-	{"builtins/internal/world", []string{
-		"builtins/internal/client/cloudflare", "builtins/internal/client/host", "builtins/internal/client/keyring", "builtins/internal/client/proxmox", "builtins/internal/client/ssh",
-		"builtins/internal/client/unifi", "builtins/internal/format/sheet", "builtins/internal/kind", "builtins/internal/site", "builtins/internal/target", "runtime", "runtime/ledger",
-	}, []string{"builtins/lab"}},
-	{"builtins/internal/site", []string{"builtins/internal/format/bundle", "builtins/internal/format/zone", "runtime", "runtime/ledger"}, []string{"builtins/lab"}},
-	// A kind of artifact: how it is opened, how it comes back.
-	{"builtins/internal/kind", []string{
-		"builtins/internal/client/cloudflare", "builtins/internal/client/rear", "builtins/internal/format/zone",
-		"builtins/internal/format/archive", "builtins/internal/format/journal", "builtins/internal/format/logbatch", "builtins/internal/format/ruleset", "builtins/internal/format/vma", "builtins/internal/target", "runtime/ledger",
-		"builtins/internal/format/bundle", "builtins/internal/format/share", "builtins/internal/format/strictjson",
-	}, nil},
-	{"builtins/internal/rescue", []string{
-		"builtins/internal/client/host", "builtins/internal/client/rear", "builtins/internal/format/layout", "builtins/internal/site", "builtins/internal/world", "runtime", "runtime/ledger",
-	}, nil},
-	{"builtins/internal/custody", []string{"builtins/internal/format/bundle", "builtins/internal/format/share", "builtins/internal/kind", "builtins/internal/site", "builtins/internal/target", "builtins/internal/world", "runtime", "runtime/ledger"}, nil},
-	{"builtins/internal/retire", []string{"runtime/ledger"}, nil},
-	{"builtins/internal/hoard", []string{"builtins/internal/client/proxmox", "builtins/internal/retire", "builtins/internal/world", "runtime", "runtime/ledger"}, nil},
-	{"builtins/internal/chain", []string{"runtime/ledger"}, nil},
-	{"builtins/internal/vzdump", []string{"builtins/internal/client/proxmox", "runtime/ledger"}, nil},
+	// The lab shares formats with the clients, and nothing else: it would share their mistakes.
+	{"/builtins/lab", "/builtins/lab/* /runtime/ledger", ""},
+	{"/builtins/lab/*", "format/* /builtins/lab/fault /builtins/lab/internal/schema", ""},
+	{"/builtins/lab/internal/schema", "", ""},
 
-	// Targets know no Starlark and no backup system.
-	{"builtins/internal/target", []string{"builtins/internal/client/ssh", "runtime/ledger"}, []string{"builtins/internal/format/archive", "builtins/internal/format/vma", "builtins/internal/target/targettest", "tests/gauge"}},
-	{"builtins/internal/target/targettest", []string{"builtins/internal/target", "runtime/ledger"}, nil},
+	// Declarations: one file a primitive. Behind them bodies, named after their primitive.
+	{"/builtins", "* client/* format/* /runtime /runtime/ledger", "kind kind/* /builtins/lab /builtins/lab/host /runtime/policytest /runtime/report /stdlib"},
+	{"copying exportdns exportfirewall prune rearhost restorevm sealsecrets shiplogs snapshotvm verify",
+		"guests kind kind/* kinds site spool systems target client/* format/* /runtime /runtime/ledger", "/builtins/lab"},
+	// What several of them, and the program, share.
+	{"capacity checkpoints guests medium preflight recoverykey", "capacity kind kind/* kinds site systems target client/* format/* /runtime /runtime/ledger", "/builtins/lab"},
+	{"systems", "site spool target client/* format/* /runtime /runtime/ledger", "/builtins/lab"},
+	{"spool", "kind kinds /runtime /runtime/ledger", ""},
+	{"site", "format/* /runtime /runtime/ledger", "/builtins/lab"},
 
-	// Clients know one system each; formats know nothing of ours.
-	{"builtins/internal/client/cloudflare", []string{"builtins/internal/format/ruleset", "builtins/internal/format/strictjson", "builtins/internal/format/zone"}, []string{"builtins/lab", "tests/gauge"}},
-	{"builtins/internal/client/host", []string{"builtins/internal/client/ssh"}, []string{"builtins/lab"}},
-	{"builtins/internal/client/keyring", nil, nil},
-	{"builtins/internal/client/proxmox", []string{"builtins/internal/format/ruleset"}, []string{"builtins/lab", "tests/gauge"}},
-	{"builtins/internal/client/rear", []string{"builtins/internal/format/initramfs", "builtins/internal/format/iso", "builtins/internal/format/layout"}, []string{"builtins/lab/fault", "builtins/lab/host"}},
-	{"builtins/internal/client/linux", []string{"builtins/internal/client/host", "builtins/internal/format/ruleset"}, nil},
-	{"builtins/internal/client/unifi", []string{"builtins/internal/format/ruleset"}, nil},
-	{"builtins/internal/client/logs", []string{"builtins/internal/client/host", "builtins/internal/format/journal", "builtins/internal/format/logbatch"}, []string{"builtins/lab", "tests/gauge"}},
-	{"builtins/internal/client/ssh", nil, []string{"builtins/lab"}},
-	{"builtins/internal/format/archive", []string{"builtins/internal/format/vma"}, nil},
-	{"builtins/internal/format/ruleset", []string{"builtins/internal/format/strictjson"}, nil},
-	{"builtins/internal/format/journal", nil, nil},
-	{"builtins/internal/format/logbatch", []string{"builtins/internal/format/strictjson"}, nil},
-	{"builtins/internal/format/vma", nil, nil},
-	{"builtins/internal/format/initramfs", nil, nil},
-	{"builtins/internal/format/iso", nil, nil},
-	{"builtins/internal/format/layout", nil, nil},
-	{"builtins/internal/format/zone", nil, nil},
-	{"builtins/internal/format/bundle", []string{"builtins/internal/format/strictjson"}, []string{"tests/gauge"}},
-	{"builtins/internal/format/share", nil, nil},
-	{"builtins/internal/format/sheet", []string{"builtins/internal/format/share"}, nil},
-	{"builtins/internal/format/strictjson", nil, nil},
+	// Kinds of artifacts know no site and no Starlark: a medium alone is enough for them.
+	{"kinds", "kind kind/* target", ""},
+	{"kind/*", "kind target client/* format/* /runtime/ledger", "kind/kindtest"},
+	{"kind", "target /runtime/ledger", ""},
+	{"target target/targettest", "target client/ssh /runtime/ledger", "format/* target/targettest /tests/gauge"},
+	// Clients know one system each, and hosts that they run on; formats know nothing of ours.
+	{"client/*", "client/host client/ssh format/*", "/builtins/lab /builtins/lab/* /tests/gauge"},
+	{"format/*", "format/*", "/tests/gauge"},
 
-	// The lab shares formats with the clients, and nothing else: it would share
-	// their mistakes.
-	{"builtins/lab", []string{"builtins/lab/cloudflare", "builtins/lab/fault", "builtins/lab/host", "builtins/lab/proxmox", "builtins/lab/sftp", "builtins/lab/unifi", "runtime/ledger"}, nil},
-	{"builtins/lab/proxmox", []string{"builtins/internal/format/vma", "builtins/lab/fault", "builtins/lab/internal/schema"}, []string{"builtins/internal/format/archive"}},
-	{"builtins/lab/cloudflare", []string{"builtins/internal/format/zone", "builtins/lab/fault", "builtins/lab/internal/schema"}, nil},
-	{"builtins/lab/host", []string{"builtins/internal/format/ruleset", "builtins/lab/fault"}, nil},
-	{"builtins/lab/sftp", []string{"builtins/lab/fault"}, nil},
-	{"builtins/lab/unifi", []string{"builtins/lab/fault"}, nil},
-	{"builtins/lab/fault", nil, nil},
-	{"builtins/lab/internal/schema", nil, nil},
+	// The runtime knows Starlark and the ledger, and no backup system.
+	{"/runtime/policytest", "/runtime /runtime/ledger", ""},
+	{"/runtime", "/runtime/ledger /runtime/source", ""},
+	{"/runtime/report", "/runtime/ledger", ""},
+	{"/runtime/ledger /runtime/source /stdlib", "", ""},
+}
 
-	// The runtime knows Starlark and the ledger; the bottom knows nothing of ours.
-	{"runtime/policytest", []string{"runtime", "runtime/ledger"}, nil},
-	{"runtime", []string{"runtime/ledger", "runtime/source"}, nil},
-	{"runtime/report", []string{"runtime/ledger"}, nil},
-	{"runtime/ledger", nil, nil},
-	{"runtime/source", nil, nil},
-	{"stdlib", nil, nil},
+// on reports whether a package is among the names of a floor.
+func on(names, pkg string) bool {
+	for _, n := range strings.Fields(names) {
+		if strings.HasPrefix(n, "/") {
+			n = n[1:]
+		} else {
+			n = "builtins/internal/" + n
+		}
+		dir, below := strings.CutSuffix(n, "/*")
+		if n == pkg || below && path.Dir(pkg) == dir {
+			return true
+		}
+	}
+	return false
 }
 
 // pkg is what go list tells about one package.
@@ -164,60 +130,34 @@ func ours(imports ...[]string) []string {
 }
 
 func TestImportsPointDown(t *testing.T) {
-	allowed, tests := map[string]map[string]bool{}, map[string]map[string]bool{}
-	for _, l := range layers {
-		allowed[l.pkg], tests[l.pkg] = set(l.may), set(l.may, l.test, []string{l.pkg})
-	}
 	for _, p := range packages(t) {
-		if allowed[p.name()] == nil {
-			t.Errorf("%s is in no layer: name it, and what it may import, in the list of this test", p.name())
+		at := slices.IndexFunc(floors, func(f floor) bool { return on(f.pkgs, p.name()) })
+		if at < 0 {
+			t.Errorf("%s is on no floor: name it, and what it may import, in the list of this test", p.name())
 			continue
 		}
-		for _, path := range ours(p.Imports) {
-			if !allowed[p.name()][path] {
-				t.Errorf("%s imports %s: no arrow of the list allows it", p.name(), path)
+		f := floors[at]
+		for _, to := range ours(p.Imports) {
+			if !on(f.may, to) {
+				t.Errorf("%s imports %s: no arrow of the list allows it", p.name(), to)
 			}
 		}
-		for _, path := range ours(p.TestImports, p.XTestImports) {
-			if !tests[p.name()][path] {
-				t.Errorf("a test of %s imports %s: no arrow of the list allows it", p.name(), path)
-			}
-		}
-	}
-}
-
-// The list itself keeps the shape that the design gives it.
-func TestTheListOfLayersKeepsItsShape(t *testing.T) {
-	rank := map[string]int{}
-	for i, l := range layers {
-		rank[l.pkg] = i
-	}
-	for _, l := range layers {
-		for _, to := range l.may {
-			if _, listed := rank[to]; !listed {
-				t.Errorf("%s may import %s, which is in no layer", l.pkg, to)
-			}
-			switch {
-			case strings.HasPrefix(l.pkg, "runtime") && strings.HasPrefix(to, "builtins"):
-				t.Errorf("%s may import %s: the runtime knows no backup system", l.pkg, to)
-			case strings.HasPrefix(l.pkg, "builtins/lab") && strings.HasPrefix(to, "builtins/internal/client"):
-				t.Errorf("%s may import %s: the lab shares no mistakes with clients", l.pkg, to)
-			case strings.HasPrefix(l.pkg, "builtins/internal/client") && (to == "runtime" || strings.HasPrefix(to, "builtins") && !strings.HasPrefix(to, "builtins/internal/format")) &&
-				to != "builtins/internal/client/ssh" && to != "builtins/internal/client/host":
-				t.Errorf("%s may import %s: clients know formats, and hosts that they run on", l.pkg, to)
-			case strings.HasPrefix(l.pkg, "builtins/internal/format") && !strings.HasPrefix(to, "builtins/internal/format"):
-				t.Errorf("%s may import %s: formats import nothing of ours", l.pkg, to)
+		for _, to := range ours(p.TestImports, p.XTestImports) {
+			if to != p.name() && !on(f.may, to) && !on(f.test, to) {
+				t.Errorf("a test of %s imports %s: no arrow of the list allows it", p.name(), to)
 			}
 		}
 	}
 }
 
-func set(lists ...[]string) map[string]bool {
-	m := map[string]bool{}
-	for _, l := range lists {
-		for _, s := range l {
-			m[s] = true
+// Arrows go down: what a floor may import is not above it.
+func TestFloorsPointDown(t *testing.T) {
+	for _, p := range packages(t) {
+		from := slices.IndexFunc(floors, func(f floor) bool { return on(f.pkgs, p.name()) })
+		for _, to := range ours(p.Imports) {
+			if at := slices.IndexFunc(floors, func(f floor) bool { return on(f.pkgs, to) }); at < from {
+				t.Errorf("%s imports %s, which is above it", p.name(), to)
+			}
 		}
 	}
-	return m
 }

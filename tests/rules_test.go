@@ -305,3 +305,13 @@ func root(e ast.Expr) *ast.Ident {
 	}
 	return nil
 }
+
+func set(lists ...[]string) map[string]bool {
+	m := map[string]bool{}
+	for _, l := range lists {
+		for _, s := range l {
+			m[s] = true
+		}
+	}
+	return m
+}

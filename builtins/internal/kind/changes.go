@@ -9,6 +9,9 @@ import (
 	"unicode"
 )
 
+// ChangesFile is the file of an export that says what differs from the one before.
+const ChangesFile = "changes.txt"
+
 // shownChanges is how many lines the record of an export shows of its changes.
 const shownChanges = 5
 

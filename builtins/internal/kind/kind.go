@@ -1,6 +1,7 @@
 // Package kind says what the kinds of artifacts are: how one is opened completely,
-// and how it comes back from one copy alone. A kind is one file here and one line
-// in All; copying, sealing, proving, pruning and listing are the same for all.
+// and how it comes back from one copy alone. A kind is one package below this one and one
+// line in package kinds; copying, sealing, proving, pruning and listing are the same for
+// all.
 //
 // What is given here was written by whoever could write to a medium: checkers and
 // ways back parse with bounds, and names stay below the folder that they are given.
@@ -85,36 +86,6 @@ type Options struct {
 	Keyring    func(name string, value []byte) error // puts a secret into a new keyring; nil: files
 }
 
-// All lists the kinds.
-func All() []Kind {
-	return []Kind{
-		guest("vm", "a virtual machine", recoverDisks),
-		guest("ct", "a container", recoverTree),
-		rulesets(),
-		logBatches(),
-		rescues(),
-		secrets(),
-		zones(),
-	}
-}
-
-// Find returns the kind of that name.
-func Find(name string) (Kind, bool) {
-	for _, k := range All() {
-		if k.Name == name {
-			return k, true
-		}
-	}
-	return Kind{}, false
-}
-
-// Checker returns what opens artifacts of a kind; nil when this program does not
-// know it.
-func Checker(name string) func() target.Checker {
-	k, _ := Find(name)
-	return k.Open
-}
-
 // ErrExists says that something would have been written over.
 var ErrExists = errors.New("is there already: it is not overwritten")
 
@@ -167,6 +138,27 @@ func WriteFile(path string, r io.Reader) error {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
 	return nil
+}
+
+// WriteScript writes commands that are too many for a screen into a file.
+func (j *Job) WriteScript(name string, lines []string) error {
+	path := j.Into + "/" + name
+	if err := WriteFile(path, strings.NewReader(strings.Join(lines, "\n")+"\n")); err != nil {
+		return err
+	}
+	j.Paths = append(j.Paths, path)
+	j.Say = append(j.Say, fmt.Sprintf("%s holds the calls that bring this state back, in the order in which they have to be made: read it before you run any", path))
+	return nil
+}
+
+// ReadSmall reads so many bytes of a file at most.
+func ReadSmall(path string, most int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, most))
 }
 
 // Safe makes a name out of a manifest or an archive one that stays in its folder.

@@ -1,7 +1,9 @@
 package target
 
-import "context"
-import "io"
+import (
+	"context"
+	"io"
+)
 
 // Store is what a scheme does with named bytes. Names are slash-separated paths
 // below the target's folder, made by the layout. Errors are *Error, an error of

@@ -1,0 +1,119 @@
+package copying
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/neosofia/runner/builtins/internal/systems"
+	"github.com/neosofia/runner/builtins/internal/target"
+	"github.com/neosofia/runner/runtime"
+	"github.com/neosofia/runner/runtime/ledger"
+)
+
+// open opens the targets, and sorts out those that cannot take a copy.
+func (c *job) open(ctx context.Context) ([]*target.Target, error) {
+	catalog, err := c.s.Catalog(ctx)
+	if err != nil {
+		return nil, err
+	}
+	have, err := catalog.Copies(ctx, ledger.Query{Ref: c.art.ID})
+	if err != nil {
+		return nil, err
+	}
+	devices := map[string]string{}
+	for _, cp := range have {
+		if cp.Device.ID != "" {
+			devices[cp.Device.ID] = cp.Target
+		}
+	}
+	var open []*target.Target
+	for _, name := range c.names {
+		t, err := c.w.OpenTarget(ctx, c.s, name, systems.Origin(c.art))
+		if ctx.Err() != nil {
+			return open, context.Cause(ctx)
+		}
+		if err != nil {
+			c.absent(name, err)
+			continue
+		}
+		device := t.Device().ID
+		if strings.HasPrefix(t.Spec().URL, "pve:") {
+			device = c.w.ArchiveDevice(c.art.Origin).ID
+		}
+		if err := c.liesThere(name); err != nil {
+			t.Close()
+			c.fail(name, err)
+			continue
+		}
+		if err := c.sameMedium(ctx, catalog, t); err != nil {
+			t.Close()
+			c.fail(name, err)
+			continue
+		}
+		if other, taken := devices[device]; taken && device != "" && other != name {
+			t.Close()
+			c.fail(name, &runtime.Error{Code: "E_SAME_DEVICE", System: "target " + name, Doing: "copy " + c.art.Item,
+				Said: fmt.Sprintf("it lies on the same device as %s (%s): two folders on one disk are one copy", other, device)})
+			continue
+		}
+		if device != "" {
+			devices[device] = name
+		}
+		if t.Spec().Offline {
+			c.res.Facts.Media = append(c.res.Facts.Media, ledger.Medium{Target: name, State: "attached", Device: t.Device(), At: c.s.Now()})
+		}
+		open = append(open, t)
+	}
+	return open, nil
+}
+
+// liesThere refuses to count an archive in place on a storage where it does not
+// lie: another one, or one of another cluster.
+func (c *job) liesThere(name string) error {
+	spec, err := c.w.Site.Target(name)
+	place, inPlace := strings.CutPrefix(spec.URL, "pve://")
+	if err != nil || !inPlace {
+		return err
+	}
+	system, storage, ok := strings.Cut(place, "/")
+	if !ok {
+		system, storage = c.art.Origin["system"], place
+	}
+	if system == c.art.Origin["system"] && storage == c.art.Origin["storage"] {
+		return nil
+	}
+	return &runtime.Error{Code: "E_NOT_FOUND", System: "target " + name, Doing: "count " + c.art.Item + " in place",
+		Said: fmt.Sprintf("its archive lies on storage %s of %s", c.art.Origin["storage"], c.art.Origin["system"]), Hint: "name the target whose url is that storage in asset(on = …)"}
+}
+
+// sameMedium refuses a folder that lay on another device when it got its last
+// copy, unless the site names the medium: a disk that is not mounted leaves its
+// mount point behind, on the system disk.
+func (c *job) sameMedium(ctx context.Context, catalog ledger.Catalog, t *target.Target) error {
+	if spec := t.Spec(); !strings.HasPrefix(spec.URL, "file:") || spec.UUID != "" || spec.Serial != "" {
+		return nil
+	}
+	copies, err := catalog.Copies(ctx, ledger.Query{Target: t.Name()})
+	if err != nil || len(copies) == 0 {
+		return err
+	}
+	last, now := copies[len(copies)-1].Device, t.Device()
+	if last.ID == "" || last.ID == now.ID {
+		return nil
+	}
+	return &runtime.Error{Code: "E_WRONG_MEDIUM", System: "target " + t.Name(), Doing: "look at its device",
+		Said: fmt.Sprintf("the folder lies on %s now; its last copy was written to %s", now.ID, last.ID),
+		Hint: "is the disk mounted? If it was replaced, name the new one with uuid and serial in site.star"}
+}
+
+// absent tells a medium that was taken away, as it should be, from a failure.
+func (c *job) absent(name string, err error) {
+	spec, serr := c.w.Site.Target(name)
+	if serr == nil && spec.Offline && !c.asked && runtime.CodeOf(err) == "E_MEDIA_ABSENT" {
+		c.s.Log("%s is not attached; whether it is due is judged at the end", name)
+		c.res.Facts.Media = append(c.res.Facts.Media, ledger.Medium{Target: name, State: "detached", At: c.s.Now()})
+		return
+	}
+	c.fail(name, err)
+}

@@ -1,0 +1,174 @@
+// Package guest is the kinds of virtual machines and containers: a vzdump archive each.
+package guest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/neosofia/runner/builtins/internal/kind"
+
+	"github.com/neosofia/runner/builtins/internal/format/archive"
+	"github.com/neosofia/runner/builtins/internal/format/vma"
+	"github.com/neosofia/runner/builtins/internal/target"
+	"github.com/neosofia/runner/runtime/ledger"
+)
+
+// VM is a virtual machine.
+func VM() kind.Kind { return guest("vm", "a virtual machine", recoverDisks) }
+
+// Container is a container.
+func Container() kind.Kind { return guest("ct", "a container", recoverTree) }
+
+// guest is a vzdump archive: one file.
+func guest(name, title string, unpack func(ctx context.Context, j *kind.Job, file string, r io.Reader) error) kind.Kind {
+	return kind.Kind{Name: name, Title: title, Opens: true,
+		Open: target.EachFile(func(ctx context.Context, file string, r io.Reader) error {
+			_, err := archive.Check(ctx, file, r)
+			if errors.Is(err, archive.ErrUnsupported) {
+				return fmt.Errorf("%w: %w", target.ErrNotHere, err)
+			}
+			return err
+		}).Each,
+		Recover: func(ctx context.Context, j *kind.Job) error {
+			if len(j.Artifact.Files) != 1 {
+				return fmt.Errorf("an archive of a guest is one file; this has %d", len(j.Artifact.Files))
+			}
+			file := j.Artifact.Files[0].Name
+			r, err := j.Open(ctx, file)
+			if err != nil {
+				return err
+			}
+			defer r.Close()
+			if err := unpack(ctx, j, file, r); err != nil {
+				return fmt.Errorf("extract %s: %w\nwhat is in %s is incomplete", file, err, j.Into)
+			}
+			j.Say = append(j.Say, putBack(j)...)
+			return nil
+		},
+		Dir: "/var/lib/vz/dump",
+		Commands: func(a ledger.Artifact, dir string) (lines []string) {
+			for _, f := range a.Files {
+				if path := dir + "/" + kind.Quote(f.Name); a.Kind == "vm" {
+					lines = append(lines, "qmrestore "+path+" NEWID --storage STORAGE --unique 1")
+				} else {
+					lines = append(lines, "pct restore NEWID "+path+" --storage STORAGE")
+				}
+			}
+			return lines
+		},
+	}
+}
+
+// putBack is what to type on a node to make a guest of what was extracted: of disks,
+// each on the bus that it was on; of a tree, by way of a tar, as pct wants one.
+func putBack(j *kind.Job) (lines []string) {
+	var disks, buses []string
+	for _, path := range j.Paths {
+		name, isDisk := strings.CutPrefix(filepath.Base(path), "disk-")
+		if !isDisk {
+			return []string{"# put it back, as root on a Proxmox VE node (NEWID: a free number):",
+				"tar -C " + kind.Quote(path) + " --numeric-owner --acls --xattrs --xattrs-include='*' --sparse -cpf /var/tmp/NEWID.tar . && pct restore NEWID /var/tmp/NEWID.tar --storage STORAGE"}
+		}
+		bus := strings.TrimPrefix(strings.TrimSuffix(name, ".raw"), "drive-")
+		buses = append(buses, "|"+bus+":")
+		disks = append(disks, "qm disk import NEWID "+kind.Quote(path)+" STORAGE --target-disk "+kind.Quote(bus))
+	}
+	for _, path := range j.Config {
+		if filepath.Base(path) == "qemu-server.conf" {
+			lines = append(lines, "# put it back, as root on a Proxmox VE node (NEWID: a free number):",
+				"grep -vE '^(#qmdump#"+strings.Join(buses, "")+")' "+kind.Quote(path)+" > /etc/pve/qemu-server/NEWID.conf")
+		}
+	}
+	return append(lines, disks...)
+}
+
+// Unpack extracts a vzdump archive, whoever made it.
+func Unpack(ctx context.Context, j *kind.Job, file string, r io.Reader) error {
+	if strings.Contains(file, ".vma") {
+		return recoverDisks(ctx, j, file, r)
+	}
+	return recoverTree(ctx, j, file, r)
+}
+
+// recoverTree extracts a container's tree below rootfs.
+func recoverTree(ctx context.Context, j *kind.Job, file string, r io.Reader) error {
+	root := filepath.Join(j.Into, "rootfs")
+	if err := os.Mkdir(root, 0o755); err != nil {
+		return err
+	}
+	j.Paths = append(j.Paths, root)
+	report, err := archive.ExtractTree(ctx, file, r, root, archive.Options{SkipDevices: os.Geteuid() != 0})
+	return finish(j, report, r, err)
+}
+
+// recoverDisks extracts a VM's disks as raw sparse files.
+func recoverDisks(ctx context.Context, j *kind.Job, file string, r io.Reader) (err error) {
+	var open []*os.File
+	defer func() {
+		for _, f := range open {
+			if serr := f.Sync(); err == nil {
+				err = serr
+			}
+			if cerr := f.Close(); err == nil {
+				err = cerr
+			}
+		}
+	}()
+	report, err := archive.ExtractDisks(ctx, file, r, func(d vma.Device) (io.WriterAt, error) {
+		path := filepath.Join(j.Into, "disk-"+kind.Safe(d.Name)+".raw")
+		f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+		if err != nil {
+			return nil, err
+		}
+		open = append(open, f)
+		j.Paths = append(j.Paths, path)
+		return f, f.Truncate(d.Size)
+	})
+	if err == nil && len(report.Devices) == 0 {
+		j.Skipped = append(j.Skipped, "no disk is in this archive: it holds the guest's configuration alone, as vzdump makes it where every disk has backup=0")
+	}
+	return finish(j, report, r, err)
+}
+
+// unsetFile is beside what was extracted, and lists what could not be set on it.
+const unsetFile = "not-restored.txt"
+
+// unset tells what entries came back without: all of it in a file, and in a sentence.
+func unset(j *kind.Job, lines []string) error {
+	if len(lines) == 0 {
+		return nil
+	}
+	path := filepath.Join(j.Into, unsetFile)
+	if err := os.WriteFile(path, []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	j.Skipped = append(j.Skipped, fmt.Sprintf("not everything could be set on what was extracted (%d lines in %s), such as: %s", len(lines), path, lines[0]))
+	return nil
+}
+
+// finish reads the stream to its end, where its digest is known, and writes the
+// guest's configuration.
+func finish(j *kind.Job, report archive.Report, r io.Reader, err error) error {
+	if err == nil {
+		_, err = io.Copy(io.Discard, r)
+	}
+	if err != nil {
+		return err
+	}
+	if err := unset(j, report.Skipped); err != nil {
+		return err
+	}
+	for _, c := range report.Configs {
+		path := filepath.Join(j.Into, kind.Safe(c.Name))
+		if err := os.WriteFile(path, c.Data, 0o600); err != nil {
+			return fmt.Errorf("write %s: %w", path, err)
+		}
+		j.Config = append(j.Config, path)
+	}
+	return nil
+}

@@ -1,0 +1,51 @@
+package medium
+
+import (
+	"strings"
+
+	"github.com/neosofia/runner/builtins/internal/kinds"
+
+	"github.com/neosofia/runner/builtins/internal/kind"
+)
+
+// Commands are what an operator types to bring a copy back with the vendor's tools
+// alone, on a machine to which the medium is attached.
+func (m *Medium) Commands(id string, identity string) ([]string, error) {
+	x, err := m.find(id)
+	if err != nil {
+		return nil, err
+	}
+	k, _ := kinds.Find(x.Artifact.Kind)
+	dir := k.Dir
+	if dir == "" {
+		dir = "/root/" + kind.Quote(kind.Safe(x.Artifact.Item))
+	}
+	folder := strings.TrimSuffix(strings.TrimPrefix(m.Place, "file://"), "/") + "/" + x.Copy.Ref
+	out := []string{"cd " + kind.Quote(folder), "sha256sum -c SHA256SUMS"}
+	if len(x.Copy.SealedTo) > 0 {
+		out = append(out, "# age before 1.3 cannot open what is sealed to a hybrid recipient (age1pq1...); the runner on this medium can:",
+			"#   runner recover --from "+kind.Quote(m.Place)+" --id "+id+" --archive --to "+dir+" --identity "+kind.Quote(identity))
+	}
+	if k.Dir == "" {
+		out = append(out, "install -d -m 700 "+dir)
+	}
+	for _, f := range x.Artifact.Files {
+		var parts []string
+		sealed := false
+		for _, s := range x.Copy.Files {
+			if s.Of == f.Name {
+				parts = append(parts, kind.Quote(s.Name))
+				sealed = sealed || s.Sealed
+			}
+		}
+		from := "cat " + strings.Join(parts, " ")
+		if sealed {
+			from = "for p in " + strings.Join(parts, " ") + "; do age -d -i " + kind.Quote(identity) + " \"$p\"; done"
+		}
+		out = append(out, from+" > "+dir+"/"+kind.Quote(f.Name))
+	}
+	if k.Commands != nil {
+		out = append(out, k.Commands(x.Artifact, dir)...)
+	}
+	return out, nil
+}

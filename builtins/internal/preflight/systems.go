@@ -1,0 +1,90 @@
+package preflight
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/neosofia/runner/builtins/internal/client/host"
+	"github.com/neosofia/runner/builtins/internal/site"
+	"github.com/neosofia/runner/builtins/internal/systems"
+	"github.com/neosofia/runner/runtime"
+)
+
+// faultOf words an error of a system. One that waiting mends, such as a host that is
+// down, is a note: nothing is wrong with the site.
+func faultOf(system string, err error) Fault {
+	f := Fault{System: system, Text: strings.Split(err.Error(), "\n")[0]}
+	var own *runtime.Error
+	if errors.As(err, &own) {
+		f.Text, f.Hint, f.Note = strings.Split(own.Error(), "\n")[0], own.Hint, own.Temporary
+	}
+	return f
+}
+
+// others tries the systems beside Proxmox: hosts are logged in to, and what is only
+// secret is looked for.
+func others(ctx context.Context, w *systems.Systems, needs Needs) (out []Fault) {
+	for _, h := range w.Site.Hosts {
+		firewall := needs.Firewall && h.Firewall
+		if firewall || needs.Images && h.Rear || needs.Logs && hasLogs(w.Site, h.Name) {
+			if err := tryHost(ctx, w, h.Name, firewall); err != nil {
+				out = append(out, faultOf("host "+h.Name, err))
+			}
+		}
+	}
+	secret := func(system string, s site.Secret) {
+		v, err := w.Secret(ctx, s)
+		if err != nil {
+			out = append(out, faultOf(system, err))
+			return
+		}
+		clear(v)
+	}
+	for _, c := range w.Site.Cloudflare {
+		if needs.Zones || needs.Firewall {
+			secret("cloudflare "+c.Name, c.Token)
+		}
+	}
+	for _, u := range w.Site.UniFi {
+		if needs.Firewall {
+			secret("unifi "+u.Name, u.Password)
+		}
+	}
+	for _, i := range w.Site.Identities {
+		if i.OnHost {
+			secret("identity of this host", i.Secret)
+		}
+	}
+	return out
+}
+
+func hasLogs(s *site.Site, name string) bool {
+	for _, l := range s.Logs {
+		if l.Host == name {
+			return true
+		}
+	}
+	return false
+}
+
+// tryHost logs in, and looks for the programs that no other look would miss.
+func tryHost(ctx context.Context, w *systems.Systems, name string, firewall bool) error {
+	ctx, cancel := within(ctx)
+	defer cancel()
+	h, _, err := w.Host(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	for _, program := range []string{"nft", "ip"} {
+		if !firewall {
+			break
+		}
+		if _, err := h.Run(ctx, host.Command{Args: []string{program, "-V"}}); err != nil {
+			return systems.HostError(name, fmt.Sprintf("look for %s", program), err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,126 @@
+package snapshotvm
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/neosofia/runner/builtins/internal/client/proxmox"
+	"github.com/neosofia/runner/runtime/ledger"
+)
+
+// Failure is why a guest has no archive.
+type Failure struct {
+	Code, Said, Hint string
+	Temporary        bool
+}
+
+// cause is a class of failures, known by words of which one is in the text. The first
+// that fits counts.
+type cause struct {
+	words     []string
+	code      string
+	temporary bool
+	hint      string
+}
+
+// causes are in the order in which they are looked for: those that name a thing before
+// those that only say that something did not work.
+func causes() []cause {
+	return []cause{
+		{words: []string{"Permission check failed"}, code: "E_PVE_AUTH"},
+		{words: []string{"is locked (", "/lock/qemu-server", "/lock/lxc"}, code: "E_GUEST_LOCKED", temporary: true},
+		{words: []string{"can't acquire lock '/var/run/vzdump.lock'", "can't aquire lock"}, code: "E_VZDUMP_FAILED", temporary: true,
+			hint: "another vzdump of that node ran for longer than lockwait (/etc/vzdump.conf, 180 minutes): pvesh get /nodes/NODE/tasks --typefilter vzdump shows it"},
+		{words: []string{"can't lock file", "can't acquire lock", "got lock request timeout", "cfs lock"}, code: "E_VZDUMP_FAILED", temporary: true,
+			hint: "something else held that lock on the node, or the cluster's file system was slow: pvecm status, and the node's journal at that time"},
+		{words: []string{"No space left", "Wrote only"}, code: "E_STORAGE_FULL",
+			hint: "free space on the storage: runner's own archives go with prune(…, apply = True), or with keep_on_storage"},
+		{words: []string{"Disk quota exceeded", "quota exceeded"}, code: "E_STORAGE_FULL",
+			hint: "the quota of the account that the storage writes with is used up: raise it on the NAS, or free space there (prune(…, apply = True), keep_on_storage)"},
+		{words: []string{"File too large"}, code: "E_STORAGE_FULL",
+			hint: "the storage's file system takes no file of that size (FAT: 4 GiB): use another storage for this guest"},
+		{words: []string{"Read-only file system"}, code: "E_STORAGE", temporary: true,
+			hint: "the storage is mounted read-only, which a disk or a NAS in trouble also does by itself: dmesg on the node"},
+		{words: []string{"unable to create temporary directory"}, code: "E_STORAGE_FULL",
+			hint: "a folder could not be made on the storage: it is full to the last block, or cannot be written to (df, touch on the node)"},
+		{words: []string{"max backup limit"}, code: "E_STORAGE_LIMIT",
+			hint: "the storage's prune-backups limits archives and remove=0 forbids removing: set it to keep-all=1 (pvesm set STORAGE --prune-backups keep-all=1) and let runner prune"},
+		{words: []string{"wrong content type"}, code: "E_STORAGE", hint: "the storage is not for backups: pvesm set STORAGE --content backup, with what it has already"},
+		{words: []string{"could not activate storage", "is disabled", "is not online", "unable to activate storage", "is not mounted"}, code: "E_STORAGE",
+			hint: "pvesm status on the node shows the storage"},
+		{words: []string{"interrupted by signal"}, code: "E_VZDUMP_FAILED", temporary: true, hint: "somebody stopped the task, or the node shut down"},
+	}
+}
+
+// hook is a command that the node's own script: of /etc/vzdump.conf runs.
+var hook = regexp.MustCompile(`command '(\S+) ((?:job|backup)-\w+|log-end|pre-stop|pre-restart|post-restart)[^']*' failed`)
+
+// bare is a failure that only names a program: what the program printed says more.
+var bare = regexp.MustCompile(`exit code \d+$|wrong exit status \d+$|failed: exit code`)
+
+// Judge tells whether the guest's archive was made: nil when the log says so. How
+// the task ended beside that is for Warning.
+func Judge(st proxmox.TaskStatus, log proxmox.Log, lines []string) *Failure {
+	if log.Finished && log.Failure == "" {
+		return nil
+	}
+	said := log.Failure
+	if said == "" {
+		said = fmt.Sprintf("the task ended with %q", st.Exit)
+		if n := len(lines); n > 0 {
+			said += "; its log ends: " + lines[n-1]
+		}
+	}
+	f := &Failure{Code: "E_VZDUMP_FAILED", Said: said}
+	if m := hook.FindStringSubmatch(said); m != nil {
+		f.Hint = fmt.Sprintf("the node's own hook %s (script: in /etc/vzdump.conf) ended badly in its phase %s: what it printed is in the task's log", m[1], m[2])
+		return f
+	}
+	about := said + "\n" + strings.Join(log.Warnings, "\n")
+	if bare.MatchString(said) {
+		about = said + "\n" + strings.Join(lines, "\n")
+	}
+	for _, c := range causes() {
+		for _, w := range c.words {
+			if strings.Contains(about, w) {
+				f.Code, f.Hint, f.Temporary = c.code, c.hint, c.temporary
+				return f
+			}
+		}
+	}
+	if st.Exit == "unexpected status" {
+		f.Hint = "the node rebooted, or the worker was killed (out of memory?): see the node's journal at that time"
+		f.Temporary = true
+	}
+	return f
+}
+
+const maxWarnings = 6
+
+// Warning words what a task warned of.
+func Warning(st proxmox.TaskStatus, log proxmox.Log) string {
+	lines := log.Warnings
+	if n := len(lines) - maxWarnings; n > 0 {
+		lines = append(lines[:maxWarnings:maxWarnings], fmt.Sprintf("and %d lines more", n))
+	}
+	if st.Exit == "OK" {
+		return strings.Join(lines, "; ")
+	}
+	return strings.Join(append([]string{st.Exit}, lines...), "; ")
+}
+
+// Findings tell what is wrong though the archive was made.
+func Findings(src Source, st proxmox.TaskStatus, upid proxmox.UPID) (out []ledger.Finding) {
+	add := func(text, hint string) {
+		out = append(out, ledger.Finding{Severity: ledger.DegradedRun, Asset: src.Asset, Item: src.Item, Text: text, Type: hint})
+	}
+	if src.Log.Unthawed {
+		add(fmt.Sprintf("the guest agent of %s did not answer to the thaw: its file systems may still be frozen, and whatever writes to them hangs", src.Item),
+			fmt.Sprintf("on node %s: qm guest cmd %d fsfreeze-status, and if it says frozen: qm guest cmd %[2]d fsfreeze-thaw", upid.Node(), src.VMID))
+	}
+	if st.Exit != "OK" || len(src.Log.Warnings) > 0 {
+		add(fmt.Sprintf("vzdump of %s made its archive, but its task ended so: %s", src.Item, Warning(st, src.Log)), fmt.Sprintf("pvesh get /nodes/%s/tasks/%s/log", upid.Node(), upid))
+	}
+	return out
+}

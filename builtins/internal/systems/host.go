@@ -1,0 +1,157 @@
+package systems
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path"
+	"strings"
+
+	"github.com/neosofia/runner/builtins/internal/client/host"
+	"github.com/neosofia/runner/builtins/internal/client/ssh"
+	"github.com/neosofia/runner/builtins/internal/site"
+	"github.com/neosofia/runner/runtime"
+)
+
+// HostCodes are those that every primitive that works on a host can raise.
+func HostCodes() []runtime.Code {
+	return []runtime.Code{
+		{Name: "E_HOST_DOWN", Doc: "the host cannot be reached, or the connection broke off"},
+		{Name: "E_HOST_AUTH", Doc: "the host refuses our key"},
+		{Name: "E_HOST_KEY", Doc: "the host presents another key than the site states"},
+		{Name: "E_HOST_SFTP", Doc: "the account's login does not lead to SFTP: it prints text, or SFTP is not offered"},
+		{Name: "E_HOST_PROGRAM", Doc: "a program that is needed is not on the host"},
+		{Name: "E_HOST", Doc: "a command on the host failed; its words follow"},
+		{Name: "E_SECRET", Doc: "a secret is not in the keyring, or the keyring is locked"},
+	}
+}
+
+// Host opens a host of the site; "" is the only one. The caller closes it.
+func (w *Systems) Host(ctx context.Context, name string) (host.Host, *site.Host, error) {
+	h, err := w.Site.Host(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	if h.Local {
+		if w.Env.Root != "" {
+			return nil, nil, &runtime.Error{Code: "E_HOST_DOWN", System: "host " + h.Name, Doing: "run commands on this machine", Said: "the lab has no programs of this machine; its host is reached over SSH"}
+		}
+		return host.Local(h.Name), h, nil
+	}
+	r, err := host.Remote(ctx, h.Name, ssh.Config{Address: h.SSH, HostKey: h.HostKey, Dial: w.Env.Dial,
+		Key: func(ctx context.Context) ([]byte, error) { return w.Secret(ctx, h.Key) }})
+	if err != nil {
+		return nil, nil, HostError(h.Name, "connect to "+h.SSH, err)
+	}
+	return r, h, nil
+}
+
+// HostError words an error of a host for the operator.
+func HostError(name, doing string, err error) error {
+	if err == nil {
+		return nil
+	}
+	var own *runtime.Error
+	if errors.As(err, &own) || errors.Is(err, context.Canceled) {
+		return err
+	}
+	e := &runtime.Error{Code: "E_HOST", System: "host " + name, Doing: doing, Said: err.Error(), Cause: err}
+	var exit *host.ExitError
+	switch {
+	case errors.As(err, new(*ssh.HostKeyError)):
+		e.Code, e.Hint = "E_HOST_KEY", "if the host was installed anew, compare the key on its console and put it into site.star; if not, somebody is in between"
+	case errors.As(err, new(*ssh.AuthError)):
+		e.Code, e.Hint = "E_HOST_AUTH", "put the public key into that account's authorized_keys, or set the right private key: runner secret set NAME"
+	case noSFTP(err):
+		e.Code = "E_HOST_SFTP"
+	case errors.Is(err, host.ErrNoProgram):
+		e.Code, e.Hint = "E_HOST_PROGRAM", "install it on the host"
+	case errors.As(err, &exit), errors.Is(err, host.ErrTooMuch), errors.Is(err, os.ErrNotExist), errors.Is(err, os.ErrPermission), errors.As(err, new(*host.KilledError)):
+	case broken(err):
+		e.Code, e.Temporary, e.Hint = "E_HOST_DOWN", true, "is the host up, and does its sshd listen there?"
+	}
+	if hint := HintOf(err); hint != "" {
+		e.Hint = hint
+	}
+	return e
+}
+
+// noSFTP reports that a login worked and led to something else.
+func noSFTP(err error) bool {
+	return errors.As(err, new(*ssh.NoiseError)) || errors.As(err, new(*ssh.NoSFTPError))
+}
+
+// HintOf is what an error itself knows to advise.
+func HintOf(err error) string {
+	var e interface{ Hint() string }
+	if errors.As(err, &e) {
+		return e.Hint()
+	}
+	return ""
+}
+
+// broken reports whether an error is of the connection.
+func broken(err error) bool {
+	var net net.Error
+	text := err.Error()
+	return errors.As(err, new(*ssh.SilentError)) || errors.As(err, &net) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || strings.Contains(text, "connection") || strings.Contains(text, "ssh:")
+}
+
+// OpenFile reads a file of an artifact from where it lies: a Proxmox storage, a
+// host's folder, or the spool.
+func (w *Systems) OpenFile(ctx context.Context, origin map[string]string, file string, offset int64) (io.ReadCloser, error) {
+	switch {
+	case origin["spool"] != "":
+		return w.Spool().Open(origin["spool"], file, offset)
+	case origin["host"] != "":
+		return w.openOnHost(ctx, origin, file, offset)
+	}
+	return w.OpenArchive(ctx, origin, offset)
+}
+
+func (w *Systems) openOnHost(ctx context.Context, origin map[string]string, file string, offset int64) (io.ReadCloser, error) {
+	h, _, err := w.Host(ctx, origin["host"])
+	if err != nil {
+		return nil, err
+	}
+	name := path.Join(origin["dir"], path.Base(file))
+	r, err := h.Open(ctx, name, offset)
+	if err != nil {
+		h.Close()
+		if errors.Is(err, os.ErrNotExist) {
+			return nil, &runtime.Error{Code: "E_ARCHIVE_MISSING", System: "host " + origin["host"], Doing: "read " + name, Said: "it is not there any more", Hint: "a new run makes it again"}
+		}
+		return nil, HostError(origin["host"], "read "+name, err)
+	}
+	tell := func(err error) error { return HostError(origin["host"], "read "+name, err) }
+	return &hostFile{toldFile{r, tell}, h}, nil
+}
+
+type hostFile struct {
+	toldFile
+	h host.Host
+}
+
+func (f *hostFile) Close() error {
+	err := f.ReadCloser.Close()
+	if cerr := f.h.Close(); err == nil {
+		err = cerr
+	}
+	return err
+}
+
+// Asset is the row of the SOP's table that an artifact belongs to: the one that
+// the policy names, or the usual one of its kind.
+func (w *Systems) Asset(name, usual string) (string, error) {
+	if name == "" {
+		name = usual
+	}
+	if _, ok := w.Site.Demands.Asset(name); !ok {
+		return "", &runtime.Error{Code: "E_NO_ASSET", Doing: "find the asset " + name, Said: "the site does not declare it",
+			Hint: fmt.Sprintf("add asset(name = %q, …) to site.star, or name another one with asset = …", name)}
+	}
+	return name, nil
+}

@@ -1,0 +1,47 @@
+package systems
+
+import (
+	"context"
+
+	"github.com/neosofia/runner/builtins/internal/spool"
+	"github.com/neosofia/runner/runtime/ledger"
+)
+
+// Spool is where artifacts lie that no storage holds.
+func (w *Systems) Spool() spool.Dir { return spool.Dir(w.Env.Spool) }
+
+// CleanSpool removes from the spool what is not needed any more.
+func (w *Systems) CleanSpool(ctx context.Context, c ledger.Catalog) error {
+	return w.Spool().CleanUp(ctx, c, w.everywhere)
+}
+
+// everywhere reports whether every demanded target has a copy. A medium that is
+// taken away is waited for by batches only: of other kinds the next one is newer. A
+// batch must be proven, too: nothing else holds what is in it.
+func (w *Systems) everywhere(ctx context.Context, c ledger.Catalog, a ledger.Artifact, batch bool) (bool, error) {
+	row, _ := w.Site.Demands.Asset(a.Asset)
+	copies, err := c.ProvenCopies(ctx, ledger.Query{Item: a.Item, Ref: a.ID})
+	if err != nil {
+		return false, err
+	}
+	have := map[string]bool{}
+	for _, cp := range copies {
+		have[cp.Target] = have[cp.Target] || !batch || cp.Level >= ledger.Read
+	}
+	for _, d := range row.On {
+		t, err := w.Site.Target(d.Target)
+		if err != nil {
+			return false, err
+		}
+		if !have[d.Target] && (batch || !t.Offline) {
+			return false, nil
+		}
+	}
+	return len(copies) > 0, nil
+}
+
+// Everywhere reports whether a batch is proven on every target that its asset
+// demands: then the spool needs not keep it.
+func (w *Systems) Everywhere(ctx context.Context, c ledger.Catalog, a ledger.Artifact) (bool, error) {
+	return w.everywhere(ctx, c, a, true)
+}

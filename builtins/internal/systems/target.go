@@ -1,0 +1,236 @@
+package systems
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"filippo.io/age"
+	"github.com/neosofia/runner/builtins/internal/client/proxmox"
+	"github.com/neosofia/runner/builtins/internal/format/sheet"
+	"github.com/neosofia/runner/builtins/internal/site"
+	"github.com/neosofia/runner/builtins/internal/target"
+	"github.com/neosofia/runner/runtime"
+	"github.com/neosofia/runner/runtime/ledger"
+)
+
+// TargetCodes are those that every primitive that uses targets can raise.
+func TargetCodes() []runtime.Code {
+	return []runtime.Code{
+		{Name: "E_MEDIA_ABSENT", Doc: "the medium is not there"},
+		{Name: "E_MEDIA_OVERDUE", Doc: "an offline medium was not there when it was due"},
+		{Name: "E_WRONG_MEDIUM", Doc: "another medium is in its place: UUID or serial differ"},
+		{Name: "E_SAME_DEVICE", Doc: "two targets lie on one device: they would be one copy"},
+		{Name: "E_TARGET_FULL", Doc: "there is not enough space"},
+		{Name: "E_TARGET_READONLY", Doc: "the file system is read-only"},
+		{Name: "E_TARGET_DOWN", Doc: "the target cannot be reached, or the connection broke off"},
+		{Name: "E_TARGET_DENIED", Doc: "the target refuses our account or an operation"},
+		{Name: "E_TARGET_FAILED", Doc: "the target refuses an operation and gives no reason"},
+		{Name: "E_TARGET_SFTP", Doc: "the account's login does not lead to SFTP: it prints text, or SFTP is not offered"},
+		{Name: "E_HOST_KEY", Doc: "the host presents another key than the site states"},
+		{Name: "E_DAMAGED", Doc: "what is there is not what was written"},
+		{Name: "E_NO_IDENTITY", Doc: "a sealed copy was to be opened, and there is no identity for it here"},
+		{Name: "E_NOT_FOUND", Doc: "the copy is not there"},
+		{Name: "E_BAD_MANIFEST", Doc: "a manifest cannot be read, or contradicts the ledger"},
+		{Name: "E_BAD_TARGET", Doc: "the target is declared wrongly in the site"},
+		{Name: "E_SECRET", Doc: "a secret is not in the keyring, or the keyring is locked"},
+	}
+}
+
+// TargetError words an error of a target for the operator.
+func TargetError(err error) error {
+	var t *target.Error
+	if err == nil || !errors.As(err, &t) {
+		return err
+	}
+	var own *runtime.Error
+	if errors.As(err, &own) {
+		return err
+	}
+	system := "target " + t.Target
+	if t.Target == "" {
+		system = "" // the artifact itself is at fault
+	}
+	return &runtime.Error{Code: t.Code, System: system, Doing: t.Doing, Said: t.Said, Hint: t.Hint, Temporary: t.Temporary, Cause: err}
+}
+
+// OpenTarget opens a target of the site: its identity is checked. Origins say
+// where the artifacts lie that a pve:// target counts in place.
+func (w *Systems) OpenTarget(ctx context.Context, s *runtime.Step, name string, origins ...map[string]string) (*target.Target, error) {
+	spec, err := w.Site.Target(name)
+	if err != nil {
+		return nil, err
+	}
+	env := w.targetEnv(s, origins)
+	env.Binary = w.program(name)
+	t, err := target.Open(ctx, w.spec(spec), env)
+	return t, TargetError(err)
+}
+
+func (w *Systems) spec(t *site.Target) target.Spec {
+	url := t.URL
+	if _, storage, ok := strings.Cut(strings.TrimPrefix(url, "pve://"), "/"); ok && strings.HasPrefix(url, "pve://") {
+		url = "pve://" + storage // the system is the artifact's
+	}
+	spec := target.Spec{Name: t.Name, URL: url, Medium: t.Medium, Location: t.Location, Offline: t.Offline, Offsite: t.Offsite, Immutable: t.Immutable,
+		SealedTo: t.SealedTo, UUID: t.UUID, Serial: t.Serial, PartSize: t.PartSize, Bandwidth: t.Bandwidth, HostKey: t.HostKey}
+	if t.Key.Name != "" {
+		spec.Key = func(ctx context.Context) ([]byte, error) { return w.Secret(ctx, t.Key) }
+	}
+	return spec
+}
+
+func (w *Systems) targetEnv(s *runtime.Step, origins []map[string]string) target.Env {
+	find := func(origin map[string]string) map[string]string {
+		for _, o := range origins {
+			if o["volid"] == origin["volid"] {
+				return o
+			}
+		}
+		return origin
+	}
+	return target.Env{
+		Root: w.Env.Root, Dial: w.Env.Dial, Now: s.Now,
+		Device: func(path string) (ledger.Device, error) {
+			return w.Env.Device(strings.TrimPrefix(path, w.Env.Root))
+		},
+		InPlace: func(ctx context.Context, origin map[string]string, offset int64) (io.ReadCloser, error) {
+			return w.OpenArchive(ctx, find(origin), offset)
+		},
+		Remove: func(ctx context.Context, origin map[string]string) error {
+			return w.RemoveArchive(ctx, s, find(origin))
+		},
+		Progress: func(target, file string, done, total int64) { s.Progress(target+" "+file, done, total) },
+	}
+}
+
+// RemoveArchive removes an archive of a Proxmox storage that runner itself made:
+// its notes carry the step's token, and nobody protected it.
+func (w *Systems) RemoveArchive(ctx context.Context, s *runtime.Step, origin map[string]string) error {
+	c, sys, err := w.Proxmox(ctx, origin["system"])
+	if err != nil {
+		return PVEError(origin["system"], "connect", err)
+	}
+	v, err := c.Archive(ctx, origin["node"], origin["volid"])
+	if proxmox.Gone(err) {
+		return nil
+	}
+	if err != nil {
+		return PVEError(sys.Name, "look at "+origin["volid"], err)
+	}
+	refuse := func(why string) error {
+		return &runtime.Error{Code: runtime.CodeRefused, System: "proxmox " + sys.Name, Doing: "remove " + origin["volid"], Said: why}
+	}
+	if !proxmox.Carries(v.Notes, origin["token"]) {
+		return refuse("its notes do not carry the token of the step that made it: another tool's archive is never removed")
+	}
+	if v.Protected != 0 {
+		return refuse("somebody protected it")
+	}
+	upid, err := c.RemoveArchive(ctx, origin["node"], origin["volid"])
+	if err != nil || upid == "" {
+		return PVEError(sys.Name, "remove "+origin["volid"], err)
+	}
+	var last string
+	st, err := c.Follow(ctx, upid, s.Sleep, func(line string) { last = line })
+	if err != nil {
+		return PVEError(sys.Name, "remove "+origin["volid"], err)
+	}
+	if st.Exit != "OK" {
+		return &runtime.Error{Code: "E_PVE", System: "proxmox " + sys.Name, Doing: "remove " + origin["volid"], Said: st.Exit + "; " + last}
+	}
+	return nil
+}
+
+// Identities are those that the site gives this host to open sealed copies with.
+func (w *Systems) Identities(ctx context.Context) ([]age.Identity, error) {
+	var out []age.Identity
+	for _, i := range w.Site.Identities {
+		raw, err := w.Secret(ctx, i.Secret)
+		if err != nil {
+			return nil, err
+		}
+		keys, err := sheet.Read("secret "+i.Secret.Name, bytes.NewReader(raw))
+		clear(raw)
+		if err == nil && len(keys.Identities) == 0 {
+			err = errors.New("it holds shares of custodians, and no identity")
+		}
+		if err != nil {
+			return nil, &runtime.Error{Code: "E_SECRET", Doing: "read the identity in secret " + i.Secret.Name, Said: err.Error()}
+		}
+		out = append(out, keys.Identities...)
+	}
+	return out, nil
+}
+
+// Origin says where an artifact lies, with the token that its notes carry.
+func Origin(a ledger.Artifact) map[string]string {
+	o := map[string]string{"token": "runner:" + a.Run + a.Step}
+	for k, v := range a.Origin {
+		o[k] = v
+	}
+	return o
+}
+
+// OriginsOf says where an artifact lies that is counted in place.
+func OriginsOf(ctx context.Context, s *runtime.Step, c ledger.Copy) ([]map[string]string, error) {
+	if !c.InPlace {
+		return nil, nil
+	}
+	catalog, err := s.Catalog(ctx)
+	if err != nil {
+		return nil, err
+	}
+	art, found, err := catalog.Artifact(ctx, c.Artifact)
+	if err != nil || !found {
+		return nil, err
+	}
+	return []map[string]string{Origin(art)}, nil
+}
+
+// Close lets go of everything that was opened.
+func (w *Systems) Close() error { return nil }
+
+// Target opens a target outside a run: to look, and to leave a checkpoint.
+func (w *Systems) Target(ctx context.Context, name string) (*target.Target, error) {
+	spec, err := w.Site.Target(name)
+	if err != nil {
+		return nil, err
+	}
+	t, err := target.Open(ctx, w.spec(spec), target.Env{Root: w.Env.Root, Dial: w.Env.Dial, Now: runtime.RealClock{}.Now,
+		Device: func(path string) (ledger.Device, error) { return w.Env.Device(strings.TrimPrefix(path, w.Env.Root)) }})
+	return t, TargetError(err)
+}
+
+// EachTarget opens every target that holds files of runner's own, and calls fn with it
+// or with the error; targets are asked at once. What fn returns is called after it,
+// one at a time: it takes what was found.
+func (w *Systems) EachTarget(ctx context.Context, only []string, fn func(ctx context.Context, name string, t *target.Target, err error) (take func())) {
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	for _, spec := range w.Site.Targets {
+		if strings.HasPrefix(spec.URL, "pve:") || len(only) > 0 && !slices.Contains(only, spec.Name) {
+			continue
+		}
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			ctx, cancel := runtime.RealClock{}.Within(ctx, time.Minute, errors.New("it did not answer within a minute"))
+			defer cancel()
+			t, err := w.Target(ctx, spec.Name)
+			if err == nil {
+				defer t.Close()
+			}
+			take := fn(ctx, spec.Name, t, err)
+			mu.Lock()
+			defer mu.Unlock()
+			take()
+		}()
+	}
+	wg.Wait()
+}

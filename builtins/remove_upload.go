@@ -1,0 +1,35 @@
+package builtins
+
+import (
+	"context"
+
+	"github.com/neosofia/runner/builtins/internal/restorevm"
+	"github.com/neosofia/runner/runtime"
+)
+
+type removeUploadArgs struct {
+	System string `star:"system" doc:"proxmox of the site"`
+	Node   string `star:"node" doc:"node on which the archive lies"`
+	Path   string `star:"path" doc:"the archive on that node: /srv/backup/dump/vzdump-…"`
+	Token  string `star:"token" doc:"token that the archive's notes carry: runner:RUN/STEP"`
+}
+
+func removeUploadDeclaration() runtime.Declaration {
+	return runtime.Primitive[removeUploadArgs]{
+		Name: "remove_upload", Kind: runtime.Destroy, Resume: runtime.Retry,
+		Doc: "remove_upload: remove an archive that restore_vm uploaded to a node for a restore; restore_vm cleans up with it.\n\n" +
+			"The archive's notes must carry the token of the step that uploaded it. One that is not there is fine.",
+		Example: `remove_upload(system = "pve", node = "pve1", path = "/srv/backup/dump/vzdump-qemu-100-2026_03_02-02_00_00.vma.zst", token = "runner:20260302T020000Z-abcdef/0")`,
+		Codes: []runtime.Code{
+			{Name: "E_NOT_OURS", Doc: "the archive does not carry the token: it is not removed"},
+			{Name: "E_PVE_SSH", Doc: "the node cannot be reached over SSH"},
+			{Name: "E_SECRET", Doc: "a secret is not in the keyring, or the keyring is locked"},
+		},
+		Fake: func(context.Context, *runtime.Step, *removeUploadArgs) (runtime.Result, error) {
+			return runtime.Result{}, nil
+		},
+		Run: func(ctx context.Context, s *runtime.Step, a *removeUploadArgs) (runtime.Result, error) {
+			return runtime.Result{}, restorevm.RemoveUpload(ctx, s, a.System, a.Node, a.Path, a.Token)
+		},
+	}
+}
