@@ -47,8 +47,9 @@ func guest(name, title string, unpack func(ctx context.Context, j *kind.Job, fil
 			if err := unpack(ctx, j, file, r); err != nil {
 				return fmt.Errorf("extract %s: %w\nwhat is in %s is incomplete", file, err, j.Into)
 			}
-			j.Say = append(j.Say, putBack(j)...)
-			return nil
+			lines, err := putBack(j)
+			j.Say = append(j.Say, lines...)
+			return err
 		},
 		Dir: "/var/lib/vz/dump",
 		Commands: func(a ledger.Artifact, dir string) (lines []string) {
@@ -62,29 +63,6 @@ func guest(name, title string, unpack func(ctx context.Context, j *kind.Job, fil
 			return lines
 		},
 	}
-}
-
-// putBack is what to type on a node to make a guest of what was extracted: of disks,
-// each on the bus that it was on; of a tree, by way of a tar, as pct wants one.
-func putBack(j *kind.Job) (lines []string) {
-	var disks, buses []string
-	for _, path := range j.Paths {
-		name, isDisk := strings.CutPrefix(filepath.Base(path), "disk-")
-		if !isDisk {
-			return []string{"# put it back, as root on a Proxmox VE node (NEWID: a free number):",
-				"tar -C " + kind.Quote(path) + " --numeric-owner --acls --xattrs --xattrs-include='*' --sparse -cpf /var/tmp/NEWID.tar . && pct restore NEWID /var/tmp/NEWID.tar --storage STORAGE"}
-		}
-		bus := strings.TrimPrefix(strings.TrimSuffix(name, ".raw"), "drive-")
-		buses = append(buses, "|"+bus+":")
-		disks = append(disks, "qm disk import NEWID "+kind.Quote(path)+" STORAGE --target-disk "+kind.Quote(bus))
-	}
-	for _, path := range j.Config {
-		if filepath.Base(path) == "qemu-server.conf" {
-			lines = append(lines, "# put it back, as root on a Proxmox VE node (NEWID: a free number):",
-				"grep -vE '^(#qmdump#"+strings.Join(buses, "")+")' "+kind.Quote(path)+" > /etc/pve/qemu-server/NEWID.conf")
-		}
-	}
-	return append(lines, disks...)
 }
 
 // Unpack extracts a vzdump archive, whoever made it.
