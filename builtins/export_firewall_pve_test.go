@@ -1,6 +1,7 @@
 package builtins
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -88,9 +89,17 @@ func TestTheCallsForProxmoxBringTheStateBack(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	ranges, err := os.OpenFile(pve+"sdn/subnets.cfg", os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = ranges.WriteString("subnet: lan-10.30.0.0-24\n\tvnet office\n\tdhcp-range start-address=10.30.0.10,end-address=10.30.0.20\n\tdhcp-range start-address=10.30.0.30,end-address=10.30.0.40\n\tsnat 1\n\n")
+	if err := errors.Join(err, ranges.Close()); err != nil {
+		t.Fatal(err)
+	}
 	b.good(`return copy(artifact = export_firewall(system = "pve"), to = ["offline-a"])`)
 	before := b.spooled(b.artifact("pve"), "ruleset.json")
-	if w := missing(before, []string{`"name":"sdn/vnets/office/rules"`, `"dport":"26"`, `"gateway":"10.20.0.1"`}); w != "" {
+	if w := missing(before, []string{`"name":"sdn/vnets/office/rules"`, `"dport":"26"`, `"gateway":"10.20.0.1"`, `{"end-address":"10.30.0.40","start-address":"10.30.0.30"}`}); w != "" {
 		t.Fatalf("the export does not hold %q", w)
 	}
 	into := t.TempDir()

@@ -37,7 +37,12 @@ func (r *request) body(without ...string) map[string]any {
 			continue
 		}
 		m[k] = r.get(k)
-		if p := r.m.lookup(k); p != nil && (p.Type == "integer" || p.Type == "boolean") {
+		p := r.m.lookup(k)
+		switch {
+		case p == nil:
+		case p.Type == "array":
+			m[k] = r.params[k]
+		case p.Type == "integer" || p.Type == "boolean":
 			m[k] = number(strings.NewReplacer("true", "1", "false", "0").Replace(r.get(k)))
 		}
 	}

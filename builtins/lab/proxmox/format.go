@@ -17,22 +17,28 @@ var (
 	volumePattern  = regexp.MustCompile(`^([a-zA-Z][a-zA-Z0-9\-_.]*[a-zA-Z0-9]):(.+)$`)
 )
 
+// namedProperties are formats that are property strings, and that the schema only names.
+var namedProperties = map[string]string{"pve-sdn-dhcp-range": `{"start-address":{},"end-address":{}}`}
+
 // contentTypes are what a storage can hold.
 const contentTypes = " images rootdir vztmpl iso backup snippets none import "
 
 // checkFormat checks the named formats that the served requests use, and the
 // keys of property strings such as net0. Formats that only root's options use
 // are let through.
-func checkFormat(raw json.RawMessage, v string) string {
+func checkFormat(raw json.RawMessage, at, v string) string {
 	if len(raw) == 0 {
 		return ""
 	}
 	if raw[0] == '{' {
-		return checkProperties(raw, v)
+		return checkProperties(raw, at, v)
 	}
 	var name string
 	if err := json.Unmarshal(raw, &name); err != nil {
 		return ""
+	}
+	if decl, ok := namedProperties[name]; ok {
+		return checkProperties(json.RawMessage(decl), at, v)
 	}
 	if base, ok := strings.CutSuffix(name, "-list"); ok && name != "email-or-username-list" {
 		for _, one := range splitList(v) {
@@ -92,7 +98,7 @@ func checkNamed(name, v string) string {
 }
 
 // checkProperties checks a property string, "virtio=BC:24:…,bridge=vmbr0".
-func checkProperties(raw json.RawMessage, v string) string {
+func checkProperties(raw json.RawMessage, at, v string) string {
 	var decl map[string]struct {
 		Optional   json.Number `json:"optional"`
 		DefaultKey json.Number `json:"default_key"`
@@ -118,11 +124,11 @@ func checkProperties(raw json.RawMessage, v string) string {
 		case !named && defaultKey != "":
 			seen[defaultKey] = true
 		case !named:
-			errs = append(errs, "value without key, but schema does not define a default key")
+			return "invalid format - value without key, but schema does not define a default key\n"
 		default:
 			d, ok := decl[key]
 			if !ok {
-				errs = append(errs, key+": property is not defined in schema and the schema does not allow additional properties")
+				errs = append(errs, at+"."+key+": property is not defined in schema and the schema does not allow additional properties")
 			}
 			seen[key] = true
 			if d.Alias != "" {
@@ -135,7 +141,7 @@ func checkProperties(raw json.RawMessage, v string) string {
 	}
 	for key, d := range decl {
 		if (d.Optional == "" || d.Optional == "0") && d.Alias == "" && !seen[key] {
-			errs = append(errs, key+": property is missing and it is not optional")
+			errs = append(errs, at+"."+key+": property is missing and it is not optional")
 		}
 	}
 	if len(errs) == 0 {

@@ -56,6 +56,7 @@ type property struct {
 	MinLength int             `json:"minLength"`
 	MaxLength int             `json:"maxLength"`
 	Requires  string          `json:"requires"`
+	Items     *property       `json:"items"`
 
 	re *regexp.Regexp
 }
@@ -141,9 +142,13 @@ func (m *method) check(params map[string][]string) map[string]string {
 			errs[name] = "property is not defined in schema and the schema does not allow additional properties"
 			continue
 		}
-		for _, v := range values {
-			if text := p.check(v); text != "" {
-				errs[name] = text
+		for i, v := range values {
+			at, p := name, p
+			if p.Type == "array" && p.Items != nil {
+				at, p = fmt.Sprintf("%s[%d]", name, i), p.Items
+			}
+			if text := p.check(at, v); text != "" {
+				errs[at] = text
 			}
 		}
 		if p.Requires != "" && params[p.Requires] == nil {
@@ -158,7 +163,7 @@ func (m *method) check(params map[string][]string) map[string]string {
 	return errs
 }
 
-func (p *property) check(v string) string {
+func (p *property) check(at, v string) string {
 	switch p.Type {
 	case "integer", "number":
 		if text := p.checkNumber(v); text != "" {
@@ -169,7 +174,7 @@ func (p *property) check(v string) string {
 			return fmt.Sprintf("type check ('boolean') failed - got '%s'", v)
 		}
 	}
-	if text := checkFormat(p.Format, v); text != "" {
+	if text := checkFormat(p.Format, at, v); text != "" {
 		return text
 	}
 	switch {

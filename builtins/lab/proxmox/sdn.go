@@ -31,7 +31,12 @@ func sectionConfig(path, idKey string) ([]map[string]any, error) {
 				return nil, fmt.Errorf("%s line %d: a value without a section", path, n+1)
 			}
 			key, value, _ := strings.Cut(strings.TrimSpace(line), " ")
-			out[len(out)-1][key] = number(value)
+			var v any = number(value)
+			if key == "dhcp-range" {
+				old, _ := out[len(out)-1][key].([]any)
+				v = append(old, dhcpRange(value))
+			}
+			out[len(out)-1][key] = v
 		default:
 			typ, id, ok := strings.Cut(line, ": ")
 			if !ok {
@@ -42,6 +47,16 @@ func sectionConfig(path, idKey string) ([]map[string]any, error) {
 	}
 	sort.SliceStable(out, func(i, j int) bool { return fmt.Sprint(out[i][idKey]) < fmt.Sprint(out[j][idKey]) })
 	return out, nil
+}
+
+// dhcpRange is a range as an answer shows it; the file and the call hold it as a text.
+func dhcpRange(text string) map[string]any {
+	m := map[string]any{}
+	for pair := range strings.SplitSeq(text, ",") {
+		k, v, _ := strings.Cut(pair, "=")
+		m[k] = v
+	}
+	return m
 }
 
 // sdnList reads one of /etc/pve/sdn/*.cfg as a list shows it: every entry has the digest

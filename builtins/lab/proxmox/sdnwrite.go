@@ -3,6 +3,7 @@ package proxmox
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -53,8 +54,14 @@ func (c *Cluster) appendSDN(r *request, file, what, id string, m map[string]any)
 		}
 		text := string(raw) + typ + ": " + id + "\n"
 		for _, k := range sortedKeys(m) {
-			if k != "type" {
-				text += fmt.Sprintf("\t%s %v\n", k, m[k])
+			values, many := m[k].([]string)
+			if !many {
+				values = []string{fmt.Sprint(m[k])}
+			}
+			for _, v := range values {
+				if k != "type" {
+					text += fmt.Sprintf("\t%s %s\n", k, v)
+				}
 			}
 		}
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -86,6 +93,13 @@ func (c *Cluster) postSubnet(r *request) (any, error) {
 	zone := fmt.Sprint(v["zone"])
 	if err := r.user.need("/sdn/zones/"+zone+"/"+r.vars["vnet"], "SDN.Allocate"); err != nil {
 		return nil, err
+	}
+	for _, s := range r.params["dhcp-range"] {
+		for k, v := range dhcpRange(s) {
+			if _, err := netip.ParseAddr(fmt.Sprint(v)); err != nil {
+				return nil, failf("create sdn subnet object failed: 400 Parameter verification failed.\ndhcp-range: %s is not a valid IP %s", k, v)
+			}
+		}
 	}
 	m := r.body("subnet")
 	m["vnet"] = r.vars["vnet"]

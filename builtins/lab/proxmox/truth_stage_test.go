@@ -252,7 +252,7 @@ func (s *truth) firewall() {
 		}
 	}
 	switch s.name {
-	case "subnets-post":
+	case "subnets-post", "subnets-dhcp":
 		subnet = ""
 	case "firewall-export-unapplied-vnet":
 		vnets += "vnet: vn2\n\tzone z1\n\n"

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/neosofia/runner/builtins/internal/kind"
@@ -234,20 +235,40 @@ func eachEntry(d *ruleset.Document, section string, backwards bool, f func(m map
 func options(m map[string]any, derived ...string) string {
 	var b strings.Builder
 	for _, k := range slices.Sorted(maps.Keys(m)) {
-		v := m[k]
 		if slices.Contains(derived, k) {
 			continue
 		}
-		if n, ok := v.(float64); ok {
-			v = int64(n)
+		values, list := m[k].([]any)
+		if !list {
+			values = []any{m[k]}
 		}
-		if l, ok := v.([]any); ok {
-			for _, x := range l {
-				fmt.Fprintf(&b, " --%s %s", kind.Safe(k), kind.Quote(fmt.Sprint(x)))
-			}
-			continue
+		for _, v := range values {
+			fmt.Fprintf(&b, " --%s %s", kind.Safe(k), kind.Quote(word(v)))
 		}
-		fmt.Fprintf(&b, " --%s %s", kind.Safe(k), kind.Quote(fmt.Sprint(v)))
 	}
 	return b.String()
+}
+
+// word is a value as a call takes it. What an answer gives as an object is a property
+// string there: key=value,key=value, the values of a list in it apart by semicolons.
+func word(v any) string {
+	switch v := v.(type) {
+	case map[string]any:
+		var pairs []string
+		for _, k := range slices.Sorted(maps.Keys(v)) {
+			pairs = append(pairs, k+"="+word(v[k]))
+		}
+		return strings.Join(pairs, ",")
+	case []any:
+		var words []string
+		for _, x := range v {
+			words = append(words, word(x))
+		}
+		return strings.Join(words, ";")
+	case float64:
+		return strconv.FormatFloat(v, 'f', -1, 64)
+	case bool:
+		return map[bool]string{true: "1", false: "0"}[v]
+	}
+	return fmt.Sprint(v)
 }
