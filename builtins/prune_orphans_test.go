@@ -189,4 +189,8 @@ func TestPruneFindsThatSomebodyElseRemovedAnArchive(t *testing.T) {
 		t.Errorf("got %d findings: %+v", n, out.Findings)
 	}
 	b.good(keeping) // it is told once
+	b.lines = nil
+	if b.good(clearing); b.told("removed scratch on node") || !b.told("scratch on node", "it was not there any more: no longer listed") {
+		t.Errorf("the record says of somebody else's removal that it was ours:\n%s", strings.Join(b.lines, "\n"))
+	}
 }

@@ -130,8 +130,8 @@ func (c *job) clear(ctx context.Context, open []*target.Target) error {
 				return err // a damaged copy is better than none
 			}
 			c.s.Log("%s: the copy that is there was found damaged: it is made again", cp.Target)
-			if err := systems.TargetError(t.Remove(ctx, cp.Copy)); err != nil {
-				return err
+			if _, err := t.Remove(ctx, cp.Copy); err != nil {
+				return systems.TargetError(err)
 			}
 		}
 	}

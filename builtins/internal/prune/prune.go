@@ -18,32 +18,33 @@ import (
 
 // Prune removes what the rules let go, or tells what would go.
 func Prune(ctx context.Context, s *runtime.Step, a *Request) (runtime.Result, error) {
-	return pruneWith(ctx, s, a, pruneOrphans, func(ctx context.Context, c ledger.Copy) error {
+	return pruneWith(ctx, s, a, pruneOrphans, func(ctx context.Context, c ledger.Copy) (was bool, err error) {
 		w := systems.Of(s)
 		origins, err := systems.OriginsOf(ctx, s, c)
 		if err != nil {
-			return err
+			return false, err
 		}
 		t, err := w.OpenTarget(ctx, s, c.Target, origins...)
 		if err != nil {
-			return err
+			return false, err
 		}
 		defer t.Close()
 		release, err := s.Hold(ctx, "target:"+c.Target)
 		if err != nil {
-			return err
+			return false, err
 		}
 		defer release()
-		if err := systems.TargetError(t.Remove(ctx, c)); err != nil && runtime.CodeOf(err) != "E_NOT_FOUND" {
-			return err
+		was, err = t.Remove(ctx, c)
+		if err = systems.TargetError(err); runtime.CodeOf(err) == "E_NOT_FOUND" {
+			return false, nil
 		}
-		return nil
+		return was, err
 	})
 }
 
 // Pretend does what Prune does, and removes nothing.
 func Pretend(ctx context.Context, s *runtime.Step, a *Request) (runtime.Result, error) {
-	return pruneWith(ctx, s, a, nil, func(_ context.Context, c ledger.Copy) error { return s.Fault("target", c.Target) })
+	return pruneWith(ctx, s, a, nil, func(_ context.Context, c ledger.Copy) (bool, error) { return true, s.Fault("target", c.Target) })
 }
 
 // Request is what a policy asks for; prune documents its arguments.
@@ -73,10 +74,13 @@ func (g goes) told() string {
 	return fmt.Sprintf("%s on %s, taken %s: %s", g.Item, g.Target, g.Taken.UTC().Format(time.RFC3339), g.Why)
 }
 
+// remover removes a copy; was tells that it was there.
+type remover func(ctx context.Context, c ledger.Copy) (was bool, err error)
+
 // besides removes what is no copy.
 type besides func(ctx context.Context, s *runtime.Step, a *Request, in Input, res *runtime.Result) ([]goes, error)
 
-func pruneWith(ctx context.Context, s *runtime.Step, a *Request, more besides, remove func(context.Context, ledger.Copy) error) (runtime.Result, error) {
+func pruneWith(ctx context.Context, s *runtime.Step, a *Request, more besides, remove remover) (runtime.Result, error) {
 	in, plan, findings, err := planPrune(ctx, s, a)
 	res := runtime.Result{Value: []goes{}, Facts: ledger.Facts{Findings: findings}}
 	if err != nil || plan.Refused != "" {
@@ -92,7 +96,7 @@ func pruneWith(ctx context.Context, s *runtime.Step, a *Request, more besides, r
 	return res, err
 }
 
-func pruneCopies(ctx context.Context, s *runtime.Step, a *Request, plan Choice, res *runtime.Result, remove func(context.Context, ledger.Copy) error) ([]goes, error) {
+func pruneCopies(ctx context.Context, s *runtime.Step, a *Request, plan Choice, res *runtime.Result, remove remover) ([]goes, error) {
 	rows := []goes{}
 	for _, r := range plan.Removals {
 		if len(rows) == plan.Limit {
@@ -105,23 +109,41 @@ func pruneCopies(ctx context.Context, s *runtime.Step, a *Request, plan Choice, 
 		case stillNeeded(r, res.Facts.Removed):
 			continue // what needs it could not be removed before it
 		default:
-			if err := s.Mark(ctx, ledger.MarkRemove+row.Copy, row.told()); err != nil {
-				return rows, err
-			}
-			gone, found, err := removed(s, a.Asset, row, remove(ctx, r.Copy))
+			went, err := dropCopy(ctx, s, a, r.Copy, row, res, remove)
 			if err != nil {
 				return rows, err // what follows is for the next run
 			}
-			res.Facts.Findings = append(res.Facts.Findings, found...)
-			if !gone {
+			if !went {
 				continue
 			}
-			res.Facts.Removed = append(res.Facts.Removed, row.Copy)
-			s.Log("removed %s", row.told())
 		}
 		rows = append(rows, row)
 	}
 	return rows, nil
+}
+
+// dropCopy removes one, with a record before it. Of what somebody else removed the record
+// does not say that we did, unless an earlier attempt of the step set out to.
+func dropCopy(ctx context.Context, s *runtime.Step, a *Request, c ledger.Copy, row goes, res *runtime.Result, remove remover) (bool, error) {
+	key := ledger.MarkRemove + row.Copy
+	tried := s.Marked(key) != ""
+	if err := s.Mark(ctx, key, row.told()); err != nil {
+		return false, err
+	}
+	was, err := remove(ctx, c)
+	gone, found, err := removed(s, a.Asset, row, err)
+	res.Facts.Findings = append(res.Facts.Findings, found...)
+	if err != nil || !gone {
+		return false, err
+	}
+	res.Facts.Removed = append(res.Facts.Removed, row.Copy)
+	if was || tried {
+		s.Log("removed %s", row.told())
+		return true, nil
+	}
+	row.Why = "it was not there any more: no longer listed"
+	s.Log("%s", row.told())
+	return true, s.Mark(ctx, key, row.told())
 }
 
 // removed judges how a removal ended. A medium that is away, and what is not to be
@@ -321,7 +343,8 @@ func dropOrphan(ctx context.Context, s *runtime.Step, a *Request, o orphan, row 
 	if err := s.Mark(ctx, ledger.MarkRemove+o.Name, row.told()); err != nil {
 		return false, err
 	}
-	went, found, err := removed(s, a.Asset, row, systems.Of(s).RemoveArchive(ctx, s, o.Origin))
+	_, err := systems.Of(s).RemoveArchive(ctx, s, o.Origin)
+	went, found, err := removed(s, a.Asset, row, err)
 	res.Facts.Findings = append(res.Facts.Findings, found...)
 	if err != nil || !went {
 		return false, err

@@ -102,7 +102,7 @@ func (w *Systems) targetEnv(s *runtime.Step, origins []map[string]string) target
 		InPlace: func(ctx context.Context, origin map[string]string, offset int64) (io.ReadCloser, error) {
 			return w.OpenArchive(ctx, find(origin), offset)
 		},
-		Remove: func(ctx context.Context, origin map[string]string) error {
+		Remove: func(ctx context.Context, origin map[string]string) (bool, error) {
 			return w.RemoveArchive(ctx, s, find(origin))
 		},
 		Progress: func(target, file string, done, total int64) { s.Progress(target+" "+file, done, total) },
@@ -110,21 +110,21 @@ func (w *Systems) targetEnv(s *runtime.Step, origins []map[string]string) target
 }
 
 // RemoveArchive removes an archive of a Proxmox storage that runner itself made:
-// its notes carry the step's token, and nobody protected it.
-func (w *Systems) RemoveArchive(ctx context.Context, s *runtime.Step, origin map[string]string) error {
+// its notes carry the step's token, and nobody protected it. Was tells that it was there.
+func (w *Systems) RemoveArchive(ctx context.Context, s *runtime.Step, origin map[string]string) (was bool, err error) {
 	c, sys, err := w.Proxmox(ctx, origin["system"])
 	if err != nil {
-		return PVEError(origin["system"], "connect", err)
+		return false, PVEError(origin["system"], "connect", err)
 	}
 	v, err := c.Archive(ctx, origin["node"], origin["volid"])
 	if proxmox.Gone(err) {
-		return nil
+		return false, nil
 	}
 	if err != nil {
-		return PVEError(sys.Name, "look at "+origin["volid"], err)
+		return false, PVEError(sys.Name, "look at "+origin["volid"], err)
 	}
-	refuse := func(why string) error {
-		return &runtime.Error{Code: runtime.CodeRefused, System: "proxmox " + sys.Name, Doing: "remove " + origin["volid"], Said: why}
+	refuse := func(why string) (bool, error) {
+		return true, &runtime.Error{Code: runtime.CodeRefused, System: "proxmox " + sys.Name, Doing: "remove " + origin["volid"], Said: why}
 	}
 	if !proxmox.Carries(v.Notes, origin["token"]) {
 		return refuse("its notes do not carry the token of the step that made it: another tool's archive is never removed")
@@ -134,17 +134,17 @@ func (w *Systems) RemoveArchive(ctx context.Context, s *runtime.Step, origin map
 	}
 	upid, err := c.RemoveArchive(ctx, origin["node"], origin["volid"])
 	if err != nil || upid == "" {
-		return PVEError(sys.Name, "remove "+origin["volid"], err)
+		return true, PVEError(sys.Name, "remove "+origin["volid"], err)
 	}
 	var last string
 	st, err := c.Follow(ctx, upid, s.Sleep, func(line string) { last = line })
 	if err != nil {
-		return PVEError(sys.Name, "remove "+origin["volid"], err)
+		return true, PVEError(sys.Name, "remove "+origin["volid"], err)
 	}
 	if st.Exit != "OK" {
-		return &runtime.Error{Code: "E_PVE", System: "proxmox " + sys.Name, Doing: "remove " + origin["volid"], Said: st.Exit + "; " + last}
+		return true, &runtime.Error{Code: "E_PVE", System: "proxmox " + sys.Name, Doing: "remove " + origin["volid"], Said: st.Exit + "; " + last}
 	}
-	return nil
+	return true, nil
 }
 
 // Identities are those that the site gives this host to open sealed copies with.

@@ -73,7 +73,8 @@ func TestMediumThatIsExchanged(t *testing.T) {
 	o := target.Copy(context.Background(), src, []*target.Target{tgt})[0]
 	Refused(t, o.Err, target.CodeWrongMedium)
 	Refused(t, tgt.PutCheckpoint(context.Background(), "h", "x"), target.CodeWrongMedium)
-	Refused(t, tgt.Remove(context.Background(), first.Copy), target.CodeWrongMedium)
+	_, err = tgt.Remove(context.Background(), first.Copy)
+	Refused(t, err, target.CodeWrongMedium)
 }
 
 func TestFolderThatIsExchanged(t *testing.T) {
@@ -274,7 +275,7 @@ func TestArtifactThatLiesInTheStorage(t *testing.T) {
 		}
 		return io.NopCloser(bytes.NewReader(data[offset:])), nil
 	}
-	env.Remove = func(_ context.Context, origin map[string]string) error { removed = origin["volid"]; return nil }
+	env.Remove = func(_ context.Context, origin map[string]string) (bool, error) { removed = origin["volid"]; return true, nil }
 	ctx := context.Background()
 	tgt, err := target.Open(ctx, target.Spec{Name: "pve", URL: "pve://local", Medium: "disk"}, env)
 	if err != nil {
@@ -295,7 +296,7 @@ func TestArtifactThatLiesInTheStorage(t *testing.T) {
 	data[5]++
 	_, err = tgt.Verify(ctx, o.Copy, ledger.Read, nil, nil)
 	Refused(t, err, target.CodeDamaged)
-	if err := tgt.Remove(ctx, o.Copy); err != nil || removed != "local:backup/x.vma.zst" {
+	if was, err := tgt.Remove(ctx, o.Copy); err != nil || !was || removed != "local:backup/x.vma.zst" {
 		t.Errorf("got %q removed, error %v", removed, err)
 	}
 }

@@ -9,13 +9,14 @@ import (
 )
 
 // Remove deletes a copy: its manifest first, so that it is never seen half. What
-// is gone already is no error. It refuses everything that is no copy's folder.
-func (t *Target) Remove(ctx context.Context, c ledger.Copy) error {
+// is gone already is no error; was tells that there was something. It refuses everything
+// that is no copy's folder.
+func (t *Target) Remove(ctx context.Context, c ledger.Copy) (was bool, err error) {
 	if t.store == nil {
 		return t.removeInPlace(ctx, c)
 	}
-	refused := func(said string) error {
-		return &Error{Code: CodeNotFound, Target: t.spec.Name, Doing: "remove copy " + c.ID, Said: said}
+	refused := func(said string) (bool, error) {
+		return false, &Error{Code: CodeNotFound, Target: t.spec.Name, Doing: "remove copy " + c.ID, Said: said}
 	}
 	if err := checkFolder(c.Ref, c.Artifact); err != nil {
 		return refused(err.Error())
@@ -28,18 +29,23 @@ func (t *Target) Remove(ctx context.Context, c ledger.Copy) error {
 	case err == nil && m.Copy.ID != c.ID:
 		return refused("the folder holds copy " + m.Copy.ID)
 	case err != nil && code(err) != CodeNotFound && code(err) != CodeBadManifest:
-		return err
+		return false, err
 	}
+	infos, err := t.store.List(ctx, c.Ref)
+	if err != nil && code(err) != CodeNotFound {
+		return false, err
+	}
+	was = len(infos) > 0
 	if err := t.store.Delete(ctx, path.Join(c.Ref, manifestFile)); err != nil {
-		return err
+		return was, err
 	}
 	if err := t.removeFolder(ctx, c.Ref); err != nil {
-		return err
+		return was, err
 	}
 	if err := t.removeFolder(ctx, path.Join(partsFolder, c.ID)); err != nil {
-		return err
+		return was, err
 	}
-	return t.removeEmpty(ctx, path.Dir(c.Ref))
+	return was, t.removeEmpty(ctx, path.Dir(c.Ref))
 }
 
 // removeEmpty deletes the folders of an item and a kind of which this was the last.
@@ -82,15 +88,15 @@ func (t *Target) Sweep(ctx context.Context, keep func(copyID string) bool) (gone
 	return gone, err
 }
 
-func (t *Target) removeInPlace(ctx context.Context, c ledger.Copy) error {
+func (t *Target) removeInPlace(ctx context.Context, c ledger.Copy) (was bool, err error) {
 	if err := t.checkPlace(c); err != nil {
-		return err
+		return false, err
 	}
 	if t.env.Remove == nil {
-		return &Error{Code: CodeDown, Target: t.spec.Name, Doing: "remove " + c.Ref, Said: "nothing here deletes from Proxmox storages"}
+		return false, &Error{Code: CodeDown, Target: t.spec.Name, Doing: "remove " + c.Ref, Said: "nothing here deletes from Proxmox storages"}
 	}
-	if err := t.env.Remove(ctx, t.origin(c, "")); err != nil {
-		return t.placeError("remove "+c.Ref, err)
+	if was, err = t.env.Remove(ctx, t.origin(c, "")); err != nil {
+		return was, t.placeError("remove "+c.Ref, err)
 	}
-	return nil
+	return was, nil
 }

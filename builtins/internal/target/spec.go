@@ -46,7 +46,7 @@ type Env struct {
 	// InPlace opens what a pve:// target holds. The origin has "volid", "storage" and "file".
 	InPlace func(ctx context.Context, origin map[string]string, offset int64) (io.ReadCloser, error)
 	// Remove deletes what a pve:// target holds; origin as for InPlace.
-	Remove func(ctx context.Context, origin map[string]string) error
+	Remove func(ctx context.Context, origin map[string]string) (was bool, err error)
 	// Binary is the static runner to leave on targets. An empty path with ok means
 	// that it was left already.
 	Binary func() (path string, ok bool)

@@ -186,15 +186,18 @@ func remove(t *testing.T, tgt *target.Target, h Hooks) {
 	for _, ref := range []string{"", ".", "..", "../..", "vm", "vm/erp", "/etc/x/y", "vm/../" + o.Copy.Ref, o.Copy.Ref + "/.."} {
 		c := o.Copy
 		c.Ref = ref
-		if err := tgt.Remove(context.Background(), c); Code(err) != target.CodeNotFound {
+		if _, err := tgt.Remove(context.Background(), c); Code(err) != target.CodeNotFound {
 			t.Errorf("got %v for the folder %q, want it refused", err, ref)
 		}
 	}
 	if len(visible(t, tgt)) != 1 {
 		t.Fatalf("the copy is gone, want it kept")
 	}
-	for range 2 {
-		must(t, tgt.Remove(context.Background(), o.Copy))
+	for _, there := range []bool{true, false} {
+		was, err := tgt.Remove(context.Background(), o.Copy)
+		if must(t, err); was != there {
+			t.Errorf("got %t, want it told whether the copy was there", was)
+		}
 	}
 	left, err := os.ReadDir(h.Dir)
 	must(t, err)
