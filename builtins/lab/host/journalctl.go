@@ -174,13 +174,16 @@ func number(entry string) uint64 {
 	return n
 }
 
-// stat knows -c "%d %i %s %Y %y".
+// statFormat is what stat is asked for.
+const statFormat = "%f %d %i %s %Y %y"
+
+// stat knows -L -c statFormat.
 func stat(_ context.Context, c *Call) int {
-	if len(c.Args) < 5 || c.Args[1] != "-c" || c.Args[2] != "%d %i %s %Y %y" || c.Args[3] != "--" {
-		return c.Fail(1, "the lab's stat knows -c '%%d %%i %%s %%Y %%y' -- FILE...")
+	if len(c.Args) < 6 || c.Args[1] != "-L" || c.Args[2] != "-c" || c.Args[3] != statFormat || c.Args[4] != "--" {
+		return c.Fail(1, "the lab's stat knows -L -c '%s' -- FILE...", statFormat)
 	}
 	exit := 0
-	for _, name := range c.Args[4:] {
+	for _, name := range c.Args[5:] {
 		info, err := os.Stat(filepath.Join(c.Root, name))
 		if err != nil {
 			exit = c.Fail(1, "cannot statx '%s': No such file or directory", name)
@@ -190,7 +193,7 @@ func stat(_ context.Context, c *Call) int {
 		if !ok {
 			return c.Fail(1, "no inode on this system")
 		}
-		fmt.Fprintf(c.Stdout, "%d %d %d %d %s\n", st.Dev, st.Ino, info.Size(), info.ModTime().Unix(), info.ModTime().UTC().Format("2006-01-02 15:04:05.000000000 -0700"))
+		fmt.Fprintf(c.Stdout, "%x %d %d %d %d %s\n", st.Mode, st.Dev, st.Ino, info.Size(), info.ModTime().Unix(), info.ModTime().UTC().Format("2006-01-02 15:04:05.000000000 -0700"))
 	}
 	return exit
 }

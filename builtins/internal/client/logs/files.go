@@ -4,14 +4,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/neosofia/runner/builtins/internal/client/host"
 	"github.com/neosofia/runner/builtins/internal/format/logbatch"
 )
 
-const tries = 3 // readings of a file that is rotated meanwhile
+const (
+	tries    = 3    // readings of a log that is rotated meanwhile
+	maxMarks = 1500 // of a position: it is recorded with each batch
+)
 
 // Files reads what is new in the files that patterns name, with their rotated ones.
 func Files(ctx context.Context, h host.Host, patterns []string, pos logbatch.Position, most int64, sink Sink) (*Collected, error) {
@@ -20,7 +25,7 @@ func Files(ctx context.Context, h host.Host, patterns []string, pos logbatch.Pos
 
 // files can leave a line that is not ended yet for the next time.
 func files(ctx context.Context, h host.Host, patterns []string, pos logbatch.Position, most int64, sink Sink, lines bool) (*Collected, error) {
-	r := &fileRead{h: h, sink: sink, left: most, lines: lines, known: pos.Files,
+	r := &fileRead{h: h, sink: sink, left: most, lines: lines, known: pos.Files, claimed: map[string]bool{},
 		c: &Collected{After: logbatch.Position{Files: logbatch.Files{}, Newest: pos.Newest}}}
 	found := false
 	for _, pattern := range patterns {
@@ -30,161 +35,273 @@ func files(ctx context.Context, h host.Host, patterns []string, pos logbatch.Pos
 		}
 		for _, l := range logs {
 			found = true
-			if _, done := r.c.After.Files[l.path]; done {
-				continue // of another pattern, too
+			if _, done := r.c.After.Files[l.path]; done || !l.known && r.claimed[l.path] {
+				continue // of another pattern, too, or a file of another log
 			}
-			if err := r.log(ctx, l); err != nil {
+			if err := r.log(ctx, pattern, l); err != nil {
 				return nil, err
 			}
 		}
 	}
-	for p, spot := range pos.Files {
-		if _, still := r.c.After.Files[p]; still {
-			continue
-		}
-		if !spot.Gone { // told once; it goes on where it stood when it comes back
-			r.c.gap(p, "the file is gone, and so are those that it was rotated to")
-			spot.Gone = true
-		}
-		r.c.After.Files[p] = spot
+	if err := r.gone(ctx); err != nil {
+		return nil, err
 	}
-	if !found && len(pos.Files) == 0 {
+	r.bound()
+	switch {
+	case !found && len(pos.Files) == 0 && r.led != "":
+		return nil, &ReadError{r.led, "it is a symbolic link that leads to no file of its folder: name the file itself"}
+	case !found && len(pos.Files) == 0:
 		return nil, &ReadError{"log files", "nothing on the host fits " + strings.Join(patterns, ", ")}
 	}
 	return r.c, nil
 }
 
 type fileRead struct {
-	h     host.Host
-	sink  Sink
-	c     *Collected
-	known logbatch.Files
-	left  int64
-	lines bool
-	n     int
+	h       host.Host
+	sink    Sink
+	c       *Collected
+	known   logbatch.Files
+	claimed map[string]bool // paths of files that are those of a log
+	led     string          // a link that was not followed
+	left    int64
+	lines   bool
+	n       int
+}
+
+// gone tells once of logs that are not there; they go on where they stood when they
+// come back. A folder that is read while names move in it can miss some: it is read
+// again first.
+func (r *fileRead) gone(ctx context.Context) error {
+	for _, p := range slices.Sorted(maps.Keys(r.known)) {
+		spot := r.known[p]
+		if !spot.Gone && !r.handled(p) {
+			pattern := escape(p)
+			logs, err := r.find(ctx, pattern)
+			if err != nil {
+				return err
+			}
+			for _, l := range logs {
+				if err := r.log(ctx, pattern, l); err != nil {
+					return err
+				}
+			}
+		}
+		if r.handled(p) {
+			continue
+		}
+		if !spot.Gone {
+			r.c.gap(p, "the file is gone, and so are those that it was rotated to")
+			spot.Gone = true
+		}
+		r.c.After.Files[p] = spot
+	}
+	return nil
+}
+
+func (r *fileRead) handled(p string) bool {
+	_, still := r.c.After.Files[p]
+	return still || r.claimed[p]
+}
+
+// bound leaves out marks of the oldest files that were read to their end, where there
+// are more than a position holds. The time of the newest of them stands for them.
+func (r *fileRead) bound() {
+	most := maxMarks / max(len(r.c.After.Files), 1)
+	for p, spot := range r.c.After.Files {
+		drop := 0
+		for len(spot.Marks)-drop > max(most, 2) && !spot.Marks[drop].Last && !spot.Marks[drop].Unread {
+			spot.Old = max(spot.Old, spot.Marks[drop].Changed)
+			drop++
+		}
+		spot.Marks = spot.Marks[drop:]
+		r.c.After.Files[p] = spot
+	}
 }
 
 // log reads what is new in one log. When it is rotated meanwhile, what was read is
 // thrown away, and read again.
-func (r *fileRead) log(ctx context.Context, l log) error {
+func (r *fileRead) log(ctx context.Context, pattern string, l *log) error {
 	for try := 0; ; try++ {
-		spot, again, err := r.attempt(ctx, l)
-		if err != nil {
-			return err
+		before := *r.c
+		spot, parts, err := r.attempt(ctx, pattern, l)
+		if err == nil && len(spot.Marks) == 0 {
+			return nil // nothing of it is there
 		}
-		if !again {
+		if err == nil {
+			r.claim(l)
+			for _, p := range parts {
+				p.Log = logbatch.Name(l.path)
+				r.c.Parts = append(r.c.Parts, p.Part)
+			}
 			r.c.After.Files[l.path] = spot
 			return nil
 		}
-		if try == tries {
-			return fmt.Errorf("read %s: %w", l.path, ErrChanging)
-		}
-		logs, err := r.find(ctx, l.path)
-		if err != nil {
-			return err
-		}
-		if len(logs) == 0 {
-			return fmt.Errorf("read %s: %w", l.path, ErrChanging)
-		}
-		l = logs[0]
-	}
-}
-
-// attempt reads the rest of the file that was read last time, then the newer ones.
-func (r *fileRead) attempt(ctx context.Context, l log) (spot logbatch.Spot, again bool, err error) {
-	was, known := r.known[l.path]
-	files := l.all()
-	gaps, more := len(r.c.Gaps), r.c.More
-	begin, from := 0, int64(0)
-	if known {
-		if begin, from, err = r.resume(ctx, l, was); err != nil {
-			return spot, errors.Is(err, os.ErrNotExist), notGone(err)
-		}
-		if begin >= len(files) { // nothing is there that was not read
-			return was, false, nil
-		}
-	}
-	var parts []*part
-	undo := func(err error) (logbatch.Spot, bool, error) {
 		for _, p := range parts {
 			err = errors.Join(err, p.sink.Drop(p.File))
 			r.left += p.Bytes
 		}
-		r.c.Gaps, r.c.More = r.c.Gaps[:gaps], more
-		return logbatch.Spot{}, err == nil, err
+		*r.c = before
+		if !errors.Is(err, errMoved) && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+		if try == tries {
+			return fmt.Errorf("read %s: %w", l.path, ErrChanging)
+		}
+		logs, err := r.find(ctx, pattern)
+		if err != nil {
+			return err
+		}
+		i := slices.IndexFunc(logs, func(o *log) bool { return o.path == l.path })
+		if i < 0 {
+			return nil // it went
+		}
+		l = logs[i]
 	}
-	for i := begin; i < len(files); i++ {
-		if r.left <= 0 && i > begin {
-			r.c.More = true // the next batch looks for this file first, and goes on behind it
-			spot.Rotated = true
-			return r.keep(l, parts, spot), false, nil
-		}
-		f, offset := files[i], int64(0)
-		if i == begin {
-			offset = from
-		}
-		p, end, err := r.read(ctx, f, offset)
+}
+
+// attempt reads what is new in the files of a log, oldest first.
+func (r *fileRead) attempt(ctx context.Context, pattern string, l *log) (spot logbatch.Spot, parts []*part, err error) {
+	if err := r.recognise(ctx, l); err != nil {
+		return spot, nil, err
+	}
+	if len(l.files) == 0 {
+		return spot, nil, nil
+	}
+	r.missing(l)
+	spot.Old, spot.Names = l.old, l.names
+	last := -1
+	for _, f := range l.files {
+		m, p, err := r.one(ctx, l, f, len(parts) > 0)
 		if p != nil {
 			parts = append(parts, p)
 		}
-		var unreadable *ReadError
-		if errors.As(err, &unreadable) { // packed, and damaged: nothing more will come of it
-			r.c.gap(f.path, "%s", unreadable.Said)
-			r.c.Damaged = unreadable.Error()
-			if p != nil {
-				parts = parts[:len(parts)-1]
-				r.left += p.Bytes
-				if err := r.sink.Drop(p.File); err != nil {
-					return undo(err)
-				}
-			}
+		if err != nil {
+			return spot, parts, err
+		}
+		if f.size == 0 && f != l.current || f.done && f.changed.UnixNano() <= l.old {
 			continue
 		}
-		if err == nil {
-			spot, err = r.spot(ctx, f, end)
-		}
-		if errors.Is(err, os.ErrNotExist) {
-			return undo(nil)
-		}
-		if err != nil {
-			return undo(err)
-		}
-		if f.changed.After(r.c.After.Newest) && p != nil {
-			r.c.After.Newest = f.changed
-		}
-		if rotated := l.current == nil || i < len(files)-1; rotated && r.c.More && r.left <= 0 {
-			spot.Rotated = true
-			return r.keep(l, parts, spot), false, nil
+		spot.Marks = append(spot.Marks, m)
+		if !m.Copy && (m.Offset > 0 || m.Unread || last < 0) {
+			last = len(spot.Marks) - 1
 		}
 	}
-	if l.current == nil {
-		spot.Rotated = true
-		return r.keep(l, parts, spot), false, nil
+	if last < 0 { // all are empty
+		spot.Marks = append(spot.Marks, l.files[len(l.files)-1].mark())
+		last = len(spot.Marks) - 1
 	}
-	now, err := r.stat(ctx, []string{l.path})
-	if err != nil {
-		return undo(err)
+	if spot.Marks[len(spot.Marks)-1].Unread { // a copy of what was not read is not read
+		spot.Marks = slices.DeleteFunc(spot.Marks, func(m logbatch.Mark) bool { return m.Copy })
+		last = len(spot.Marks) - 1
 	}
-	if len(now) != 1 || now[0].inode != l.current.inode || now[0].dev != l.current.dev || now[0].size < l.current.size {
-		return undo(nil)
+	spot.Marks[last].Last = true
+	if l.quiet() {
+		return spot, parts, nil
 	}
-	if n := len(l.rotated); n > 0 {
-		if spot.Before, err = r.print(ctx, l.rotated[n-1]); errors.Is(err, os.ErrNotExist) {
-			return undo(nil)
-		} else if err != nil {
-			return undo(err)
-		}
-	}
-	return r.keep(l, parts, spot), false, nil
+	return spot, parts, r.settled(ctx, pattern, l, spot.Marks[last])
 }
 
-// keep takes parts over, in the order in which they were written.
-func (r *fileRead) keep(l log, parts []*part, spot logbatch.Spot) logbatch.Spot {
-	for _, p := range parts {
-		p.Log = logbatch.Name(l.path)
-		r.c.Parts = append(r.c.Parts, p.Part)
+// one reads what is new in one file.
+func (r *fileRead) one(ctx context.Context, l *log, f *file, begun bool) (m logbatch.Mark, p *part, err error) {
+	switch {
+	case !f.fresh():
+		m, err = r.whole(ctx, f)
+	case r.left <= 0 && begun:
+		r.c.More = true
+		if m, err = f.mark(), nil; f.was == nil {
+			var head []byte
+			head, err = r.head(ctx, f)
+			m.Len, m.Head, m.Tail = int64(len(head)), digest(head), digest(nil)
+		}
+		m.Unread = true
+	default:
+		p, m, err = r.read(ctx, f)
+		m.Unread = f.waits
+		r.c.More = r.c.More || f.waits
 	}
-	return spot
+	if f.bad != nil && err == nil {
+		r.c.gap(f.path, "%s", f.bad.Said)
+		r.c.Damaged = f.bad.Error()
+		m.Bad = true
+	}
+	if p != nil && f.changed.After(r.c.After.Newest) {
+		r.c.After.Newest = f.changed
+	}
+	return m, p, err
+}
+
+// whole is the mark of a file of which nothing more is to be read.
+func (r *fileRead) whole(ctx context.Context, f *file) (logbatch.Mark, error) {
+	m := f.mark()
+	if f.size == 0 || f.bad != nil || f.was != nil && (!f.copy || f.was.is(f)) {
+		return m, nil
+	}
+	head, err := r.head(ctx, f)
+	if err != nil {
+		return m, err
+	}
+	m.Len, m.Head, m.Offset = int64(len(head)), digest(head), f.size
+	end := f.end
+	if f.packed() && f.clear < 0 {
+		if _, err = r.tails(ctx, f, nil); err != nil {
+			return m, err
+		}
+		end = f.end
+	}
+	if f.packed() {
+		m.Offset = f.clear
+	} else if end, err = r.at(ctx, f, f.size); err != nil {
+		return m, err
+	}
+	m.Tail = digest(end)
+	return m, nil
+}
+
+// quiet reports whether all files lie there as they did, and hold nothing new.
+func (l *log) quiet() bool {
+	return !slices.ContainsFunc(l.files, func(f *file) bool { return f.fresh() || f.size > 0 && (f.was == nil || !f.was.is(f)) }) &&
+		!slices.ContainsFunc(l.marks, func(m *mark) bool { return m.file == nil })
+}
+
+// settled holds what lies there now against what was looked at: names move on while
+// they are read.
+func (r *fileRead) settled(ctx context.Context, pattern string, l *log, last logbatch.Mark) error {
+	logs, err := r.find(ctx, pattern)
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(logs, func(o *log) bool { return o.path == l.path })
+	moved := fmt.Errorf("read %s: %w", l.path, errMoved)
+	if i < 0 {
+		return moved
+	}
+	now := map[string]*file{}
+	for _, f := range slices.Concat(logs[i].files, logs[i].strays) {
+		now[f.path] = f
+	}
+	for _, f := range l.files {
+		n := now[f.path]
+		if n == nil || n.dev != f.dev || n.inode != f.inode || !f.packed() && n.size < f.size {
+			return moved
+		}
+		if l.told && f != l.current && (n.size != f.size || !n.changed.Equal(f.changed)) {
+			return moved // it grew to what is missing, perhaps
+		}
+		delete(now, f.path)
+		if f.size > 0 && !f.packed() && last.Inode == f.inode && last.Dev == f.dev {
+			if tail, err := r.at(ctx, f, last.Offset); err != nil {
+				return err
+			} else if !isDigest(tail, last.Tail) {
+				return moved
+			}
+		}
+	}
+	for _, f := range now {
+		if !slices.ContainsFunc(l.strays, func(o *file) bool { return o.path == f.path && o.inode == f.inode }) {
+			return moved
+		}
+	}
+	return nil
 }
 
 func notGone(err error) error {

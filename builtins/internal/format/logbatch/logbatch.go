@@ -79,31 +79,6 @@ type Position struct {
 	Newest time.Time `json:"newest,omitzero"`  // of the newest entry seen
 }
 
-// Spot is where the reading of one file stands. The file is known by what it holds
-// rather than by its name: names move on when logs are rotated.
-type Spot struct {
-	Dev    uint64 `json:"dev"`
-	Inode  uint64 `json:"inode"`
-	Offset int64  `json:"offset"`
-	Head   string `json:"head"`     // SHA-256 of its first HeadLen bytes
-	Len    int64  `json:"head_len"` // at most 1024
-	Tail   string `json:"tail"`     // SHA-256 of up to 1024 bytes before Offset
-	// Rotated says that it had been rotated already: a limit ended the batch in it.
-	Rotated bool `json:"rotated,omitempty"`
-	Gone    bool `json:"gone,omitempty"` // it was not there, and that was told
-	// Before is the newest of the rotated files as they were then: those that came
-	// since are behind it.
-	Before *Print `json:"before,omitempty"`
-}
-
-// Print recognises a file: by what it begins with, or, when it is empty, by its inode.
-type Print struct {
-	Dev   uint64 `json:"dev"`
-	Inode uint64 `json:"inode"`
-	Head  string `json:"head"`
-	Len   int64  `json:"len"`
-}
-
 // Encode writes the index.
 func (x Index) Encode() ([]byte, error) {
 	x.Version = 1

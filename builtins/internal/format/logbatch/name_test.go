@@ -21,14 +21,14 @@ func TestNamesComeBackByteByByte(t *testing.T) {
 		x := struct {
 			Of    Name
 			Files Files
-		}{n, Files{string(n): {Offset: 7}}}
+		}{n, Files{string(n): {Old: 7}}}
 		raw, err := json.Marshal(x)
 		if err != nil {
 			t.Fatalf("%q: %v", n, err)
 		}
 		back := x
 		back.Of, back.Files = "", nil
-		if err := json.Unmarshal(raw, &back); err != nil || len(back.Files) != 1 || back.Of != n || back.Files[string(n)].Offset != 7 {
+		if err := json.Unmarshal(raw, &back); err != nil || len(back.Files) != 1 || back.Of != n || back.Files[string(n)].Old != 7 {
 			t.Fatalf("%q: got %+v, %v from %s", n, back, err, raw)
 		}
 	}

@@ -31,9 +31,23 @@ func TestAnyIndexIsReadAsItWasWritten(t *testing.T) {
 			if x.After.Files == nil {
 				x.After.Files = Files{}
 			}
-			spot := Spot{Dev: r.Uint64(), Inode: r.Uint64(), Offset: r.Int64(), Head: digest(), Len: r.Int64N(1024), Tail: digest(), Rotated: r.IntN(2) == 0, Gone: r.IntN(2) == 0}
+			spot := Spot{Gone: r.IntN(2) == 0, Old: r.Int64()}
 			if r.IntN(2) == 0 {
+				spot.Earlier = &Earlier{Dev: r.Uint64(), Inode: r.Uint64(), Offset: r.Int64(), Head: digest(), Len: r.Int64N(1024), Tail: digest(), Rotated: r.IntN(2) == 0}
+			}
+			if spot.Earlier != nil && r.IntN(2) == 0 {
 				spot.Before = &Print{r.Uint64(), r.Uint64(), digest(), 7}
+			}
+			if r.IntN(2) == 0 {
+				spot.Names = []Name{Name(word()), "/a/b.log-0\xff"}
+			}
+			for range r.IntN(4) {
+				m := Mark{Dev: r.Uint64(), Inode: r.Uint64(), Size: r.Int64(), Changed: r.Int64() - r.Int64(), Offset: r.Int64(), Len: r.Int64N(MaxPrint)}
+				if m.Len > 0 {
+					m.Head, m.Tail = digest()[:16], digest()[:16]
+				}
+				m.Last, m.Unread, m.Copy, m.Bad = r.IntN(2) == 0, r.IntN(2) == 0, r.IntN(2) == 0, r.IntN(2) == 0
+				spot.Marks = append(spot.Marks, m)
 			}
 			x.After.Files[word()] = spot
 		}
