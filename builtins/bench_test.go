@@ -55,7 +55,8 @@ type bench struct {
 	dir   string
 	runs  int
 
-	wrote int // lines of a log file
+	wrote    int  // lines of a log file
+	restores bool // foresee is asked about restores, too
 
 	mu    sync.Mutex
 	lines []string // what the operator was told

@@ -12,7 +12,7 @@ import (
 // foresee asks what a night would need, as check does.
 func (b *bench) foresee() []NightFault {
 	b.t.Helper()
-	return ForeseeNight(b.t.Context(), b.config(main("pass")).World.(*World), ledger.Catalog{Store: b.store.Store}, NightNeeds{Guests: true, Firewall: true, Zones: true, Images: true, Logs: true})
+	return ForeseeNight(b.t.Context(), b.config(main("pass")).World.(*World), ledger.Catalog{Store: b.store.Store}, NightNeeds{Guests: true, Firewall: true, Zones: true, Images: true, Logs: true, Restores: b.restores})
 }
 
 func TestANightIsTriedBeforeItComes(t *testing.T) {
@@ -48,6 +48,14 @@ func TestANightIsTriedBeforeItComes(t *testing.T) {
 		{"no rights at all", func(b *bench) { b.rights(map[string][]string{}) }, []string{
 			"Permission check failed (/vms, VM.Audit)|give VM.Audit on /vms", "(/, Sys.Audit)|give Sys.Audit on /", "(/sdn/zones, SDN.Audit|SDN.Allocate)|give SDN.Audit",
 			"(/storage/backup, Datastore.AllocateSpace)|RunnerBackup"}, nil},
+		{"guests are to be brought back", func(b *bench) { b.restores = true; b.rights(readmeRights()) }, []string{
+			"restore_vm makes no guest without it: Permission check failed (/vms, VM.Allocate)|--roles RunnerRestore", "(/sdn/zones/localnetwork, SDN.Use)|give SDN.Use"}, nil},
+		{"one may be brought back", func(b *bench) {
+			b.restores = true
+			acl := readmeRights()
+			acl["/vms/9100"], acl["/sdn/zones/localnetwork/vmbr0"] = []string{"VM.Allocate"}, []string{"SDN.Use"}
+			b.rights(acl)
+		}, nil, nil},
 		{"no VM.Backup", without("/vms", "VM.Backup"), []string{"no backup of guest 100, 101, 102, 103 is allowed: Permission check failed (/vms, VM.Backup)|give VM.Backup on /vms"}, nil},
 		{"no VM.Backup for one", func(b *bench) {
 			acl := readmeRights()

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -348,6 +349,35 @@ func TestARestoreThatATokenMayNotMakeNamesTheWay(t *testing.T) {
 		if _, there := b.guest(9100); there {
 			t.Errorf("%s: something was left behind", c.guest)
 		}
+	}
+}
+
+// A refusal's hint is for its cause, and names this site's token.
+func TestARestoreWithoutARightNamesIt(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ name, guest, without, from, code, want string }{
+		{"no VM may be made", "git", "VM.Allocate", "/vms", "E_PVE_AUTH", "give VM.Allocate on /vms/9100 "},
+		{"no container may be made", "mail", "VM.Allocate", "/vms", "E_PVE_AUTH", "give VM.Allocate on /vms/9100 "},
+		{"no bridge may be used by a container", "mail", "SDN.Use", "/sdn/zones/localnetwork", "E_PVE_AUTH", "give SDN.Use on /sdn/zones/localnetwork"},
+		{"the storage is not to be seen", "mail", "", "/storage/local", "E_PVE", "give Datastore.AllocateSpace on /storage/local "},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			b.run(fmt.Sprintf(`c = copy(artifact = snapshot_vm(guest = %q), to = ["node"])`, c.guest), `return verify(copies = c)`)
+			acl := readmeRights()
+			restore := strings.Fields("VM.Allocate VM.Audit VM.PowerMgmt VM.Config.Network VM.Config.Options VM.Config.Disk VM.Config.CPU VM.Config.Memory VM.Config.HWType VM.Config.CDROM Datastore.AllocateSpace SDN.Use")
+			for _, path := range []string{"/vms", "/storage/local", "/sdn/zones/localnetwork"} {
+				acl[path] = append(acl[path], restore...)
+			}
+			acl[c.from] = slices.DeleteFunc(acl[c.from], func(p string) bool { return c.without == "" || p == c.without })
+			b.rights(acl)
+			out := b.run(fmt.Sprintf(`return restore_vm(guest = %q, vmid = 9100, storage = "local")`, c.guest))
+			wantCode(t, out, c.code, c.want, "'runner@pve!runner'")
+			if strings.Contains(fmt.Sprint(out.Err), "bind mount") {
+				t.Errorf("the hint is for another cause: %v", out.Err)
+			}
+		})
 	}
 }
 

@@ -27,6 +27,7 @@ type Needs struct {
 	Zones    bool // DNS zones are exported
 	Images   bool // rescue images of hosts are made
 	Logs     bool // logs of hosts are shipped
+	Restores bool // guests are brought back by way of the API
 }
 
 // Fault is something that would keep a night from its work, or, as a note, something to
@@ -44,7 +45,7 @@ type Fault struct {
 // at once.
 func Night(ctx context.Context, w *systems.Systems, catalog ledger.Catalog, needs Needs) []Fault {
 	out := others(ctx, w, needs)
-	if !needs.Guests && !needs.Firewall {
+	if !needs.Guests && !needs.Firewall && !needs.Restores {
 		return out
 	}
 	for _, sys := range w.Site.Proxmox {
@@ -115,6 +116,11 @@ func (n *night) look(ctx context.Context, needs Needs) (err error) {
 			return err
 		}
 	}
+	if needs.Restores {
+		if err := n.restores(ctx); err != nil {
+			return err
+		}
+	}
 	if !needs.Guests {
 		return nil
 	}
@@ -138,6 +144,32 @@ func (n *night) look(ctx context.Context, needs Needs) (err error) {
 		return err
 	}
 	return errors.Join(n.guests(ctx, guests), n.storage(ctx, guests))
+}
+
+// restores looks for the rights that make a guest, wherever the token has them: for
+// which VMID and on which bridge is seen when it is done.
+func (n *night) restores(ctx context.Context) error {
+	perms, err := n.c.Permissions(ctx)
+	if err != nil {
+		return err
+	}
+	anywhere := func(privilege string, below ...string) bool {
+		for at, have := range perms {
+			if _, has := have[privilege]; has && slices.ContainsFunc(below, func(b string) bool { return at == "/" || strings.HasPrefix(at+"/", b+"/") }) {
+				return true
+			}
+		}
+		return false
+	}
+	for _, want := range []struct {
+		right proxmox.Right
+		also  string
+	}{{right("/vms", "VM.Allocate"), "/pool"}, {right("/sdn/zones/localnetwork", "SDN.Use"), "/sdn"}} {
+		if r := want.right; !anywhere(r.Privileges[0], r.Path, want.also) {
+			n.add(false, systems.RightHint(n.sys.TokenID, r.Refusal()), "restore_vm makes no guest without it: %s", r.Refusal())
+		}
+	}
+	return nil
 }
 
 // guests looks at the right to save each guest, and at what a restore of each would want.

@@ -130,12 +130,16 @@ func Description(config string) string {
 // ByHand is the hint for a restore that a token may not make: as root on the node it
 // needs none.
 func ByHand(guest, said, volid string, vmid int64, storage string) string {
-	if guest != "lxc" || !strings.Contains(said, "Permission check failed") && !strings.Contains(said, "only possible for root") {
+	why := ""
+	switch {
+	case guest != "lxc":
 		return ""
-	}
-	why := "a container with a bind mount is restored by root@pam alone"
-	if strings.Contains(said, "(/, Sys.Modify)") {
+	case strings.Contains(said, "(/, Sys.Modify)"):
 		why = "a privileged container wants Sys.Modify on /, which a token better has not"
+	case strings.Contains(said, "only possible for root"):
+		why = "a container with a bind mount is restored by root@pam alone"
+	default:
+		return ""
 	}
 	return fmt.Sprintf("%s; as root on the node: pct restore %d %s --storage %s", why, vmid, volid, storage)
 }

@@ -77,7 +77,7 @@ func Restore(ctx context.Context, s *runtime.Step, a *Request) (runtime.Result, 
 	if err != nil {
 		return runtime.Result{}, systems.PVEError(a.System, "connect", err)
 	}
-	r := &restore{s: s, a: a, w: w, c: c, sys: sys.Name, store: sys.Storage}
+	r := &restore{s: s, a: a, w: w, c: c, sys: sys.Name, store: sys.Storage, token: sys.TokenID}
 	if err := r.free(ctx); err != nil {
 		return runtime.Result{}, err
 	}
@@ -111,6 +111,7 @@ type restore struct {
 	w       *systems.Systems
 	c       *proxmox.Client
 	sys     string
+	token   string // its id
 	store   string
 	res     runtime.Result
 	skipped []string
@@ -165,7 +166,7 @@ func (r *restore) from(ctx context.Context, ch Copy) (res runtime.Result, err er
 		}
 	}
 	if st, err := r.c.StorageOf(ctx, node, r.a.Storage); err != nil {
-		return r.res, systems.PVEError(r.sys, "look at storage "+r.a.Storage, err)
+		return r.res, r.noStorage(systems.PVEError(r.sys, "look at storage "+r.a.Storage, err))
 	} else if st.Active == 0 || st.Enabled == 0 {
 		return r.res, &runtime.Error{Code: "E_PVE", System: "proxmox " + r.sys, Doing: fmt.Sprintf("look at storage %s on %s", r.a.Storage, node), Said: "it is disabled, or not mounted",
 			Hint: "pvesm status on the node shows it"}
@@ -234,7 +235,7 @@ func (r *restore) begin(ctx context.Context, ch Copy, node, guest, volid string,
 	upid, err := r.c.Restore(ctx, node, guest, volid, r.a.VMID, r.a.Storage, overrides)
 	doing := fmt.Sprintf("restore %s as %d", ch.Item, r.a.VMID)
 	if err == nil || !proxmox.Lost(err) {
-		return upid, r.byHand(guest, systems.PVEError(r.sys, doing, err))
+		return upid, r.byHand(guest, r.allocate(systems.PVEError(r.sys, doing, err)))
 	}
 	r.s.Log("the answer to the restore was lost (%v): looking for its task", err)
 	for range 6 {
@@ -248,6 +249,26 @@ func (r *restore) begin(ctx context.Context, ch Copy, node, guest, volid string,
 		}
 	}
 	return "", systems.PVEError(r.sys, doing, err)
+}
+
+// noStorage says how a storage that is not shown comes into sight.
+func (r *restore) noStorage(err error) error {
+	var e *runtime.Error
+	if errors.As(err, &e) && e.Hint == "" {
+		right := proxmox.Right{Path: "/storage/" + r.a.Storage, Privileges: []string{"Datastore.AllocateSpace"}}
+		e.Hint = "pvesm status on the node shows what is there; if it is, " + systems.RightHint(r.token, right.Refusal())
+	}
+	return err
+}
+
+// allocate names the right that a refusal of a new guest does not name.
+func (r *restore) allocate(err error) error {
+	var e *runtime.Error
+	var api *proxmox.Error
+	if errors.As(err, &e) && errors.As(err, &api) && api.Bare() {
+		e.Hint = systems.RightHint(api.Token, proxmox.Right{Path: fmt.Sprintf("/vms/%d", r.a.VMID), Privileges: []string{"VM.Allocate"}}.Refusal())
+	}
+	return err
 }
 
 // byHand gives a refusal the way that needs no right.

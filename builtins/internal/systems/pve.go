@@ -70,7 +70,7 @@ func statusCode(e *runtime.Error, api *proxmox.Error) {
 		e.Hint = "runner secret set NAME stores the token's secret; pveum user token list shows whether it expired"
 	case api.Status == 403:
 		e.Code = "E_PVE_AUTH"
-		e.Hint = RightHint("USER@REALM!TOKEN", api.Error())
+		e.Hint = RightHint(api.Token, api.Error())
 	case strings.Contains(api.Error(), "no quorum"):
 		e.Temporary = true
 		e.Hint = "the cluster has no quorum: it can be read but not changed (pvecm status)"

@@ -275,7 +275,10 @@ func TestArtifactThatLiesInTheStorage(t *testing.T) {
 		}
 		return io.NopCloser(bytes.NewReader(data[offset:])), nil
 	}
-	env.Remove = func(_ context.Context, origin map[string]string) (bool, error) { removed = origin["volid"]; return true, nil }
+	env.Remove = func(_ context.Context, origin map[string]string) (bool, error) {
+		removed = origin["volid"]
+		return true, nil
+	}
 	ctx := context.Background()
 	tgt, err := target.Open(ctx, target.Spec{Name: "pve", URL: "pve://local", Medium: "disk"}, env)
 	if err != nil {

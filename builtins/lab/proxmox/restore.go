@@ -281,7 +281,7 @@ func (c *Cluster) restoreRights(r *request, a archive, volid string) error {
 	}
 	vm := "/vms/" + strconv.Itoa(r.vmid())
 	if !r.user.has(vm, "VM.Allocate") && !(r.bool("force") && r.user.has(vm, "VM.Backup")) {
-		return forbidden(vm, "VM.Allocate")
+		return &refusal{status: 403, message: "Permission check failed"}
 	}
 	store := r.get("storage")
 	if store == "" {

@@ -49,7 +49,7 @@ func rightsOf(name string) map[string][]string {
 	if strings.HasPrefix(name, "storage-") {
 		acl["/storage/small"] = acl["/storage/backup"]
 	}
-	if strings.HasPrefix(name, "restore-") && name != "restore-vm-without-rights" {
+	if strings.HasPrefix(name, "restore-") && !strings.HasSuffix(name, "-without-rights") {
 		restore := strings.Fields("VM.Allocate VM.Audit VM.PowerMgmt VM.Config.Network VM.Config.Options VM.Config.Disk VM.Config.CPU VM.Config.Memory VM.Config.HWType VM.Config.CDROM Datastore.AllocateSpace SDN.Use")
 		acl["/vms"] = append(acl["/vms"], restore...)
 		acl["/storage/local"], acl["/sdn/zones/localnetwork"] = restore, restore

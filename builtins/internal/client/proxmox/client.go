@@ -109,7 +109,12 @@ type Error struct {
 	Reason  string            // the status line's text: often the only one
 	Message string            // of the body
 	Errors  map[string]string // per parameter
+	Token   string            // id of the token that asked
 }
+
+// Bare reports a refusal that names no right. Proxmox makes one where any of several
+// rights would do.
+func (e *Error) Bare() bool { return e.Status == 403 && e.Message == "Permission check failed" }
 
 func (e *Error) Error() string {
 	text := e.Message
@@ -153,6 +158,7 @@ func (t *strict) RoundTrip(q *http.Request) (*http.Response, error) {
 	}
 	e := &Error{Status: s.StatusCode, Method: q.Method, Path: strings.TrimPrefix(q.URL.Path, "/api2/json")}
 	_, e.Reason, _ = strings.Cut(s.Status, " ")
+	e.Token, _, _ = strings.Cut(strings.TrimPrefix(q.Header.Get("Authorization"), "PVEAPIToken="), "=")
 	var parsed struct {
 		Message string         `json:"message"`
 		Errors  map[string]any `json:"errors"`
