@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/neosofia/runner/runtime"
+	"github.com/neosofia/runner/runtime/failure"
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
@@ -33,7 +34,7 @@ func missing(text string, words []string) string {
 // wantCode demands the failure of a run: its code, and words of its text.
 func wantCode(t *testing.T, out *runtime.Outcome, code string, words ...string) {
 	t.Helper()
-	if runtime.CodeOf(out.Err) != code || out.Result != ledger.Failed {
+	if failure.CodeOf(out.Err).Name != code || out.Result != ledger.Failed {
 		t.Fatalf("got %s, %v; want %s", out.Result, out.Err, code)
 	}
 	if w := missing(out.Err.Error(), words); w != "" {

@@ -22,9 +22,11 @@ import (
 	"github.com/neosofia/runner/builtins/internal/rearhost"
 	"github.com/neosofia/runner/builtins/internal/recoverykey"
 	"github.com/neosofia/runner/builtins/internal/site"
+	"github.com/neosofia/runner/builtins/internal/spool"
 	"github.com/neosofia/runner/builtins/internal/systems"
 	"github.com/neosofia/runner/builtins/internal/target"
 	"github.com/neosofia/runner/runtime"
+	"github.com/neosofia/runner/runtime/failure"
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
@@ -52,11 +54,16 @@ func All() []runtime.Declaration {
 	}
 }
 
+// exportCodes are those of what makes an artifact in the spool, for an asset of the site.
+func exportCodes(more ...failure.Code) []failure.Code {
+	return codes(spool.Codes(), []failure.Code{site.CodeNoAsset}, more)
+}
+
 // codes joins lists of codes; of two with one name the first counts.
-func codes(lists ...[]runtime.Code) (out []runtime.Code) {
+func codes(lists ...[]failure.Code) (out []failure.Code) {
 	for _, list := range lists {
 		for _, c := range list {
-			if !slices.ContainsFunc(out, func(have runtime.Code) bool { return have.Name == c.Name }) {
+			if !slices.ContainsFunc(out, func(have failure.Code) bool { return have.Name == c.Name }) {
 				out = append(out, c)
 			}
 		}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/neosofia/runner/builtins/lab"
 	"github.com/neosofia/runner/runtime"
+	"github.com/neosofia/runner/runtime/failure"
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
@@ -169,8 +170,8 @@ func TestAWorldWithoutAKeyringSaysSo(t *testing.T) {
 	cfg := b.config(main("guests()"))
 	cfg.World.(*World).Env.Keyring = nil
 	out, err := runtime.Exec(t.Context(), cfg)
-	var own *runtime.Error
-	if err != nil || !errors.As(out.Err, &own) || own.Code != "E_SECRET" || !strings.Contains(own.Error(), "there is no keyring") {
+	var own *failure.Error
+	if err != nil || !errors.As(out.Err, &own) || own.Code.Name != "E_SECRET" || !strings.Contains(own.Error(), "there is no keyring") {
 		t.Errorf("got %v, %v", err, out.Err)
 	}
 }

@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/json"
 
+	"github.com/neosofia/runner/builtins/internal/client/host"
 	"github.com/neosofia/runner/builtins/internal/copying"
 	"github.com/neosofia/runner/builtins/internal/systems"
 	"github.com/neosofia/runner/runtime"
+	"github.com/neosofia/runner/runtime/failure"
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
@@ -24,7 +26,7 @@ func copyDeclaration() runtime.Declaration {
 			"What the artifact needs (the full archive of a differential one) is copied, too, to those of the targets that lack it. " +
 			"An offline medium that is not there is no failure of the copy: when it is due, the run says so.",
 		Example: `copy(artifact = snapshot_vm(guest = "erp"), to = ["offsite"])`,
-		Codes:   codes(systems.TargetCodes(), systems.ArchiveCodes(), []runtime.Code{{Name: "E_HOST_DOWN", Doc: "the host that holds the artifact cannot be reached"}, {Name: "E_HOST_AUTH", Doc: "the host that holds the artifact refuses our key"}}),
+		Codes:   codes(systems.TargetCodes(), systems.ArchiveCodes(), []failure.Code{host.CodeDown, host.CodeAuth}),
 		Retries: runtime.Retries{Attempts: copying.Attempts, Wait: retryWait},
 		Holds:   func(a *copyArgs) []string { return []string{"asset:" + a.Artifact.Asset + "/" + a.Artifact.Item} },
 		Planned: func(*copyArgs) any { return runtime.Unknown{From: "copy"} },

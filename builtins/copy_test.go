@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/neosofia/runner/builtins/lab"
-	"github.com/neosofia/runner/runtime"
+	"github.com/neosofia/runner/runtime/failure"
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
@@ -373,7 +373,7 @@ func TestCopyNeedsATarget(t *testing.T) {
 		t.Errorf("got %v", out.Err)
 	}
 	out = b.run(`return copy(artifact = snapshot_vm(guest = "scratch"), to = ["ofsite"])`)
-	if out.Err == nil || !strings.Contains(out.Err.Error(), `no target "ofsite"`) || runtime.CodeOf(out.Err) != "" {
+	if out.Err == nil || !strings.Contains(out.Err.Error(), `no target "ofsite"`) || failure.CodeOf(out.Err).Name != "" {
 		t.Errorf("got %v", out.Err)
 	}
 }

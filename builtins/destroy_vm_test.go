@@ -5,7 +5,7 @@ import (
 	"testing"
 
 	"github.com/neosofia/runner/builtins/lab"
-	"github.com/neosofia/runner/runtime"
+	"github.com/neosofia/runner/runtime/failure"
 )
 
 func TestDestroyVMRefusesWhatIsNotOurs(t *testing.T) {
@@ -37,7 +37,7 @@ func TestDestroyVMRefusesWhatIsNotOurs(t *testing.T) {
 		t.Error("the guest that carries the token is still there")
 	}
 	b.edit(`"destroy_vm"`, "")
-	wantCode(t, b.run(destroy), runtime.CodeRefused, `allow(destroy = ["destroy_vm"])`)
+	wantCode(t, b.run(destroy), failure.Refused.Name, `allow(destroy = ["destroy_vm"])`)
 }
 
 func TestDestroyVMLeavesARunningGuest(t *testing.T) {

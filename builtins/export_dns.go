@@ -6,7 +6,6 @@ import (
 
 	"github.com/neosofia/runner/builtins/internal/exportdns"
 	"github.com/neosofia/runner/builtins/internal/format/zone"
-	"github.com/neosofia/runner/builtins/internal/spool"
 	"github.com/neosofia/runner/builtins/internal/systems"
 	"github.com/neosofia/runner/runtime"
 )
@@ -26,9 +25,7 @@ func exportDNSDeclaration() runtime.Declaration {
 			"A part that the token may not read, or that the plan does not have, is a gap; so is a record that cannot be read, whose bytes are kept. A zone without records is an error. " +
 			"Two exports of one state are equal to the byte, and changes.txt says what differs from the export before.",
 		Example: `export_dns(zone = "example.org")`,
-		Codes: codes(systems.CloudflareCodes(), spool.Codes(), []runtime.Code{
-			{Name: "E_ZONE_EMPTY", Doc: "the zone has no records: what answers is not the zone that is protected"},
-		}),
+		Codes:   codes(systems.CloudflareCodes(), exportCodes(exportdns.CodeEmpty)),
 		Retries: runtime.Retries{Attempts: 2, Wait: time.Minute},
 		Holds:   func(a *exportDNSArgs) []string { return []string{"zone:" + zone.Name(a.Zone)} },
 		Planned: func(*exportDNSArgs) any { return runtime.Unknown{From: "export_dns"} },

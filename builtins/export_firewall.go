@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/neosofia/runner/builtins/internal/exportfirewall"
-	"github.com/neosofia/runner/builtins/internal/spool"
 	"github.com/neosofia/runner/builtins/internal/systems"
 	"github.com/neosofia/runner/runtime"
 )
@@ -25,9 +24,7 @@ func exportFirewallDeclaration() runtime.Declaration {
 			"Nothing is changed. Two exports of one state are equal to the byte, and changes.txt says what differs from the export before. " +
 			"What the account may not read is a gap. An export whose rules name sets, groups or chains that are not in it is refused. Each table of a Linux host is loaded into a network namespace of its own there, and listed again: one that does not come back equal in any form is a gap.",
 		Example: `export_firewall(system = "pve")`,
-		Codes: codes(systems.PVECodes(), systems.HostCodes(), spool.Codes(), systems.CloudflareCodes(), systems.UniFiCodes(), []runtime.Code{
-			{Name: "E_RULESET_BROKEN", Doc: "rules name sets, aliases, groups, chains or lists that do not exist"},
-		}),
+		Codes:   codes(systems.PVECodes(), systems.HostCodes(), exportCodes(exportfirewall.CodeBroken), systems.CloudflareCodes(), systems.UniFiCodes()),
 		Retries: runtime.Retries{Attempts: 3, Wait: retryWait},
 		Holds:   func(a *exportFirewallArgs) []string { return []string{"firewall:" + a.System} },
 		Planned: func(*exportFirewallArgs) any { return runtime.Unknown{From: "export_firewall"} },

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/neosofia/runner/runtime"
+	"github.com/neosofia/runner/runtime/failure"
 	"github.com/neosofia/runner/runtime/ledger"
 	"github.com/neosofia/runner/runtime/report"
 )
@@ -156,7 +156,7 @@ func TestASiteThatAllowsNoRemovalKeepsOrphans(t *testing.T) {
 	b.good(proveScratch)
 	b.clock.advance(day)
 	b.edit(`allow(destroy = ["prune"])`, "")
-	wantCode(t, b.run(keeping), runtime.CodeRefused, `allow(destroy = ["prune"])`)
+	wantCode(t, b.run(keeping), failure.Refused.Name, `allow(destroy = ["prune"])`)
 	if b.left(orphans) != 1 {
 		t.Error("what the site does not allow was done")
 	}

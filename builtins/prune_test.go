@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/neosofia/runner/runtime"
+	"github.com/neosofia/runner/runtime/failure"
 	"github.com/neosofia/runner/runtime/ledger"
 	"github.com/neosofia/runner/runtime/report"
 )
@@ -44,7 +45,7 @@ func TestPruneTellsWhatItWouldRemove(t *testing.T) {
 	if len(b.copies("")) != 15 || len(b.dumps()) != 5 || len(rows[map[string]string](b, ledger.RowRemoved, ledger.Query{})) != 0 {
 		t.Errorf("got %d copies and %d archives, want all of them", len(b.copies("")), len(b.dumps()))
 	}
-	wantCode(t, b.run(pruning(", apply = True")), runtime.CodeRefused, `allow(destroy = ["prune"])`)
+	wantCode(t, b.run(pruning(", apply = True")), failure.Refused.Name, `allow(destroy = ["prune"])`)
 	if len(b.copies("")) != 15 || len(b.dumps()) != 5 {
 		t.Error("what the site does not allow was done")
 	}

@@ -3,8 +3,11 @@ package builtins
 import (
 	"context"
 
+	"github.com/neosofia/runner/builtins/internal/client/keyring"
+	"github.com/neosofia/runner/builtins/internal/client/proxmox"
 	"github.com/neosofia/runner/builtins/internal/restorevm"
 	"github.com/neosofia/runner/runtime"
+	"github.com/neosofia/runner/runtime/failure"
 )
 
 type removeUploadArgs struct {
@@ -20,10 +23,10 @@ func removeUploadDeclaration() runtime.Declaration {
 		Doc: "remove_upload: remove an archive that restore_vm uploaded to a node for a restore; restore_vm cleans up with it.\n\n" +
 			"The archive's notes must carry the token of the step that uploaded it. One that is not there is fine.",
 		Example: `remove_upload(system = "pve", node = "pve1", path = "/srv/backup/dump/vzdump-qemu-100-2026_03_02-02_00_00.vma.zst", token = "runner:20260302T020000Z-abcdef/0")`,
-		Codes: []runtime.Code{
-			{Name: "E_NOT_OURS", Doc: "the archive does not carry the token: it is not removed"},
-			{Name: "E_PVE_SSH", Doc: "the node cannot be reached over SSH"},
-			{Name: "E_SECRET", Doc: "a secret is not in the keyring, or the keyring is locked"},
+		Codes: []failure.Code{
+			proxmox.CodeNotOurs,
+			proxmox.CodeSSH,
+			keyring.CodeSecret,
 		},
 		Fake: func(context.Context, *runtime.Step, *removeUploadArgs) (runtime.Result, error) {
 			return runtime.Result{}, nil

@@ -6,6 +6,7 @@ import (
 
 	"github.com/neosofia/runner/builtins/lab"
 	"github.com/neosofia/runner/runtime"
+	"github.com/neosofia/runner/runtime/failure"
 )
 
 func TestRemoveUploadRefusesWhatIsNotOurs(t *testing.T) {
@@ -22,7 +23,7 @@ func TestRemoveUploadRefusesWhatIsNotOurs(t *testing.T) {
 		{"a path that goes up", "/srv/backup/dump/../../../etc/dump/vzdump-qemu-1-2.vma", "no archive in a storage's dump folder"},
 		{"a file beside the archives", "/srv/backup/dump/vzdump-qemu-900-2026.log", "no archive in a storage's dump folder"},
 	} {
-		if out := brought(c.path, "runner:x/0"); runtime.CodeOf(out.Err) != "E_NOT_OURS" || missing(out.Err.Error(), []string{c.words, "remove it by hand"}) != "" {
+		if out := brought(c.path, "runner:x/0"); failure.CodeOf(out.Err).Name != "E_NOT_OURS" || missing(out.Err.Error(), []string{c.words, "remove it by hand"}) != "" {
 			t.Errorf("%s: got %v", c.name, out.Err)
 		}
 	}

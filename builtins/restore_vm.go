@@ -7,6 +7,7 @@ import (
 	"github.com/neosofia/runner/builtins/internal/restorevm"
 	"github.com/neosofia/runner/builtins/internal/systems"
 	"github.com/neosofia/runner/runtime"
+	"github.com/neosofia/runner/runtime/failure"
 )
 
 type restoreVMArgs struct {
@@ -28,10 +29,10 @@ func restoreVMDeclaration() runtime.Declaration {
 			"Takes the newest proven copy, or the one that is named, reads it back first, and goes on to the next copy when one is damaged, saying so. A copy that is not on the Proxmox storage is uploaded to it for the restore. " +
 			"Network interfaces are disconnected before the guest exists, and that is checked before the call ends. A restore that fails leaves nothing behind. It never overwrites a guest.",
 		Example: `restore_vm(guest = "erp", vmid = 9100, storage = "local")`,
-		Codes: codes(systems.PVECodes(), systems.TargetCodes(), systems.ArchiveCodes(), []runtime.Code{
-			{Name: "E_NO_COPY", Doc: "there is no copy that could be restored; the text says why each was left"},
-			{Name: "E_VMID_TAKEN", Doc: "the VMID is not free"},
-			{Name: "E_RESTORE_FAILED", Doc: "Proxmox could not restore it; its words follow"},
+		Codes: codes(systems.PVECodes(), systems.TargetCodes(), systems.ArchiveCodes(), []failure.Code{
+			restorevm.CodeNoCopy,
+			restorevm.CodeTaken,
+			restorevm.CodeFailed,
 		}),
 		Holds:   func(a *restoreVMArgs) []string { return []string{fmt.Sprintf("vmid:%d", a.VMID)} },
 		Planned: func(*restoreVMArgs) any { return runtime.Unknown{From: "restore_vm"} },

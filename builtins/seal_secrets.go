@@ -3,8 +3,8 @@ package builtins
 import (
 	"context"
 
+	"github.com/neosofia/runner/builtins/internal/client/keyring"
 	"github.com/neosofia/runner/builtins/internal/sealsecrets"
-	"github.com/neosofia/runner/builtins/internal/spool"
 	"github.com/neosofia/runner/builtins/internal/systems"
 	"github.com/neosofia/runner/runtime"
 )
@@ -28,17 +28,7 @@ func sealSecretsDeclaration() runtime.Declaration {
 			"As long as recipients and custodians are the same, the set and its shares stay; others make a new set, and copies of the old one stay readable with the old keys. " +
 			"Secrets are in memory only until they are sealed: not in Starlark, arguments, environment, logs, ledger or clear files.",
 		Example: `seal_secrets()`,
-		Codes: codes(spool.Codes(), []runtime.Code{
-			{Name: "E_KEYRING_LOCKED", Doc: "the keyring cannot be opened, or no item of it can"},
-			{Name: "E_KEYRING_EMPTY", Doc: "the keyring holds nothing, or nothing that is meant"},
-			{Name: "E_SECRET_CHANGED", Doc: "the keyring was changed while it was read; tried again"},
-			{Name: "E_SECRET", Doc: "there is no keyring, or a secret of the site cannot be read"},
-			{Name: "E_SECRET_SIZE", Doc: "the secrets are larger than what is sealed at once"},
-			{Name: "E_NO_RECIPIENT", Doc: "nobody could open the secrets: no recipient, or one that is none"},
-			{Name: "E_RECIPIENT_ON_HOST", Doc: "all that could open the secrets lies on this host, and would be lost with it"},
-			{Name: "E_CUSTODIANS", Doc: "threshold and custodians do not fit together"},
-			{Name: "E_SHARES", Doc: "the new shares did not open their own canary"},
-		}),
+		Codes:   exportCodes(keyring.CodeLocked, keyring.CodeEmpty, sealsecrets.CodeChanged, keyring.CodeSecret, sealsecrets.CodeSize, sealsecrets.CodeNoRecipient, sealsecrets.CodeOnHost, sealsecrets.CodeCustodians, sealsecrets.CodeShares),
 		Retries: runtime.Retries{Attempts: sealsecrets.Attempts, Wait: retryWait},
 		Holds:   func(*sealSecretsArgs) []string { return []string{"keyring"} },
 		Planned: func(*sealSecretsArgs) any { return runtime.Unknown{From: "seal_secrets"} },

@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/neosofia/runner/builtins/internal/shiplogs"
-	"github.com/neosofia/runner/builtins/internal/spool"
 	"github.com/neosofia/runner/builtins/internal/systems"
 	"github.com/neosofia/runner/runtime"
 )
@@ -25,11 +24,7 @@ func shipLogsDeclaration() runtime.Declaration {
 			"Each batch names the digest of the one before. What was vacuumed, truncated or removed before it was read is a gap; a source that is silent for longer than the site says is an alarm. " +
 			"A call makes a batch also when there is nothing new: it says that there was nothing.",
 		Example: `ship_logs(source = "runner-ledger")`,
-		Codes: codes(systems.HostCodes(), spool.Codes(), []runtime.Code{
-			{Name: "E_LOGS_READ", Doc: "the source cannot be read; its words follow"},
-			{Name: "E_LOGS_CHANGING", Doc: "files are rotated faster than they can be read; tried again"},
-			{Name: "E_LOGS_CHAIN", Doc: "the ledger's newest batch says nothing that a next one could begin at"},
-		}),
+		Codes:   codes(systems.HostCodes(), exportCodes(shiplogs.CodeRead, shiplogs.CodeChanging, shiplogs.CodeChain)),
 		Retries: runtime.Retries{Attempts: 3, Wait: retryWait},
 		Holds:   func(a *shipLogsArgs) []string { return []string{"logs:" + a.Source} },
 		Planned: func(*shipLogsArgs) any { return runtime.Unknown{From: "ship_logs"} },

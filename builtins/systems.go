@@ -10,6 +10,7 @@ import (
 	"github.com/neosofia/runner/builtins/internal/site"
 	"github.com/neosofia/runner/builtins/internal/systems"
 	"github.com/neosofia/runner/runtime"
+	"github.com/neosofia/runner/runtime/failure"
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
@@ -25,7 +26,7 @@ func systemsDeclaration() runtime.Declaration {
 			"host: machines that Relax-and-Recover saves. zone: DNS zones. firewall: every system with a packet filter. keyring: the keyring. logs: sources of logs. " +
 			"Each of them is expected to have its copies and proofs when the run ends; unprotected(...) leaves one out.",
 		Example: `systems(kind = "host")`,
-		Codes:   []runtime.Code{{Name: "E_NO_ASSET", Doc: "the site declares no row of the SOP's table for them"}},
+		Codes:   []failure.Code{site.CodeNoAsset},
 		Fake:    listSystems, Run: listSystems,
 	}
 }

@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/neosofia/runner/runtime"
+	"github.com/neosofia/runner/runtime/failure"
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
@@ -39,7 +39,7 @@ func TestSystemsRefusesWhatItCannotAnswer(t *testing.T) {
 	}
 	b.edit(`name = "credentials",`, `name = "other",`)
 	out = b.run(`return systems(kind = "keyring")`)
-	if runtime.CodeOf(out.Err) != "E_NO_ASSET" {
+	if failure.CodeOf(out.Err).Name != "E_NO_ASSET" {
 		t.Errorf("got %v", out.Err)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/neosofia/runner/runtime/failure"
 	"github.com/neosofia/runner/runtime/ledger"
 	"go.starlark.net/starlark"
 )
@@ -137,7 +138,7 @@ func (r *Run) do(ctx context.Context, c *call) (outcome, error) {
 		return outcome{}, err
 	}
 	if c.info.Kind == Destroy && !r.cfg.Allowed[c.info.Name] {
-		return outcome{}, &Error{Code: CodeRefused, Doing: c.info.Name + " removes things, and the site does not allow it",
+		return outcome{}, &failure.Error{Code: failure.Refused, Doing: c.info.Name + " removes things, and the site does not allow it",
 			Hint: fmt.Sprintf("write allow(destroy = [%q]) in site.star if it shall", c.info.Name)}
 	}
 	step := &Step{ID: c.id, Run: r.header.ID, Attempt: 1, World: r.cfg.World, run: r, name: c.info.Name, marks: map[string]string{}}
@@ -192,7 +193,7 @@ func (r *Run) attempts(ctx context.Context, c *call, s *Step, was *past) (outcom
 }
 
 func temporary(err error) bool {
-	var e *Error
+	var e *failure.Error
 	return errors.As(err, &e) && e.Temporary
 }
 
@@ -213,7 +214,7 @@ func (r *Run) perform(ctx context.Context, c *call, s *Step, begun bool) (Result
 	if begun && c.info.Kind != Read {
 		switch c.info.Resume {
 		case Fail:
-			return Result{}, &Error{Code: CodeInterrupted, Doing: c.info.Name + " was under way when the run died, and whether it had its effect cannot be known",
+			return Result{}, &failure.Error{Code: failure.Interrupted, Doing: c.info.Name + " was under way when the run died, and whether it had its effect cannot be known",
 				Hint: "look at the system, then start a new run"}
 		case Probe:
 			res, done, err := c.decl.probe(ctx, s, c.args)
@@ -234,7 +235,7 @@ func (r *Run) end(ctx context.Context, c *call, res Result, failed error, again 
 	if failed == nil {
 		raw, err := encodeResult(res.Value)
 		if err == nil && len(raw) > MaxResult {
-			err = &Error{Code: CodeResult, Doing: fmt.Sprintf("%s returned %d bytes, at most %d can be recorded", c.info.Name, len(raw), MaxResult)}
+			err = &failure.Error{Code: failure.Result, Doing: fmt.Sprintf("%s returned %d bytes, at most %d can be recorded", c.info.Name, len(raw), MaxResult)}
 		}
 		if err != nil {
 			failed, end.OK = err, false

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/neosofia/runner/runtime/failure"
 	"github.com/neosofia/runner/runtime/ledger"
 	"go.starlark.net/starlark"
 )
@@ -149,7 +150,7 @@ func catch(t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs 
 	if err == nil {
 		return outcomeValue(v, nil), nil
 	}
-	if !br.run.cfg.Program.rt.declares(CodeOf(err)) {
+	if !br.run.cfg.Program.rt.declares(failure.CodeOf(err).Name) {
 		return nil, err
 	}
 	return outcomeValue(nil, br.run.cfg.Program.trace(err)), nil

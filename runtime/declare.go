@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/neosofia/runner/runtime/failure"
 	"github.com/neosofia/runner/runtime/ledger"
 	"go.starlark.net/starlark"
 )
@@ -60,7 +61,7 @@ type Primitive[A any] struct {
 	Returns string // "artifact", "list of copies", "" for None
 	Kind    Kind
 	Resume  Resume
-	Codes   []Code
+	Codes   []failure.Code
 	Retries Retries
 	// KindOf narrows Kind by the arguments: a call that only tells is a Read.
 	KindOf func(a *A) Kind
@@ -86,7 +87,7 @@ type Info struct {
 	Name, Doc, Example, Returns string
 	Kind                        Kind
 	Resume                      Resume
-	Codes                       []Code
+	Codes                       []failure.Code
 	Retries                     Retries
 	Params                      []Param
 	HasProbe, HasFake           bool

@@ -7,72 +7,10 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/neosofia/runner/runtime/failure"
 	"go.starlark.net/starlark"
 	"go.starlark.net/syntax"
 )
-
-// Code names a kind of failure; codes start with "E_". Policies can catch those
-// that a primitive declares.
-type Code struct {
-	Name string // "E_GUEST_LOCKED"
-	Doc  string // when it occurs and what to do
-}
-
-// Codes that the runtime itself raises. None of them can be caught.
-const (
-	CodeDiverged    = "E_DIVERGED"    // a replay does not match the record
-	CodeLimit       = "E_LIMIT"       // a limit of the run was hit
-	CodeInterrupted = "E_INTERRUPTED" // a step that was under way cannot be settled
-	CodeRefused     = "E_REFUSED"     // the site does not allow it
-	CodeCancelled   = "E_CANCELLED"   // the run was stopped
-	CodeLedger      = "E_LEDGER"      // the ledger could not record
-	CodeResult      = "E_RESULT"      // a result is too large to be recorded
-	CodeFiles       = "E_FILES"       // this process, or the machine, may open no more files
-)
-
-// Error is what an operator reads: what was being done, with which system, what
-// it said, and what can be done about it.
-type Error struct {
-	Code      string // one that the primitive declares, or of the runtime
-	System    string // "proxmox pve", "target offsite"
-	Doing     string // "start vzdump of guest erp"
-	Said      string // what the system said
-	Hint      string // what to do; may be empty
-	Temporary bool   // a later attempt may succeed
-	Cause     error
-}
-
-func (e *Error) Error() string {
-	var parts []string
-	for _, p := range []string{e.System, e.Doing, e.Said} {
-		if p != "" {
-			parts = append(parts, p)
-		}
-	}
-	text := strings.Join(parts, ": ")
-	if text == "" && e.Cause != nil {
-		text = e.Cause.Error()
-	}
-	if e.Code != "" {
-		text += " (" + e.Code + ")"
-	}
-	if e.Hint != "" {
-		text += "\nhint: " + e.Hint
-	}
-	return text
-}
-
-// Unwrap gives the cause.
-func (e *Error) Unwrap() error { return e.Cause }
-
-// OneLine words an error for a sentence or a list: its hint stands behind a semicolon.
-func OneLine(err error) string {
-	text, hint, ok := strings.Cut(err.Error(), "\nhint: ")
-	if ok {
-		return text + "; " + strings.ReplaceAll(hint, "\n", " ")
-	}
-	return strings.ReplaceAll(text, "\n", " ")
-}
 
 // ownFault tells a want of this process from a fault of the system that it was at:
 // with no file left to open, a keyring looks locked and a network broken.
@@ -80,35 +18,19 @@ func ownFault(err error) error {
 	if !errors.Is(err, syscall.EMFILE) && !errors.Is(err, syscall.ENFILE) {
 		return err
 	}
-	return &Error{Code: CodeFiles, Doing: "open one more file or connection", Said: OneLine(err), Cause: err,
+	return &failure.Error{Code: failure.Files, Doing: "open one more file or connection", Said: failure.OneLine(err), Cause: err,
 		Hint: "raise the limit of open files: LimitNOFILE=65536 in the unit, or ulimit -n; lsof -p PID shows what is open"}
 }
 
-func limitError(what string, value any, flag string) *Error {
-	return &Error{Code: CodeLimit, Doing: fmt.Sprintf("%s is limited to %v", what, value), Hint: "raise it with " + flag + " if the policy is right"}
+func limitError(what string, value any, flag string) *failure.Error {
+	return &failure.Error{Code: failure.Limit, Doing: fmt.Sprintf("%s is limited to %v", what, value), Hint: "raise it with " + flag + " if the policy is right"}
 }
 
 // fatal reports errors that no policy may catch and no sibling may outlive. One
 // that the site does not allow cannot be caught either, but keeps no sibling from
 // its work.
 func fatal(err error) bool {
-	var e *Error
-	if errors.As(err, &e) {
-		switch e.Code {
-		case CodeDiverged, CodeLimit, CodeInterrupted, CodeCancelled, CodeLedger:
-			return true
-		}
-	}
-	return errors.Is(err, context.Canceled)
-}
-
-// CodeOf returns the code of an error, or "".
-func CodeOf(err error) string {
-	var e *Error
-	if errors.As(err, &e) {
-		return e.Code
-	}
-	return ""
+	return failure.Is(err, failure.Diverged, failure.Limit, failure.Interrupted, failure.Cancelled, failure.Ledger) || errors.Is(err, context.Canceled)
 }
 
 // Frame is one line of a call stack in policies, innermost last.

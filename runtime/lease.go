@@ -13,6 +13,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/neosofia/runner/runtime/failure"
 )
 
 // A lease is an OS lock (flock) on a file named after what is held. It ends with
@@ -151,7 +153,7 @@ func (l *leases) wait(ctx context.Context, s *Step, name string) error {
 			told = true
 		}
 		if err := s.Sleep(ctx, pause); err != nil {
-			return &Error{Code: CodeOf(err), Doing: "wait for " + busy.Error(), Cause: err, Said: err.Error()}
+			return &failure.Error{Code: failure.CodeOf(err), Doing: "wait for " + busy.Error(), Cause: err, Said: err.Error()}
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/neosofia/runner/runtime/failure"
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
@@ -72,7 +73,7 @@ func (p *past) agrees(c *call) error {
 	if p.begin.Primitive == c.info.Name && p.begin.Digest == c.begin.Digest {
 		return nil
 	}
-	return &Error{Code: CodeDiverged, Doing: fmt.Sprintf("the record has %s at %s, the policy now calls %s at %s with other arguments or in another order",
+	return &failure.Error{Code: failure.Diverged, Doing: fmt.Sprintf("the record has %s at %s, the policy now calls %s at %s with other arguments or in another order",
 		p.begin.Primitive, p.begin.Position, c.info.Name, c.begin.Position), Hint: "start a new run; runner show tells what this one has done"}
 }
 
@@ -84,7 +85,7 @@ func (r *Run) replay(c *call, was *past) (outcome, error) {
 		r.find(f)
 	}
 	if f := was.end.Failure; f != nil {
-		return outcome{}, &Error{Code: f.Code, Doing: f.Message, Hint: f.Hint}
+		return outcome{}, &failure.Error{Code: failure.Code{Name: f.Code}, Doing: f.Message, Hint: f.Hint}
 	}
 	return outcome{value: was.end.Value}, nil
 }
@@ -205,7 +206,7 @@ func sameCode(h ledger.Run, cfg Config) error {
 		}
 	}
 	if len(now) != len(h.Sources) {
-		return &Error{Code: CodeRefused, Doing: "the policy loads other files than when run " + h.ID + " began", Hint: "start a new run"}
+		return &failure.Error{Code: failure.Refused, Doing: "the policy loads other files than when run " + h.ID + " began", Hint: "start a new run"}
 	}
 	if cfg.Header.Site != h.Site {
 		return changed("the site "+cfg.Header.SitePath, h.ID, h.Site, cfg.Header.Site)
@@ -214,7 +215,7 @@ func sameCode(h ledger.Run, cfg Config) error {
 }
 
 func changed(what, run, then, now string) error {
-	return &Error{Code: CodeRefused, Doing: fmt.Sprintf("%s was changed since run %s began (%.12s… then, %.12s… now)", what, run, then, now),
+	return &failure.Error{Code: failure.Refused, Doing: fmt.Sprintf("%s was changed since run %s began (%.12s… then, %.12s… now)", what, run, then, now),
 		Hint: "put the old text back to resume, or start a new run"}
 }
 

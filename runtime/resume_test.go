@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/neosofia/runner/runtime/failure"
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
@@ -72,7 +73,7 @@ func TestReplayOfAnotherPolicyIsRefused(t *testing.T) {
 	// The same text with another history is caught at the step.
 	past := &past{begin: ledger.Begin{Primitive: "make", Digest: "other"}}
 	err := past.agrees(&call{info: Info{Name: "make"}, begin: ledger.Begin{Digest: "this"}})
-	if CodeOf(err) != CodeDiverged {
+	if failure.CodeOf(err) != failure.Diverged {
 		t.Errorf("got %v", err)
 	}
 }

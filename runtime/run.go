@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/neosofia/runner/runtime/failure"
 	"github.com/neosofia/runner/runtime/ledger"
 	"go.starlark.net/starlark"
 )
@@ -80,7 +81,7 @@ type Outcome struct {
 }
 
 // ErrInterrupted ends a run that was told to stop: it can be resumed.
-var ErrInterrupted = &Error{Code: CodeCancelled, Doing: "the run was stopped"}
+var ErrInterrupted = &failure.Error{Code: failure.Cancelled, Doing: "the run was stopped"}
 
 func newRun(cfg Config) *Run {
 	r := &Run{cfg: cfg, header: cfg.Header, ledger: cfg.Ledger, clock: cfg.Clock, observe: cfg.Observe,
@@ -206,7 +207,7 @@ func ledgerError(err error) error {
 	if errors.As(err, &newer) {
 		return err
 	}
-	return &Error{Code: CodeLedger, Doing: "record in the ledger", Said: err.Error(), Cause: err}
+	return &failure.Error{Code: failure.Ledger, Doing: "record in the ledger", Said: err.Error(), Cause: err}
 }
 
 // execute runs main, cleans up, judges and records the end.
@@ -289,7 +290,7 @@ func (r *Run) sound(ctx context.Context) {
 func believed(ctx context.Context, cfg Config) error {
 	rep, err := ledger.Verify(ctx, cfg.Ledger, nil)
 	if f := rep.Finding(err, cfg.Header.Lab); f != nil {
-		return &Error{Code: CodeLedger, Doing: "go by the record of a run", Said: f.Text, Hint: f.Type + "; then begin anew: runner exec"}
+		return &failure.Error{Code: failure.Ledger, Doing: "go by the record of a run", Said: f.Text, Hint: f.Type + "; then begin anew: runner exec"}
 	}
 	return nil
 }
@@ -315,16 +316,16 @@ func (r *Run) find(f ledger.Finding) {
 }
 
 func failureOf(err error) *ledger.Failure {
-	f := &ledger.Failure{Message: err.Error(), Code: CodeOf(err)}
+	f := &ledger.Failure{Message: err.Error(), Code: failure.CodeOf(err).Name}
 	var t *Trace
 	if errors.As(err, &t) {
 		f.Position, f.Message = t.Position().String(), t.Err.Error()
 	}
-	var e *Error
+	var e *failure.Error
 	if errors.As(err, &e) {
 		f.Hint = e.Hint
 		bare := *e
-		bare.Hint, bare.Code = "", ""
+		bare.Hint, bare.Code = "", failure.Code{}
 		if error(e) == err || t != nil && error(e) == t.Err {
 			f.Message = bare.Error()
 		} else if e.Hint != "" { // it is wrapped: the hint stands for itself

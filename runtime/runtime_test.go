@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/neosofia/runner/runtime/failure"
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
@@ -34,7 +35,7 @@ func TestAPolicyRunsAndEveryStepIsRecorded(t *testing.T) {
 
 func TestAFailureInEachFailsTheRunButNotItsSiblings(t *testing.T) {
 	cfg, w := newBench(t, nightly)
-	w.break_["b"] = &Error{Code: "E_BUSY", Doing: "make b"}
+	w.break_["b"] = &failure.Error{Code: failure.Code{Name: "E_BUSY"}, Doing: "make b"}
 	out, err := Exec(t.Context(), *cfg)
 	if err != nil || out.Result != ledger.Failed || out.Err != nil {
 		t.Fatalf("got %v, %+v", err, out)
@@ -62,7 +63,7 @@ func TestAFailureInEachFailsTheRunButNotItsSiblings(t *testing.T) {
 func TestATemporaryErrorOfAWriteIsProbedThenRepeated(t *testing.T) {
 	cfg, w := newBench(t, "def main():\n    make(name = 'x')\n")
 	calls := 0
-	w.break_["x"] = &Error{Code: "E_BUSY", Doing: "make x", Temporary: true}
+	w.break_["x"] = &failure.Error{Code: failure.Code{Name: "E_BUSY"}, Doing: "make x", Temporary: true}
 	w.hook = func(string) {
 		if calls++; calls == 2 {
 			delete(w.break_, "x")
@@ -83,7 +84,7 @@ func TestCatchTakesOnlyDeclaredCodes(t *testing.T) {
 		err  error
 		want string
 	}{
-		{"a declared code is caught", &Error{Code: "E_BUSY", Doing: "make x"}, ""},
+		{"a declared code is caught", &failure.Error{Code: failure.Code{Name: "E_BUSY"}, Doing: "make x"}, ""},
 		{"an undeclared error ends the run", errors.New("no idea"), "no idea"},
 		{"a limit ends the run", limitError("x", 1, "--x"), "E_LIMIT"},
 	} {
@@ -107,7 +108,7 @@ func TestCatchTakesOnlyDeclaredCodes(t *testing.T) {
 func TestADestroyNeedsTheSitesWord(t *testing.T) {
 	cfg, w := newBench(t, "def main():\n    catch(lambda: erase(name = 'x'))\n")
 	out, err := Exec(t.Context(), *cfg)
-	if err != nil || CodeOf(out.Err) != CodeRefused || len(w.made) != 0 {
+	if err != nil || failure.CodeOf(out.Err) != failure.Refused || len(w.made) != 0 {
 		t.Fatalf("got %v, %+v, %v", err, out, w.made)
 	}
 	cfg.Allowed, cfg.Header.ID = map[string]bool{"erase": true}, "r2"
@@ -225,7 +226,7 @@ func TestFaultyFilesAreRefusedWithTheirPlace(t *testing.T) {
 
 func TestAnErrorInABranchShowsWhoCalledTheBranch(t *testing.T) {
 	cfg, w := newBench(t, "def deep(n):\n    make(name = n)\n\ndef wide():\n    parallel([lambda: deep('x')])\n\ndef main():\n    wide()\n")
-	w.break_["x"] = &Error{Code: "E_BUSY", Doing: "make x"}
+	w.break_["x"] = &failure.Error{Code: failure.Code{Name: "E_BUSY"}, Doing: "make x"}
 	out, err := Exec(t.Context(), *cfg)
 	if err != nil {
 		t.Fatal(err)

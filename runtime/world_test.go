@@ -9,6 +9,7 @@ import (
 	"testing/fstest"
 	"time"
 
+	"github.com/neosofia/runner/runtime/failure"
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
@@ -44,7 +45,7 @@ func testPrimitives(w *benchWorld) []Declaration {
 	}
 	return []Declaration{
 		Primitive[makeArgs]{Name: "make", Kind: Write, Resume: Probe, Returns: "artifact",
-			Codes:   []Code{{"E_BUSY", "busy"}},
+			Codes:   []failure.Code{{Name: "E_BUSY", Doc: "busy"}},
 			Retries: Retries{Attempts: 2, Wait: time.Second},
 			Probe: func(_ context.Context, s *Step, a *makeArgs) (Result, bool, error) {
 				if s.Marked("made") == "" {

@@ -38,29 +38,29 @@ var floors = []floor{
 	{"/builtins/lab/internal/schema", "", ""},
 
 	// Declarations: one file a primitive. Behind them bodies, named after their primitive.
-	{"/builtins", "* client/* format/* /runtime /runtime/ledger", "kind kind/* /builtins/lab /builtins/lab/host /runtime/policytest /runtime/report /stdlib"},
+	{"/builtins", "* client/* format/* /runtime /runtime/failure /runtime/ledger", "kind kind/* /builtins/lab /builtins/lab/host /runtime/policytest /runtime/report /stdlib"},
 	{"copying exportdns exportfirewall prune rearhost restorevm sealsecrets shiplogs snapshotvm verify",
-		"guests kind kind/* kinds site spool systems target client/* format/* /runtime /runtime/ledger", "/builtins/lab"},
+		"guests kind kind/* kinds site spool systems target client/* format/* /runtime /runtime/failure /runtime/ledger", "/builtins/lab"},
 	// What several of them, and the program, share.
-	{"capacity checkpoints guests medium preflight recoverykey", "capacity kind kind/* kinds site systems target client/* format/* /runtime /runtime/ledger", "/builtins/lab"},
-	{"systems", "site spool target client/* format/* /runtime /runtime/ledger", "/builtins/lab"},
-	{"spool", "kind kinds /runtime /runtime/ledger", ""},
-	{"site", "format/* /runtime /runtime/ledger", "/builtins/lab"},
+	{"capacity checkpoints guests medium preflight recoverykey", "capacity kind kind/* kinds site systems target client/* format/* /runtime /runtime/failure /runtime/ledger", "/builtins/lab"},
+	{"systems", "site spool target client/* format/* /runtime /runtime/failure /runtime/ledger", "/builtins/lab"},
+	{"spool", "kind kinds target /runtime /runtime/failure /runtime/ledger", ""},
+	{"site", "format/* /runtime /runtime/failure /runtime/ledger", "/builtins/lab"},
 
 	// Kinds of artifacts know no site and no Starlark: a medium alone is enough for them.
 	{"kinds", "kind kind/* target", ""},
-	{"kind/*", "kind target client/* format/* /runtime/ledger", "kind/kindtest"},
+	{"kind/*", "kind target client/* format/* /runtime/failure /runtime/ledger", "kind/kindtest"},
 	{"kind", "target /runtime/ledger", ""},
-	{"target target/targettest", "target client/ssh /runtime/ledger", "format/* target/targettest /tests/gauge"},
+	{"target target/targettest", "target client/ssh /runtime/failure /runtime/ledger", "format/* target/targettest /tests/gauge"},
 	// Clients know one system each, and hosts that they run on; formats know nothing of ours.
-	{"client/*", "client/host client/ssh format/*", "/builtins/lab /builtins/lab/* /tests/gauge"},
+	{"client/*", "client/host client/ssh format/* /runtime/failure", "/builtins/lab /builtins/lab/* /tests/gauge"},
 	{"format/*", "format/*", "/tests/gauge"},
 
 	// The runtime knows Starlark and the ledger, and no backup system.
-	{"/runtime/policytest", "/runtime /runtime/ledger", ""},
-	{"/runtime", "/runtime/ledger /runtime/source", ""},
+	{"/runtime/policytest", "/runtime /runtime/failure /runtime/ledger", ""},
+	{"/runtime", "/runtime/failure /runtime/ledger /runtime/source", ""},
 	{"/runtime/report", "/runtime/ledger", ""},
-	{"/runtime/ledger /runtime/source /stdlib", "", ""},
+	{"/runtime/ledger /runtime/source /runtime/failure /stdlib", "", ""},
 }
 
 // on reports whether a package is among the names of a floor.

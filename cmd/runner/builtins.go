@@ -10,6 +10,7 @@ import (
 
 	"github.com/neosofia/runner/builtins"
 	"github.com/neosofia/runner/runtime"
+	"github.com/neosofia/runner/runtime/failure"
 	"github.com/spf13/cobra"
 )
 
@@ -152,7 +153,7 @@ func (f *flags) describe(i runtime.Info) error {
 	fmt.Printf("example: %s\n", i.Example)
 	if len(i.Codes) > 0 {
 		fmt.Println("\ncodes that catch() can see:")
-		codes := append([]runtime.Code(nil), i.Codes...)
+		codes := append([]failure.Code(nil), i.Codes...)
 		sort.Slice(codes, func(a, b int) bool { return codes[a].Name < codes[b].Name })
 		for _, c := range codes {
 			fmt.Printf("  %-20s %s\n", c.Name, c.Doc)

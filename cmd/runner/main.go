@@ -11,6 +11,7 @@ import (
 
 	_ "github.com/neosofia/runner/cmd/runner/internal/nodbus"
 	"github.com/neosofia/runner/runtime"
+	"github.com/neosofia/runner/runtime/failure"
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
@@ -89,7 +90,7 @@ func message(err error) string {
 func codeOf(err error) int {
 	var done *exit
 	var busy *runtime.BusyError
-	var own *runtime.Error
+	var own *failure.Error
 	switch {
 	case err == nil:
 		return exitOK
@@ -99,9 +100,9 @@ func codeOf(err error) int {
 		return exitBusy
 	case errors.Is(err, runtime.ErrInterrupted):
 		return exitInterrupted
-	case errors.As(err, &own) && own.Code == runtime.CodeLimit:
+	case errors.As(err, &own) && own.Code == failure.Limit:
 		return exitLimit
-	case errors.As(err, &own) && own.Code == runtime.CodeRefused:
+	case errors.As(err, &own) && own.Code == failure.Refused:
 		return exitRefused
 	case errors.As(err, &own) && own.Temporary:
 		return exitTemporary

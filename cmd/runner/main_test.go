@@ -7,11 +7,12 @@ import (
 	"testing"
 
 	"github.com/neosofia/runner/runtime"
+	"github.com/neosofia/runner/runtime/failure"
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
 func TestErrorsMapToExitCodes(t *testing.T) {
-	limit := &runtime.Error{Code: runtime.CodeLimit}
+	limit := &failure.Error{Code: failure.Limit}
 	for _, c := range []struct {
 		name string
 		err  error
@@ -21,12 +22,12 @@ func TestErrorsMapToExitCodes(t *testing.T) {
 		{"an error", errors.New("disk error"), 1},
 		{"a misuse", usage("no such flag"), 2},
 		{"a misuse, wrapped", fmt.Errorf("run: %w", usage("no such flag")), 2},
-		{"a refusal", &runtime.Error{Code: runtime.CodeRefused}, 4},
+		{"a refusal", &failure.Error{Code: failure.Refused}, 4},
 		{"a limit", limit, 5},
 		{"a limit at a place of the policy", &runtime.Trace{Err: limit}, 5},
 		{"the policy is running", &runtime.BusyError{Name: "policy:x"}, 6},
-		{"a temporary error", &runtime.Error{Code: "E_PVE_DOWN", Temporary: true}, 75},
-		{"a lasting error of the same code", &runtime.Error{Code: "E_PVE_DOWN"}, 1},
+		{"a temporary error", &failure.Error{Code: failure.Code{Name: "E_PVE_DOWN"}, Temporary: true}, 75},
+		{"a lasting error of the same code", &failure.Error{Code: failure.Code{Name: "E_PVE_DOWN"}}, 1},
 		{"told to stop", runtime.ErrInterrupted, 130},
 		{"told to stop, within a branch", fmt.Errorf("each: %w", runtime.ErrInterrupted), 130},
 		{"all was said", &exit{exitDegraded, nil}, 3},
@@ -47,8 +48,8 @@ func TestOutcomesMapToExitCodes(t *testing.T) {
 		{"degraded", runtime.Outcome{Result: ledger.DegradedRun}, 3},
 		{"failed by its findings", runtime.Outcome{Result: ledger.Failed}, 1},
 		{"failed by an error", runtime.Outcome{Result: ledger.Failed, Err: errors.New("disk error")}, 1},
-		{"failed by a limit", runtime.Outcome{Result: ledger.Failed, Err: &runtime.Error{Code: runtime.CodeLimit}}, 5},
-		{"failed by a refusal", runtime.Outcome{Result: ledger.Failed, Err: &runtime.Error{Code: runtime.CodeRefused}}, 4},
+		{"failed by a limit", runtime.Outcome{Result: ledger.Failed, Err: &failure.Error{Code: failure.Limit}}, 5},
+		{"failed by a refusal", runtime.Outcome{Result: ledger.Failed, Err: &failure.Error{Code: failure.Refused}}, 4},
 		{"interrupted", runtime.Outcome{Result: ledger.Interrupted, Err: errors.New("context canceled")}, 130},
 	} {
 		if got := codeOfRun(&c.out); got != c.want {

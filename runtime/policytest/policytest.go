@@ -5,7 +5,7 @@
 // fresh fake world, a memory ledger and a virtual clock; primitives answer with
 // the fakes of their declarations, so that nothing real can be reached.
 //
-//	case(given = {…}, faults = {"snapshot_vm(guest=erp)": "E_GUEST_LOCKED"},
+//	case(given = {…}, faults = {"snapshot_vm(guest=erp)": proxmox.CodeLocked},
 //	     want = failed("erp"), proven = everything_but("erp"))
 //
 //	t.run(main, c)         runs a policy; returns what it did (see Result); with

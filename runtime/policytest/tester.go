@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/neosofia/runner/runtime"
+	"github.com/neosofia/runner/runtime/failure"
 	"github.com/neosofia/runner/runtime/ledger"
 	"go.starlark.net/starlark"
 )
@@ -100,7 +101,7 @@ func (c *testCase) fault(prim string, args map[string]any) error {
 			if f.times > 0 {
 				f.times--
 			}
-			return &runtime.Error{Code: f.code, Doing: f.text, Said: "a fault of the test"}
+			return &failure.Error{Code: failure.Code{Name: f.code}, Doing: f.text, Said: "a fault of the test"}
 		}
 	}
 	return nil

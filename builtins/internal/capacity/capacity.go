@@ -12,9 +12,13 @@ import (
 	"sync"
 	"time"
 
+	"github.com/neosofia/runner/builtins/internal/client/keyring"
+	"github.com/neosofia/runner/builtins/internal/client/proxmox"
+	"github.com/neosofia/runner/builtins/internal/client/ssh"
 	"github.com/neosofia/runner/builtins/internal/systems"
 	"github.com/neosofia/runner/builtins/internal/target"
 	"github.com/neosofia/runner/runtime"
+	"github.com/neosofia/runner/runtime/failure"
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
@@ -33,27 +37,23 @@ type Fullness struct {
 	Code   string   `json:"code,omitempty"` // of the error
 	Hint   string   `json:"hint,omitempty"`
 
-	device string // its identity; "": that of no other
+	refused bool
+	device  string // its identity; "": that of no other
 }
 
 // fail notes why a target could not be asked.
 func (f *Fullness) fail(err error) {
 	f.Error = strings.Split(err.Error(), "\n")[0]
-	var e *runtime.Error
+	f.refused = failure.Is(err, target.CodeBadTarget, ssh.CodeHostKey, target.CodeDenied, target.CodeNoSFTP, keyring.CodeSecret, proxmox.CodeCert, proxmox.CodeAuth)
+	var e *failure.Error
 	if errors.As(err, &e) {
-		f.Code, f.Hint = e.Code, e.Hint
+		f.Code, f.Hint = e.Code.Name, e.Hint
 	}
 }
 
 // Refused reports whether the site and the target disagree: waiting does not mend
 // that, as it does where a medium is away or a server is down.
-func (f Fullness) Refused() bool {
-	switch f.Code {
-	case target.CodeBadTarget, target.CodeHostKey, target.CodeDenied, target.CodeNoSFTP, "E_SECRET", "E_PVE_CERT", "E_PVE_AUTH":
-		return true
-	}
-	return false
-}
+func (f Fullness) Refused() bool { return f.refused }
 
 // Text is a line for the operator.
 func (f Fullness) Text() string {

@@ -13,7 +13,7 @@ import (
 
 	"github.com/neosofia/runner/builtins/internal/systems"
 	"github.com/neosofia/runner/builtins/internal/target"
-	"github.com/neosofia/runner/runtime"
+	"github.com/neosofia/runner/runtime/failure"
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
@@ -42,7 +42,7 @@ func Settle(ctx context.Context, w *systems.Systems, l *ledger.Ledger, host, run
 	}
 	signer, err := witness(ctx, w, l, host)
 	if err != nil {
-		found = append(found, ledger.Finding{Severity: ledger.DegradedRun, Text: "the ledger's checkpoints are not signed: " + runtime.OneLine(err), Type: "runner secret list"})
+		found = append(found, ledger.Finding{Severity: ledger.DegradedRun, Text: "the ledger's checkpoints are not signed: " + failure.OneLine(err), Type: "runner secret list"})
 	}
 	proofs := map[string]string{}
 	for _, name := range names {
@@ -57,7 +57,7 @@ func Settle(ctx context.Context, w *systems.Systems, l *ledger.Ledger, host, run
 		if err == nil {
 			_, err = t.Sweep(ctx, func(copyID string) bool { keep, ours := wanted[name+copyID]; return keep || !ours })
 		}
-		if err == nil || runtime.CodeOf(systems.TargetError(err)) == "E_MEDIA_ABSENT" {
+		if err == nil || failure.Is(err, target.CodeMediaAbsent) {
 			return func() {}
 		}
 		f := ledger.Finding{Severity: ledger.DegradedRun, Target: name, Text: fmt.Sprintf("the ledger's checkpoint was not left on %s: %v", name, err), Type: "runner ledger verify"}
@@ -231,7 +231,7 @@ func ObserveMedia(w *systems.Systems) map[string]string {
 		case err == nil:
 			out[spec.Name] = "attached"
 			t.Close()
-		case runtime.CodeOf(err) == "E_MEDIA_ABSENT":
+		case failure.Is(err, target.CodeMediaAbsent):
 			out[spec.Name] = "detached"
 		}
 	}

@@ -9,7 +9,7 @@ import (
 
 	"github.com/neosofia/runner/builtins/internal/systems"
 	"github.com/neosofia/runner/builtins/internal/target"
-	"github.com/neosofia/runner/runtime"
+	"github.com/neosofia/runner/runtime/failure"
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
@@ -87,7 +87,7 @@ func (c *job) whole(ctx context.Context, bring func(*job, context.Context) error
 		if len(l.Artifact.Files) == 0 {
 			below.art.Asset, below.art.Item = c.art.Asset, c.art.Item
 			for _, name := range l.Targets {
-				below.fail(name, &runtime.Error{Code: "E_ARCHIVE_MISSING", Doing: "find " + l.Words(), Said: "the ledger does not know it"})
+				below.fail(name, &failure.Error{Code: target.CodeArchiveMissing, Doing: "find " + l.Words(), Said: "the ledger does not know it"})
 			}
 		} else {
 			c.s.Log("%s needs %s, which %s did not have: it is copied, too", c.art.Item, l.Words(), strings.Join(l.Targets, ", "))
@@ -131,7 +131,7 @@ func (c *job) clear(ctx context.Context, open []*target.Target) error {
 			}
 			c.s.Log("%s: the copy that is there was found damaged: it is made again", cp.Target)
 			if _, err := t.Remove(ctx, cp.Copy); err != nil {
-				return systems.TargetError(err)
+				return err
 			}
 		}
 	}

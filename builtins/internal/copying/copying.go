@@ -17,6 +17,7 @@ import (
 	"github.com/neosofia/runner/builtins/internal/systems"
 	"github.com/neosofia/runner/builtins/internal/target"
 	"github.com/neosofia/runner/runtime"
+	"github.com/neosofia/runner/runtime/failure"
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
@@ -55,21 +56,21 @@ func newJob(s *runtime.Step, art ledger.Artifact, to []string) (*job, error) {
 
 // fail notes what a target's failure means for the run.
 func (c *job) fail(name string, err error) {
-	var own *runtime.Error
+	var own *failure.Error
 	if c.soft < 0 && errors.As(err, &own) && own.Temporary {
 		c.soft = len(c.failed)
 	}
 	c.failed = append(c.failed, err)
 	severity := ledger.Failed
-	if runtime.CodeOf(err) == "E_MEDIA_OVERDUE" {
+	if failure.Is(err, target.CodeMediaOverdue) {
 		severity = ledger.DegradedRun
 	}
-	text := fmt.Sprintf("%s was not copied to %s: %s", c.art.Item, name, runtime.OneLine(err))
+	text := fmt.Sprintf("%s was not copied to %s: %s", c.art.Item, name, failure.OneLine(err))
 	if c.needed != "" {
-		text = fmt.Sprintf("%s on %s needs %s, which has no copy there: %s", c.art.Item, name, c.needed, runtime.OneLine(err))
-		if runtime.CodeOf(err) == "E_ARCHIVE_MISSING" {
+		text = fmt.Sprintf("%s on %s needs %s, which has no copy there: %s", c.art.Item, name, c.needed, failure.OneLine(err))
+		if failure.Is(err, target.CodeArchiveMissing) {
 			said, _, _ := strings.Cut(err.Error(), "\nhint: ") // a new run makes another one, not that one
-			text = fmt.Sprintf("%s on %s needs %s, which has no copy there: %s; the next full image begins a new chain", c.art.Item, name, c.needed, runtime.OneLine(errors.New(said)))
+			text = fmt.Sprintf("%s on %s needs %s, which has no copy there: %s; the next full image begins a new chain", c.art.Item, name, c.needed, failure.OneLine(errors.New(said)))
 		}
 	}
 	c.lost = append(c.lost, ledger.Finding{Severity: severity, Asset: c.art.Asset, Item: c.art.Item, Target: name, Text: text})
@@ -132,7 +133,7 @@ func (c *job) join(below *job) {
 
 func (c *job) outcome(ctx context.Context, o target.Outcome) {
 	if o.Err != nil {
-		c.fail(o.Target, systems.TargetError(o.Err))
+		c.fail(o.Target, o.Err)
 		return
 	}
 	for _, n := range o.Notes {
@@ -164,7 +165,7 @@ func (c *job) immutable(ctx context.Context, name string) bool {
 	}
 	text := "it is declared immutable, but runner could overwrite, rename or delete a file"
 	if err != nil {
-		text = "whether it is immutable could not be probed: " + runtime.OneLine(err)
+		text = "whether it is immutable could not be probed: " + failure.OneLine(err)
 	}
 	c.res.Facts.Findings = append(c.res.Facts.Findings, ledger.Finding{Severity: ledger.DegradedRun, Target: name, Text: name + ": " + text})
 	return false

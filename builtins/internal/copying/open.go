@@ -7,7 +7,7 @@ import (
 
 	"github.com/neosofia/runner/builtins/internal/systems"
 	"github.com/neosofia/runner/builtins/internal/target"
-	"github.com/neosofia/runner/runtime"
+	"github.com/neosofia/runner/runtime/failure"
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
@@ -53,7 +53,7 @@ func (c *job) open(ctx context.Context) ([]*target.Target, error) {
 		}
 		if other, taken := devices[device]; taken && device != "" && other != name {
 			t.Close()
-			c.fail(name, &runtime.Error{Code: "E_SAME_DEVICE", System: "target " + name, Doing: "copy " + c.art.Item,
+			c.fail(name, &failure.Error{Code: target.CodeSameDevice, System: "target " + name, Doing: "copy " + c.art.Item,
 				Said: fmt.Sprintf("it lies on the same device as %s (%s): two folders on one disk are one copy", other, device)})
 			continue
 		}
@@ -83,7 +83,7 @@ func (c *job) liesThere(name string) error {
 	if system == c.art.Origin["system"] && storage == c.art.Origin["storage"] {
 		return nil
 	}
-	return &runtime.Error{Code: "E_NOT_FOUND", System: "target " + name, Doing: "count " + c.art.Item + " in place",
+	return &failure.Error{Code: target.CodeNotFound, System: "target " + name, Doing: "count " + c.art.Item + " in place",
 		Said: fmt.Sprintf("its archive lies on storage %s of %s", c.art.Origin["storage"], c.art.Origin["system"]), Hint: "name the target whose url is that storage in asset(on = …)"}
 }
 
@@ -102,7 +102,7 @@ func (c *job) sameMedium(ctx context.Context, catalog ledger.Catalog, t *target.
 	if last.ID == "" || last.ID == now.ID {
 		return nil
 	}
-	return &runtime.Error{Code: "E_WRONG_MEDIUM", System: "target " + t.Name(), Doing: "look at its device",
+	return &failure.Error{Code: target.CodeWrongMedium, System: "target " + t.Name(), Doing: "look at its device",
 		Said: fmt.Sprintf("the folder lies on %s now; its last copy was written to %s", now.ID, last.ID),
 		Hint: "is the disk mounted? If it was replaced, name the new one with uuid and serial in site.star"}
 }
@@ -110,7 +110,7 @@ func (c *job) sameMedium(ctx context.Context, catalog ledger.Catalog, t *target.
 // absent tells a medium that was taken away, as it should be, from a failure.
 func (c *job) absent(name string, err error) {
 	spec, serr := c.w.Site.Target(name)
-	if serr == nil && spec.Offline && !c.asked && runtime.CodeOf(err) == "E_MEDIA_ABSENT" {
+	if serr == nil && spec.Offline && !c.asked && failure.Is(err, target.CodeMediaAbsent) {
 		c.s.Log("%s is not attached; whether it is due is judged at the end", name)
 		c.res.Facts.Media = append(c.res.Facts.Media, ledger.Medium{Target: name, State: "detached", At: c.s.Now()})
 		return

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	zonekind "github.com/neosofia/runner/builtins/internal/kind/zone"
+	"github.com/neosofia/runner/builtins/internal/site"
 
 	"github.com/neosofia/runner/builtins/internal/client/cloudflare"
 	"github.com/neosofia/runner/builtins/internal/format/zone"
@@ -17,6 +18,7 @@ import (
 	"github.com/neosofia/runner/builtins/internal/spool"
 	"github.com/neosofia/runner/builtins/internal/systems"
 	"github.com/neosofia/runner/runtime"
+	"github.com/neosofia/runner/runtime/failure"
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
@@ -32,7 +34,7 @@ func System(w *systems.Systems, zone, system string) (string, error) {
 		err = fmt.Errorf("zone %s is in %s of the site, not in %s", zone, sys.Name, system)
 	}
 	if err != nil {
-		return "", &runtime.Error{Code: "E_NO_ZONE", Doing: "find zone " + zone, Said: err.Error(), Hint: "list it in zones = [...] of cloudflare(...) in site.star"}
+		return "", &failure.Error{Code: site.CodeNoZone, Doing: "find zone " + zone, Said: err.Error(), Hint: "list it in zones = [...] of cloudflare(...) in site.star"}
 	}
 	return sys.Name, nil
 }
@@ -58,7 +60,7 @@ func Export(ctx context.Context, s *runtime.Step, a *Request) (runtime.Result, e
 		return runtime.Result{}, systems.CloudflareError(name, "export zone "+item, err)
 	}
 	if len(x.Records) == 0 {
-		return runtime.Result{}, &runtime.Error{Code: "E_ZONE_EMPTY", System: "cloudflare " + name, Doing: "export zone " + item, Said: "it has no records",
+		return runtime.Result{}, &failure.Error{Code: CodeEmpty, System: "cloudflare " + name, Doing: "export zone " + item, Said: "it has no records",
 			Hint: "was it made anew, or is this a zone of the same name in another account? the export before is kept; runner show lists it"}
 	}
 	e, err := zoneExport(w, x)

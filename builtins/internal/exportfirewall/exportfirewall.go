@@ -11,12 +11,16 @@ import (
 	"strings"
 	"time"
 
+	"github.com/neosofia/runner/builtins/internal/client/host"
 	"github.com/neosofia/runner/builtins/internal/client/linux"
+	"github.com/neosofia/runner/builtins/internal/client/proxmox"
+	"github.com/neosofia/runner/builtins/internal/client/unifi"
 	"github.com/neosofia/runner/builtins/internal/format/ruleset"
 	"github.com/neosofia/runner/builtins/internal/kind"
 	"github.com/neosofia/runner/builtins/internal/spool"
 	"github.com/neosofia/runner/builtins/internal/systems"
 	"github.com/neosofia/runner/runtime"
+	"github.com/neosofia/runner/runtime/failure"
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
@@ -58,7 +62,7 @@ func Export(ctx context.Context, s *runtime.Step, a *Request) (runtime.Result, e
 		return runtime.Result{}, errors.Join(err, errors.New(strings.Join(lost, "; "))) // the exporter's own mistake
 	}
 	if lost := x.doc.Unresolved(); len(lost) > 0 {
-		return runtime.Result{}, &runtime.Error{Code: "E_RULESET_BROKEN", System: a.System, Doing: "check the export",
+		return runtime.Result{}, &failure.Error{Code: CodeBroken, System: a.System, Doing: "check the export",
 			Said: fmt.Sprintf("%d references lead nowhere: %s", len(lost), strings.Join(lost[:min(5, len(lost))], "; ")), Hint: "such rules do not match what they say: correct them on the system"}
 	}
 	changes, told, err := changedRules(ctx, s, w, a.System, x.doc)
@@ -126,7 +130,7 @@ func proxmoxFirewall(ctx context.Context, s *runtime.Step, w *systems.Systems, n
 		return nil, systems.PVEError(name, "read the token's rights", err)
 	}
 	if !all {
-		return nil, &runtime.Error{Code: "E_PVE_AUTH", System: "proxmox " + name, Doing: "list guests", Said: "the token does not have VM.Audit on /vms: it would see a part of the guests and no error",
+		return nil, &failure.Error{Code: proxmox.CodeAuth, System: "proxmox " + name, Doing: "list guests", Said: "the token does not have VM.Audit on /vms: it would see a part of the guests and no error",
 			Hint: "pveum acl modify /vms --tokens '" + sys.TokenID + "' --roles PVEAuditor, and the same for its user"}
 	}
 	doc, err := c.Firewall(ctx, func(done, total int) { s.Progress("parts of "+name, int64(done), int64(total)) })
@@ -145,8 +149,8 @@ func linuxFirewall(ctx context.Context, w *systems.Systems, name string) (*ruleE
 	x, err := linux.Read(ctx, h)
 	if err != nil {
 		err = systems.HostError(name, "export the firewall", err)
-		var own *runtime.Error
-		if errors.As(err, &own) && own.Code == "E_HOST_PROGRAM" {
+		var own *failure.Error
+		if errors.As(err, &own) && own.Code == host.CodeProgram {
 			own.Hint = "apt install nftables iproute2 on the host"
 		}
 		return nil, err
@@ -202,7 +206,7 @@ func unifiFirewall(ctx context.Context, s *runtime.Step, w *systems.Systems, a *
 		return nil, systems.UniFiError(a.System, "list backups", err)
 	}
 	fail := func(said, hint string) error {
-		return &runtime.Error{Code: "E_UNIFI_BACKUP", System: "unifi " + a.System, Doing: "fetch the newest automatic backup", Said: said, Hint: hint}
+		return &failure.Error{Code: unifi.CodeBackup, System: "unifi " + a.System, Doing: "fetch the newest automatic backup", Said: said, Hint: hint}
 	}
 	if !found {
 		return nil, fail("there is none", "switch them on in the console: Settings > System > Backups")
@@ -213,7 +217,7 @@ func unifiFirewall(ctx context.Context, s *runtime.Step, w *systems.Systems, a *
 		return nil, systems.UniFiError(a.System, "download "+b.Filename, err)
 	}
 	if n != b.Size {
-		e := fail(fmt.Sprintf("%s has %d bytes; %d came", b.Filename, b.Size, n), "").(*runtime.Error)
+		e := fail(fmt.Sprintf("%s has %d bytes; %d came", b.Filename, b.Size, n), "").(*failure.Error)
 		e.Temporary = true
 		return nil, e
 	}

@@ -22,6 +22,7 @@ import (
 	"github.com/neosofia/runner/builtins/internal/site"
 	"github.com/neosofia/runner/builtins/internal/systems"
 	"github.com/neosofia/runner/runtime"
+	"github.com/neosofia/runner/runtime/failure"
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
@@ -132,7 +133,7 @@ func (r *Roster) Missing(ctx context.Context, c *proxmox.Client, sys *site.Proxm
 // hiddenError says that a guest is there and not to be seen.
 func hiddenError(sys *site.Proxmox, doing string, id proxmox.Int) error {
 	right := proxmox.Right{Path: fmt.Sprintf("/vms/%d", id), Privileges: []string{"VM.Audit"}}
-	return &runtime.Error{Code: "E_PVE_AUTH", System: "proxmox " + sys.Name, Doing: doing,
+	return &failure.Error{Code: proxmox.CodeAuth, System: "proxmox " + sys.Name, Doing: doing,
 		Said: fmt.Sprintf("VMID %d is in use by a guest that the token may not see: %s", id, right.Refusal()), Hint: systems.RightHint(sys.TokenID, right.Refusal())}
 }
 

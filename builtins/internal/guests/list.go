@@ -8,6 +8,7 @@ import (
 	"github.com/neosofia/runner/builtins/internal/site"
 	"github.com/neosofia/runner/builtins/internal/systems"
 	"github.com/neosofia/runner/runtime"
+	"github.com/neosofia/runner/runtime/failure"
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
@@ -24,7 +25,7 @@ func List(ctx context.Context, s *runtime.Step, system string) (runtime.Result, 
 		return runtime.Result{}, systems.PVEError(sys.Name, "read the token's rights", err)
 	}
 	if !all {
-		return runtime.Result{}, &runtime.Error{Code: "E_PVE_AUTH", System: "proxmox " + sys.Name, Doing: "list guests",
+		return runtime.Result{}, &failure.Error{Code: proxmox.CodeAuth, System: "proxmox " + sys.Name, Doing: "list guests",
 			Said: "the token does not have VM.Audit on /vms: it would see a part of the guests and no error",
 			Hint: "pveum acl modify /vms --tokens '" + sys.TokenID + "' --roles PVEAuditor, and the same for its user"}
 	}

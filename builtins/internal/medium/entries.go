@@ -8,6 +8,7 @@ import (
 
 	"github.com/neosofia/runner/builtins/internal/format/zone"
 	"github.com/neosofia/runner/builtins/internal/target"
+	"github.com/neosofia/runner/runtime/failure"
 )
 
 // Entry is one copy on the medium.
@@ -72,7 +73,7 @@ var ErrNotDamaged = errors.New("the copy itself is sound")
 // when the copy given is not: that one is read back again before.
 func (m *Medium) Sound(ctx context.Context, e Entry) (Entry, error) {
 	_, err := m.Verify(ctx, e.ID)
-	if known := (*target.Error)(nil); err == nil || errors.As(err, &known) && known.Code == target.CodeNoIdentity {
+	if known := (*failure.Error)(nil); err == nil || errors.As(err, &known) && failure.Is(err, target.CodeNoIdentity) {
 		return Entry{}, ErrNotDamaged
 	}
 	older := e.Older(m.Entries())

@@ -11,6 +11,7 @@ import (
 	"slices"
 
 	"github.com/neosofia/runner/builtins/internal/kinds"
+	"github.com/neosofia/runner/runtime/failure"
 
 	"github.com/neosofia/runner/builtins/internal/kind"
 	"github.com/neosofia/runner/builtins/internal/target"
@@ -129,16 +130,15 @@ func (m *Medium) job(x target.Manifest, into string, check func() target.Checker
 	return j, opening
 }
 
-// hinted adds what to do to errors of opening.
+// hinted says how the key is given, where one is missing.
 func hinted(open func(context.Context, string) (io.ReadCloser, error)) func(context.Context, string) (io.ReadCloser, error) {
 	return func(ctx context.Context, file string) (io.ReadCloser, error) {
 		r, err := open(ctx, file)
-		var known *target.Error
-		switch {
-		case errors.As(err, &known) && known.Code == target.CodeNoIdentity:
-			return nil, fmt.Errorf("%w\nhint: name the file of the recovery key with --identity", err)
-		case errors.As(err, &known) && known.Hint != "":
-			return nil, fmt.Errorf("%w\nhint: %s", err, known.Hint)
+		var known *failure.Error
+		if errors.As(err, &known) && failure.Is(err, target.CodeNoIdentity) {
+			named := *known
+			named.Hint = "name the file of the recovery key with --identity"
+			return nil, &named
 		}
 		return r, err
 	}

@@ -9,14 +9,14 @@ import (
 	"github.com/neosofia/runner/builtins/internal/client/host"
 	"github.com/neosofia/runner/builtins/internal/site"
 	"github.com/neosofia/runner/builtins/internal/systems"
-	"github.com/neosofia/runner/runtime"
+	"github.com/neosofia/runner/runtime/failure"
 )
 
 // faultOf words an error of a system. One that waiting mends, such as a host that is
 // down, is a note: nothing is wrong with the site.
 func faultOf(system string, err error) Fault {
 	f := Fault{System: system, Text: strings.Split(err.Error(), "\n")[0]}
-	var own *runtime.Error
+	var own *failure.Error
 	if errors.As(err, &own) {
 		f.Text, f.Hint, f.Note = strings.Split(own.Error(), "\n")[0], own.Hint, own.Temporary
 	}

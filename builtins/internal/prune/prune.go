@@ -10,9 +10,11 @@ import (
 	"time"
 
 	"github.com/neosofia/runner/builtins/internal/kinds"
+	"github.com/neosofia/runner/builtins/internal/target"
 
 	"github.com/neosofia/runner/builtins/internal/systems"
 	"github.com/neosofia/runner/runtime"
+	"github.com/neosofia/runner/runtime/failure"
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
@@ -35,7 +37,7 @@ func Prune(ctx context.Context, s *runtime.Step, a *Request) (runtime.Result, er
 		}
 		defer release()
 		was, err = t.Remove(ctx, c)
-		if err = systems.TargetError(err); runtime.CodeOf(err) == "E_NOT_FOUND" {
+		if failure.Is(err, target.CodeNotFound) {
 			return false, nil
 		}
 		return was, err
@@ -149,14 +151,14 @@ func dropCopy(ctx context.Context, s *runtime.Step, a *Request, c ledger.Copy, r
 // removed judges how a removal ended. A medium that is away, and what is not to be
 // removed by us, hold up nothing else.
 func removed(s *runtime.Step, asset string, row goes, err error) (gone bool, findings []ledger.Finding, failed error) {
-	switch runtime.CodeOf(err) {
-	case "":
-		return err == nil, nil, err
-	case "E_MEDIA_ABSENT", "E_TARGET_DOWN":
-		s.Log("%s of %s stays for now: %s", row.Target, row.Item, runtime.OneLine(err))
+	switch {
+	case err == nil:
+		return true, nil, nil
+	case failure.Is(err, target.CodeMediaAbsent, target.CodeDown):
+		s.Log("%s of %s stays for now: %s", row.Target, row.Item, failure.OneLine(err))
 		return false, nil, nil
-	case runtime.CodeRefused:
-		return false, []ledger.Finding{{Severity: ledger.DegradedRun, Asset: asset, Item: row.Item, Target: row.Target, Text: runtime.OneLine(err)}}, nil
+	case failure.Is(err, failure.Refused):
+		return false, []ledger.Finding{{Severity: ledger.DegradedRun, Asset: asset, Item: row.Item, Target: row.Target, Text: failure.OneLine(err)}}, nil
 	}
 	return false, nil, err
 }

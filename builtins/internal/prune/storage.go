@@ -12,6 +12,7 @@ import (
 	"github.com/neosofia/runner/builtins/internal/client/proxmox"
 	"github.com/neosofia/runner/builtins/internal/systems"
 	"github.com/neosofia/runner/runtime"
+	"github.com/neosofia/runner/runtime/failure"
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
@@ -79,7 +80,7 @@ func lookThrough(ctx context.Context, s *runtime.Step, asset, item string) (*sto
 		if err := h.system(ctx, sys.Name); ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		} else if err != nil {
-			h.Missed = append(h.Missed, sys.Name+": "+runtime.OneLine(err))
+			h.Missed = append(h.Missed, sys.Name+": "+failure.OneLine(err))
 		}
 	}
 	return h, nil

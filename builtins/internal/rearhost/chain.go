@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/neosofia/runner/builtins/internal/client/rear"
+	"github.com/neosofia/runner/runtime/failure"
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
@@ -75,7 +76,7 @@ func (j *job) chained(made *rear.Made) error {
 		want = j.full.Declared["archive"]
 	}
 	if made.Full != want {
-		return &rear.Error{Code: "E_REAR_CHAIN", Doing: "look what the archive " + made.Archive + " builds on", Said: fmt.Sprintf("it builds on %q, and the ledger knows %q", made.Full, want), Hint: "something else writes archives into the chain's folder on the host"}
+		return &failure.Error{Code: rear.CodeChain, Doing: "look what the archive " + made.Archive + " builds on", Said: fmt.Sprintf("it builds on %q, and the ledger knows %q", made.Full, want), Hint: "something else writes archives into the chain's folder on the host"}
 	}
 	return nil
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/neosofia/runner/builtins/internal/site"
 	"github.com/neosofia/runner/builtins/internal/systems"
 	"github.com/neosofia/runner/runtime"
+	"github.com/neosofia/runner/runtime/failure"
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
@@ -53,8 +54,8 @@ func Foresee(ctx context.Context, w *systems.Systems, catalog ledger.Catalog) []
 			defer cancel()
 			if err := refuse(within, w, catalog, f.Host); err != nil {
 				f.Error, f.Hint, _ = strings.Cut(err.Error(), "\nhint: ")
-				code := runtime.CodeOf(err)
-				f.Refused = code == "E_LAYOUT_HOLDS_GUESTS" || code == "E_LAYOUT_HOLDS_COPIES"
+				code := failure.CodeOf(err)
+				f.Refused = code == rear.CodeHoldsGuests || code == rear.CodeHoldsCopies
 			}
 		})
 	}
@@ -92,7 +93,7 @@ func (j *look) see(ctx context.Context, sh *site.Host) (err error) {
 			return err
 		}
 		if !j.o.Encrypted && !strings.HasPrefix(j.o.Stick.Device, "/dev/mapper/") {
-			return &rear.Error{Code: "E_REAR_CLEAR", Doing: "write the archive to the stick " + j.o.Stick.Serial, Said: "its file system is not encrypted, and no key is given for the archive",
+			return &failure.Error{Code: rear.CodeClear, Doing: "write the archive to the stick " + j.o.Stick.Serial, Said: "its file system is not encrypted, and no key is given for the archive",
 				Hint: "runner secret set rear-key, and key = \"rear-key\"; keep the passphrase where the recovery kit is"}
 		}
 	}

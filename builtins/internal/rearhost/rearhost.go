@@ -19,10 +19,12 @@ import (
 	"strings"
 	"time"
 
+	"github.com/neosofia/runner/builtins/internal/client/keyring"
 	"github.com/neosofia/runner/builtins/internal/client/rear"
 	"github.com/neosofia/runner/builtins/internal/site"
 	"github.com/neosofia/runner/builtins/internal/systems"
 	"github.com/neosofia/runner/runtime"
+	"github.com/neosofia/runner/runtime/failure"
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
@@ -126,7 +128,7 @@ func (j *job) run(ctx context.Context, sh *site.Host) error {
 		}
 		defer clear(key)
 		if key = bytes.TrimSpace(key); len(key) == 0 || bytes.ContainsAny(key, "\n\x00") {
-			return &rear.Error{Code: "E_SECRET", Doing: "read secret " + j.a.Key, Said: "a passphrase is one line of text"}
+			return &failure.Error{Code: keyring.CodeSecret, Doing: "read secret " + j.a.Key, Said: "a passphrase is one line of text"}
 		}
 	}
 	made, err := rear.Make(ctx, j.m, j.facts, j.plan, j.o, key)
@@ -168,20 +170,22 @@ func (j *job) prepare(ctx context.Context, sh *site.Host) error {
 
 // word turns errors of the client into those of the runtime.
 func (j *look) word(err error) error {
-	var own *rear.Error
+	var own *failure.Error
 	var held *rear.HoldsError
 	var image *rear.ImageError
-	e := &runtime.Error{System: "host " + j.name, Doing: "make a rescue image", Cause: err}
+	e := &failure.Error{System: "host " + j.name, Doing: "make a rescue image", Cause: err}
 	switch {
+	case errors.As(err, &own) && own.System != "":
+		return err
 	case errors.As(err, &own):
 		e.Code, e.Doing, e.Said, e.Hint, e.Temporary = own.Code, own.Doing, own.Said, own.Hint, own.Temporary
 	case errors.As(err, &held):
-		e.Code, e.Said, e.Hint = "E_LAYOUT_HOLDS_GUESTS", held.What, held.Hint
+		e.Code, e.Said, e.Hint = rear.CodeHoldsGuests, held.What, held.Hint
 		if held.Copies {
-			e.Code = "E_LAYOUT_HOLDS_COPIES"
+			e.Code = rear.CodeHoldsCopies
 		}
 	case errors.As(err, &image):
-		e.Code, e.Doing, e.Said = "E_REAR_IMAGE", "open the image that rear made", image.What
+		e.Code, e.Doing, e.Said = rear.CodeImage, "open the image that rear made", image.What
 		e.Hint = "rear's log lies on the host: /var/log/rear; packages that it needs: rear kmod udev xorriso isolinux syslinux-common extlinux genisoimage parted gdisk dosfstools"
 	default:
 		return systems.HostError(j.name, "make a rescue image", err)

@@ -17,6 +17,7 @@ import (
 	"github.com/neosofia/runner/builtins/internal/client/proxmox"
 	"github.com/neosofia/runner/builtins/internal/systems"
 	"github.com/neosofia/runner/runtime"
+	"github.com/neosofia/runner/runtime/failure"
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
@@ -163,8 +164,8 @@ func linkDown(guest, value string) string {
 }
 
 // DestroyCodes are those of Destroy.
-func DestroyCodes() []runtime.Code {
-	return append(systems.PVECodes(), runtime.Code{Name: "E_NOT_OURS", Doc: "the guest does not carry the token: it is not removed"})
+func DestroyCodes() []failure.Code {
+	return append(systems.PVECodes(), proxmox.CodeNotOurs)
 }
 
 // Destroy removes a guest that carries the token of a restore.
@@ -195,7 +196,7 @@ func Destroy(ctx context.Context, s *runtime.Step, system string, vmid int64, to
 		}
 	}
 	if !ours {
-		return &runtime.Error{Code: "E_NOT_OURS", System: "proxmox " + sys.Name, Doing: doing, Said: "its description does not carry " + token + ": somebody else's guest is never removed",
+		return &failure.Error{Code: proxmox.CodeNotOurs, System: "proxmox " + sys.Name, Doing: doing, Said: "its description does not carry " + token + ": somebody else's guest is never removed",
 			Hint: "look at it, and remove it by hand if it is the rest of a restore"}
 	}
 	upid, err := c.Destroy(ctx, g)
@@ -207,7 +208,7 @@ func Destroy(ctx context.Context, s *runtime.Step, system string, vmid int64, to
 		return systems.PVEError(sys.Name, doing, err)
 	}
 	if st.Exit != "OK" && !st.Warned() {
-		return &runtime.Error{Code: "E_PVE", System: "proxmox " + sys.Name, Doing: doing, Said: st.Exit}
+		return &failure.Error{Code: proxmox.CodeRefused, System: "proxmox " + sys.Name, Doing: doing, Said: st.Exit}
 	}
 	return nil
 }

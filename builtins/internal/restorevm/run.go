@@ -9,8 +9,11 @@ import (
 	"time"
 
 	"github.com/neosofia/runner/builtins/internal/client/proxmox"
+	"github.com/neosofia/runner/builtins/internal/client/ssh"
 	"github.com/neosofia/runner/builtins/internal/systems"
+	"github.com/neosofia/runner/builtins/internal/target"
 	"github.com/neosofia/runner/runtime"
+	"github.com/neosofia/runner/runtime/failure"
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
@@ -60,7 +63,7 @@ func Choose(ctx context.Context, s *runtime.Step, a *Request) ([]Copy, error) {
 	Order(out, func(c Copy) ledger.Copy { return c.Copy })
 	if len(out) == 0 {
 		what := a.Guest + a.Artifact
-		return nil, &runtime.Error{Code: "E_NO_COPY", Doing: "restore " + what, Said: "no proven copy of it is recorded",
+		return nil, &failure.Error{Code: CodeNoCopy, Doing: "restore " + what, Said: "no proven copy of it is recorded",
 			Hint: "runner status shows what there is; runner ledger rebuild --from TARGET reads the manifests of a target; runner recover --from PATH works without any record"}
 	}
 	return out, nil
@@ -91,17 +94,13 @@ func Restore(ctx context.Context, s *runtime.Step, a *Request) (runtime.Result, 
 		}
 		r.skip(ch, err)
 	}
-	return r.res, &runtime.Error{Code: "E_NO_COPY", Doing: "restore " + list[0].Item, Said: strings.Join(r.skipped, "; ")}
+	return r.res, &failure.Error{Code: CodeNoCopy, Doing: "restore " + list[0].Item, Said: strings.Join(r.skipped, "; ")}
 }
 
 // nextCopy tells failures of a copy from those that another copy would meet too.
 func nextCopy(err error) bool {
-	switch runtime.CodeOf(err) {
-	case "E_DAMAGED", "E_NOT_FOUND", "E_BAD_MANIFEST", "E_ARCHIVE_MISSING", "E_ARCHIVE_READ", "E_NO_IDENTITY", "E_MEDIA_ABSENT", "E_WRONG_MEDIUM", "E_TARGET_DOWN", "E_TARGET_DENIED", "E_TARGET_FAILED",
-		"E_TARGET_SFTP", "E_HOST_KEY":
-		return true
-	}
-	return false
+	return failure.Is(err, target.CodeDamaged, target.CodeNotFound, target.CodeBadManifest, target.CodeArchiveMissing, target.CodeArchiveRead, target.CodeNoIdentity, target.CodeMediaAbsent, target.CodeWrongMedium, target.CodeDown, target.CodeDenied, target.CodeFailed,
+		target.CodeNoSFTP, ssh.CodeHostKey)
 }
 
 // restore is one restore under way.
@@ -120,11 +119,10 @@ type restore struct {
 }
 
 func (r *restore) skip(ch Copy, err error) {
-	text := fmt.Sprintf("the copy on %s of %s was left: %s", ch.Target, ch.Taken.Format("2006-01-02T15:04:05Z"), runtime.OneLine(err))
+	text := fmt.Sprintf("the copy on %s of %s was left: %s", ch.Target, ch.Taken.Format("2006-01-02T15:04:05Z"), failure.OneLine(err))
 	r.skipped = append(r.skipped, text)
 	r.s.Log("%s", text)
-	switch runtime.CodeOf(err) {
-	case "E_DAMAGED", "E_NOT_FOUND", "E_BAD_MANIFEST", "E_ARCHIVE_MISSING":
+	if failure.Is(err, target.CodeDamaged, target.CodeNotFound, target.CodeBadManifest, target.CodeArchiveMissing) {
 		r.res.Facts.Damaged = append(r.res.Facts.Damaged, ch.ID)
 		r.res.Facts.Findings = append(r.res.Facts.Findings, ledger.Finding{Severity: ledger.DegradedRun, Asset: ch.Asset, Item: ch.Item, Target: ch.Target, Text: text})
 	}
@@ -140,7 +138,7 @@ func (r *restore) free(ctx context.Context) error {
 	for _, g := range all {
 		r.names[g.Name] = true
 		if int64(g.VMID) == r.a.VMID {
-			return &runtime.Error{Code: "E_VMID_TAKEN", System: "proxmox " + r.sys, Doing: fmt.Sprintf("restore under VMID %d", r.a.VMID), Said: "it belongs to " + g.Name + " on " + g.Node,
+			return &failure.Error{Code: CodeTaken, System: "proxmox " + r.sys, Doing: fmt.Sprintf("restore under VMID %d", r.a.VMID), Said: "it belongs to " + g.Name + " on " + g.Node,
 				Hint: "name one that is free; restore_vm never overwrites a guest"}
 		}
 	}
@@ -149,7 +147,7 @@ func (r *restore) free(ctx context.Context) error {
 		return systems.PVEError(r.sys, "ask whether the VMID is free", err)
 	}
 	if taken {
-		return &runtime.Error{Code: "E_VMID_TAKEN", System: "proxmox " + r.sys, Doing: fmt.Sprintf("restore under VMID %d", r.a.VMID), Said: "it belongs to a guest that the token may not see",
+		return &failure.Error{Code: CodeTaken, System: "proxmox " + r.sys, Doing: fmt.Sprintf("restore under VMID %d", r.a.VMID), Said: "it belongs to a guest that the token may not see",
 			Hint: "name one that is free; restore_vm never overwrites a guest"}
 	}
 	return nil
@@ -168,7 +166,7 @@ func (r *restore) from(ctx context.Context, ch Copy) (res runtime.Result, err er
 	if st, err := r.c.StorageOf(ctx, node, r.a.Storage); err != nil {
 		return r.res, r.noStorage(systems.PVEError(r.sys, "look at storage "+r.a.Storage, err))
 	} else if st.Active == 0 || st.Enabled == 0 {
-		return r.res, &runtime.Error{Code: "E_PVE", System: "proxmox " + r.sys, Doing: fmt.Sprintf("look at storage %s on %s", r.a.Storage, node), Said: "it is disabled, or not mounted",
+		return r.res, &failure.Error{Code: proxmox.CodeRefused, System: "proxmox " + r.sys, Doing: fmt.Sprintf("look at storage %s on %s", r.a.Storage, node), Said: "it is disabled, or not mounted",
 			Hint: "pvesm status on the node shows it"}
 	}
 	volid, done, err := upload(ctx, r.s, r.c, r.sys, r.store, node, ch.art, ch.Copy)
@@ -225,7 +223,7 @@ func (r *restore) without(art ledger.Artifact) {
 
 // left says that something could not be cleaned up.
 func (r *restore) left(c ledger.Copy, err error) {
-	r.res.Facts.Findings = append(r.res.Facts.Findings, ledger.Finding{Severity: ledger.DegradedRun, Asset: c.Asset, Item: c.Item, Text: runtime.OneLine(err)})
+	r.res.Facts.Findings = append(r.res.Facts.Findings, ledger.Finding{Severity: ledger.DegradedRun, Asset: c.Asset, Item: c.Item, Text: failure.OneLine(err)})
 }
 
 // begin starts the restore. When the answer is lost, its task is looked for: the
@@ -253,7 +251,7 @@ func (r *restore) begin(ctx context.Context, ch Copy, node, guest, volid string,
 
 // noStorage says how a storage that is not shown comes into sight.
 func (r *restore) noStorage(err error) error {
-	var e *runtime.Error
+	var e *failure.Error
 	if errors.As(err, &e) && e.Hint == "" {
 		right := proxmox.Right{Path: "/storage/" + r.a.Storage, Privileges: []string{"Datastore.AllocateSpace"}}
 		e.Hint = "pvesm status on the node shows what is there; if it is, " + systems.RightHint(r.token, right.Refusal())
@@ -263,7 +261,7 @@ func (r *restore) noStorage(err error) error {
 
 // allocate names the right that a refusal of a new guest does not name.
 func (r *restore) allocate(err error) error {
-	var e *runtime.Error
+	var e *failure.Error
 	var api *proxmox.Error
 	if errors.As(err, &e) && errors.As(err, &api) && api.Bare() {
 		e.Hint = systems.RightHint(api.Token, proxmox.Right{Path: fmt.Sprintf("/vms/%d", r.a.VMID), Privileges: []string{"VM.Allocate"}}.Refusal())
@@ -273,7 +271,7 @@ func (r *restore) allocate(err error) error {
 
 // byHand gives a refusal the way that needs no right.
 func (r *restore) byHand(guest string, err error) error {
-	var e *runtime.Error
+	var e *failure.Error
 	if errors.As(err, &e) {
 		if hint := ByHand(guest, e.Said, r.volid, r.a.VMID, r.a.Storage); hint != "" {
 			e.Hint = hint
@@ -301,7 +299,7 @@ func (r *restore) resolve(ctx context.Context, upid proxmox.UPID, node, guest st
 		if n := len(lines.All); n > 1 {
 			said += "; its log: " + strings.Join(lines.All[max(0, n-4):], " | ")
 		}
-		return r.byHand(guest, &runtime.Error{Code: "E_RESTORE_FAILED", System: "proxmox " + r.sys, Doing: fmt.Sprintf("restore as %d", r.a.VMID), Said: said})
+		return r.byHand(guest, &failure.Error{Code: CodeFailed, System: "proxmox " + r.sys, Doing: fmt.Sprintf("restore as %d", r.a.VMID), Said: said})
 	}
 	config, err := r.c.GuestConfig(ctx, proxmox.Guest{VMID: proxmox.Int(r.a.VMID), Node: node, Type: guest})
 	if err != nil {
@@ -309,7 +307,7 @@ func (r *restore) resolve(ctx context.Context, upid proxmox.UPID, node, guest st
 	}
 	for _, k := range NICs(config) {
 		if r.a.NICs != "up" && !strings.Contains(config[k], "link_down=1") {
-			return &runtime.Error{Code: "E_RESTORE_FAILED", System: "proxmox " + r.sys, Doing: fmt.Sprintf("restore as %d", r.a.VMID),
+			return &failure.Error{Code: CodeFailed, System: "proxmox " + r.sys, Doing: fmt.Sprintf("restore as %d", r.a.VMID),
 				Said: k + " is connected though it was to be down: the guest is not kept"}
 		}
 	}
@@ -358,13 +356,13 @@ func Probe(ctx context.Context, s *runtime.Step, a *Request) (runtime.Result, bo
 	}
 	node := upid.Node()
 	if err := r.resolve(ctx, upid, node, guestType(cp.Kind)); err != nil {
-		if runtime.CodeOf(err) != "E_RESTORE_FAILED" {
+		if !failure.Is(err, CodeFailed) {
 			return r.res, false, err // what became of it is not known: nothing is removed
 		}
 		if serr := s.Mark(ctx, "upid", ""); serr != nil {
 			return r.res, false, serr
 		}
-		s.Log("the restore that was under way is of no use: %s", runtime.OneLine(err))
+		s.Log("the restore that was under way is of no use: %s", failure.OneLine(err))
 		return r.res, false, CleanStart(ctx, s, a.System, a.VMID)
 	}
 	r.res.Value = map[string]any{"vmid": a.VMID, "node": node, "copy": cp.ID, "target": cp.Target, "taken": cp.Taken.Format("2006-01-02T15:04:05Z"), "skipped": []string{}}

@@ -19,6 +19,7 @@ import (
 	"github.com/neosofia/runner/builtins/internal/systems"
 	"github.com/neosofia/runner/builtins/internal/target"
 	"github.com/neosofia/runner/runtime"
+	"github.com/neosofia/runner/runtime/failure"
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
@@ -37,12 +38,12 @@ func upload(ctx context.Context, s *runtime.Step, c *proxmox.Client, system, sto
 		return "", nil, err
 	}
 	if len(cp.SealedTo) > 0 && len(ids) == 0 {
-		return "", nil, &runtime.Error{Code: "E_NO_IDENTITY", System: "target " + cp.Target, Doing: "open the sealed copy", Said: "this host has no identity for it",
+		return "", nil, &failure.Error{Code: target.CodeNoIdentity, System: "target " + cp.Target, Doing: "open the sealed copy", Said: "this host has no identity for it",
 			Hint: "with the recovery identity at hand: runner recover --from … --identity FILE"}
 	}
 	s.Log("reading the copy on %s back before it is restored", cp.Target)
 	if _, err := t.Verify(ctx, cp, ledger.Opened, ids, kinds.Checker(art.Kind)); err != nil {
-		return "", nil, systems.TargetError(err)
+		return "", nil, err
 	}
 	if cp.InPlace {
 		return art.Origin["volid"], func() error { return nil }, nil
@@ -80,7 +81,7 @@ func send(ctx context.Context, s *runtime.Step, c *proxmox.Client, system, stora
 	}
 	r, err := t.OpenFile(ctx, cp, art.Files[0], ids)
 	if err != nil {
-		return "", nil, systems.TargetError(err)
+		return "", nil, err
 	}
 	defer r.Close()
 	s.Log("uploading %s to %s on %s", file, full, node)
@@ -101,8 +102,8 @@ func vmidOf(a ledger.Artifact) string {
 // put writes an archive with its notes on a node.
 func put(ctx context.Context, s *runtime.Step, system, node, full string, r io.Reader) error {
 	fail := func(err error) error {
-		var own *runtime.Error
-		var bad *target.Error
+		var own *failure.Error
+		var bad *failure.Error
 		switch {
 		case err == nil:
 			return nil
@@ -111,9 +112,9 @@ func put(ctx context.Context, s *runtime.Step, system, node, full string, r io.R
 		case errors.As(err, &own):
 			return err
 		case errors.As(err, &bad):
-			return systems.TargetError(err) // the copy, not the node
+			return err // the copy, not the node
 		}
-		return &runtime.Error{Code: "E_PVE_SSH", System: "proxmox " + system, Doing: "write " + full + " on " + node, Said: err.Error(), Hint: systems.HintOf(err), Cause: err}
+		return &failure.Error{Code: proxmox.CodeSSH, System: "proxmox " + system, Doing: "write " + full + " on " + node, Said: err.Error(), Hint: systems.HintOf(err), Cause: err}
 	}
 	p, err := reach(ctx, systems.Of(s), system, node)
 	if err != nil {
@@ -133,16 +134,16 @@ var dumpName = regexp.MustCompile(`^/.+/dump/vzdump-(qemu|lxc)-[0-9]+-[0-9_-]+\.
 // RemoveUpload removes an archive that a restore uploaded to a node: its notes carry
 // the token. One that is not there is fine.
 func RemoveUpload(ctx context.Context, s *runtime.Step, system, node, full, token string) error {
-	fail := func(code, format string, args ...any) error {
-		return &runtime.Error{Code: code, System: "proxmox " + system, Doing: "remove " + full + " on " + node, Said: fmt.Sprintf(format, args...),
+	fail := func(code failure.Code, format string, args ...any) error {
+		return &failure.Error{Code: code, System: "proxmox " + system, Doing: "remove " + full + " on " + node, Said: fmt.Sprintf(format, args...),
 			Hint: "look at it, and remove it by hand if a restore uploaded it"}
 	}
 	if path.Clean(full) != full || !dumpName.MatchString(full) {
-		return fail("E_NOT_OURS", "that is no archive in a storage's dump folder")
+		return fail(proxmox.CodeNotOurs, "that is no archive in a storage's dump folder")
 	}
 	p, err := reach(ctx, systems.Of(s), system, node)
 	if err != nil {
-		return fail("E_PVE_SSH", "%v", err)
+		return fail(proxmox.CodeSSH, "%v", err)
 	}
 	defer p.Close()
 	notes, err := p.read(full + notesExt)
@@ -150,20 +151,20 @@ func RemoveUpload(ctx context.Context, s *runtime.Step, system, node, full, toke
 	case errors.Is(err, fs.ErrNotExist):
 		there, err := p.there(full)
 		if err != nil {
-			return fail("E_PVE_SSH", "%v", err)
+			return fail(proxmox.CodeSSH, "%v", err)
 		}
 		if there {
-			return fail("E_NOT_OURS", "it has no notes: another tool's archive is never removed")
+			return fail(proxmox.CodeNotOurs, "it has no notes: another tool's archive is never removed")
 		}
 		return nil
 	case err != nil:
-		return fail("E_PVE_SSH", "%v", err)
+		return fail(proxmox.CodeSSH, "%v", err)
 	case !proxmox.Carries(notes, token):
-		return fail("E_NOT_OURS", "its notes do not carry %s: another tool's archive is never removed", token)
+		return fail(proxmox.CodeNotOurs, "its notes do not carry %s: another tool's archive is never removed", token)
 	}
 	for _, name := range []string{full, full + notesExt} { // the notes last: they say whose it is
 		if err := p.remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fail("E_PVE_SSH", "%v", err)
+			return fail(proxmox.CodeSSH, "%v", err)
 		}
 	}
 	return nil

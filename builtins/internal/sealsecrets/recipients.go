@@ -15,7 +15,7 @@ import (
 	"github.com/neosofia/runner/builtins/internal/site"
 	"github.com/neosofia/runner/builtins/internal/systems"
 	"github.com/neosofia/runner/builtins/internal/target"
-	"github.com/neosofia/runner/runtime"
+	"github.com/neosofia/runner/runtime/failure"
 )
 
 // Item is what the artifacts of the keyring are filed under.
@@ -53,7 +53,7 @@ func Openers(s *site.Site, a Ask) (*Opening, error) {
 	for i, r := range o.recipients {
 		o.recipients[i] = strings.TrimSpace(r)
 		if _, _, err := bundle.ParseRecipient(r); err != nil {
-			return nil, &runtime.Error{Code: "E_NO_RECIPIENT", Doing: "seal the secrets", Said: fmt.Sprintf("recipient %d is no age recipient (age1… or age1pq1…)", i+1),
+			return nil, &failure.Error{Code: CodeNoRecipient, Doing: "seal the secrets", Said: fmt.Sprintf("recipient %d is no age recipient (age1… or age1pq1…)", i+1),
 				Hint: "runner recovery-key new, on another machine, prints the line for site.star"}
 		}
 	}
@@ -63,7 +63,7 @@ func Openers(s *site.Site, a Ask) (*Opening, error) {
 		return nil, err
 	}
 	if len(o.recipients) == 0 && o.threshold == 0 {
-		return nil, &runtime.Error{Code: "E_NO_RECIPIENT", Doing: "seal the secrets", Said: "nobody could open them: neither recipients, nor custodians, nor a target with sealed_to",
+		return nil, &failure.Error{Code: CodeNoRecipient, Doing: "seal the secrets", Said: "nobody could open them: neither recipients, nor custodians, nor a target with sealed_to",
 			Hint: "runner recovery-key new, on another machine, prints the line for site.star"}
 	}
 	return o, nil
@@ -71,7 +71,7 @@ func Openers(s *site.Site, a Ask) (*Opening, error) {
 
 func (o *Opening) readCustodians(s *site.Site, a Ask) error {
 	fail := func(said, hint string) error {
-		return &runtime.Error{Code: "E_CUSTODIANS", Doing: "seal the secrets", Said: said, Hint: hint}
+		return &failure.Error{Code: CodeCustodians, Doing: "seal the secrets", Said: said, Hint: hint}
 	}
 	if a.Threshold == 0 {
 		if len(a.Custodians) > 0 {
@@ -171,7 +171,7 @@ func (o *Opening) OffHost(ctx context.Context, w *systems.Systems, resident map[
 	if !undeclared {
 		return nil
 	}
-	return &runtime.Error{Code: "E_RECIPIENT_ON_HOST", Doing: "seal the secrets", Said: "the identities of all their recipients lie in this host's keyring: with the host, the secrets and what opens them would be lost",
+	return &failure.Error{Code: CodeOnHost, Doing: "seal the secrets", Said: "the identities of all their recipients lie in this host's keyring: with the host, the secrets and what opens them would be lost",
 		Hint: "runner recovery-key new on another machine, and its line into site.star; where this is meant: identity(secret = secret(…), on_host = True)"}
 }
 

@@ -20,6 +20,7 @@ import (
 	"github.com/neosofia/runner/builtins/internal/spool"
 	"github.com/neosofia/runner/builtins/internal/systems"
 	"github.com/neosofia/runner/runtime"
+	"github.com/neosofia/runner/runtime/failure"
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
@@ -112,7 +113,7 @@ func (r *secretsRead) clear() {
 func readKeyring(ctx context.Context, s *runtime.Step, w *systems.Systems, patterns []string) (*secretsRead, error) {
 	k := w.Env.Keyring
 	if k == nil {
-		return nil, &runtime.Error{Code: "E_SECRET", Doing: "read the keyring", Said: "there is none"}
+		return nil, &failure.Error{Code: keyring.CodeSecret, Doing: "read the keyring", Said: "there is none"}
 	}
 	all, err := k.List()
 	if err != nil {
@@ -137,9 +138,9 @@ func readKeyring(ctx context.Context, s *runtime.Step, w *systems.Systems, patte
 		err = r.locked[0].err
 	}
 	if err == nil && len(r.names) == 0 {
-		err = &runtime.Error{Code: "E_KEYRING_EMPTY", Doing: "read the keyring", Said: fmt.Sprintf("none of its %d items is meant by %q", len(all), patterns), Hint: "runner secret list shows the names"}
+		err = &failure.Error{Code: keyring.CodeEmpty, Doing: "read the keyring", Said: fmt.Sprintf("none of its %d items is meant by %q", len(all), patterns), Hint: "runner secret list shows the names"}
 		if len(all) == 0 {
-			err = &runtime.Error{Code: "E_KEYRING_EMPTY", Doing: "read the keyring", Said: "it holds nothing", Hint: "is it the right one? keyring(...) in site.star names it, runner secret set NAME fills it"}
+			err = &failure.Error{Code: keyring.CodeEmpty, Doing: "read the keyring", Said: "it holds nothing", Hint: "is it the right one? keyring(...) in site.star names it, runner secret set NAME fills it"}
 		}
 	}
 	if err != nil {
@@ -177,7 +178,7 @@ func (r *secretsRead) read(ctx context.Context, k *keyring.Keyring, name string,
 	}
 	r.names, r.values = append(r.names, name), append(r.values, value)
 	if r.total += len(value); len(value) > bundle.MaxSecret || r.total > maxSealed {
-		return &runtime.Error{Code: "E_SECRET_SIZE", Doing: "read the keyring", Said: fmt.Sprintf("%s makes it more than %d bytes, or has more than %d itself", which, maxSealed, bundle.MaxSecret),
+		return &failure.Error{Code: CodeSize, Doing: "read the keyring", Said: fmt.Sprintf("%s makes it more than %d bytes, or has more than %d itself", which, maxSealed, bundle.MaxSecret),
 			Hint: "a keyring is for keys and passwords: save large files as files"}
 	}
 	return nil
@@ -227,25 +228,25 @@ func (r *secretsRead) tell(s *runtime.Step, asset string, patterns []string) (ga
 }
 
 func changed(said string) error {
-	return &runtime.Error{Code: "E_SECRET_CHANGED", Doing: "read the keyring", Said: said + " since it was listed", Temporary: true, Hint: "somebody works on the keyring right now"}
+	return &failure.Error{Code: CodeChanged, Doing: "read the keyring", Said: said + " since it was listed", Temporary: true, Hint: "somebody works on the keyring right now"}
 }
 
 // keyringError gives an error of the client a code. It names items of the keyring
 // only where an operator needs the name to act: the one that does not open.
 func keyringError(err error) error {
-	var own *runtime.Error
+	var own *failure.Error
 	if errors.As(err, &own) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, runtime.ErrInterrupted) {
 		return err
 	}
 	text, hint, _ := strings.Cut(err.Error(), "\nhint: ")
-	return &runtime.Error{Code: "E_KEYRING_LOCKED", System: "keyring", Doing: "read the keyring", Said: text, Hint: hint, Cause: err}
+	return &failure.Error{Code: keyring.CodeLocked, System: "keyring", Doing: "read the keyring", Said: text, Hint: hint, Cause: err}
 }
 
 func matches(patterns []string, name string) (bool, error) {
 	for _, p := range patterns {
 		ok, err := path.Match(p, name)
 		if err != nil {
-			return false, &runtime.Error{Code: "E_KEYRING_EMPTY", Doing: "find what is meant by names", Said: fmt.Sprintf("%q is no pattern", p), Hint: "patterns are as in a shell: pve-*, site/*"}
+			return false, &failure.Error{Code: keyring.CodeEmpty, Doing: "find what is meant by names", Said: fmt.Sprintf("%q is no pattern", p), Hint: "patterns are as in a shell: pve-*, site/*"}
 		}
 		if ok {
 			return true, nil

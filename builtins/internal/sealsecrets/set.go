@@ -20,6 +20,7 @@ import (
 	"github.com/neosofia/runner/builtins/internal/systems"
 	"github.com/neosofia/runner/builtins/internal/target"
 	"github.com/neosofia/runner/runtime"
+	"github.com/neosofia/runner/runtime/failure"
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
@@ -180,7 +181,7 @@ func (x *Set) Write(sp *spool.Draft, index *bundle.Index, canary []byte) error {
 		return nil
 	}
 	if err := x.try(canary); err != nil {
-		return &runtime.Error{Code: "E_SHARES", Doing: "try the shares of set " + x.ID, Said: err.Error(), Hint: "nothing was sealed; this is a defect of the program or of the machine's memory", Cause: err}
+		return &failure.Error{Code: CodeShares, Doing: "try the shares of set " + x.ID, Said: err.Error(), Hint: "nothing was sealed; this is a defect of the program or of the machine's memory", Cause: err}
 	}
 	index.Threshold, index.Identity, index.Custodians = x.threshold, x.identity, x.custodians
 	for _, c := range x.custodians {

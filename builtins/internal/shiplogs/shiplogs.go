@@ -15,6 +15,7 @@ import (
 	"github.com/neosofia/runner/builtins/internal/spool"
 	"github.com/neosofia/runner/builtins/internal/systems"
 	"github.com/neosofia/runner/runtime"
+	"github.com/neosofia/runner/runtime/failure"
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
@@ -175,7 +176,7 @@ func (h *shipment) stands(ctx context.Context, c ledger.Catalog, a ledger.Artifa
 func (h *shipment) after(a ledger.Artifact) error {
 	var pos logbatch.Position
 	if err := json.Unmarshal([]byte(a.Declared[declaredPosition]), &pos); err != nil || a.Declared[declaredDigest] == "" || seqOf(a) < 1 {
-		return &runtime.Error{Code: "E_LOGS_CHAIN", System: "logs " + h.src.Name, Doing: "find where batch " + a.ID + " ended", Said: "the ledger does not say it",
+		return &failure.Error{Code: CodeChain, System: "logs " + h.src.Name, Doing: "find where batch " + a.ID + " ended", Said: "the ledger does not say it",
 			Hint: "runner ledger verify tells whether the record is whole"}
 	}
 	h.index.Seq, h.index.Prev = seqOf(a)+1, a.Declared[declaredDigest]
@@ -299,16 +300,16 @@ func (h *shipment) entries(ctx context.Context, pos logbatch.Position, sp *spool
 
 // word names an error for the operator.
 func (h *shipment) word(err error) error {
-	var own *runtime.Error
+	var own *failure.Error
 	var read *logs.ReadError
 	switch {
 	case errors.As(err, &own), errors.Is(err, context.Canceled):
 		return err
 	case errors.As(err, &read):
-		return &runtime.Error{Code: "E_LOGS_READ", System: "logs " + h.src.Name, Doing: "collect what is new on " + h.src.Host, Said: read.Error(), Cause: err,
+		return &failure.Error{Code: CodeRead, System: "logs " + h.src.Name, Doing: "collect what is new on " + h.src.Host, Said: read.Error(), Cause: err,
 			Hint: "nothing was taken, and nothing is lost: the next call begins where this one did"}
 	case errors.Is(err, logs.ErrChanging):
-		return &runtime.Error{Code: "E_LOGS_CHANGING", System: "logs " + h.src.Name, Doing: "collect what is new on " + h.src.Host, Said: err.Error(), Temporary: true}
+		return &failure.Error{Code: CodeChanging, System: "logs " + h.src.Name, Doing: "collect what is new on " + h.src.Host, Said: err.Error(), Temporary: true}
 	}
 	return systems.HostError(h.src.Host, "collect logs", err)
 }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"path"
-	"slices"
 	"strings"
 	"time"
 
@@ -15,7 +14,9 @@ import (
 	"github.com/neosofia/runner/builtins/internal/guests"
 	"github.com/neosofia/runner/builtins/internal/site"
 	"github.com/neosofia/runner/builtins/internal/systems"
+	"github.com/neosofia/runner/builtins/internal/target"
 	"github.com/neosofia/runner/runtime"
+	"github.com/neosofia/runner/runtime/failure"
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
@@ -81,10 +82,10 @@ func Make(ctx context.Context, s *runtime.Step, a *Request) (runtime.Result, err
 func (j *dumpJob) ready(ctx context.Context) error {
 	st, err := j.c.StorageOf(ctx, j.guest.Node, j.store)
 	if err != nil {
-		return &runtime.Error{Code: "E_STORAGE", System: "proxmox " + j.sys, Doing: fmt.Sprintf("back up %s: look at storage %s", j.item, j.store), Said: err.Error(), Cause: err}
+		return &failure.Error{Code: proxmox.CodeStorage, System: "proxmox " + j.sys, Doing: fmt.Sprintf("back up %s: look at storage %s", j.item, j.store), Said: err.Error(), Cause: err}
 	}
 	if st.Enabled == 0 || st.Active == 0 {
-		return &runtime.Error{Code: "E_STORAGE", System: "proxmox " + j.sys, Doing: fmt.Sprintf("back up %s: look at storage %s on %s", j.item, j.store, j.guest.Node),
+		return &failure.Error{Code: proxmox.CodeStorage, System: "proxmox " + j.sys, Doing: fmt.Sprintf("back up %s: look at storage %s on %s", j.item, j.store, j.guest.Node),
 			Said: "it is disabled, or not mounted", Hint: "pvesm status on the node shows it; pvesm set " + j.store + " --disable 0 enables it"}
 	}
 	wait := 30 * time.Minute
@@ -107,7 +108,7 @@ func (j *dumpJob) ready(ctx context.Context) error {
 			return nil
 		}
 		if left := until.Sub(j.s.Now()); left <= 0 {
-			return &runtime.Error{Code: "E_GUEST_LOCKED", System: "proxmox " + j.sys, Doing: "wait for guest " + j.item, Said: fmt.Sprintf("it is still locked (%s) after %v", now.Lock, wait),
+			return &failure.Error{Code: proxmox.CodeLocked, System: "proxmox " + j.sys, Doing: "wait for guest " + j.item, Said: fmt.Sprintf("it is still locked (%s) after %v", now.Lock, wait),
 				Hint: fmt.Sprintf("see what holds it: task list of the node; a lock without its task is removed with: qm unlock %d (pct unlock for a container)", j.guest.VMID)}
 		} else if pause > left {
 			pause = left
@@ -145,7 +146,7 @@ func (j *dumpJob) start(ctx context.Context) (proxmox.UPID, error) {
 				return "", ferr
 			}
 			if j.guest.Node == was {
-				return "", &runtime.Error{Code: "E_VZDUMP_NOTHING", System: "proxmox " + j.sys, Doing: "start vzdump of " + j.item, Said: err.Error(), Temporary: true}
+				return "", &failure.Error{Code: CodeNothing, System: "proxmox " + j.sys, Doing: "start vzdump of " + j.item, Said: err.Error(), Temporary: true}
 			}
 			j.s.Log("%s moved from %s to %s", j.item, was, j.guest.Node)
 		case proxmox.Lost(err):
@@ -223,8 +224,8 @@ func Probe(ctx context.Context, s *runtime.Step, a *Request) (runtime.Result, bo
 	}
 	j.s.Log("going on with task %s", upid)
 	res, err := j.finish(ctx, upid)
-	if slices.ContainsFunc(Codes(), func(c runtime.Code) bool { return c.Name == runtime.CodeOf(err) }) {
-		j.s.Log("that task made nothing: %s", runtime.OneLine(err))
+	if failure.Is(err, Codes()...) {
+		j.s.Log("that task made nothing: %s", failure.OneLine(err))
 		return runtime.Result{}, false, nil // a new attempt is right
 	}
 	return res, true, err
@@ -239,8 +240,8 @@ func (j *dumpJob) finish(ctx context.Context, upid proxmox.UPID) (runtime.Result
 	}
 	log := proxmox.ReadLog(lines.All, j.guest.VMID)
 	if err := Judge(st, log, lines.All); err != nil {
-		e := &runtime.Error{Code: err.Code, System: "proxmox " + j.sys, Doing: "vzdump of " + j.item, Said: err.Said, Hint: err.Hint, Temporary: err.Temporary}
-		if err.Code == "E_PVE_AUTH" {
+		e := &failure.Error{Code: err.Code, System: "proxmox " + j.sys, Doing: "vzdump of " + j.item, Said: err.Said, Hint: err.Hint, Temporary: err.Temporary}
+		if err.Code == proxmox.CodeAuth {
 			e.Hint = systems.RightHint(j.site.TokenID, err.Said)
 		}
 		if e.Hint == "" {
@@ -294,14 +295,14 @@ func (j *dumpJob) vanished(ctx context.Context, made, node string, res *runtime.
 
 // missing words why the archive that a log names is of no use.
 func (j *dumpJob) missing(err error) error {
-	e := &runtime.Error{Code: "E_ARCHIVE_MISSING", System: "proxmox " + j.sys, Doing: "find the archive of " + j.item, Said: err.Error(), Cause: err}
+	e := &failure.Error{Code: target.CodeArchiveMissing, System: "proxmox " + j.sys, Doing: "find the archive of " + j.item, Said: err.Error(), Cause: err}
 	var api *proxmox.Error
 	var unmarked *UnmarkedError
 	switch {
 	case errors.As(err, &api):
 		return systems.PVEError(j.sys, e.Doing, err)
 	case errors.As(err, &unmarked):
-		e.Code = "E_STORAGE_FULL"
+		e.Code = proxmox.CodeStorageFull
 		e.Hint = fmt.Sprintf("the notes say that an archive is runner's: remove this one by hand (pvesm free %s), make room on the storage, then: runner retry", unmarked.VolID)
 	}
 	return e
@@ -343,14 +344,14 @@ func Stands(ctx context.Context, s *runtime.Step, system string, value json.RawM
 }
 
 // Codes are those of a vzdump that made no archive.
-func Codes() []runtime.Code {
-	return []runtime.Code{
-		{Name: "E_GUEST_LOCKED", Doc: "the guest stayed locked until the deadline; the text names the lock"},
-		{Name: "E_VZDUMP_FAILED", Doc: "vzdump failed for this guest; its words follow"},
-		{Name: "E_VZDUMP_NOTHING", Doc: "vzdump was answered without a task: the guest is not on that node any more"},
-		{Name: "E_STORAGE", Doc: "the storage does not exist, is disabled, or is not mounted"},
-		{Name: "E_STORAGE_FULL", Doc: "the storage is full"},
-		{Name: "E_STORAGE_LIMIT", Doc: "the storage's own retention limit refuses another archive"},
-		{Name: "E_ARCHIVE_MISSING", Doc: "the archive is not there, or is not the one that the task made"},
+func Codes() []failure.Code {
+	return []failure.Code{
+		proxmox.CodeLocked,
+		CodeFailed,
+		CodeNothing,
+		proxmox.CodeStorage,
+		proxmox.CodeStorageFull,
+		proxmox.CodeStorageLimit,
+		target.CodeArchiveMissing,
 	}
 }

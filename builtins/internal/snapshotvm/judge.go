@@ -6,20 +6,15 @@ import (
 	"strings"
 
 	"github.com/neosofia/runner/builtins/internal/client/proxmox"
+	"github.com/neosofia/runner/runtime/failure"
 	"github.com/neosofia/runner/runtime/ledger"
 )
-
-// Failure is why a guest has no archive.
-type Failure struct {
-	Code, Said, Hint string
-	Temporary        bool
-}
 
 // cause is a class of failures, known by words of which one is in the text. The first
 // that fits counts.
 type cause struct {
 	words     []string
-	code      string
+	code      failure.Code
 	temporary bool
 	hint      string
 }
@@ -28,28 +23,28 @@ type cause struct {
 // those that only say that something did not work.
 func causes() []cause {
 	return []cause{
-		{words: []string{"Permission check failed"}, code: "E_PVE_AUTH"},
-		{words: []string{"is locked (", "/lock/qemu-server", "/lock/lxc"}, code: "E_GUEST_LOCKED", temporary: true},
-		{words: []string{"can't acquire lock '/var/run/vzdump.lock'", "can't aquire lock"}, code: "E_VZDUMP_FAILED", temporary: true,
+		{words: []string{"Permission check failed"}, code: proxmox.CodeAuth},
+		{words: []string{"is locked (", "/lock/qemu-server", "/lock/lxc"}, code: proxmox.CodeLocked, temporary: true},
+		{words: []string{"can't acquire lock '/var/run/vzdump.lock'", "can't aquire lock"}, code: CodeFailed, temporary: true,
 			hint: "another vzdump of that node ran for longer than lockwait (/etc/vzdump.conf, 180 minutes): pvesh get /nodes/NODE/tasks --typefilter vzdump shows it"},
-		{words: []string{"can't lock file", "can't acquire lock", "got lock request timeout", "cfs lock"}, code: "E_VZDUMP_FAILED", temporary: true,
+		{words: []string{"can't lock file", "can't acquire lock", "got lock request timeout", "cfs lock"}, code: CodeFailed, temporary: true,
 			hint: "something else held that lock on the node, or the cluster's file system was slow: pvecm status, and the node's journal at that time"},
-		{words: []string{"No space left", "Wrote only"}, code: "E_STORAGE_FULL",
+		{words: []string{"No space left", "Wrote only"}, code: proxmox.CodeStorageFull,
 			hint: "free space on the storage: runner's own archives go with prune(…, apply = True), or with keep_on_storage"},
-		{words: []string{"Disk quota exceeded", "quota exceeded"}, code: "E_STORAGE_FULL",
+		{words: []string{"Disk quota exceeded", "quota exceeded"}, code: proxmox.CodeStorageFull,
 			hint: "the quota of the account that the storage writes with is used up: raise it on the NAS, or free space there (prune(…, apply = True), keep_on_storage)"},
-		{words: []string{"File too large"}, code: "E_STORAGE_FULL",
+		{words: []string{"File too large"}, code: proxmox.CodeStorageFull,
 			hint: "the storage's file system takes no file of that size (FAT: 4 GiB): use another storage for this guest"},
-		{words: []string{"Read-only file system"}, code: "E_STORAGE", temporary: true,
+		{words: []string{"Read-only file system"}, code: proxmox.CodeStorage, temporary: true,
 			hint: "the storage is mounted read-only, which a disk or a NAS in trouble also does by itself: dmesg on the node"},
-		{words: []string{"unable to create temporary directory"}, code: "E_STORAGE_FULL",
+		{words: []string{"unable to create temporary directory"}, code: proxmox.CodeStorageFull,
 			hint: "a folder could not be made on the storage: it is full to the last block, or cannot be written to (df, touch on the node)"},
-		{words: []string{"max backup limit"}, code: "E_STORAGE_LIMIT",
+		{words: []string{"max backup limit"}, code: proxmox.CodeStorageLimit,
 			hint: "the storage's prune-backups limits archives and remove=0 forbids removing: set it to keep-all=1 (pvesm set STORAGE --prune-backups keep-all=1) and let runner prune"},
-		{words: []string{"wrong content type"}, code: "E_STORAGE", hint: "the storage is not for backups: pvesm set STORAGE --content backup, with what it has already"},
-		{words: []string{"could not activate storage", "is disabled", "is not online", "unable to activate storage", "is not mounted"}, code: "E_STORAGE",
+		{words: []string{"wrong content type"}, code: proxmox.CodeStorage, hint: "the storage is not for backups: pvesm set STORAGE --content backup, with what it has already"},
+		{words: []string{"could not activate storage", "is disabled", "is not online", "unable to activate storage", "is not mounted"}, code: proxmox.CodeStorage,
 			hint: "pvesm status on the node shows the storage"},
-		{words: []string{"interrupted by signal"}, code: "E_VZDUMP_FAILED", temporary: true, hint: "somebody stopped the task, or the node shut down"},
+		{words: []string{"interrupted by signal"}, code: CodeFailed, temporary: true, hint: "somebody stopped the task, or the node shut down"},
 	}
 }
 
@@ -61,7 +56,7 @@ var bare = regexp.MustCompile(`exit code \d+$|wrong exit status \d+$|failed: exi
 
 // Judge tells whether the guest's archive was made: nil when the log says so. How
 // the task ended beside that is for Warning.
-func Judge(st proxmox.TaskStatus, log proxmox.Log, lines []string) *Failure {
+func Judge(st proxmox.TaskStatus, log proxmox.Log, lines []string) *failure.Error {
 	if log.Finished && log.Failure == "" {
 		return nil
 	}
@@ -72,7 +67,7 @@ func Judge(st proxmox.TaskStatus, log proxmox.Log, lines []string) *Failure {
 			said += "; its log ends: " + lines[n-1]
 		}
 	}
-	f := &Failure{Code: "E_VZDUMP_FAILED", Said: said}
+	f := &failure.Error{Code: CodeFailed, Said: said}
 	if m := hook.FindStringSubmatch(said); m != nil {
 		f.Hint = fmt.Sprintf("the node's own hook %s (script: in /etc/vzdump.conf) ended badly in its phase %s: what it printed is in the task's log", m[1], m[2])
 		return f

@@ -70,11 +70,11 @@ func TestRecordedLogsAreJudged(t *testing.T) {
 		lines := recorded(t, c.log)
 		log := proxmox.ReadLog(lines, c.vmid)
 		f := Judge(proxmox.TaskStatus{Status: "stopped", Exit: c.exit}, log, lines)
-		if f != nil && f.Code == "E_STORAGE_FULL" && (f.Hint == "" || f.Temporary) {
+		if f != nil && f.Code.Name == "E_STORAGE_FULL" && (f.Hint == "" || f.Temporary) {
 			t.Errorf("%s: got %+v", c.log, f)
 		}
 		if c.code != "" {
-			if f == nil || f.Code != c.code || !strings.Contains(f.Said, c.said) {
+			if f == nil || f.Code.Name != c.code || !strings.Contains(f.Said, c.said) {
 				t.Errorf("%s, guest %d: got %+v, want %s: %s", c.log, c.vmid, f, c.code, c.said)
 			}
 			continue
@@ -142,7 +142,7 @@ func TestFailuresAreClassedByWhatTheyMean(t *testing.T) {
 	} {
 		lines := []string{"INFO: Starting Backup of VM 100 (qemu)", "INFO: No space left on device, says the guest's own banner", "ERROR: Backup of VM 100 failed - " + c.said}
 		f := Judge(proxmox.TaskStatus{Exit: "job errors"}, proxmox.ReadLog(lines, 100), lines)
-		if f == nil || f.Temporary != c.temporary || !strings.Contains(f.Hint, c.hint) || c.hint == "" && f.Hint != "" || f.Code != c.code {
+		if f == nil || f.Temporary != c.temporary || !strings.Contains(f.Hint, c.hint) || c.hint == "" && f.Hint != "" || f.Code.Name != c.code {
 			t.Errorf("%s: got %+v", c.said, f)
 		}
 	}

@@ -21,8 +21,10 @@ import (
 	"time"
 
 	"github.com/neosofia/runner/builtins/internal/kinds"
+	"github.com/neosofia/runner/builtins/internal/target"
 
 	"github.com/neosofia/runner/runtime"
+	"github.com/neosofia/runner/runtime/failure"
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
@@ -68,20 +70,16 @@ func (d Dir) Begin(s *runtime.Step) (*Draft, error) {
 
 // spoolError words a failure of the state folder's disk.
 func spoolError(err error) error {
-	e := &runtime.Error{Code: "E_SPOOL", Doing: "write the spool below the state folder", Said: err.Error(), Cause: err}
+	e := &failure.Error{Code: CodeSpool, Doing: "write the spool below the state folder", Said: err.Error(), Cause: err}
 	if full(err) {
-		e.Code, e.Hint = "E_SPOOL_FULL", "free space on the disk of the state folder: runner needs room for what is not copied yet; du -sh STATE/spool shows how much that is"
+		e.Code, e.Hint = CodeFull, "free space on the disk of the state folder: runner needs room for what is not copied yet; du -sh STATE/spool shows how much that is"
 	}
 	return e
 }
 
 // Codes are those of primitives that make artifacts in the spool.
-func Codes() []runtime.Code {
-	return []runtime.Code{
-		{Name: "E_SPOOL", Doc: "the spool below the state folder cannot be written"},
-		{Name: "E_SPOOL_FULL", Doc: "the disk of the state folder is full"},
-		{Name: "E_NO_ASSET", Doc: "the site declares no row of the SOP's table for it"},
-	}
+func Codes() []failure.Code {
+	return []failure.Code{CodeSpool, CodeFull}
 }
 
 // spoolFile learns size and digest as it is written.
@@ -202,7 +200,7 @@ var spoolID = regexp.MustCompile(`^[0-9a-f]{16}$`)
 // Open reads a file of an artifact.
 func (d Dir) Open(id, file string, offset int64) (io.ReadCloser, error) {
 	if !spoolID.MatchString(id) || file != filepath.Base(file) || d == "" {
-		return nil, &runtime.Error{Code: "E_ARCHIVE_MISSING", Doing: "read " + file + " of the spool", Said: "there is no such artifact"}
+		return nil, &failure.Error{Code: target.CodeArchiveMissing, Doing: "read " + file + " of the spool", Said: "there is no such artifact"}
 	}
 	f, err := os.Open(filepath.Join(string(d), id, file))
 	if err == nil {
@@ -211,7 +209,7 @@ func (d Dir) Open(id, file string, offset int64) (io.ReadCloser, error) {
 		}
 		f.Close()
 	}
-	return nil, &runtime.Error{Code: "E_ARCHIVE_MISSING", Doing: "read " + file + " of the spool", Said: err.Error(), Cause: err,
+	return nil, &failure.Error{Code: target.CodeArchiveMissing, Doing: "read " + file + " of the spool", Said: err.Error(), Cause: err,
 		Hint: "it is kept only until it is copied; a new run makes it again"}
 }
 

@@ -9,17 +9,19 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/neosofia/runner/builtins/internal/client/proxmox"
 	"github.com/neosofia/runner/builtins/internal/client/ssh"
-	"github.com/neosofia/runner/runtime"
+	"github.com/neosofia/runner/builtins/internal/target"
+	"github.com/neosofia/runner/runtime/failure"
 )
 
 // ArchiveCodes are those that reading an artifact from where it was made can raise.
-func ArchiveCodes() []runtime.Code {
-	return []runtime.Code{
-		{Name: "E_ARCHIVE_MISSING", Doc: "an archive is not there any more"},
-		{Name: "E_ARCHIVE_READ", Doc: "an archive is there and cannot be read: rights, or the disk"},
-		{Name: "E_PVE_DOWN", Doc: "the node that holds an archive cannot be reached, or the connection broke off"},
-		{Name: "E_PVE_SSH", Doc: "the node that holds an archive refuses our key, or the site names no way to it"},
+func ArchiveCodes() []failure.Code {
+	return []failure.Code{
+		target.CodeArchiveMissing,
+		target.CodeArchiveRead,
+		proxmox.CodeDown,
+		proxmox.CodeSSH,
 	}
 }
 
@@ -31,8 +33,8 @@ func (w *Systems) OpenArchive(ctx context.Context, origin map[string]string, off
 		return nil, err
 	}
 	node, path := origin["node"], origin["path"]
-	fail := func(code string, err error, hint string) error {
-		return &runtime.Error{Code: code, System: "proxmox " + sys.Name, Doing: "read " + path + " on " + node, Said: err.Error(), Hint: hint, Cause: err, Temporary: code == "E_PVE_DOWN"}
+	fail := func(code failure.Code, err error, hint string) error {
+		return &failure.Error{Code: code, System: "proxmox " + sys.Name, Doing: "read " + path + " on " + node, Said: err.Error(), Hint: hint, Cause: err, Temporary: code.Name == proxmox.CodeDown.Name}
 	}
 	tell := func(err error) error {
 		code, hint := fileCode(err)
@@ -51,13 +53,13 @@ func (w *Systems) OpenArchive(ctx context.Context, origin map[string]string, off
 	}
 	addr, ok := sys.SSH[node]
 	if !ok {
-		return nil, fail("E_PVE_SSH", errNoWay, noWayHint(sys.Name, node))
+		return nil, fail(proxmox.CodeSSH, errNoWay, noWayHint(sys.Name, node))
 	}
 	session, err := ssh.Open(ctx, ssh.Config{Address: addr, HostKey: sys.HostKeys[node], Dial: w.Env.Dial,
 		Key: func(ctx context.Context) ([]byte, error) { return w.Secret(ctx, sys.SSHKey) }})
 	if err != nil {
 		code, hint := sshCode(err)
-		if own := new(runtime.Error); errors.As(err, &own) {
+		if own := new(failure.Error); errors.As(err, &own) {
 			return nil, own
 		}
 		return nil, fail(code, err, hint)
@@ -83,18 +85,18 @@ func (w *Systems) ReachArchives(ctx context.Context, system, node, folder string
 	if err != nil {
 		return err
 	}
-	fail := func(code string, err error, hint string) error {
-		return &runtime.Error{Code: code, System: "proxmox " + sys.Name, Doing: "read " + folder + " on " + node, Said: err.Error(), Hint: hint, Cause: err, Temporary: code == "E_PVE_DOWN"}
+	fail := func(code failure.Code, err error, hint string) error {
+		return &failure.Error{Code: code, System: "proxmox " + sys.Name, Doing: "read " + folder + " on " + node, Said: err.Error(), Hint: hint, Cause: err, Temporary: code.Name == proxmox.CodeDown.Name}
 	}
 	addr, ok := sys.SSH[node]
 	if !ok {
-		return fail("E_PVE_SSH", errNoWay, noWayHint(sys.Name, node))
+		return fail(proxmox.CodeSSH, errNoWay, noWayHint(sys.Name, node))
 	}
 	session, err := ssh.Open(ctx, ssh.Config{Address: addr, HostKey: sys.HostKeys[node], Dial: w.Env.Dial,
 		Key: func(ctx context.Context) ([]byte, error) { return w.Secret(ctx, sys.SSHKey) }})
 	if err != nil {
 		code, hint := sshCode(err)
-		if own := new(runtime.Error); errors.As(err, &own) {
+		if own := new(failure.Error); errors.As(err, &own) {
 			return own
 		}
 		return fail(code, err, hint)
@@ -137,28 +139,28 @@ type localFile struct {
 func (f *localFile) Fd() uintptr  { return f.f.Fd() }
 func (f *localFile) Name() string { return f.f.Name() }
 
-func fileCode(err error) (code, hint string) {
+func fileCode(err error) (code failure.Code, hint string) {
 	switch {
 	case errors.Is(err, os.ErrNotExist):
-		return "E_ARCHIVE_MISSING", "somebody removed it, or another tool's retention did: runner retry makes it anew"
+		return target.CodeArchiveMissing, "somebody removed it, or another tool's retention did: runner retry makes it anew"
 	case errors.Is(err, os.ErrPermission):
-		return "E_ARCHIVE_READ", "the account that runner uses there may not read it: ls -l it on the node; vzdump writes archives for root"
+		return target.CodeArchiveRead, "the account that runner uses there may not read it: ls -l it on the node; vzdump writes archives for root"
 	case errors.As(err, new(*ssh.NoiseError)):
-		return "E_PVE_SSH", HintOf(err)
+		return proxmox.CodeSSH, HintOf(err)
 	case broken(err):
-		return "E_PVE_DOWN", cmp.Or(HintOf(err), "is the host up, and does its sshd listen there?")
+		return proxmox.CodeDown, cmp.Or(HintOf(err), "is the host up, and does its sshd listen there?")
 	}
-	return "E_ARCHIVE_READ", "look at that disk on the node: dmesg, smartctl -a"
+	return target.CodeArchiveRead, "look at that disk on the node: dmesg, smartctl -a"
 }
 
-func sshCode(err error) (code, hint string) {
+func sshCode(err error) (code failure.Code, hint string) {
 	switch {
 	case errors.As(err, new(*ssh.HostKeyError)):
-		return "E_HOST_KEY", "if the host was installed anew, compare the key on its console and put it into site.star; if not, somebody is in between"
+		return ssh.CodeHostKey, "if the host was installed anew, compare the key on its console and put it into site.star; if not, somebody is in between"
 	case errors.As(err, new(*ssh.AuthError)):
-		return "E_PVE_SSH", "put the public key into that account's authorized_keys, or set the right private key: runner secret set NAME"
+		return proxmox.CodeSSH, "put the public key into that account's authorized_keys, or set the right private key: runner secret set NAME"
 	case noSFTP(err):
-		return "E_PVE_SSH", HintOf(err)
+		return proxmox.CodeSSH, HintOf(err)
 	}
-	return "E_PVE_DOWN", cmp.Or(HintOf(err), "is the host up, and does its sshd listen there?")
+	return proxmox.CodeDown, cmp.Or(HintOf(err), "is the host up, and does its sshd listen there?")
 }

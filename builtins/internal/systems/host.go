@@ -11,21 +11,23 @@ import (
 	"strings"
 
 	"github.com/neosofia/runner/builtins/internal/client/host"
+	"github.com/neosofia/runner/builtins/internal/client/keyring"
 	"github.com/neosofia/runner/builtins/internal/client/ssh"
 	"github.com/neosofia/runner/builtins/internal/site"
-	"github.com/neosofia/runner/runtime"
+	"github.com/neosofia/runner/builtins/internal/target"
+	"github.com/neosofia/runner/runtime/failure"
 )
 
 // HostCodes are those that every primitive that works on a host can raise.
-func HostCodes() []runtime.Code {
-	return []runtime.Code{
-		{Name: "E_HOST_DOWN", Doc: "the host cannot be reached, or the connection broke off"},
-		{Name: "E_HOST_AUTH", Doc: "the host refuses our key"},
-		{Name: "E_HOST_KEY", Doc: "the host presents another key than the site states"},
-		{Name: "E_HOST_SFTP", Doc: "the account's login does not lead to SFTP: it prints text, or SFTP is not offered"},
-		{Name: "E_HOST_PROGRAM", Doc: "a program that is needed is not on the host"},
-		{Name: "E_HOST", Doc: "a command on the host failed; its words follow"},
-		{Name: "E_SECRET", Doc: "a secret is not in the keyring, or the keyring is locked"},
+func HostCodes() []failure.Code {
+	return []failure.Code{
+		host.CodeDown,
+		host.CodeAuth,
+		ssh.CodeHostKey,
+		host.CodeNoSFTP,
+		host.CodeProgram,
+		host.CodeFailed,
+		keyring.CodeSecret,
 	}
 }
 
@@ -37,7 +39,7 @@ func (w *Systems) Host(ctx context.Context, name string) (host.Host, *site.Host,
 	}
 	if h.Local {
 		if w.Env.Root != "" {
-			return nil, nil, &runtime.Error{Code: "E_HOST_DOWN", System: "host " + h.Name, Doing: "run commands on this machine", Said: "the lab has no programs of this machine; its host is reached over SSH"}
+			return nil, nil, &failure.Error{Code: host.CodeDown, System: "host " + h.Name, Doing: "run commands on this machine", Said: "the lab has no programs of this machine; its host is reached over SSH"}
 		}
 		return host.Local(h.Name), h, nil
 	}
@@ -54,24 +56,24 @@ func HostError(name, doing string, err error) error {
 	if err == nil {
 		return nil
 	}
-	var own *runtime.Error
+	var own *failure.Error
 	if errors.As(err, &own) || errors.Is(err, context.Canceled) {
 		return err
 	}
-	e := &runtime.Error{Code: "E_HOST", System: "host " + name, Doing: doing, Said: err.Error(), Cause: err}
+	e := &failure.Error{Code: host.CodeFailed, System: "host " + name, Doing: doing, Said: err.Error(), Cause: err}
 	var exit *host.ExitError
 	switch {
 	case errors.As(err, new(*ssh.HostKeyError)):
-		e.Code, e.Hint = "E_HOST_KEY", "if the host was installed anew, compare the key on its console and put it into site.star; if not, somebody is in between"
+		e.Code, e.Hint = ssh.CodeHostKey, "if the host was installed anew, compare the key on its console and put it into site.star; if not, somebody is in between"
 	case errors.As(err, new(*ssh.AuthError)):
-		e.Code, e.Hint = "E_HOST_AUTH", "put the public key into that account's authorized_keys, or set the right private key: runner secret set NAME"
+		e.Code, e.Hint = host.CodeAuth, "put the public key into that account's authorized_keys, or set the right private key: runner secret set NAME"
 	case noSFTP(err):
-		e.Code = "E_HOST_SFTP"
+		e.Code = host.CodeNoSFTP
 	case errors.Is(err, host.ErrNoProgram):
-		e.Code, e.Hint = "E_HOST_PROGRAM", "install it on the host"
+		e.Code, e.Hint = host.CodeProgram, "install it on the host"
 	case errors.As(err, &exit), errors.Is(err, host.ErrTooMuch), errors.Is(err, os.ErrNotExist), errors.Is(err, os.ErrPermission), errors.As(err, new(*host.KilledError)):
 	case broken(err):
-		e.Code, e.Temporary, e.Hint = "E_HOST_DOWN", true, "is the host up, and does its sshd listen there?"
+		e.Code, e.Temporary, e.Hint = host.CodeDown, true, "is the host up, and does its sshd listen there?"
 	}
 	if hint := HintOf(err); hint != "" {
 		e.Hint = hint
@@ -122,7 +124,7 @@ func (w *Systems) openOnHost(ctx context.Context, origin map[string]string, file
 	if err != nil {
 		h.Close()
 		if errors.Is(err, os.ErrNotExist) {
-			return nil, &runtime.Error{Code: "E_ARCHIVE_MISSING", System: "host " + origin["host"], Doing: "read " + name, Said: "it is not there any more", Hint: "a new run makes it again"}
+			return nil, &failure.Error{Code: target.CodeArchiveMissing, System: "host " + origin["host"], Doing: "read " + name, Said: "it is not there any more", Hint: "a new run makes it again"}
 		}
 		return nil, HostError(origin["host"], "read "+name, err)
 	}
@@ -150,7 +152,7 @@ func (w *Systems) Asset(name, usual string) (string, error) {
 		name = usual
 	}
 	if _, ok := w.Site.Demands.Asset(name); !ok {
-		return "", &runtime.Error{Code: "E_NO_ASSET", Doing: "find the asset " + name, Said: "the site does not declare it",
+		return "", &failure.Error{Code: site.CodeNoAsset, Doing: "find the asset " + name, Said: "the site does not declare it",
 			Hint: fmt.Sprintf("add asset(name = %q, …) to site.star, or name another one with asset = …", name)}
 	}
 	return name, nil

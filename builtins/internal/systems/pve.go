@@ -8,19 +8,20 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/neosofia/runner/builtins/internal/client/keyring"
 	"github.com/neosofia/runner/builtins/internal/client/proxmox"
-	"github.com/neosofia/runner/runtime"
+	"github.com/neosofia/runner/runtime/failure"
 )
 
 // PVECodes are those that every primitive of a Proxmox system can raise.
-func PVECodes() []runtime.Code {
-	return []runtime.Code{
-		{Name: "E_PVE_DOWN", Doc: "a node cannot be reached, or the proxy gave up (595, 596); tried again"},
-		{Name: "E_PVE_AUTH", Doc: "the token is wrong, expired, or lacks a right; the text names the privilege and its path"},
-		{Name: "E_PVE_CERT", Doc: "the certificate is none of those that the site accepts"},
-		{Name: "E_PVE", Doc: "Proxmox refused the request; its words follow"},
-		{Name: "E_NO_GUEST", Doc: "there is no such guest, or the token does not see it"},
-		{Name: "E_SECRET", Doc: "a secret is not in the keyring, or the keyring is locked"},
+func PVECodes() []failure.Code {
+	return []failure.Code{
+		proxmox.CodeDown,
+		proxmox.CodeAuth,
+		proxmox.CodeCert,
+		proxmox.CodeRefused,
+		proxmox.CodeNoGuest,
+		keyring.CodeSecret,
 	}
 }
 
@@ -29,11 +30,11 @@ func PVEError(system, doing string, err error) error {
 	if err == nil {
 		return nil
 	}
-	var own *runtime.Error
+	var own *failure.Error
 	if errors.As(err, &own) {
 		return err
 	}
-	e := &runtime.Error{Code: "E_PVE", System: "proxmox " + system, Doing: doing, Said: err.Error(), Cause: err}
+	e := &failure.Error{Code: proxmox.CodeRefused, System: "proxmox " + system, Doing: doing, Said: err.Error(), Cause: err}
 	var api *proxmox.Error
 	var pin *proxmox.PinError
 	var gone *proxmox.NoGuestError
@@ -41,10 +42,10 @@ func PVEError(system, doing string, err error) error {
 	case errors.Is(err, context.Canceled):
 		return err
 	case errors.As(err, &pin):
-		e.Code, e.Said = "E_PVE_CERT", pin.Error()
+		e.Code, e.Said = proxmox.CodeCert, pin.Error()
 		e.Hint = "if the certificate was renewed, compare it on the node (pvenode cert info) and put it into fingerprints in site.star; two may stand there"
 	case errors.As(err, &gone):
-		e.Code, e.Said = "E_NO_GUEST", gone.Error()
+		e.Code, e.Said = proxmox.CodeNoGuest, gone.Error()
 		e.Hint = "runner exec policies that call guests() show the names; the token needs VM.Audit on /vms"
 	case errors.As(err, &api):
 		e.Said = api.Error()
@@ -52,24 +53,24 @@ func PVEError(system, doing string, err error) error {
 	default:
 		var op net.Error
 		if errors.As(err, &op) || strings.Contains(err.Error(), "EOF") || strings.Contains(err.Error(), "connection re") {
-			e.Code, e.Temporary = "E_PVE_DOWN", true
+			e.Code, e.Temporary = proxmox.CodeDown, true
 			e.Hint = "is pveproxy running on the node, and is port 8006 open from here?"
 		}
 	}
 	return e
 }
 
-func statusCode(e *runtime.Error, api *proxmox.Error) {
+func statusCode(e *failure.Error, api *proxmox.Error) {
 	down, _ := api.Unreachable()
 	switch {
 	case down || api.Status == 503:
-		e.Code, e.Temporary = "E_PVE_DOWN", true
+		e.Code, e.Temporary = proxmox.CodeDown, true
 		e.Hint = "the node behind the proxy does not answer: is it up, and is pvedaemon running there?"
 	case api.Status == 401:
-		e.Code = "E_PVE_AUTH"
+		e.Code = proxmox.CodeAuth
 		e.Hint = "runner secret set NAME stores the token's secret; pveum user token list shows whether it expired"
 	case api.Status == 403:
-		e.Code = "E_PVE_AUTH"
+		e.Code = proxmox.CodeAuth
 		e.Hint = RightHint(api.Token, api.Error())
 	case strings.Contains(api.Error(), "no quorum"):
 		e.Temporary = true

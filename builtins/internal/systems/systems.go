@@ -21,6 +21,7 @@ import (
 	"github.com/neosofia/runner/builtins/internal/client/proxmox"
 	"github.com/neosofia/runner/builtins/internal/site"
 	"github.com/neosofia/runner/runtime"
+	"github.com/neosofia/runner/runtime/failure"
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
@@ -97,17 +98,17 @@ func Of(s *runtime.Step) *Systems { return s.World.(*Systems) }
 // Secret resolves a reference. The caller clears what it gets.
 func (w *Systems) Secret(ctx context.Context, s site.Secret) ([]byte, error) {
 	if s.Name == "" {
-		return nil, &runtime.Error{Code: "E_SECRET", Doing: "read a secret", Said: "the site names none"}
+		return nil, &failure.Error{Code: keyring.CodeSecret, Doing: "read a secret", Said: "the site names none"}
 	}
 	if w.Env.Keyring == nil {
-		return nil, &runtime.Error{Code: "E_SECRET", Doing: "read secret " + s.Name, Said: "there is no keyring"}
+		return nil, &failure.Error{Code: keyring.CodeSecret, Doing: "read secret " + s.Name, Said: "there is no keyring"}
 	}
 	v, err := w.Env.Keyring.Get(ctx, s.Name)
 	if err == nil {
 		return v, nil
 	}
 	text, hint, _ := strings.Cut(err.Error(), "\nhint: ")
-	return nil, &runtime.Error{Code: "E_SECRET", Doing: text, Hint: hint, Cause: err}
+	return nil, &failure.Error{Code: keyring.CodeSecret, Doing: text, Hint: hint, Cause: err}
 }
 
 // Proxmox returns the client of a system; "" is the only one.

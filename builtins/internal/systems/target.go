@@ -11,52 +11,38 @@ import (
 	"time"
 
 	"filippo.io/age"
+	"github.com/neosofia/runner/builtins/internal/client/keyring"
 	"github.com/neosofia/runner/builtins/internal/client/proxmox"
+	"github.com/neosofia/runner/builtins/internal/client/ssh"
 	"github.com/neosofia/runner/builtins/internal/format/sheet"
 	"github.com/neosofia/runner/builtins/internal/site"
 	"github.com/neosofia/runner/builtins/internal/target"
 	"github.com/neosofia/runner/runtime"
+	"github.com/neosofia/runner/runtime/failure"
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
 // TargetCodes are those that every primitive that uses targets can raise.
-func TargetCodes() []runtime.Code {
-	return []runtime.Code{
-		{Name: "E_MEDIA_ABSENT", Doc: "the medium is not there"},
-		{Name: "E_MEDIA_OVERDUE", Doc: "an offline medium was not there when it was due"},
-		{Name: "E_WRONG_MEDIUM", Doc: "another medium is in its place: UUID or serial differ"},
-		{Name: "E_SAME_DEVICE", Doc: "two targets lie on one device: they would be one copy"},
-		{Name: "E_TARGET_FULL", Doc: "there is not enough space"},
-		{Name: "E_TARGET_READONLY", Doc: "the file system is read-only"},
-		{Name: "E_TARGET_DOWN", Doc: "the target cannot be reached, or the connection broke off"},
-		{Name: "E_TARGET_DENIED", Doc: "the target refuses our account or an operation"},
-		{Name: "E_TARGET_FAILED", Doc: "the target refuses an operation and gives no reason"},
-		{Name: "E_TARGET_SFTP", Doc: "the account's login does not lead to SFTP: it prints text, or SFTP is not offered"},
-		{Name: "E_HOST_KEY", Doc: "the host presents another key than the site states"},
-		{Name: "E_DAMAGED", Doc: "what is there is not what was written"},
-		{Name: "E_NO_IDENTITY", Doc: "a sealed copy was to be opened, and there is no identity for it here"},
-		{Name: "E_NOT_FOUND", Doc: "the copy is not there"},
-		{Name: "E_BAD_MANIFEST", Doc: "a manifest cannot be read, or contradicts the ledger"},
-		{Name: "E_BAD_TARGET", Doc: "the target is declared wrongly in the site"},
-		{Name: "E_SECRET", Doc: "a secret is not in the keyring, or the keyring is locked"},
+func TargetCodes() []failure.Code {
+	return []failure.Code{
+		target.CodeMediaAbsent,
+		target.CodeMediaOverdue,
+		target.CodeWrongMedium,
+		target.CodeSameDevice,
+		target.CodeFull,
+		target.CodeReadOnly,
+		target.CodeDown,
+		target.CodeDenied,
+		target.CodeFailed,
+		target.CodeNoSFTP,
+		ssh.CodeHostKey,
+		target.CodeDamaged,
+		target.CodeNoIdentity,
+		target.CodeNotFound,
+		target.CodeBadManifest,
+		target.CodeBadTarget,
+		keyring.CodeSecret,
 	}
-}
-
-// TargetError words an error of a target for the operator.
-func TargetError(err error) error {
-	var t *target.Error
-	if err == nil || !errors.As(err, &t) {
-		return err
-	}
-	var own *runtime.Error
-	if errors.As(err, &own) {
-		return err
-	}
-	system := "target " + t.Target
-	if t.Target == "" {
-		system = "" // the artifact itself is at fault
-	}
-	return &runtime.Error{Code: t.Code, System: system, Doing: t.Doing, Said: t.Said, Hint: t.Hint, Temporary: t.Temporary, Cause: err}
 }
 
 // OpenTarget opens a target of the site: its identity is checked. Origins say
@@ -69,7 +55,7 @@ func (w *Systems) OpenTarget(ctx context.Context, s *runtime.Step, name string, 
 	env := w.targetEnv(s, origins)
 	env.Binary = w.program(name)
 	t, err := target.Open(ctx, w.spec(spec), env)
-	return t, TargetError(err)
+	return t, err
 }
 
 func (w *Systems) spec(t *site.Target) target.Spec {
@@ -124,7 +110,7 @@ func (w *Systems) RemoveArchive(ctx context.Context, s *runtime.Step, origin map
 		return false, PVEError(sys.Name, "look at "+origin["volid"], err)
 	}
 	refuse := func(why string) (bool, error) {
-		return true, &runtime.Error{Code: runtime.CodeRefused, System: "proxmox " + sys.Name, Doing: "remove " + origin["volid"], Said: why}
+		return true, &failure.Error{Code: failure.Refused, System: "proxmox " + sys.Name, Doing: "remove " + origin["volid"], Said: why}
 	}
 	if !proxmox.Carries(v.Notes, origin["token"]) {
 		return refuse("its notes do not carry the token of the step that made it: another tool's archive is never removed")
@@ -142,7 +128,7 @@ func (w *Systems) RemoveArchive(ctx context.Context, s *runtime.Step, origin map
 		return true, PVEError(sys.Name, "remove "+origin["volid"], err)
 	}
 	if st.Exit != "OK" {
-		return true, &runtime.Error{Code: "E_PVE", System: "proxmox " + sys.Name, Doing: "remove " + origin["volid"], Said: st.Exit + "; " + last}
+		return true, &failure.Error{Code: proxmox.CodeRefused, System: "proxmox " + sys.Name, Doing: "remove " + origin["volid"], Said: st.Exit + "; " + last}
 	}
 	return true, nil
 }
@@ -161,7 +147,7 @@ func (w *Systems) Identities(ctx context.Context) ([]age.Identity, error) {
 			err = errors.New("it holds shares of custodians, and no identity")
 		}
 		if err != nil {
-			return nil, &runtime.Error{Code: "E_SECRET", Doing: "read the identity in secret " + i.Secret.Name, Said: err.Error()}
+			return nil, &failure.Error{Code: keyring.CodeSecret, Doing: "read the identity in secret " + i.Secret.Name, Said: err.Error()}
 		}
 		out = append(out, keys.Identities...)
 	}
@@ -204,7 +190,7 @@ func (w *Systems) Target(ctx context.Context, name string) (*target.Target, erro
 	}
 	t, err := target.Open(ctx, w.spec(spec), target.Env{Root: w.Env.Root, Dial: w.Env.Dial, Now: runtime.RealClock{}.Now,
 		Device: func(path string) (ledger.Device, error) { return w.Env.Device(strings.TrimPrefix(path, w.Env.Root)) }})
-	return t, TargetError(err)
+	return t, err
 }
 
 // EachTarget opens every target that holds files of runner's own, and calls fn with it

@@ -6,19 +6,21 @@ import (
 	"fmt"
 	"net/http"
 
+	"github.com/neosofia/runner/builtins/internal/client/keyring"
 	"github.com/neosofia/runner/builtins/internal/client/unifi"
 	"github.com/neosofia/runner/runtime"
+	"github.com/neosofia/runner/runtime/failure"
 )
 
 // UniFiCodes are those of a UniFi console.
-func UniFiCodes() []runtime.Code {
-	return []runtime.Code{
-		{Name: "E_UNIFI_DOWN", Doc: "the console cannot be reached, the connection broke off, or it takes no more requests for now"},
-		{Name: "E_UNIFI_AUTH", Doc: "the console refuses the account"},
-		{Name: "E_UNIFI_CERT", Doc: "the certificate is none of those that the site accepts"},
-		{Name: "E_UNIFI", Doc: "the console's answer is none that is known; its words follow"},
-		{Name: "E_UNIFI_BACKUP", Doc: "the console has no automatic backup, or what it sends is not the one that it lists"},
-		{Name: "E_SECRET", Doc: "a secret is not in the keyring, or the keyring is locked"},
+func UniFiCodes() []failure.Code {
+	return []failure.Code{
+		unifi.CodeDown,
+		unifi.CodeAuth,
+		unifi.CodeCert,
+		unifi.CodeAnswer,
+		unifi.CodeBackup,
+		keyring.CodeSecret,
 	}
 }
 
@@ -40,19 +42,19 @@ func (w *Systems) UniFi(ctx context.Context, name string) (*unifi.Client, error)
 
 // UniFiError words an error of a console for the operator.
 func UniFiError(name, doing string, err error) error {
-	var own *runtime.Error
+	var own *failure.Error
 	if err == nil || errors.As(err, &own) || errors.Is(err, context.Canceled) {
 		return err
 	}
-	e := &runtime.Error{Code: "E_UNIFI_DOWN", System: "unifi " + name, Doing: doing, Said: err.Error(), Cause: err, Temporary: true, Hint: "is the console up, and is its port open from here?"}
+	e := &failure.Error{Code: unifi.CodeDown, System: "unifi " + name, Doing: doing, Said: err.Error(), Cause: err, Temporary: true, Hint: "is the console up, and is its port open from here?"}
 	var pin *unifi.PinError
 	var api *unifi.Error
 	switch {
 	case errors.As(err, &pin):
-		e.Code, e.Said, e.Temporary = "E_UNIFI_CERT", pin.Error(), false
+		e.Code, e.Said, e.Temporary = unifi.CodeCert, pin.Error(), false
 		e.Hint = "if the console's certificate was renewed, compare it there and put it into fingerprints in site.star"
 	case errors.As(err, &api) && api.Status == unifi.SecondFactor:
-		e.Code, e.Temporary = "E_UNIFI_AUTH", false
+		e.Code, e.Temporary = unifi.CodeAuth, false
 		e.Hint = "the account has a second factor, which nobody can type at night: make a local account without one for runner"
 	case errors.As(err, &api) && api.Status == http.StatusTooManyRequests:
 		e.Hint = "the console takes no more requests for now, after too many logins, too: the next run tries again"
@@ -60,10 +62,10 @@ func UniFiError(name, doing string, err error) error {
 			e.Hint = fmt.Sprintf("the console takes no more requests for now, after too many logins, too: it says to come again in %s", api.Retry)
 		}
 	case errors.As(err, &api) && (api.Status == http.StatusUnauthorized || api.Status == http.StatusForbidden):
-		e.Code, e.Temporary = "E_UNIFI_AUTH", false
+		e.Code, e.Temporary = unifi.CodeAuth, false
 		e.Hint = "a local administrator is needed: accounts of ui.com do not work; runner secret set NAME stores the password"
 	case errors.As(err, &api) && api.Status < 500:
-		e.Code, e.Temporary, e.Hint = "E_UNIFI", false, "the console's interface is not a documented one: its version may have changed it"
+		e.Code, e.Temporary, e.Hint = unifi.CodeAnswer, false, "the console's interface is not a documented one: its version may have changed it"
 	}
 	return e
 }

@@ -10,6 +10,7 @@ import (
 
 	"filippo.io/age"
 
+	"github.com/neosofia/runner/runtime/failure"
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
@@ -20,7 +21,7 @@ import (
 func (t *Target) OpenFile(ctx context.Context, c ledger.Copy, f ledger.File, ids []age.Identity) (io.ReadCloser, error) {
 	r := newClear(ctx, t, c, f, ids)
 	if len(r.left) == 0 {
-		return nil, &Error{Code: CodeNotFound, Target: t.spec.Name, Doing: "open " + f.Name, Said: "the copy has no such file"}
+		return nil, &failure.Error{Code: CodeNotFound, System: system(t.spec.Name), Doing: "open " + f.Name, Said: "the copy has no such file"}
 	}
 	if err := r.open(); err != nil {
 		return nil, err
@@ -116,7 +117,7 @@ func (r *clearReader) compared() error {
 
 // blame says whether bytes that could not be decrypted are those that were stored.
 func (r *clearReader) blame(err error) error {
-	if code(err) != "" || r.ctx.Err() != nil {
+	if code(err).Name != "" || r.ctx.Err() != nil {
 		return err
 	}
 	if _, rest := io.Copy(io.Discard, r.cur); rest != nil {
@@ -168,10 +169,10 @@ func (t *Target) openStored(ctx context.Context, c ledger.Copy, f ledger.StoredF
 
 func (t *Target) openListed(ctx context.Context, c ledger.Copy, f ledger.StoredFile) (io.ReadCloser, error) {
 	if err := checkFolder(c.Ref, c.Artifact); err != nil || !safePart(f.Name) {
-		return nil, &Error{Code: CodeNotFound, Target: t.spec.Name, Doing: "open copy " + c.ID, Said: "its names are none of the layout"}
+		return nil, &failure.Error{Code: CodeNotFound, System: system(t.spec.Name), Doing: "open copy " + c.ID, Said: "its names are none of the layout"}
 	}
 	rc, err := t.store.Get(ctx, path.Join(c.Ref, f.Name), 0, -1)
-	if code(err) == CodeNotFound {
+	if failure.Is(err, CodeNotFound) {
 		return nil, damaged(t.spec.Name, "read "+path.Join(c.Ref, f.Name), "it is missing")
 	}
 	return rc, err

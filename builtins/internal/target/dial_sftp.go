@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/neosofia/runner/builtins/internal/client/ssh"
+	"github.com/neosofia/runner/runtime/failure"
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
@@ -17,7 +18,7 @@ const patience = 30 * time.Second // for connecting
 // openSFTP opens an sftp:// target.
 func (t *Target) openSFTP(ctx context.Context, u *url.URL) error {
 	if _, err := ssh.HostKeys(t.spec.HostKey); err != nil {
-		return &Error{Code: CodeHostKey, Target: t.spec.Name, Doing: "open " + u.Redacted(), Said: err.Error(),
+		return &failure.Error{Code: ssh.CodeHostKey, System: system(t.spec.Name), Doing: "open " + u.Redacted(), Said: err.Error(),
 			Hint: "put the server's key into the site: ssh-keyscan " + u.Hostname() + ", compared with the server's own console"}
 	}
 	if t.spec.Key == nil {
@@ -43,9 +44,9 @@ func (t *Target) openSFTP(ctx context.Context, u *url.URL) error {
 	t.caps = Capabilities{Space: store.Space, Program: store.Program, Close: store.Close}
 	info, err := store.Stat(ctx, ".")
 	if err == nil && !info.Dir {
-		err = &Error{Code: CodeNotFound, Target: t.spec.Name, Doing: "open " + base, Said: "it is not a folder"}
+		err = &failure.Error{Code: CodeNotFound, System: system(t.spec.Name), Doing: "open " + base, Said: "it is not a folder"}
 	}
-	if e, ok := errorAs[*Error](err); ok && e.Code == CodeNotFound {
+	if e, ok := errorAs[*failure.Error](err); ok && e.Code == CodeNotFound {
 		e.Hint = "make the folder on the server"
 	}
 	if err != nil {
@@ -65,7 +66,7 @@ func (d *dialer) dial(ctx context.Context) (*ssh.Session, error) {
 	cfg.Key = func(ctx context.Context) ([]byte, error) {
 		pem, err := d.config.Key(ctx)
 		if err != nil {
-			err = &Error{Code: CodeDenied, Target: d.target, Doing: "get the key for " + cfg.Address, Said: err.Error(), Cause: err}
+			err = &failure.Error{Code: CodeDenied, System: system(d.target), Doing: "get the key for " + cfg.Address, Said: err.Error(), Cause: err}
 		}
 		return pem, err
 	}
@@ -91,14 +92,14 @@ func (d *dialer) down(ctx context.Context, err error) error {
 		return err
 	}
 	doing := "log in to " + d.config.Address
-	e := &Error{Code: CodeDown, Target: d.target, Doing: doing, Said: err.Error(), Temporary: true, Cause: err}
+	e := &failure.Error{Code: CodeDown, System: system(d.target), Doing: doing, Said: err.Error(), Temporary: true, Cause: err}
 	if h, ok := errorAs[hinted](err); ok {
 		e.Hint = h.Hint()
 	}
 	switch {
 	case isA[*ssh.HostKeyError](err):
 		other, _ := errorAs[*ssh.HostKeyError](err)
-		e.Code, e.Temporary = CodeHostKey, false
+		e.Code, e.Temporary = ssh.CodeHostKey, false
 		e.Said = "the server presents " + other.Seen + ", which is not the one in the site"
 		e.Hint = "find out on the server's console whether its key was changed; if not, somebody else answers"
 	case isA[*ssh.AuthError](err):
@@ -112,8 +113,8 @@ func (d *dialer) down(ctx context.Context, err error) error {
 }
 
 // noSFTP is the error for a login that works and leads to something else.
-func (d *dialer) noSFTP(doing string, err error) *Error {
-	e := &Error{Code: CodeNoSFTP, Target: d.target, Doing: doing, Said: err.Error(), Cause: err}
+func (d *dialer) noSFTP(doing string, err error) *failure.Error {
+	e := &failure.Error{Code: CodeNoSFTP, System: system(d.target), Doing: doing, Said: err.Error(), Cause: err}
 	if h, ok := errorAs[hinted](err); ok {
 		e.Hint = h.Hint()
 	}

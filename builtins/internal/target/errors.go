@@ -6,49 +6,19 @@ import (
 	"fmt"
 	"io/fs"
 	"syscall"
+
+	"github.com/neosofia/runner/runtime/failure"
 )
 
-// Codes of Error.
-const (
-	CodeMediaAbsent = "E_MEDIA_ABSENT"    // the medium is not attached, or was taken away
-	CodeWrongMedium = "E_WRONG_MEDIUM"    // another medium than the demanded one is there
-	CodeFull        = "E_TARGET_FULL"     // no space, or no quota
-	CodeReadOnly    = "E_TARGET_READONLY" // mounted read-only
-	CodeDown        = "E_TARGET_DOWN"     // cannot be reached, or broke off
-	CodeHostKey     = "E_HOST_KEY"        // the server is not the one that the site names
-	CodeDenied      = "E_TARGET_DENIED"   // the credential is refused, or may not do this
-	CodeFailed      = "E_TARGET_FAILED"   // refused, and the server gives no reason
-	CodeNoSFTP      = "E_TARGET_SFTP"     // the account's login does not lead to SFTP
-	CodeDamaged     = "E_DAMAGED"         // bytes differ from what they have to be
-	CodeNoIdentity  = "E_NO_IDENTITY"     // sealed, and no identity opens it
-	CodeNotFound    = "E_NOT_FOUND"       // not there
-	CodeBadManifest = "E_BAD_MANIFEST"    // a manifest that is not one
-	CodeBadTarget   = "E_BAD_TARGET"      // the target is declared wrongly
-)
-
-// Error is what went wrong at a target, for an operator.
-type Error struct {
-	Code      string
-	Target    string // name of the target
-	Doing     string // "write vm/erp/…/disk.vma.zst"
-	Said      string // what the system said
-	Hint      string // what can be done
-	Temporary bool   // trying again later may help
-	Cause     error
+// system names a target in an error; an error of the artifact itself names none.
+func system(target string) string {
+	if target == "" {
+		return ""
+	}
+	return named + target
 }
 
-func (e *Error) Error() string {
-	text := e.Said
-	if e.Doing != "" {
-		text = e.Doing + ": " + text
-	}
-	if e.Target != "" {
-		text = e.Target + ": " + text
-	}
-	return text
-}
-
-func (e *Error) Unwrap() error { return e.Cause }
+const named = "target " // begins the system of an error at a target
 
 // sourceError is a failure of the source: every target has it, none is at fault.
 type sourceError struct {
@@ -59,29 +29,23 @@ type sourceError struct {
 func (e *sourceError) Error() string { return e.err.Error() }
 func (e *sourceError) Unwrap() error { return e.err }
 
-func code(err error) string {
-	var e *Error
-	if errors.As(err, &e) {
-		return e.Code
-	}
-	return ""
-}
+func code(err error) failure.Code { return failure.CodeOf(err) }
 
-func damaged(target, doing, format string, args ...any) *Error {
-	return &Error{Code: CodeDamaged, Target: target, Doing: doing, Said: fmt.Sprintf(format, args...),
+func damaged(target, doing, format string, args ...any) *failure.Error {
+	return &failure.Error{Code: CodeDamaged, System: system(target), Doing: doing, Said: fmt.Sprintf(format, args...),
 		Hint: "do not trust this copy; make it again and look at the medium"}
 }
 
 // badTarget is the error for a declaration that cannot work.
-func badTarget(target, format string, args ...any) *Error {
-	return &Error{Code: CodeBadTarget, Target: target, Doing: "open target", Said: fmt.Sprintf(format, args...),
+func badTarget(target, format string, args ...any) *failure.Error {
+	return &failure.Error{Code: CodeBadTarget, System: system(target), Doing: "open target", Said: fmt.Sprintf(format, args...),
 		Hint: "correct the target in site.star"}
 }
 
 // settled reports an error that needs no classification: ours already, the
 // source's, or the caller's wish to stop.
 func settled(target string, err error) (error, bool) {
-	var e *Error
+	var e *failure.Error
 	var s *sourceError
 	switch {
 	case err == nil:
@@ -89,8 +53,8 @@ func settled(target string, err error) (error, bool) {
 	case errors.As(err, &s), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.Is(err, errRestart), errors.Is(err, errNobody):
 		return err, true
 	case errors.As(err, &e):
-		if e.Target == "" {
-			e.Target = target
+		if e.System == "" {
+			e.System = system(target)
 		}
 		return err, true
 	}
@@ -99,7 +63,7 @@ func settled(target string, err error) (error, bool) {
 
 var kinds = []struct {
 	errno     syscall.Errno
-	code      string
+	code      failure.Code
 	temporary bool
 	hint      string
 }{
@@ -123,7 +87,7 @@ func localError(target, doing string, err error) error {
 	if err, ok := settled(target, err); ok {
 		return err
 	}
-	e := &Error{Code: CodeDown, Target: target, Doing: doing, Said: err.Error(), Temporary: true, Cause: err}
+	e := &failure.Error{Code: CodeDown, System: system(target), Doing: doing, Said: err.Error(), Temporary: true, Cause: err}
 	var p *fs.PathError
 	if errors.As(err, &p) {
 		e.Said = p.Err.Error()

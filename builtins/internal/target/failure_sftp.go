@@ -6,6 +6,7 @@ import (
 	"github.com/pkg/sftp"
 
 	"github.com/neosofia/runner/builtins/internal/client/ssh"
+	"github.com/neosofia/runner/runtime/failure"
 )
 
 // reasons are what servers answer a refused request with: a code of a later
@@ -13,7 +14,7 @@ import (
 var reasons = []struct {
 	number uint32 // 0: none
 	words  string
-	code   string
+	code   failure.Code
 	hint   string
 }{
 	{14, "no space left", CodeFull, "free space on the target, or shorten what it keeps"},
@@ -25,7 +26,7 @@ var reasons = []struct {
 
 // failure finds out what "failure" means, which is all that OpenSSH says of a
 // full or read-only disk, of a quota, and of a name that is taken.
-func (s *sftpStore) failure(conn *ssh.Session, e *Error, status *sftp.StatusError) {
+func (s *sftpStore) failure(conn *ssh.Session, e *failure.Error, status *sftp.StatusError) {
 	e.Code, e.Temporary = CodeFailed, false
 	said := strings.ToLower(status.Error())
 	for _, r := range reasons {

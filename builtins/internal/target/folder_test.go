@@ -14,6 +14,7 @@ import (
 
 	"github.com/neosofia/runner/builtins/internal/target"
 	. "github.com/neosofia/runner/builtins/internal/target/targettest"
+	"github.com/neosofia/runner/runtime/failure"
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
@@ -28,11 +29,11 @@ func TestIdentityOfTheMedium(t *testing.T) {
 	for name, c := range map[string]struct {
 		device ledger.Device
 		change func(*target.Spec, *target.Env)
-		want   string
+		want   failure.Code
 	}{
-		"nothing is demanded":              {other, nil, ""},
-		"the demanded medium":              {stick, demand(stick.UUID, stick.Serial), ""},
-		"a UUID in capitals":               {stick, demand("1B4E28BA-2FA1-11D2-883F-0016D3CCA427", ""), ""},
+		"nothing is demanded":              {other, nil, failure.Code{}},
+		"the demanded medium":              {stick, demand(stick.UUID, stick.Serial), failure.Code{}},
+		"a UUID in capitals":               {stick, demand("1B4E28BA-2FA1-11D2-883F-0016D3CCA427", ""), failure.Code{}},
 		"another file system":              {other, demand(stick.UUID, ""), target.CodeWrongMedium},
 		"another disk":                     {other, demand("", stick.Serial), target.CodeWrongMedium},
 		"the same file system, a new disk": {stick, demand(stick.UUID, "STICK-9"), target.CodeWrongMedium},

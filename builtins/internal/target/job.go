@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/neosofia/runner/runtime/failure"
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
@@ -81,7 +82,7 @@ func (j *job) prepare(ctx context.Context) error {
 	switch {
 	case err == nil:
 		return j.adopt(ctx, m)
-	case code(err) != CodeNotFound:
+	case !failure.Is(err, CodeNotFound):
 		return err
 	}
 	have, err := j.findParts(ctx)
@@ -158,7 +159,7 @@ func (j *job) findParts(ctx context.Context) (have int64, err error) {
 		}
 	}
 	infos, err := j.t.store.List(ctx, j.parts)
-	if code(err) == CodeNotFound {
+	if failure.Is(err, CodeNotFound) {
 		return 0, nil
 	}
 	for _, info := range infos {
@@ -168,7 +169,7 @@ func (j *job) findParts(ctx context.Context) (have int64, err error) {
 }
 
 func (j *job) freeFinal(ctx context.Context) error {
-	if _, err := j.t.store.Stat(ctx, j.final); code(err) == CodeNotFound {
+	if _, err := j.t.store.Stat(ctx, j.final); failure.Is(err, CodeNotFound) {
 		return nil
 	} else if err != nil {
 		return err
@@ -177,7 +178,7 @@ func (j *job) freeFinal(ctx context.Context) error {
 	switch {
 	case err == nil:
 		return j.t.removeFolder(ctx, j.final)
-	case code(err) == CodeNotFound:
+	case failure.Is(err, CodeNotFound):
 		return j.t.store.Rename(ctx, j.final, j.parts)
 	}
 	return err
@@ -196,7 +197,7 @@ func (j *job) checkSpace(ctx context.Context, have int64) error {
 	}
 	margin := need/100 + 4<<20
 	if missing := need + margin - have - free; missing > 0 {
-		return &Error{Code: CodeFull, Target: j.t.spec.Name, Doing: "copy to " + j.final,
+		return &failure.Error{Code: CodeFull, System: system(j.t.spec.Name), Doing: "copy to " + j.final,
 			Said: fmt.Sprintf("%d bytes are needed, %d are free", need+margin-have, free), Hint: "free space on the target, or shorten what it keeps"}
 	}
 	return nil
@@ -223,7 +224,7 @@ func (j *job) run(p *pass, f *feed) error {
 	if err == nil {
 		err = p.verdict()
 	}
-	if _, bad := errorAs[*sourceError](err); bad && f != nil && code(err) == CodeDamaged {
+	if _, bad := errorAs[*sourceError](err); bad && f != nil && failure.Is(err, CodeDamaged) {
 		// What was sent of it is worth nothing, and takes space.
 		if rerr := j.t.removeFolder(context.WithoutCancel(p.ctx), j.parts); rerr != nil {
 			j.notes = append(j.notes, "what was sent of it is left there: "+rerr.Error())
@@ -248,7 +249,7 @@ func (j *job) blame(p *pass, err error) error {
 	if err == nil {
 		return nil
 	}
-	if e, ok := errorAs[*Error](err); ok && e.Target != "" {
+	if e, ok := errorAs[*failure.Error](err); ok && strings.HasPrefix(e.System, named) {
 		return err
 	}
 	if cause := context.Cause(p.ctx); cause != nil && !errors.Is(err, errRestart) {

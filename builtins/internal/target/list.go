@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/neosofia/runner/runtime/failure"
 )
 
 // maxListed bounds what List keeps in memory.
@@ -86,11 +88,7 @@ func (l *lister) odd(path, what string) error {
 // judge decides whether an error ends the listing: a target that broke off does,
 // one folder that is wrong does not.
 func (l *lister) judge(folder string, err error, depth int) error {
-	switch code(err) {
-	case CodeDown, CodeMediaAbsent, CodeWrongMedium, "":
-		return err
-	}
-	if depth == 0 {
+	if depth == 0 || code(err).Name == "" || failure.Is(err, CodeDown, CodeMediaAbsent, CodeWrongMedium) {
 		return err
 	}
 	l.bad = append(l.bad, &BadFolder{folder, err})
@@ -99,7 +97,7 @@ func (l *lister) judge(folder string, err error, depth int) error {
 
 func (l *lister) full() error {
 	if len(l.good)+len(l.bad) > maxEntries || l.size > maxListed {
-		return &Error{Code: CodeBadManifest, Target: l.t.spec.Name, Doing: "list copies",
+		return &failure.Error{Code: CodeBadManifest, System: system(l.t.spec.Name), Doing: "list copies",
 			Said: fmt.Sprintf("there are more than %d manifests, or more than %d MiB of them", maxEntries, maxListed>>20)}
 	}
 	return nil
@@ -107,7 +105,7 @@ func (l *lister) full() error {
 
 func (l *lister) take(ctx context.Context, folder string) error {
 	m, err := l.t.manifest(ctx, folder)
-	if code(err) == CodeNotFound {
+	if failure.Is(err, CodeNotFound) {
 		if stamp, _, ok := strings.Cut(path.Base(folder), "-"); ok && isStamp(stamp) {
 			return l.odd(folder, "is no complete copy: it has no manifest. Writing it broke off, or what names its files was removed")
 		}

@@ -11,7 +11,7 @@ import (
 
 // Open opens a target and checks that it is the one that is meant.
 //
-// Errors are *Error, or ctx's.
+// Errors are *failure.Error, or ctx's.
 func Open(ctx context.Context, spec Spec, env Env) (*Target, error) {
 	t := &Target{spec: spec, env: env}
 	u, err := t.parse()

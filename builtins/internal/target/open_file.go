@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/neosofia/runner/runtime/failure"
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
@@ -48,8 +49,8 @@ type folder struct {
 
 func (f *folder) doing() string { return "open " + f.path }
 
-func (f *folder) absent(said, hint string) *Error {
-	return &Error{Code: CodeMediaAbsent, Target: f.spec.Name, Doing: f.doing(), Said: said, Hint: hint}
+func (f *folder) absent(said, hint string) *failure.Error {
+	return &failure.Error{Code: CodeMediaAbsent, System: system(f.spec.Name), Doing: f.doing(), Said: said, Hint: hint}
 }
 
 // demands reports that the site names the medium: then the folder alone is no proof.
@@ -86,7 +87,7 @@ func (f *folder) hold(d ledger.Device) error {
 	if f.unmounted(d) {
 		return f.absent("no medium is mounted there: the folder is on the system's own disk", "attach the medium and mount it")
 	}
-	return &Error{Code: CodeWrongMedium, Target: f.spec.Name, Doing: f.doing(),
+	return &failure.Error{Code: CodeWrongMedium, System: system(f.spec.Name), Doing: f.doing(),
 		Said: fmt.Sprintf("uuid %q, serial %q are there; the site demands uuid %q, serial %q", d.UUID, d.Serial, f.spec.UUID, f.spec.Serial),
 		Hint: "attach the right medium, or correct the target in site.star"}
 }
@@ -109,7 +110,7 @@ func (f *folder) guard(ctx context.Context) error {
 		return err
 	}
 	if device.ID != f.device.ID {
-		return &Error{Code: CodeWrongMedium, Target: f.spec.Name, Doing: f.doing(),
+		return &failure.Error{Code: CodeWrongMedium, System: system(f.spec.Name), Doing: f.doing(),
 			Said: fmt.Sprintf("the medium was exchanged: it was %s and is %s now", f.device.ID, device.ID),
 			Hint: "attach the medium that the run began with"}
 	}

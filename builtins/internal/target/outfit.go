@@ -10,6 +10,8 @@ import (
 	"os"
 	goruntime "runtime"
 	"strings"
+
+	"github.com/neosofia/runner/runtime/failure"
 )
 
 // outfit leaves the README and the program at the target's root. What cannot be
@@ -43,7 +45,7 @@ func (t *Target) renew(ctx context.Context, name string, b []byte) error {
 	if err == nil && bytes.Equal(have, b) {
 		return nil
 	}
-	if err != nil && code(err) != CodeNotFound && code(err) != CodeDamaged {
+	if err != nil && !failure.Is(err, CodeNotFound, CodeDamaged) {
 		return err
 	}
 	return t.putSmall(ctx, name, b)
@@ -69,7 +71,7 @@ func (t *Target) leaveProgram(ctx context.Context, file string) error {
 			return nil
 		}
 	}
-	if err != nil && code(err) != CodeNotFound && code(err) != CodeDamaged {
+	if err != nil && !failure.Is(err, CodeNotFound, CodeDamaged) {
 		return err
 	}
 	if _, err := f.Seek(0, io.SeekStart); err != nil {

@@ -9,6 +9,8 @@ import (
 	"io"
 	"sync"
 	"sync/atomic"
+
+	"github.com/neosofia/runner/runtime/failure"
 )
 
 // errNobody ends a pass in which nobody wants the bytes any more.
@@ -168,7 +170,7 @@ func (p *pass) read() error {
 }
 
 func (p *pass) lies(file, format string, args ...any) error {
-	return &sourceError{err: &Error{Code: CodeDamaged, Doing: "read source file " + file, Said: fmt.Sprintf(format, args...),
+	return &sourceError{err: &failure.Error{Code: CodeDamaged, Doing: "read source file " + file, Said: fmt.Sprintf(format, args...),
 		Hint: "make the artifact again"}}
 }
 
@@ -284,9 +286,9 @@ func (p *pass) unopened(what string, err error) error {
 	if p.ctx.Err() != nil {
 		return context.Cause(p.ctx)
 	}
-	if own, ok := errorAs[*Error](err); ok {
+	if own, ok := errorAs[*failure.Error](err); ok {
 		return &sourceError{err: own}
 	}
-	return &sourceError{err: &Error{Code: CodeDamaged, Doing: "open " + what, Said: err.Error(), Cause: err,
+	return &sourceError{err: &failure.Error{Code: CodeDamaged, Doing: "open " + what, Said: err.Error(), Cause: err,
 		Hint: "make the artifact again; what its source made cannot be opened"}}
 }

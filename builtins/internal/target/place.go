@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 
+	"github.com/neosofia/runner/runtime/failure"
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
@@ -18,9 +19,9 @@ func (t *Target) checkOrigin(a ledger.Artifact) error {
 	storage, _, ok := strings.Cut(volid, ":")
 	switch {
 	case !ok || !printable(volid):
-		return &Error{Code: CodeNotFound, Target: t.spec.Name, Doing: "count the artifact in place", Said: "the artifact lies in no Proxmox storage"}
+		return &failure.Error{Code: CodeNotFound, System: system(t.spec.Name), Doing: "count the artifact in place", Said: "the artifact lies in no Proxmox storage"}
 	case storage != t.storage:
-		return &Error{Code: CodeNotFound, Target: t.spec.Name, Doing: "count the artifact in place",
+		return &failure.Error{Code: CodeNotFound, System: system(t.spec.Name), Doing: "count the artifact in place",
 			Said: fmt.Sprintf("the artifact lies in storage %s, not in %s", storage, t.storage), Hint: "let the snapshot write to the storage of the target"}
 	case len(t.seals) > 0 || t.spec.PartSize > 0:
 		return badTarget(t.spec.Name, "what lies in a Proxmox storage is neither sealed nor cut into parts")
@@ -46,7 +47,7 @@ func (t *Target) origin(c ledger.Copy, file string) map[string]string {
 // checkPlace holds that a copy is of this storage.
 func (t *Target) checkPlace(c ledger.Copy) error {
 	if storage, _, ok := strings.Cut(c.Ref, ":"); !ok || storage != t.storage || !c.InPlace {
-		return &Error{Code: CodeNotFound, Target: t.spec.Name, Doing: "find copy " + c.ID, Said: fmt.Sprintf("%q is not in storage %s", c.Ref, t.storage)}
+		return &failure.Error{Code: CodeNotFound, System: system(t.spec.Name), Doing: "find copy " + c.ID, Said: fmt.Sprintf("%q is not in storage %s", c.Ref, t.storage)}
 	}
 	return nil
 }
@@ -56,7 +57,7 @@ func (t *Target) openInPlace(ctx context.Context, c ledger.Copy, file string) (i
 		return nil, err
 	}
 	if t.env.InPlace == nil {
-		return nil, &Error{Code: CodeDown, Target: t.spec.Name, Doing: "read " + c.Ref, Said: "nothing here reads from Proxmox storages"}
+		return nil, &failure.Error{Code: CodeDown, System: system(t.spec.Name), Doing: "read " + c.Ref, Said: "nothing here reads from Proxmox storages"}
 	}
 	rc, err := t.env.InPlace(ctx, t.origin(c, file), 0)
 	if err != nil {
@@ -70,7 +71,7 @@ func (t *Target) placeError(doing string, err error) error {
 	if err, ok := settled(t.spec.Name, err); ok {
 		return err
 	}
-	return &Error{Code: CodeDown, Target: t.spec.Name, Doing: doing, Said: err.Error(), Temporary: true, Cause: err}
+	return &failure.Error{Code: CodeDown, System: system(t.spec.Name), Doing: doing, Said: err.Error(), Temporary: true, Cause: err}
 }
 
 type inPlaceReader struct {

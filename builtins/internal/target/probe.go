@@ -3,6 +3,8 @@ package target
 import (
 	"bytes"
 	"context"
+
+	"github.com/neosofia/runner/runtime/failure"
 )
 
 // ProbeImmutable finds out whether the credential of this run can change what is
@@ -17,7 +19,7 @@ func ProbeImmutable(ctx context.Context, t *Target) (bool, error) {
 	moved := name + ".moved"
 	text := []byte("runner tries whether this file can be changed\n")
 	_, err := t.store.Stat(ctx, name)
-	if code(err) == CodeNotFound {
+	if failure.Is(err, CodeNotFound) {
 		_, err = t.store.Put(ctx, name, 0, int64(len(text)), bytes.NewReader(text))
 	}
 	if err != nil {
@@ -41,7 +43,7 @@ func ProbeImmutable(ctx context.Context, t *Target) (bool, error) {
 		switch err := try(); {
 		case err == nil:
 			could++
-		case code(err) != CodeDenied && code(err) != CodeReadOnly && code(err) != CodeFailed:
+		case !failure.Is(err, CodeDenied, CodeReadOnly, CodeFailed):
 			return false, err
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"path"
 
+	"github.com/neosofia/runner/runtime/failure"
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
@@ -31,7 +32,7 @@ func (j *job) loadProgress(ctx context.Context) error {
 		return nil
 	}
 	b, err := j.t.small(ctx, path.Join(j.parts, progressFile), maxManifest)
-	if code(err) == CodeNotFound || code(err) == CodeDamaged {
+	if failure.Is(err, CodeNotFound, CodeDamaged) {
 		return nil
 	}
 	if err != nil {
@@ -81,7 +82,7 @@ func (j *job) finished(ctx context.Context, name string) (finished, bool, error)
 		return finished{}, false, nil
 	}
 	info, err := j.t.store.Stat(ctx, path.Join(j.parts, name))
-	if code(err) == CodeNotFound {
+	if failure.Is(err, CodeNotFound) {
 		return finished{}, false, nil
 	}
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"path"
 
+	"github.com/neosofia/runner/runtime/failure"
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
@@ -16,7 +17,7 @@ func (t *Target) Remove(ctx context.Context, c ledger.Copy) (was bool, err error
 		return t.removeInPlace(ctx, c)
 	}
 	refused := func(said string) (bool, error) {
-		return false, &Error{Code: CodeNotFound, Target: t.spec.Name, Doing: "remove copy " + c.ID, Said: said}
+		return false, &failure.Error{Code: CodeNotFound, System: system(t.spec.Name), Doing: "remove copy " + c.ID, Said: said}
 	}
 	if err := checkFolder(c.Ref, c.Artifact); err != nil {
 		return refused(err.Error())
@@ -28,7 +29,7 @@ func (t *Target) Remove(ctx context.Context, c ledger.Copy) (was bool, err error
 	switch {
 	case err == nil && m.Copy.ID != c.ID:
 		return refused("the folder holds copy " + m.Copy.ID)
-	case err != nil && code(err) != CodeNotFound && code(err) != CodeBadManifest:
+	case err != nil && !failure.Is(err, CodeNotFound, CodeBadManifest):
 		return false, err
 	}
 	infos, err := t.store.List(ctx, c.Ref)
@@ -52,7 +53,7 @@ func (t *Target) Remove(ctx context.Context, c ledger.Copy) (was bool, err error
 func (t *Target) removeEmpty(ctx context.Context, dir string) error {
 	for ; dir != "."; dir = path.Dir(dir) {
 		infos, err := t.store.List(ctx, dir)
-		if code(err) == CodeNotFound {
+		if failure.Is(err, CodeNotFound) {
 			continue
 		}
 		if err != nil || len(infos) > 0 {
@@ -72,7 +73,7 @@ func (t *Target) Sweep(ctx context.Context, keep func(copyID string) bool) (gone
 		return nil, nil
 	}
 	infos, err := t.store.List(ctx, partsFolder)
-	if code(err) == CodeNotFound {
+	if failure.Is(err, CodeNotFound) {
 		return nil, nil
 	}
 	for _, info := range infos {
@@ -93,7 +94,7 @@ func (t *Target) removeInPlace(ctx context.Context, c ledger.Copy) (was bool, er
 		return false, err
 	}
 	if t.env.Remove == nil {
-		return false, &Error{Code: CodeDown, Target: t.spec.Name, Doing: "remove " + c.Ref, Said: "nothing here deletes from Proxmox storages"}
+		return false, &failure.Error{Code: CodeDown, System: system(t.spec.Name), Doing: "remove " + c.Ref, Said: "nothing here deletes from Proxmox storages"}
 	}
 	if was, err = t.env.Remove(ctx, t.origin(c, "")); err != nil {
 		return was, t.placeError("remove "+c.Ref, err)

@@ -12,8 +12,10 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/neosofia/runner/builtins/internal/client/ssh"
 	"github.com/neosofia/runner/builtins/internal/target"
 	. "github.com/neosofia/runner/builtins/internal/target/targettest"
+	"github.com/neosofia/runner/runtime/failure"
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
@@ -119,7 +121,7 @@ func TestServerThatCutsTheConnection(t *testing.T) {
 				s.Set(Faults{CutAfter: at})
 				o := target.Copy(context.Background(), src, []*target.Target{tgt})[0]
 				Refused(t, o.Err, target.CodeDown)
-				var e *target.Error
+				var e *failure.Error
 				if errors.As(o.Err, &e) && !e.Temporary {
 					t.Errorf("got an error that lasts, want a temporary one")
 				}
@@ -139,7 +141,7 @@ func TestServerThatCutsTheConnection(t *testing.T) {
 func TestServerFaults(t *testing.T) {
 	for name, c := range map[string]struct {
 		faults Faults
-		want   string
+		want   failure.Code
 	}{
 		"its disk is full":                       {Faults{FullAfter: 1 << 20}, target.CodeFull},
 		"its disk is mounted read-only":          {Faults{ReadOnly: true}, target.CodeReadOnly},
@@ -184,7 +186,7 @@ func TestAFailureWithoutAReasonNamesWhatItMayBe(t *testing.T) {
 			s.Set(c.faults)
 			err := tgt.PutCheckpoint(context.Background(), "a", "b")
 			Refused(t, err, target.CodeFailed)
-			var e *target.Error
+			var e *failure.Error
 			if !errors.As(err, &e) || e.Temporary || !strings.Contains(e.Said, "the server gives no reason") || !strings.Contains(e.Hint, "quota") ||
 				!strings.Contains(e.Hint, "name that is taken") || strings.Contains(e.Hint, "full disk") != c.disk {
 				t.Errorf("got %#v", e)
@@ -205,8 +207,10 @@ func program(t *testing.T, text string) string {
 
 func TestALoginThatDoesNotLeadToSFTP(t *testing.T) {
 	for name, c := range map[string]struct {
-		script, code, said, hint string
-		temporary                bool
+		script     string
+		code       failure.Code
+		said, hint string
+		temporary  bool
 	}{
 		"a shell that greets": {"echo 'Welcome to the storage box'\nexec /usr/lib/openssh/sftp-server\n", target.CodeNoSFTP,
 			`the account's login prints text before the SFTP protocol: "Welcome to the storage box"`, "ForceCommand internal-sftp", false},
@@ -219,7 +223,7 @@ func TestALoginThatDoesNotLeadToSFTP(t *testing.T) {
 			s := ServeBy(t, t.TempDir(), program(t, c.script))
 			_, err := openServer(t, s, func(_ *target.Spec, env *target.Env) { env.Silence = 400 * time.Millisecond })
 			Refused(t, err, c.code)
-			var e *target.Error
+			var e *failure.Error
 			if !errors.As(err, &e) || e.Temporary != c.temporary || !strings.Contains(e.Said, c.said) || !strings.Contains(e.Hint, c.hint) {
 				t.Errorf("got %#v", e)
 			}
@@ -245,12 +249,12 @@ func TestServerThatIsAnother(t *testing.T) {
 	s, other := Serve(t, t.TempDir()), Serve(t, t.TempDir())
 	for name, c := range map[string]struct {
 		change func(*target.Spec, *target.Env)
-		want   string
+		want   failure.Code
 	}{
-		"another host key":           {func(s *target.Spec, _ *target.Env) { s.HostKey = other.HostKey }, target.CodeHostKey},
-		"no host key":                {func(s *target.Spec, _ *target.Env) { s.HostKey = "" }, target.CodeHostKey},
-		"a host key that is none":    {func(s *target.Spec, _ *target.Env) { s.HostKey = "ssh-ed25519 x" }, target.CodeHostKey},
-		"a host key of another kind": {func(s *target.Spec, _ *target.Env) { s.HostKey = rsaKey }, target.CodeHostKey},
+		"another host key":           {func(s *target.Spec, _ *target.Env) { s.HostKey = other.HostKey }, ssh.CodeHostKey},
+		"no host key":                {func(s *target.Spec, _ *target.Env) { s.HostKey = "" }, ssh.CodeHostKey},
+		"a host key that is none":    {func(s *target.Spec, _ *target.Env) { s.HostKey = "ssh-ed25519 x" }, ssh.CodeHostKey},
+		"a host key of another kind": {func(s *target.Spec, _ *target.Env) { s.HostKey = rsaKey }, ssh.CodeHostKey},
 		"a key that may not log in": {func(s *target.Spec, _ *target.Env) {
 			s.Key = func(context.Context) ([]byte, error) { return append([]byte(nil), other.Key...), nil }
 		}, target.CodeDenied},

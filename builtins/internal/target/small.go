@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"path"
+
+	"github.com/neosofia/runner/runtime/failure"
 )
 
 // small reads a file that has to be small.
@@ -48,7 +50,7 @@ func (t *Target) putOnce(ctx context.Context, name string, b []byte) error {
 	if err == nil && bytes.Equal(have, b) {
 		return nil
 	}
-	if err != nil && code(err) != CodeNotFound {
+	if err != nil && !failure.Is(err, CodeNotFound) {
 		return err
 	}
 	_, err = t.store.Put(ctx, name, 0, int64(len(b)), bytes.NewReader(b))
@@ -66,8 +68,8 @@ func (t *Target) manifest(ctx context.Context, folder string) (Manifest, error) 
 			err = fmt.Errorf("it is of folder %s", m.Copy.Ref)
 		}
 	}
-	if err != nil && (code(err) == "" && ctx.Err() == nil || code(err) == CodeDamaged) {
-		err = &Error{Code: CodeBadManifest, Target: t.spec.Name, Doing: "read " + name, Said: err.Error(), Cause: err,
+	if err != nil && (code(err).Name == "" && ctx.Err() == nil || failure.Is(err, CodeDamaged)) {
+		err = &failure.Error{Code: CodeBadManifest, System: system(t.spec.Name), Doing: "read " + name, Said: err.Error(), Cause: err,
 			Hint: "somebody changed it, or the medium is damaged: do not trust this copy"}
 	}
 	return m, err
@@ -76,7 +78,7 @@ func (t *Target) manifest(ctx context.Context, folder string) (Manifest, error) 
 // removeFolder deletes a folder and the files in it; deeper folders are not ours.
 func (t *Target) removeFolder(ctx context.Context, dir string) error {
 	infos, err := t.store.List(ctx, dir)
-	if code(err) == CodeNotFound {
+	if failure.Is(err, CodeNotFound) {
 		return nil
 	}
 	if err != nil {

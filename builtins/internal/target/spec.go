@@ -69,7 +69,7 @@ type Source struct {
 	Head ledger.Head
 }
 
-// Checker opens one artifact completely. An *Error that it returns keeps its code;
+// Checker opens one artifact completely. An *failure.Error that it returns keeps its code;
 // any other error means that what was read is damaged.
 type Checker interface {
 	// File parses the clear stream of a file, to its end. It is called once for

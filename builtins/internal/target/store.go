@@ -6,7 +6,7 @@ import (
 )
 
 // Store is what a scheme does with named bytes. Names are slash-separated paths
-// below the target's folder, made by the layout. Errors are *Error, an error of
+// below the target's folder, made by the layout. Errors are *failure.Error, an error of
 // the reader as it is, or ctx's.
 type Store interface {
 	// Put writes what r has from offset on, drops what follows, and makes it

@@ -13,6 +13,7 @@ import (
 	"github.com/pkg/sftp"
 
 	"github.com/neosofia/runner/builtins/internal/client/ssh"
+	"github.com/neosofia/runner/runtime/failure"
 )
 
 // sftpStore keeps names below a folder of an SFTP server. A connection that
@@ -70,7 +71,7 @@ func (s *sftpStore) judge(ctx context.Context, conn *ssh.Session, doing string, 
 	if err, ok := settled(s.target, err); ok {
 		return err
 	}
-	e := &Error{Code: CodeDown, Target: s.target, Doing: doing, Said: err.Error(), Temporary: true, Cause: err}
+	e := &failure.Error{Code: CodeDown, System: system(s.target), Doing: doing, Said: err.Error(), Temporary: true, Cause: err}
 	status, ok := errorAs[*sftp.StatusError](err)
 	switch {
 	case isA[*ssh.NoiseError](conn.Why(err)):

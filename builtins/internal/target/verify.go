@@ -10,6 +10,7 @@ import (
 
 	"filippo.io/age"
 
+	"github.com/neosofia/runner/runtime/failure"
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
@@ -19,7 +20,7 @@ import (
 // decrypted with ids where sealed, compared with the digest of the clear bytes,
 // and parsed completely by check).
 //
-// Errors are *Error: E_DAMAGED where anything differs, E_NO_IDENTITY, those of
+// Errors are *failure.Error: E_DAMAGED where anything differs, E_NO_IDENTITY, those of
 // the target; and ctx's.
 func (t *Target) Verify(ctx context.Context, c ledger.Copy, level int, ids []age.Identity, check func() Checker) (Verified, error) {
 	if level < ledger.Stored || level > ledger.Opened {
@@ -109,7 +110,7 @@ func (v *verification) stored(ctx context.Context) error {
 	for _, f := range v.c.Files {
 		name := path.Join(v.c.Ref, f.Name)
 		info, err := v.t.store.Stat(ctx, name)
-		if code(err) == CodeNotFound {
+		if failure.Is(err, CodeNotFound) {
 			return damaged(v.t.spec.Name, "look up "+name, "it is missing")
 		}
 		if err != nil {
@@ -133,14 +134,14 @@ func (v *verification) stored(ctx context.Context) error {
 // find reads the manifest of a copy and holds it against what is known of the copy.
 func (t *Target) find(ctx context.Context, c ledger.Copy) (Manifest, error) {
 	if err := checkFolder(c.Ref, c.Artifact); err != nil {
-		return Manifest{}, &Error{Code: CodeNotFound, Target: t.spec.Name, Doing: "find copy " + c.ID, Said: err.Error()}
+		return Manifest{}, &failure.Error{Code: CodeNotFound, System: system(t.spec.Name), Doing: "find copy " + c.ID, Said: err.Error()}
 	}
 	m, err := t.manifest(ctx, c.Ref)
-	switch code(err) {
-	case CodeNotFound:
+	switch {
+	case failure.Is(err, CodeNotFound):
 		return m, damaged(t.spec.Name, "read "+path.Join(c.Ref, manifestFile), "it is missing: there is no complete copy")
-	case CodeBadManifest:
-		e, _ := errorAs[*Error](err)
+	case failure.Is(err, CodeBadManifest):
+		e, _ := errorAs[*failure.Error](err)
 		return m, damaged(t.spec.Name, e.Doing, "%s", e.Said)
 	}
 	if err != nil {
@@ -200,10 +201,10 @@ func (t *Target) unopened(what string, err error) error {
 	if err == nil {
 		return nil
 	}
-	if own, ok := errorAs[*Error](err); ok {
-		named := *own
-		named.Target = t.spec.Name
-		return &named
+	if own, ok := errorAs[*failure.Error](err); ok {
+		here := *own
+		here.System = system(t.spec.Name)
+		return &here
 	}
 	e := damaged(t.spec.Name, "open "+what, "%v", err)
 	e.Cause = err

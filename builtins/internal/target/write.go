@@ -11,6 +11,7 @@ import (
 
 	"filippo.io/age"
 
+	"github.com/neosofia/runner/runtime/failure"
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
@@ -123,7 +124,7 @@ func (w *writer) writePlain(s *ledger.StoredFile, want, most int64) error {
 // their number. They are read from the medium, so what is lost there is sent again.
 func (w *writer) match(p *part, name string) (same int64, err error) {
 	info, err := w.t.store.Stat(w.ctx, name)
-	if code(err) == CodeNotFound {
+	if failure.Is(err, CodeNotFound) {
 		return 0, nil
 	}
 	if err != nil || info.Size == 0 {

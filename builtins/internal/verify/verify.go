@@ -8,10 +8,12 @@ import (
 	"sync"
 
 	"github.com/neosofia/runner/builtins/internal/kinds"
+	"github.com/neosofia/runner/builtins/internal/target"
 
 	"filippo.io/age"
 	"github.com/neosofia/runner/builtins/internal/systems"
 	"github.com/neosofia/runner/runtime"
+	"github.com/neosofia/runner/runtime/failure"
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
@@ -70,7 +72,7 @@ func (p *proving) end(attempt int) (runtime.Result, error) {
 			made = append(made, p.proofs[i])
 			continue
 		}
-		var own *runtime.Error
+		var own *failure.Error
 		if soft < 0 && errors.As(err, &own) && own.Temporary {
 			soft = i
 		}
@@ -87,7 +89,7 @@ func (p *proving) end(attempt int) (runtime.Result, error) {
 	}
 	for i, err := range p.errs {
 		if c := p.copies[i]; err != nil && i != first {
-			p.res.Facts.Findings = append(p.res.Facts.Findings, ledger.Finding{Severity: ledger.Failed, Asset: c.Asset, Item: c.Item, Target: c.Target, Text: runtime.OneLine(err)})
+			p.res.Facts.Findings = append(p.res.Facts.Findings, ledger.Finding{Severity: ledger.Failed, Asset: c.Asset, Item: c.Item, Target: c.Target, Text: failure.OneLine(err)})
 		}
 	}
 	return p.res, p.errs[first]
@@ -145,9 +147,9 @@ func prove(ctx context.Context, s *runtime.Step, w *systems.Systems, a *Request,
 	}
 	defer t.Close()
 	v, err := t.Verify(ctx, c, level, ids, kinds.Checker(c.Kind))
-	err = about(c, systems.TargetError(err))
-	switch code := runtime.CodeOf(err); {
-	case code == "E_DAMAGED" || code == "E_NOT_FOUND" || code == "E_BAD_MANIFEST" || code == "E_ARCHIVE_MISSING":
+	err = about(c, err)
+	switch {
+	case failure.Is(err, target.CodeDamaged, target.CodeNotFound, target.CodeBadManifest, target.CodeArchiveMissing):
 		return ledger.Proof{}, c.ID, err
 	case err != nil:
 		return ledger.Proof{}, "", err
@@ -172,7 +174,7 @@ func earlier(ctx context.Context, s *runtime.Step, c ledger.Copy, level int) (le
 
 // about names the item in an error that speaks of a copy.
 func about(c ledger.Copy, err error) error {
-	var own *runtime.Error
+	var own *failure.Error
 	if !errors.As(err, &own) {
 		return err
 	}
@@ -211,7 +213,7 @@ func Pretend(_ context.Context, s *runtime.Step, a *Request) (runtime.Result, er
 	for i, c := range a.Copies {
 		if err := s.Fault("target", c.Target); err != nil {
 			damaged := ""
-			if runtime.CodeOf(err) == "E_DAMAGED" {
+			if failure.Is(err, target.CodeDamaged) {
 				damaged = c.ID
 			}
 			p.add(i, ledger.Proof{}, damaged, about(c, err))

@@ -16,6 +16,7 @@ import (
 
 	"github.com/neosofia/runner/builtins/lab/fault"
 	"github.com/neosofia/runner/builtins/lab/host"
+	"github.com/neosofia/runner/runtime/failure"
 )
 
 // labHost is the lab's host without a network between.
@@ -272,7 +273,7 @@ func TestAnOldLogIsNotRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Make(t.Context(), h, f, p, options, nil); !isError(err, "E_REAR_FAILED") || !strings.Contains(err.Error(), "something else") {
+	if _, err := Make(t.Context(), h, f, p, options, nil); failure.CodeOf(err).Name != "E_REAR_FAILED" || !strings.Contains(err.Error(), "something else") {
 		t.Errorf("got %v, want E_REAR_FAILED with its own words", err)
 	}
 }

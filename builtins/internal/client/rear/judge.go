@@ -3,16 +3,9 @@ package rear
 import (
 	"fmt"
 	"strings"
+
+	"github.com/neosofia/runner/runtime/failure"
 )
-
-// Error says why there is no image. Its code is one of those that rear_host
-// declares.
-type Error struct {
-	Code, Doing, Said, Hint string
-	Temporary               bool
-}
-
-func (e *Error) Error() string { return e.Doing + ": " + e.Said }
 
 // Verdict is what a run of ReaR that made something is worth.
 type Verdict struct {
@@ -42,8 +35,8 @@ func Judge(exit int, signal string, printed, log string) (Verdict, error) {
 	doing := "make the image with rear mkbackup"
 	all := printed + "\n" + log
 	said := saidOf(all)
-	fail := func(code, text, hint string, temporary bool) (Verdict, error) {
-		return Verdict{}, &Error{code, doing, text, hint, temporary}
+	fail := func(code failure.Code, text, hint string, temporary bool) (Verdict, error) {
+		return Verdict{}, &failure.Error{Code: code, Doing: doing, Said: text, Hint: hint, Temporary: temporary}
 	}
 	asked := questions(all)
 	if strings.HasPrefix(strings.ToUpper(signal), "TERM") && strings.Contains(all, "ERROR:") {
@@ -51,19 +44,19 @@ func Judge(exit int, signal string, printed, log string) (Verdict, error) {
 	}
 	switch {
 	case signal != "" || exit == 137:
-		return fail("E_REAR_KILLED", "it was killed ("+orElse(signal, "status 137")+")", "dmesg on the host says whether memory ran out; what it left in /var/tmp/rear.* can go", true)
+		return fail(CodeKilled, "it was killed ("+orElse(signal, "status 137")+")", "dmesg on the host says whether memory ran out; what it left in /var/tmp/rear.* can go", true)
 	case exit == 127:
-		return fail("E_REAR_MISSING", "there is no program rear", "install it on the host: apt install rear", false)
+		return fail(CodeMissing, "there is no program rear", "install it on the host: apt install rear", false)
 	case strings.Contains(all, "is already running with PID"):
-		return fail("E_REAR_BUSY", said, "wait for the other one, or see who started it: ps -fC rear", true)
+		return fail(CodeBusy, said, "wait for the other one, or see who started it: ps -fC rear", true)
 	case strings.Contains(all, "No space left on device"), strings.Contains(all, "not enough space"), strings.Contains(all, "Disk quota exceeded"):
-		return fail("E_REAR_SPACE", "there is no space left: "+said, "ReaR needs room for the image in the folder of rear_host and as much again in /var/tmp", false)
+		return fail(CodeSpace, "there is no space left: "+said, "ReaR needs room for the image in the folder of rear_host and as much again in /var/tmp", false)
 	case exit != 0 && len(asked) > 0:
-		return fail("E_REAR_ASKED", "it asks, and nobody answers: "+asked[0], "run it once by hand on the host to see the question, and answer it in settings", false)
+		return fail(CodeAsked, "it asks, and nobody answers: "+asked[0], "run it once by hand on the host to see the question, and answer it in settings", false)
 	case exit != 0:
-		return fail("E_REAR_FAILED", fmt.Sprintf("it ended with %d: %s", exit, said), "the whole log lies on the host: /var/log/rear", false)
+		return fail(CodeFailed, fmt.Sprintf("it ended with %d: %s", exit, said), "the whole log lies on the host: /var/log/rear", false)
 	case !strings.Contains(log, finished):
-		return fail("E_REAR_KILLED", "it ended with 0, but its log has no end", "was the host shut down, or its disk full? the log lies in /var/log/rear", true)
+		return fail(CodeKilled, "it ended with 0, but its log has no end", "was the host shut down, or its disk full? the log lies in /var/log/rear", true)
 	}
 	return Verdict{Warnings: warned(all), Asked: asked}, nil
 }

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"strings"
 	"testing"
+
+	"github.com/neosofia/runner/runtime/failure"
 )
 
 // The texts are ReaR 2.7's own.
@@ -29,11 +31,11 @@ func TestRunsAreJudgedByWhatTheySay(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			v, err := Judge(c.exit, c.signal, c.printed, c.log)
-			var own *Error
+			var own *failure.Error
 			switch {
 			case c.code == "" && (err != nil || v.Asked != nil || v.Warnings != nil):
 				t.Errorf("got %+v, %v", v, err)
-			case c.code != "" && (!errors.As(err, &own) || own.Code != c.code || !strings.Contains(own.Said, c.want)):
+			case c.code != "" && (!errors.As(err, &own) || own.Code.Name != c.code || !strings.Contains(own.Said, c.want)):
 				t.Errorf("got %v, want %s with %q", err, c.code, c.want)
 			}
 		})

@@ -12,6 +12,9 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+
+	"github.com/neosofia/runner/builtins/internal/client/host"
+	"github.com/neosofia/runner/runtime/failure"
 )
 
 // Machine is the host that ReaR runs on. Missing files are fs.ErrNotExist; a
@@ -33,9 +36,9 @@ func command(ctx context.Context, m Machine, doing string, args ...string) ([]by
 	case err != nil:
 		return nil, err
 	case exit == 127:
-		return nil, &Error{Code: "E_HOST_PROGRAM", Doing: doing, Said: "there is no program " + args[0], Hint: "install it on the host"}
+		return nil, &failure.Error{Code: host.CodeProgram, Doing: doing, Said: "there is no program " + args[0], Hint: "install it on the host"}
 	case exit != 0 || signal != "":
-		return nil, &Error{Code: "E_HOST", Doing: doing, Said: args[0] + " ended with " + strconv.Itoa(exit) + " " + signal + ": " + saidOf(string(errs))}
+		return nil, &failure.Error{Code: host.CodeFailed, Doing: doing, Said: args[0] + " ended with " + strconv.Itoa(exit) + " " + signal + ": " + saidOf(string(errs))}
 	}
 	return out, nil
 }
@@ -57,12 +60,12 @@ func version(ctx context.Context, m Machine) (string, error) {
 	}
 	v := versionText.FindSubmatch(out)
 	if exit != 0 || v == nil {
-		return "", &Error{Code: "E_REAR_FAILED", Doing: "ask rear for its version", Said: saidOf(string(out) + "\n" + string(errs))}
+		return "", &failure.Error{Code: CodeFailed, Doing: "ask rear for its version", Said: saidOf(string(out) + "\n" + string(errs))}
 	}
 	major, _ := strconv.Atoi(string(v[1]))
 	minor, _ := strconv.Atoi(string(v[2]))
 	if major < leastMajor || major == leastMajor && minor < leastMinor {
-		return "", &Error{Code: "E_REAR_OLD", Doing: "ask rear for its version", Said: "it is " + string(v[1]) + "." + string(v[2]) + ", and 2.7 is the oldest that asks before it erases (PRE_RECOVERY_COMMANDS)", Hint: "install ReaR 2.7 or newer on the host"}
+		return "", &failure.Error{Code: CodeOld, Doing: "ask rear for its version", Said: "it is " + string(v[1]) + "." + string(v[2]) + ", and 2.7 is the oldest that asks before it erases (PRE_RECOVERY_COMMANDS)", Hint: "install ReaR 2.7 or newer on the host"}
 	}
 	return string(v[1]) + "." + string(v[2]), nil
 }
@@ -85,13 +88,13 @@ func Gather(ctx context.Context, m Machine) (*Facts, error) {
 	}
 	f.Host, _, _ = strings.Cut(strings.TrimSpace(string(out)), ".")
 	if !name.MatchString(f.Host) {
-		return nil, &Error{Code: "E_HOST", Doing: "ask for the host's name", Said: "uname -n says " + strconv.Quote(f.Host)}
+		return nil, &failure.Error{Code: host.CodeFailed, Doing: "ask for the host's name", Said: "uname -n says " + strconv.Quote(f.Host)}
 	}
 	if out, err = command(ctx, m, "list the host's disks", "lsblk", "-J", "-b", "-o", Columns); err != nil {
 		return nil, err
 	}
 	if f.Devices, err = ParseDevices(out); err != nil {
-		return nil, &Error{Code: "E_HOST", Doing: "list the host's disks", Said: err.Error()}
+		return nil, &failure.Error{Code: host.CodeFailed, Doing: "list the host's disks", Said: err.Error()}
 	}
 	storages := ""
 	for file, to := range map[string]*string{"/etc/fstab": &f.Fstab, "/etc/crypttab": &f.Crypttab, "/proc/self/mountinfo": &f.Mounts, "/etc/pve/storage.cfg": &storages} {
@@ -153,7 +156,7 @@ func cluster(ctx context.Context, m Machine, node string) error {
 	for _, trace := range []string{"/usr/bin/pveversion", "/var/lib/pve-cluster", "/etc/pve/nodes"} {
 		switch _, err := m.Stat(ctx, trace); {
 		case err == nil:
-			return &Error{Code: "E_HOST", Doing: "look for the host's guests", Said: "Proxmox VE is installed (" + trace + "), and there is no " + node + ": a recovery could erase guests that nobody sees",
+			return &failure.Error{Code: host.CodeFailed, Doing: "look for the host's guests", Said: "Proxmox VE is installed (" + trace + "), and there is no " + node + ": a recovery could erase guests that nobody sees",
 				Hint: "systemctl status pve-cluster on the host; on a node that was renamed, /etc/pve/nodes has its old name"}
 		case !errors.Is(err, fs.ErrNotExist):
 			return err

@@ -12,6 +12,8 @@ import (
 	"regexp"
 	"sort"
 	"strings"
+
+	"github.com/neosofia/runner/runtime/failure"
 )
 
 // keyPlace is where openssl finds the key of an archive: in its own environment,
@@ -233,11 +235,11 @@ func (d *Made) archives(ctx context.Context, m Machine, o Options, log string) e
 		dir = path.Join(o.ChainDir(), "archives")
 	}
 	if d.Archive == "" {
-		return &Error{Code: "E_REAR_IMAGE", Doing: "find the backup archive", Said: "rear's log does not name one"}
+		return &failure.Error{Code: CodeImage, Doing: "find the backup archive", Said: "rear's log does not name one"}
 	}
 	if _, err := m.Stat(ctx, path.Join(dir, d.Archive)); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
-			return &Error{Code: "E_REAR_IMAGE", Doing: "find the backup archive", Said: path.Join(dir, d.Archive) + " is not there"}
+			return &failure.Error{Code: CodeImage, Doing: "find the backup archive", Said: path.Join(dir, d.Archive) + " is not there"}
 		}
 		return err
 	}

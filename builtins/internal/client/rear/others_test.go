@@ -7,7 +7,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/neosofia/runner/builtins/internal/client/host"
 	"github.com/neosofia/runner/builtins/internal/format/layout"
+	"github.com/neosofia/runner/runtime/failure"
 )
 
 func TestEveryDiskThatARecoveryErasesIsInItsQuestion(t *testing.T) {
@@ -107,7 +109,7 @@ func TestANodeWhoseClusterIsNotThereIsRefused(t *testing.T) {
 				}
 			}
 			f, err := Gather(t.Context(), h)
-			if refused != isError(err, "E_HOST") || !refused && (err != nil || len(f.Guests) > 0) {
+			if refused != failure.Is(err, host.CodeFailed) || !refused && (err != nil || len(f.Guests) > 0) {
 				t.Errorf("got %v, %v; want refused: %v", f, err, refused)
 			}
 		})

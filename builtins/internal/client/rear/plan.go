@@ -6,7 +6,9 @@ import (
 	"sort"
 	"strings"
 
+	"github.com/neosofia/runner/builtins/internal/client/host"
 	"github.com/neosofia/runner/builtins/internal/format/layout"
+	"github.com/neosofia/runner/runtime/failure"
 )
 
 // Options are what the policy asks for.
@@ -75,7 +77,7 @@ func Prepare(f *Facts, o Options) (*Plan, error) {
 	p := &Plan{Host: f.Host, Output: o.Output, Backup: o.Backup, Unattended: o.Unattended, Encrypted: o.Encrypted, Secrets: f.Secrets, TPM: f.TPM}
 	w := &weigh{f: f, p: p, mounts: f.mounts()}
 	if len(w.mounts["/"]) == 0 {
-		return nil, &Error{Code: "E_HOST", Doing: "find the disk that / lies on", Said: "lsblk shows no device that is mounted there", Hint: "ReaR does not recover roots on ZFS or on the network: save such a host in another way"}
+		return nil, &failure.Error{Code: host.CodeFailed, Doing: "find the disk that / lies on", Said: "lsblk shows no device that is mounted there", Hint: "ReaR does not recover roots on ZFS or on the network: save such a host in another way"}
 	}
 	w.system()
 	for _, t := range f.Targets {

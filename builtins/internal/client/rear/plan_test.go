@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/neosofia/runner/builtins/internal/format/layout"
+	"github.com/neosofia/runner/runtime/failure"
 )
 
 // devices of a Proxmox host: the installer's disk, a LUKS disk, a second group.
@@ -284,7 +285,7 @@ func TestTheStickIsKnownBySerialAndUUID(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			s := c.stick
 			err := s.Find(facts(t, c.disks...))
-			if c.want == "" && (err != nil || s.Device != "/dev/mapper/offline-a" || s.Disk != "/dev/sdb") || c.want != "" && !isError(err, c.want) {
+			if c.want == "" && (err != nil || s.Device != "/dev/mapper/offline-a" || s.Disk != "/dev/sdb") || c.want != "" && !(failure.CodeOf(err).Name == c.want) {
 				t.Errorf("got %+v, %v; want %q", s, err, c.want)
 			}
 		})
@@ -320,7 +321,7 @@ func FuzzPrepare(f *testing.F) {
 }
 
 func TestARootThatNoDeviceShowsIsSaid(t *testing.T) {
-	if _, err := Prepare(facts(t, at(sdb, "/srv")), options); !isError(err, "E_HOST") {
+	if _, err := Prepare(facts(t, at(sdb, "/srv")), options); failure.CodeOf(err).Name != "E_HOST" {
 		t.Errorf("got %v, want E_HOST", err)
 	}
 }

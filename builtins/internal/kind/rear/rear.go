@@ -14,6 +14,7 @@ import (
 
 	"github.com/neosofia/runner/builtins/internal/client/rear"
 	"github.com/neosofia/runner/builtins/internal/target"
+	"github.com/neosofia/runner/runtime/failure"
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
@@ -37,11 +38,11 @@ func rearError(err error) error {
 	var image *rear.ImageError
 	switch {
 	case errors.As(err, &held) && held.Copies:
-		return &target.Error{Code: "E_LAYOUT_HOLDS_COPIES", Doing: "open the rescue image", Said: held.What, Hint: held.Hint, Cause: err}
+		return &failure.Error{Code: rear.CodeHoldsCopies, Doing: "open the rescue image", Said: held.What, Hint: held.Hint, Cause: err}
 	case errors.As(err, &held):
-		return &target.Error{Code: "E_LAYOUT_HOLDS_GUESTS", Doing: "open the rescue image", Said: held.What, Hint: held.Hint, Cause: err}
+		return &failure.Error{Code: rear.CodeHoldsGuests, Doing: "open the rescue image", Said: held.What, Hint: held.Hint, Cause: err}
 	case errors.As(err, &image):
-		return &target.Error{Code: "E_DAMAGED", Doing: "open the rescue image", Said: image.What, Cause: err}
+		return &failure.Error{Code: target.CodeDamaged, Doing: "open the rescue image", Said: image.What, Cause: err}
 	}
 	return err
 }

@@ -13,7 +13,7 @@ import (
 
 	"github.com/neosofia/runner/builtins/internal/kind"
 
-	"github.com/neosofia/runner/builtins/internal/target"
+	"github.com/neosofia/runner/runtime/failure"
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
@@ -163,8 +163,8 @@ func TestRescueImagesAreHeldToTheirPlan(t *testing.T) {
 		{"no image", []string{"plan.json", "{}", "disklayout.conf", "disk /dev/sda 5 gpt\n"}, "holds no kernel"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			var own *target.Error
-			if err := check(c.files...); !errors.As(err, &own) || own.Code != "E_DAMAGED" || !strings.Contains(err.Error(), c.want) {
+			var own *failure.Error
+			if err := check(c.files...); !errors.As(err, &own) || own.Code.Name != "E_DAMAGED" || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want %q", err, c.want)
 			}
 		})

@@ -1,7 +1,6 @@
 package targettest
 
 import (
-	"errors"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -10,6 +9,7 @@ import (
 	"filippo.io/age"
 
 	"github.com/neosofia/runner/builtins/internal/target"
+	"github.com/neosofia/runner/runtime/failure"
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
@@ -60,20 +60,11 @@ func Env(m *Medium) target.Env {
 	}
 }
 
-// Code returns the code of a target's error, "" for none.
-func Code(err error) string {
-	var e *target.Error
-	if errors.As(err, &e) {
-		return e.Code
-	}
-	return ""
-}
-
 // Refused holds that an error has a code.
-func Refused(t testing.TB, err error, want string) {
+func Refused(t testing.TB, err error, want failure.Code) {
 	t.Helper()
-	if got := Code(err); got != want {
-		t.Errorf("got error %v (%s), want %s", err, got, want)
+	if got := failure.CodeOf(err); got != want {
+		t.Errorf("got error %v (%s), want %s", err, got.Name, want.Name)
 	}
 }
 

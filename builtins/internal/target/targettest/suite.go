@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/neosofia/runner/runtime/failure"
+
 	"filippo.io/age"
 
 	"github.com/neosofia/runner/builtins/internal/target"
@@ -57,7 +59,7 @@ func One(t testing.TB, src target.Source, tgt *target.Target) target.Outcome {
 	t.Helper()
 	o := target.Copy(context.Background(), src, []*target.Target{tgt})[0]
 	if o.Err != nil {
-		t.Fatalf("got error %v (%s), want a copy", o.Err, Code(o.Err))
+		t.Fatalf("got error %v (%s), want a copy", o.Err, failure.CodeOf(o.Err).Name)
 	}
 	return o
 }
