@@ -27,7 +27,7 @@ func snapshotVMDeclaration() runtime.Declaration {
 		Doc: "snapshot_vm: make a vzdump archive of a VM or container; it leaves no snapshot behind.\n\n" +
 			"Finds the node, waits while the guest is locked, starts vzdump with its own token in the archive's notes (and remove=0: the storage's retention stays out of it), follows the task's log and judges the guest by it. " +
 			"A lost answer or a crash is settled by that token: the task that runs is adopted, another is not started. " +
-			"The artifact says how consistent it is (agent freeze, suspended, stopped, crash-consistent) and what it does not hold: disks with backup=0, bind mounts.",
+			"The artifact says how consistent it is (agent freeze, suspended, stopped, crash-consistent) and what it does not hold: disks with backup=0, bind mounts, snapshots of the guest.",
 		Example: `snapshot_vm(guest = "erp")`,
 		Codes:   codes(systems.PVECodes(), snapshotvm.Codes()),
 		Retries: runtime.Retries{Attempts: 3, Wait: 30 * time.Second},

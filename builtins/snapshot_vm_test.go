@@ -34,6 +34,8 @@ func TestSnapshotVMSaysWhatItMade(t *testing.T) {
 		{name: "a running container", call: `guest = "mail"`, kind: "ct", source: "pve:lxc/101", consistency: "suspended", declared: map[string]string{"rootfs": "1G"}},
 		{name: "a VM that is to be suspended", call: `guest = "erp", mode = "suspend"`, kind: "vm", source: "pve:qemu/100", consistency: "suspended", declared: map[string]string{"scsi0": "48M", "efidisk0": "528K"}},
 		{name: "a stopped VM with a disk that is left out", call: `guest = "git"`, kind: "vm", source: "pve:qemu/102", consistency: "stopped", gaps: []string{"disk scsi1: backup=0"}, declared: map[string]string{"virtio0": "16M", "scsi1": "8M"}},
+		{name: "a VM that has snapshots", call: `guest = "erp"`, kind: "vm", source: "pve:qemu/100", consistency: "agent freeze", gaps: []string{"every snapshot: vzdump saves the present state alone; the newest is before"},
+			declared: map[string]string{"scsi0": "48M", "efidisk0": "528K"}, before: func() { b.set(100, func(g *lab.Guest) { g.Agent = ""; g.Config["parent"] = "before" }) }},
 		{name: "a stopped container with a bind mount", call: `guest = "wiki"`, kind: "ct", source: "pve:lxc/103", consistency: "stopped", gaps: []string{"mount point mp0: bind mount of /srv/shared"}, declared: map[string]string{"rootfs": "512M"}},
 	} {
 		b.inject()

@@ -217,6 +217,9 @@ func Gaps(src Source) []ledger.Gap {
 			}
 		}
 	}
+	if newest := config["parent"]; newest != "" {
+		add("every snapshot", "vzdump saves the present state alone; the newest is "+first(newest))
+	}
 	for _, x := range log.Excluded {
 		what, why, _ := strings.Cut(x, "\x00")
 		add(what, why)

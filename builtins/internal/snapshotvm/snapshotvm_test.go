@@ -185,6 +185,8 @@ func TestGapsAndDisks(t *testing.T) {
 	}{
 		{"a VM with everything", "qemu", map[string]string{"scsi0": "local:1/a.raw,size=1G", "efidisk0": "local:1/b.raw,size=528K", "ide2": "local:iso/x.iso,media=cdrom,size=3M", "net0": "virtio=AA", "scsihw": "virtio-scsi-pci"}, nil, nil, map[string]string{"scsi0": "1G", "efidisk0": "528K"}},
 		{"a disk that is left out, told once", "qemu", map[string]string{"scsi1": "local:1/a.raw,backup=0,size=8M"}, []string{"INFO: exclude disk 'scsi1' 'local:1/a.raw' (backup=no)"}, []string{"disk scsi1: backup=0"}, map[string]string{"scsi1": "8M"}},
+		{"a guest with snapshots", "qemu", map[string]string{"parent": "before", "scsi0": "local:1/a.raw,size=1G"}, []string{"INFO: snapshots found (not included into backup)"},
+			[]string{"every snapshot: vzdump saves the present state alone; the newest is before"}, map[string]string{"scsi0": "1G"}},
 		{"a disk that only the log tells of", "qemu", nil, []string{"INFO: exclude disk 'virtio3' 'local:1/a.raw' (backup=no)"}, []string{"disk virtio3: backup=no"}, map[string]string{}},
 		{"mount points of a container", "lxc", map[string]string{"rootfs": "local:1/r.raw,size=4G", "mp0": "/srv/shared,mp=/mnt", "mp1": "local:1/b.raw,mp=/b,size=1G", "mp2": "local:1/c.raw,mp=/c,backup=1,size=2G", "mp3": "/dev/sdb1,mp=/d"},
 			[]string{"INFO: excluding bind mount point mp0 ('/mnt') from backup"}, []string{"mount point mp0: bind mount of /srv/shared", "mount point mp1: backup is not set", "mount point mp3: device mount of /dev/sdb1"},

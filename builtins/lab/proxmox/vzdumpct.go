@@ -188,6 +188,7 @@ func (d *dump) writeTar(ctx context.Context, s *state, out *counter, volumes []v
 	t := &tarDump{d: d, out: out, tw: tar.NewWriter(out), links: map[uint64]string{}, again: d.synced, patterns: d.excludePaths()}
 	cf := d.g.conf.clone()
 	delete(cf.keys, "lock")
+	delete(cf.keys, "parent")
 	if err := t.meta("./etc/vzdump/pct.conf", []byte(cf.text())); err != nil {
 		return err
 	}

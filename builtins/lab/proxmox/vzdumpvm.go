@@ -56,7 +56,11 @@ func (d *dump) runVM(ctx context.Context, s *state) error {
 	if err := errors.Join(d.infos(head...), d.hook("backup-start")); err != nil {
 		return err
 	}
-	head = []string{"creating vzdump archive '" + d.shown() + "'"}
+	head = nil
+	if d.g.conf.keys["parent"] != "" {
+		head = append(head, "snapshots found (not included into backup)")
+	}
+	head = append(head, "creating vzdump archive '"+d.shown()+"'")
 	if len(sources) == 0 {
 		return d.diskless(s, head)
 	}
@@ -237,6 +241,7 @@ func (d *dump) writeVMA(ctx context.Context, s *state, sources []source) (total,
 func (d *dump) vmConfigs(s *state, sources []source) ([]vma.Config, error) {
 	cf := d.g.conf.clone()
 	delete(cf.keys, "lock")
+	delete(cf.keys, "parent")
 	text := cf.text()
 	for _, src := range sources {
 		store, _, _ := strings.Cut(src.volid, ":")
