@@ -47,8 +47,9 @@ func (c *job) bring(ctx context.Context) error {
 		return err
 	}
 	origin := systems.Origin(c.art)
+	k, _ := kinds.Find(c.art.Kind)
 	outcomes := target.Copy(ctx, target.Source{
-		Artifact: c.art, Check: kinds.Checker(c.art.Kind), Head: head,
+		Artifact: c.art, Check: k.Open, Commands: k.Commands, Head: head,
 		Manifest: map[string]string{"run": c.s.Run, "step": c.s.ID, "runner": c.w.Env.Version, "host": c.w.Env.Host},
 		Open: func(ctx context.Context, file string, offset int64) (io.ReadCloser, error) {
 			return c.w.OpenFile(ctx, origin, file, offset)

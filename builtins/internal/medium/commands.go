@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/neosofia/runner/builtins/internal/kinds"
+	"github.com/neosofia/runner/builtins/internal/target"
 
 	"github.com/neosofia/runner/builtins/internal/kind"
 )
@@ -30,19 +31,7 @@ func (m *Medium) Commands(id string, identity string) ([]string, error) {
 		out = append(out, "install -d -m 700 "+dir)
 	}
 	for _, f := range x.Artifact.Files {
-		var parts []string
-		sealed := false
-		for _, s := range x.Copy.Files {
-			if s.Of == f.Name {
-				parts = append(parts, kind.Quote(s.Name))
-				sealed = sealed || s.Sealed
-			}
-		}
-		from := "cat " + strings.Join(parts, " ")
-		if sealed {
-			from = "for p in " + strings.Join(parts, " ") + "; do age -d -i " + kind.Quote(identity) + " \"$p\"; done"
-		}
-		out = append(out, from+" > "+dir+"/"+kind.Quote(f.Name))
+		out = append(out, target.Gather(x.Copy, f.Name, "", kind.Quote(identity), dir+"/"+kind.Quote(f.Name)))
 	}
 	if k.Commands != nil {
 		out = append(out, k.Commands(x.Artifact, dir)...)

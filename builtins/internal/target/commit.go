@@ -24,7 +24,7 @@ func (j *job) commit(p *pass) error {
 	if err := j.t.putSmall(ctx, path.Join(j.parts, sumsFile), sums(m.Copy.Files)); err != nil {
 		return err
 	}
-	if err := j.t.putSmall(ctx, path.Join(j.parts, readmeFile), guide(m)); err != nil {
+	if err := j.t.putSmall(ctx, path.Join(j.parts, readmeFile), guide(m, p.src.Commands)); err != nil {
 		return err
 	}
 	if j.parts != j.final {

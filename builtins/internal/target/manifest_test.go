@@ -148,7 +148,7 @@ func FuzzManifest(f *testing.F) {
 		if strings.Contains(m.Copy.Ref, "..") && checkFolder(m.Copy.Ref, m.Artifact.ID) != nil {
 			t.Errorf("got folder %q", m.Copy.Ref)
 		}
-		guide(m)
+		guide(m, nil)
 		if !json.Valid(again) {
 			t.Error("got JSON that is none")
 		}

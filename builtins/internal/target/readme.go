@@ -2,6 +2,7 @@ package target
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/neosofia/runner/runtime/ledger"
@@ -16,99 +17,75 @@ func sums(files []ledger.StoredFile) []byte {
 	return []byte(b.String())
 }
 
-// guide writes the commands that restore this very copy. Its names are safe in a
-// shell, since safeName made them.
-func guide(m Manifest) []byte {
+// Gather is the command that makes a clear file of an artifact out of what is stored of
+// it: parts are put together, sealed ones opened. folder, key and into are words of a
+// shell; stored names are safe in one.
+func Gather(c ledger.Copy, file, folder, key, into string) string {
+	var parts []string
+	sealed := false
+	for _, f := range c.Files {
+		if f.Of == file {
+			parts = append(parts, folder+f.Name)
+			sealed = sealed || f.Sealed
+		}
+	}
+	switch {
+	case sealed && len(parts) == 1:
+		return "age -d -i " + key + " " + parts[0] + " > " + into
+	case sealed:
+		return "for p in " + strings.Join(parts, " ") + "; do age -d -i " + key + ` "$p"; done > ` + into
+	}
+	return "cat " + strings.Join(parts, " ") + " > " + into
+}
+
+// guide writes the commands that restore this very copy, from its folder and with public
+// tools alone; back are those of its kind, for the clear files in the working folder.
+// Names are safe in a shell, since safeName made them.
+func guide(m Manifest, back func(a ledger.Artifact, dir string) []string) []byte {
 	var b strings.Builder
-	fmt.Fprintf(&b, "One copy of %s %s, state of %s.\n", m.Artifact.Kind, m.Artifact.Item, m.Artifact.Created.UTC().Format("2006-01-02 15:04:05 UTC"))
-	fmt.Fprintf(&b, "It can be restored with the commands below; no other program is needed.\n")
-	fmt.Fprintf(&b, "Run them in a folder with enough space; COPY is the path of this folder.\n")
-	step := 1
+	sealed := len(m.Copy.SealedTo) > 0
+	fmt.Fprintf(&b, "One copy: %s %s, state of %s.\n\n", m.Artifact.Kind, m.Artifact.Item, m.Artifact.Created.UTC().Format("2006-01-02 15:04:05 UTC"))
+	b.WriteString("The commands below restore it; runner is not needed. Run them in an empty folder\nthat only you may read and that has enough space.\n")
+	step := 0
 	say := func(what string, commands ...string) {
+		step++
 		fmt.Fprintf(&b, "\n%d. %s\n\n", step, what)
 		for _, c := range commands {
 			fmt.Fprintf(&b, "    %s\n", c)
 		}
-		step++
-	}
-	say("Check that nothing is damaged:", "(cd COPY && sha256sum -c "+sumsFile+")")
-	for _, f := range m.Artifact.Files {
-		gather(m.Copy, f.Name, say)
-	}
-	var all []string
-	for _, f := range m.Artifact.Files {
-		all = append(all, fmt.Sprintf("echo '%s  %s' | sha256sum -c", f.SHA256, safeFile(f.Name)))
-	}
-	say("Check that these are the bytes that the source had:", all...)
-	for _, f := range m.Artifact.Files {
-		unpack(m.Artifact.Kind, safeFile(f.Name), say)
-	}
-	if len(m.Artifact.Needs) > 0 {
-		fmt.Fprintf(&b, "\nThis copy is not complete without those of the artifacts %s.\n", strings.Join(m.Artifact.Needs, ", "))
-	}
-	fmt.Fprintf(&b, "\nWhat it is and what was left out of it is in %s.\n", manifestFile)
-	return []byte(b.String())
-}
-
-// gather makes a file of the artifact out of its stored files.
-func gather(c ledger.Copy, file string, say func(string, ...string)) {
-	var names []string
-	sealed := false
-	for _, f := range c.Files {
-		if f.Of == file {
-			names = append(names, f.Name)
-			sealed = sealed || f.Sealed
-		}
-	}
-	name := safeFile(file)
-	first := "Copy the file:"
-	if len(names) > 1 {
-		first = "Put the parts together:"
-	}
-	var lines []string
-	for i, stored := range names {
-		into := ">"
-		if i > 0 {
-			into = ">>"
-		}
-		command := "cat COPY/" + stored
-		if sealed {
-			command = "age -d -i KEY COPY/" + stored
-		}
-		lines = append(lines, fmt.Sprintf("%s %s %s", command, into, name))
 	}
 	if sealed {
-		first = "Decrypt; KEY is the file with the recovery identity. A key that begins with AGE-SECRET-KEY-PQ- needs\n" +
-			"   age 1.3 or newer, or the program at the root of this target: ./runner-linux-amd64 recover --help"
+		say("Say where this folder and the file with the recovery identity are:", "COPY=/path/to/this/folder", "KEY=/path/to/recovery.key")
+	} else {
+		say("Say where this folder is:", "COPY=/path/to/this/folder")
 	}
-	say(first, lines...)
-}
-
-// unpack says what to do with the clear file.
-func unpack(kind, name string, say func(string, ...string)) {
-	lower := strings.ToLower(name)
-	packed := ""
-	for suffix, command := range map[string]string{".zst": "zstd -d ", ".gz": "gunzip -k ", ".lzo": "lzop -d "} {
-		if strings.HasSuffix(lower, suffix) {
-			packed = command
-			lower = strings.TrimSuffix(lower, suffix)
+	say("Check that nothing is damaged:", `(cd "$COPY" && sha256sum -c `+sumsFile+")")
+	clear := m.Artifact
+	clear.Files = slices.Clone(m.Artifact.Files)
+	var gather, check []string
+	for i, f := range m.Artifact.Files {
+		name := safeFile(f.Name)
+		clear.Files[i].Name = name
+		gather = append(gather, Gather(m.Copy, f.Name, `"$COPY"/`, `"$KEY"`, name))
+		check = append(check, fmt.Sprintf("echo '%s  %s' | sha256sum -c", f.SHA256, name))
+	}
+	if sealed {
+		say("Decrypt. A key that begins with AGE-SECRET-KEY-PQ- needs age 1.3 or newer, or the\n"+
+			"   program at the root of this target: ./runner-linux-amd64 recover --help", gather...)
+	} else {
+		say("Fetch the files:", gather...)
+	}
+	say("Check that these are the bytes that the source had:", check...)
+	if back != nil {
+		if lines := back(clear, "."); len(lines) > 0 {
+			say("Bring it back. Lines that begin with # are for you to read:", lines...)
 		}
 	}
-	tar := strings.HasSuffix(lower, ".tar") || strings.HasSuffix(lower, ".tgz")
-	switch {
-	case strings.HasSuffix(lower, ".vma"):
-		say("Restore the VM on a Proxmox host, with a free id and a storage of that host:", "qmrestore "+name+" VMID --storage STORAGE")
-		if packed != "" {
-			say("Or only get at its disks (vma comes with Proxmox VE):", packed+name, "vma extract "+name[:len(lower)]+" DISKS")
-		}
-	case tar && kind == "ct":
-		say("Restore the container on a Proxmox host, with a free id and a storage of that host:", "pct restore CTID "+name+" --storage STORAGE")
-		say("Or only get at its files:", "mkdir TREE && tar --numeric-owner -xpf "+name+" -C TREE")
-	case tar:
-		say("Unpack:", "mkdir TREE && tar --numeric-owner -xpf "+name+" -C TREE")
-	case packed != "":
-		say("Unpack:", packed+name)
+	if len(m.Artifact.Needs) > 0 {
+		fmt.Fprintf(&b, "\nIt is not complete without the copies of the artifacts %s.\n", strings.Join(m.Artifact.Needs, ", "))
 	}
+	fmt.Fprintf(&b, "\nWhat it is, and what was left out of it, is in %s.\n", manifestFile)
+	return []byte(b.String())
 }
 
 // rootGuide is the README of a target's root.

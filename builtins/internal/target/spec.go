@@ -63,6 +63,9 @@ type Source struct {
 	Open func(ctx context.Context, file string, offset int64) (io.ReadCloser, error)
 	// Check makes what opens the clear streams of one artifact; nil: none.
 	Check func() Checker
+	// Commands are what to type to bring the clear files in a folder back with the
+	// vendor's own tools; nil: the files are all there is.
+	Commands func(a ledger.Artifact, dir string) []string
 	// Manifest has extra fields of the manifest: policy, sop, version.
 	Manifest map[string]string
 	// Head is the ledger's as of the step's begin.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/neosofia/runner/builtins/internal/target"
 	. "github.com/neosofia/runner/builtins/internal/target/targettest"
+	"github.com/neosofia/runner/runtime/ledger"
 )
 
 // TestCopyIsRestoredWithoutRunner does what the README of a copy says, line by
@@ -41,6 +42,9 @@ func TestCopyIsRestoredWithoutRunner(t *testing.T) {
 			})
 			src := Source(file)
 			src.Artifact.Kind = "files"
+			src.Commands = func(a ledger.Artifact, dir string) []string {
+				return []string{"# its tree:", "mkdir TREE && tar -xpf " + dir + "/" + a.Files[0].Name + " -C TREE"}
+			}
 			o := One(t, src, tgt)
 			work := t.TempDir()
 			if err := os.WriteFile(filepath.Join(work, "KEY"), []byte(id.String()+"\n"), 0o600); err != nil {
@@ -53,7 +57,7 @@ func TestCopyIsRestoredWithoutRunner(t *testing.T) {
 			var script []string
 			for line := range strings.Lines(string(readme)) {
 				if command, ok := strings.CutPrefix(line, "    "); ok {
-					script = append(script, strings.ReplaceAll(command, "COPY", filepath.Join(dir, o.Copy.Ref)))
+					script = append(script, strings.NewReplacer("/path/to/this/folder", filepath.Join(dir, o.Copy.Ref), "/path/to/recovery.key", "KEY").Replace(command))
 				}
 			}
 			cmd := exec.Command("sh", "-e", "-c", strings.Join(script, ""))

@@ -54,15 +54,32 @@ func guest(name, title string, unpack func(ctx context.Context, j *kind.Job, fil
 		Dir: "/var/lib/vz/dump",
 		Commands: func(a ledger.Artifact, dir string) (lines []string) {
 			for _, f := range a.Files {
-				if path := dir + "/" + kind.Quote(f.Name); a.Kind == "vm" {
-					lines = append(lines, "qmrestore "+path+" NEWID --storage STORAGE --unique 1")
+				path := dir + "/" + kind.Quote(f.Name)
+				if a.Kind == "vm" {
+					lines = append(lines, "# as root on a Proxmox VE node, NEWID a free number, STORAGE one of the node's:", "qmrestore "+path+" NEWID --storage STORAGE --unique 1")
+					lines = append(lines, onlyDisks(path)...)
 				} else {
-					lines = append(lines, "pct restore NEWID "+path+" --storage STORAGE")
+					lines = append(lines, "# as root on a Proxmox VE node, NEWID a free number, STORAGE one of the node's:", "pct restore NEWID "+path+" --storage STORAGE",
+						"# or only its files, as root on any machine:", "mkdir TREE && tar --numeric-owner --acls --xattrs --xattrs-include='*' -xpf "+path+" -C TREE")
 				}
 			}
 			return lines
 		},
 	}
+}
+
+// unpackers are the programs that unpack what vzdump packs, by the ending.
+var unpackers = map[string]string{".zst": "zstd -d ", ".gz": "gunzip -k ", ".lzo": "lzop -d "}
+
+// onlyDisks gets at the disks of an archive, which is a word of a shell.
+func onlyDisks(archive string) []string {
+	lines := []string{"# or only its disks (vma comes with Proxmox VE):"}
+	for ext, unpack := range unpackers {
+		if clear, packed := strings.CutSuffix(archive, ext); packed {
+			return append(lines, unpack+archive, "vma extract "+clear+" DISKS")
+		}
+	}
+	return append(lines, "vma extract "+archive+" DISKS")
 }
 
 // Unpack extracts a vzdump archive, whoever made it.

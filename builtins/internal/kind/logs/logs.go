@@ -28,8 +28,18 @@ import (
 func Kind() kind.Kind {
 	return kind.Kind{Name: "logs", Title: "a batch of logs", Batch: true,
 		Open: func() target.Checker { return &batchChecker{parts: map[string]seenPart{}} }, Recover: recoverLogs,
-		Commands: func(_ ledger.Artifact, dir string) []string {
-			return []string{"zstd -d " + dir + "/*.zst", "# a journal: systemd-journal-remote -o " + dir + "/out.journal " + dir + "/journal.export"}
+		Commands: func(a ledger.Artifact, dir string) (lines []string) {
+			for _, f := range a.Files {
+				clear, packed := strings.CutSuffix(f.Name, ".zst")
+				if packed {
+					lines = append(lines, "zstd -d "+dir+"/"+kind.Quote(f.Name))
+				}
+				if clear == "journal.export" {
+					lines = append(lines, "# apt install systemd-journal-remote, then:",
+						"/usr/lib/systemd/systemd-journal-remote -o "+dir+"/out.journal "+dir+"/journal.export", "journalctl --file "+dir+"/out.journal")
+				}
+			}
+			return lines
 		}}
 }
 

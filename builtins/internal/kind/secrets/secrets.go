@@ -326,7 +326,8 @@ func secretsCommands(a ledger.Artifact, dir string) []string {
 	var out []string
 	for _, f := range a.Files {
 		if strings.HasPrefix(f.Name, "bundle") {
-			out = append(out, "mkdir -p -m 700 "+dir+"/opened", "age -d -i KEYFILE "+dir+"/"+kind.Quote(f.Name)+" | tar -x -C "+dir+"/opened  # the secrets are in "+dir+"/opened/secrets")
+			out = append(out, `: "${KEY:=/path/to/recovery.key}"   # the identity that the secrets are sealed to`, "mkdir -p -m 700 "+dir+"/opened",
+				`age -d -i "$KEY" `+dir+"/"+kind.Quote(f.Name)+" | tar -x -C "+dir+"/opened   # the secrets are in "+dir+"/opened/secrets")
 		}
 		if f.Name == bundle.ShareReadme {
 			out = append(out, "# with custodians: see "+dir+"/"+bundle.ShareReadme)

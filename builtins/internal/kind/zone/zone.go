@@ -155,10 +155,13 @@ func (c *zoneChecker) End() error {
 }
 
 // zoneCommands are the vendor's own import, which adds and never removes.
-func zoneCommands(_ ledger.Artifact, dir string) []string {
+func zoneCommands(a ledger.Artifact, dir string) []string {
+	name := strings.TrimSuffix(a.Item, ".")
 	return []string{
-		`export API=https://api.cloudflare.com/client/v4 AUTH=… ZONE=…   # AUTH: a file of mode 0600 with the line "Authorization: Bearer TOKEN", of a token that may edit DNS; the zone's id is in ` + dir + "/" + IndexFile,
-		`curl --fail-with-body -sS -X POST "$API/zones/$ZONE/dns_records/import" -H @"$AUTH" -F file=@` + dir + "/" + BINDFile + `   # at most 256 KiB; adds, never removes`,
-		`named-checkzone NAME ` + dir + "/" + BINDFile + `   # for another DNS server: replace its SOA and NS, and each TTL of 1 by 300`,
+		`# at Cloudflare: AUTH is a file of mode 0600 with the line "Authorization: Bearer TOKEN", of a token that may edit DNS;`,
+		`# ZONE is the zone's id: that of then is in ` + dir + "/" + IndexFile + `, a zone that was made anew has another. It takes 256 KiB at most, adds, and never removes:`,
+		`curl --fail-with-body -sS -X POST "${API:-https://api.cloudflare.com/client/v4}/zones/${ZONE:?}/dns_records/import" -H @"${AUTH:?}" -F file=@` + dir + "/" + BINDFile,
+		`# for another DNS server: replace SOA and NS, and each TTL of 1 by 300; then:`,
+		`named-checkzone ` + kind.Quote(name) + " " + dir + "/" + BINDFile,
 	}
 }
