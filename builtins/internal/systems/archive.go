@@ -147,7 +147,7 @@ func fileCode(err error) (code failure.Code, hint string) {
 		return target.CodeArchiveRead, "the account that runner uses there may not read it: ls -l it on the node; vzdump writes archives for root"
 	case errors.As(err, new(*ssh.NoiseError)):
 		return proxmox.CodeSSH, HintOf(err)
-	case broken(err):
+	case ssh.Broken(err):
 		return proxmox.CodeDown, cmp.Or(HintOf(err), "is the host up, and does its sshd listen there?")
 	}
 	return target.CodeArchiveRead, "look at that disk on the node: dmesg, smartctl -a"

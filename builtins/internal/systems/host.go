@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"path"
-	"strings"
 
 	"github.com/neosofia/runner/builtins/internal/client/host"
 	"github.com/neosofia/runner/builtins/internal/client/keyring"
@@ -72,7 +70,7 @@ func HostError(name, doing string, err error) error {
 	case errors.Is(err, host.ErrNoProgram):
 		e.Code, e.Hint = host.CodeProgram, "install it on the host"
 	case errors.As(err, &exit), errors.Is(err, host.ErrTooMuch), errors.Is(err, os.ErrNotExist), errors.Is(err, os.ErrPermission), errors.As(err, new(*host.KilledError)):
-	case broken(err):
+	case ssh.Broken(err):
 		e.Code, e.Temporary, e.Hint = host.CodeDown, true, "is the host up, and does its sshd listen there?"
 	}
 	if hint := HintOf(err); hint != "" {
@@ -93,13 +91,6 @@ func HintOf(err error) string {
 		return e.Hint()
 	}
 	return ""
-}
-
-// broken reports whether an error is of the connection.
-func broken(err error) bool {
-	var net net.Error
-	text := err.Error()
-	return errors.As(err, new(*ssh.SilentError)) || errors.As(err, &net) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || strings.Contains(text, "connection") || strings.Contains(text, "ssh:")
 }
 
 // OpenFile reads a file of an artifact from where it lies: a Proxmox storage, a

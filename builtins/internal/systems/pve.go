@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"regexp"
 	"strings"
@@ -52,7 +53,7 @@ func PVEError(system, doing string, err error) error {
 		statusCode(e, api)
 	default:
 		var op net.Error
-		if errors.As(err, &op) || strings.Contains(err.Error(), "EOF") || strings.Contains(err.Error(), "connection re") {
+		if errors.As(err, &op) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 			e.Code, e.Temporary = proxmox.CodeDown, true
 			e.Hint = "is pveproxy running on the node, and is port 8006 open from here?"
 		}

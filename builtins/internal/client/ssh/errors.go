@@ -1,10 +1,16 @@
 package ssh
 
 import (
+	"errors"
 	"fmt"
+	"io"
+	"net"
 	"strings"
 	"time"
 	"unicode"
+
+	"github.com/pkg/sftp"
+	"golang.org/x/crypto/ssh"
 )
 
 // HostKeyError says that a server has another key than the site states.
@@ -38,6 +44,21 @@ func (e *SilentError) Error() string {
 // Hint is what can be done about it.
 func (*SilentError) Hint() string {
 	return "it takes connections and then says nothing: look at its console for a hung disk or too much load, and at firewalls between"
+}
+
+// LostError says that the connection could not be made, or ended, and why.
+type LostError struct{ Cause error }
+
+func (e *LostError) Error() string { return e.Cause.Error() }
+
+// Unwrap gives the cause.
+func (e *LostError) Unwrap() error { return e.Cause }
+
+// Broken reports whether an error is of the connection, not of what was asked over it.
+func Broken(err error) bool {
+	var system net.Error
+	return errors.As(err, new(*LostError)) || errors.As(err, new(*SilentError)) || errors.As(err, &system) || errors.As(err, new(*ssh.ExitMissingError)) ||
+		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, sftp.ErrSSHFxConnectionLost) || errors.Is(err, sftp.ErrSSHFxNoConnection)
 }
 
 // NoiseError says that text came where SFTP was to come: what an account's shell

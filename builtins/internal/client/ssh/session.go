@@ -80,8 +80,11 @@ func (s *Session) Cut(why error) {
 // lost notes why SFTP has ended. A command that runs beside it goes on. The end of
 // the connection is never io.EOF, which a reader takes for the end of a file.
 func (s *Session) lost(why error) {
-	if why == nil || errors.Is(why, io.EOF) {
-		why = errEnded
+	switch {
+	case why == nil || errors.Is(why, io.EOF):
+		why = &LostError{errEnded}
+	case !Broken(why) && !errors.As(why, new(*NoiseError)):
+		why = &LostError{why}
 	}
 	s.cause.CompareAndSwap(nil, &why)
 }

@@ -124,7 +124,7 @@ func refusal(ctx context.Context, raw *wire, cfg Config, err error) error {
 	case strings.Contains(err.Error(), "unable to authenticate"):
 		return &AuthError{cfg.Address, err.Error()}
 	}
-	return err
+	return &LostError{err}
 }
 
 // HostKeys reads keys in the form of authorized_keys, one a line.
