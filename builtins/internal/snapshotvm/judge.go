@@ -3,6 +3,7 @@ package snapshotvm
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/neosofia/runner/builtins/internal/client/proxmox"
@@ -54,6 +55,20 @@ var hook = regexp.MustCompile(`command '(\S+) ((?:job|backup)-\w+|log-end|pre-st
 // bare is a failure that only names a program: what the program printed says more.
 var bare = regexp.MustCompile(`exit code \d+$|wrong exit status \d+$|failed: exit code`)
 
+// brief is a failure without the most of a long command: how it failed stands behind it.
+func brief(said string) string {
+	const most = 60
+	head, command, found := strings.Cut(said, "command '")
+	at := strings.LastIndex(command, "' failed: ")
+	if !found || at < most {
+		return said
+	}
+	if blank := strings.LastIndexByte(command[:most], ' '); blank > 0 {
+		return head + "command '" + command[:blank] + " …" + command[at:]
+	}
+	return said
+}
+
 // Judge tells whether the guest's archive was made: nil when the log says so. How
 // the task ended beside that is for Warning.
 func Judge(st proxmox.TaskStatus, log proxmox.Log, lines []string) *failure.Error {
@@ -67,7 +82,7 @@ func Judge(st proxmox.TaskStatus, log proxmox.Log, lines []string) *failure.Erro
 			said += "; its log ends: " + lines[n-1]
 		}
 	}
-	f := &failure.Error{Code: CodeFailed, Said: said}
+	f := &failure.Error{Code: CodeFailed, Said: brief(said)}
 	if m := hook.FindStringSubmatch(said); m != nil {
 		f.Hint = fmt.Sprintf("the node's own hook %s (script: in /etc/vzdump.conf) ended badly in its phase %s: what it printed is in the task's log", m[1], m[2])
 		return f
@@ -79,6 +94,9 @@ func Judge(st proxmox.TaskStatus, log proxmox.Log, lines []string) *failure.Erro
 	for _, c := range causes() {
 		for _, w := range c.words {
 			if strings.Contains(about, w) {
+				if i := slices.IndexFunc(lines, func(l string) bool { return strings.Contains(l, w) }); i >= 0 && !strings.Contains(said, w) {
+					f.Said += "; its log says: " + strings.TrimSpace(lines[i])
+				}
 				f.Code, f.Hint, f.Temporary = c.code, c.hint, c.temporary
 				return f
 			}

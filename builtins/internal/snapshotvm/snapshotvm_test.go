@@ -238,3 +238,23 @@ func FuzzReadLog(f *testing.F) {
 		Gaps(Source{Type: "qemu", Log: log})
 	})
 }
+
+// A command of 600 characters hides how it failed, and what the program said of it.
+func TestALongCommandHidesNotHowItFailed(t *testing.T) {
+	lines := recorded(t, "enospc")
+	f := Judge(proxmox.TaskStatus{Status: "stopped", Exit: "job errors"}, proxmox.ReadLog(lines, 201), lines)
+	if want := "command 'set -o pipefail && lxc-usernsexec -m u:0:100000:65536 -m …' failed: exit code 2; its log says: INFO: tar: -: Wrote only 4096 of 10240 bytes"; f == nil || f.Said != want {
+		t.Errorf("got %+v, want %s", f, want)
+	}
+	for said, want := range map[string]string{
+		"command 'vma create x' failed: exit code 1": "command 'vma create x' failed: exit code 1",
+		"no words here": "no words here",
+		"command '" + strings.Repeat("x", 90) + "' failed: exit code 1":             "command '" + strings.Repeat("x", 90) + "' failed: exit code 1",
+		"a - command '" + strings.Repeat("word ", 30) + "' failed: interrupted":     "a - command '" + strings.TrimSpace(strings.Repeat("word ", 12)) + " …' failed: interrupted",
+		"command 'a " + strings.Repeat("b ", 40) + "'--x=y' c' failed: exit code 2": "command 'a " + strings.TrimSpace(strings.Repeat("b ", 29)) + " …' failed: exit code 2",
+	} {
+		if got := brief(said); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
