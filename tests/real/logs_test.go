@@ -2,7 +2,7 @@ package real
 
 import (
 	"bytes"
-	"context"
+	"cmp"
 	"fmt"
 	"os"
 	"os/exec"
@@ -127,6 +127,18 @@ func (w *writer) line() error {
 	return err
 }
 
+// hours is logrotate of an hour after the other.
+func hours(t *testing.T, state, conf string, n int) error {
+	t.Helper()
+	at := fmt.Sprintf("2026-11-28 %02d:00:00", 4+n)
+	c := exec.CommandContext(t.Context(), "faketime", at, "logrotate", "-f", "-s", state, conf)
+	c.Env = append(os.Environ(), "NO_FAKE_STAT=1") // files have their true times
+	if out, err := c.CombinedOutput(); err != nil {
+		return fmt.Errorf("logrotate at %s: %w\n%s", at, err, out)
+	}
+	return nil
+}
+
 func TestLogrotateUnderLoadLosesNothing(t *testing.T) {
 	// Without delaycompress, and with copytruncate, logrotate itself loses what is
 	// written while it works: there the service pauses.
@@ -136,46 +148,62 @@ func TestLogrotateUnderLoadLosesNothing(t *testing.T) {
 	}{
 		"create": {"create", false}, "create, packed later": {"create\ncompress\ndelaycompress", false},
 		"create, packed at once": {"create\ncompress", true}, "copytruncate": {"copytruncate", true}, "copytruncate, packed": {"copytruncate\ncompress", true},
+		"hourly, dateext, five are kept":    {"su root root\nhourly\nrotate 5\ndateext\ncreate\nnocompress", false},
+		"hourly, dateext, packed later":     {"hourly\ndateext\ncreate\ncompress\ndelaycompress", false},
+		"hourly, dateext, copytruncate":     {"hourly\ndateext\ncopytruncate\ncompress\ndelaycompress", true},
+		"hourly, dateext before the ending": {"hourly\ndateext\nextension .log\ncreate", false},
+		"numbered before the ending, xz":    {"extension .log\ncreate\ncompress\ncompresscmd /usr/bin/xz\ncompressext .xz", true},
+		"a date with dashes, zstd":          {"dateext\ndateformat .%Y-%m-%d-%H\ncopytruncate\ncompress\ncompresscmd /usr/bin/zstd\ncompressext .zst\ncompressoptions -q", true},
+		"a name that no rule knows":         {"dateext\ndateformat .kept%H\ncreate", false},
+		"a name that no rule knows, packed": {"dateext\ndateformat .kept%H\ncopytruncate\ncompress\ndelaycompress", true},
+		"copytruncate, three are kept":      {"copytruncate\nrotate 3", true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
-			d := newDesk(t, logsPolicy, logsSite+fmt.Sprintf("logs(name = \"here\", host = \"here\", files = [%q])", dir+"/*.log"), "logrotate", "gzip")
+			d := newDesk(t, logsPolicy, logsSite+fmt.Sprintf("logs(name = \"here\", host = \"here\", files = [%q])", dir+"/app.log"), "logrotate", "gzip", "xz", "zstd", "faketime")
 			w := &writer{path: filepath.Join(dir, "app.log")}
 			if err := w.open(); err != nil {
 				t.Fatal(err)
 			}
 			conf := filepath.Join(d.dir, "logrotate.conf")
-			if err := os.WriteFile(conf, []byte(fmt.Sprintf("%s/app.log {\n%s\nrotate 50\nsize 1\n}\n", dir, c.mode)), 0o644); err != nil {
+			if err := os.WriteFile(conf, []byte(fmt.Sprintf("rotate 50\n%s/app.log {\nsize 1\n%s\n}\n", dir, c.mode)), 0o644); err != nil {
 				t.Fatal(err)
 			}
-			ctx, stop := context.WithCancel(t.Context())
-			var wg sync.WaitGroup
-			wg.Go(func() {
-				for ctx.Err() == nil {
-					if err := w.line(); err != nil {
-						t.Error(err)
-						return
+			for n := range 6 {
+				var wg sync.WaitGroup
+				wg.Go(func() {
+					for range 4000 {
+						if err := w.line(); err != nil {
+							t.Error(err)
+							return
+						}
 					}
+				})
+				rotated := make(chan error, 1)
+				rotate := func() {
+					w.mu.Lock()
+					if !c.pauses { // before postrotate the old file is written, packed or not
+						w.mu.Unlock()
+					}
+					err := hours(t, filepath.Join(d.dir, "status"), conf, n)
+					if !c.pauses {
+						w.mu.Lock()
+					}
+					rotated <- cmp.Or(err, w.reopen())
+					w.mu.Unlock()
 				}
-			})
-			for range 6 {
-				d.runner(0, "exec", d.path("policy.star"))
-				rotate := func() { tool(t, "logrotate", "-f", "-s", filepath.Join(d.dir, "status"), conf) }
-				if !c.pauses {
+				if n%2 == 1 { // at the same time, and one after the other
+					go rotate()
+					d.runner(0, "exec", d.path("policy.star"))
+				} else {
+					d.runner(0, "exec", d.path("policy.star"))
 					rotate()
 				}
-				w.mu.Lock()
-				if c.pauses {
-					rotate()
-				}
-				err := w.reopen() // what postrotate asks for; before it the old file is written, packed or not
-				w.mu.Unlock()
-				if err != nil {
+				if err := <-rotated; err != nil {
 					t.Fatal(err)
 				}
+				wg.Wait()
 			}
-			stop()
-			wg.Wait()
 			d.runner(0, "exec", d.path("policy.star"))
 			d.runner(0, "recover", "--from", d.path("media"), "--to", d.path("back"))
 			found, err := filepath.Glob(d.path("back/*/files") + w.path)

@@ -142,7 +142,11 @@ func (r *fileRead) match(ctx context.Context, l *log) error {
 		if f.copy || f.was != nil {
 			continue
 		}
-		if err := r.fits(ctx, f, l.marks); err != nil {
+		marks := l.marks
+		if f == l.current { // it is no copy of itself
+			marks = slices.DeleteFunc(slices.Clone(marks), func(m *mark) bool { return m.Copy })
+		}
+		if err := r.fits(ctx, f, marks); err != nil {
 			return err
 		}
 		if f.was == nil && l.old > 0 && f != l.current && f.changed.UnixNano() <= l.old {
@@ -206,7 +210,7 @@ func (r *fileRead) fits(ctx context.Context, f *file, marks []*mark) error {
 		case m.file != nil:
 			continue // it begins like that one, and goes on otherwise
 		}
-		f.was, m.file, f.copy = m, f, m.Copy
+		f.was, m.file = m, f
 		return nil
 	}
 	return nil
@@ -254,7 +258,7 @@ func (l *log) swap() {
 // read.
 func (r *fileRead) missing(l *log) {
 	l.swap()
-	copied := slices.ContainsFunc(l.files, func(f *file) bool { return f.was != nil && f.was.Copy })
+	copied := slices.ContainsFunc(l.files, func(f *file) bool { return f != l.current && f.was != nil && f.was.Copy })
 	for _, m := range l.marks {
 		if m.file != nil || m.Copy || !m.Last && !m.Unread || copied && !m.Unread {
 			continue
