@@ -80,6 +80,21 @@ func Ship(ctx context.Context, s *runtime.Step, a *Request) (runtime.Result, err
 	return runtime.Result{Value: append(waiting, art), Facts: ledger.Facts{Artifacts: []ledger.Artifact{art}, Findings: h.found}}, nil
 }
 
+// mostWaiting bounds the encoding of the batches that one call returns beside its own:
+// each carries a position, and a result is bounded. The others come with later calls.
+const mostWaiting = 96 << 10
+
+func oldest(waiting []ledger.Artifact) []ledger.Artifact {
+	size := 0
+	for i, a := range waiting {
+		raw, err := json.Marshal(a)
+		if size += len(raw); err != nil || i > 0 && size > mostWaiting {
+			return waiting[:i]
+		}
+	}
+	return waiting
+}
+
 // before finds the batches that wait in the spool, and where the next one begins:
 // behind the last batch that still exists, in the spool or on a target.
 func (h *shipment) before(ctx context.Context) (waiting []ledger.Artifact, err error) {
@@ -126,7 +141,7 @@ func (h *shipment) before(ctx context.Context) (waiting []ledger.Artifact, err e
 	if len(waiting) > 0 {
 		h.s.Log("%s: %d batches wait in the spool for a target", h.src.Name, len(waiting))
 	}
-	return waiting, nil
+	return oldest(waiting), nil
 }
 
 func seqOf(a ledger.Artifact) int64 {

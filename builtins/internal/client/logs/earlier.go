@@ -9,7 +9,8 @@ import (
 // earlier goes on from a batch that knew only the file that was written last, and
 // what the newest of the rotated files began with: what is older was read.
 func (r *fileRead) earlier(ctx context.Context, l *log, was *logbatch.Earlier) error {
-	m := &mark{Mark: logbatch.Mark{Dev: was.Dev, Inode: was.Inode, Offset: was.Offset, Len: was.Len, Head: was.Head, Tail: was.Tail, Last: true, Unread: was.Rotated}}
+	m := &mark{Mark: logbatch.Mark{Dev: was.Dev, Inode: was.Inode, Offset: was.Offset, Len: was.Len, Head: was.Head, Tail: was.Tail}}
+	m.Last, m.Unread = true, was.Rotated
 	if m.Len < 0 || m.Len > printLen || m.Offset < 0 {
 		m.Len, m.Offset = 0, 0
 	}

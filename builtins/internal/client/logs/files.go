@@ -15,7 +15,7 @@ import (
 
 const (
 	tries    = 3    // readings of a log that is rotated meanwhile
-	maxMarks = 1500 // of a position: it is recorded with each batch
+	maxMarks = 1000 // of a position: it is recorded with each batch
 )
 
 // Files reads what is new in the files that patterns name, with their rotated ones.
@@ -171,6 +171,9 @@ func (r *fileRead) attempt(ctx context.Context, pattern string, l *log) (spot lo
 	spot.Old, spot.Names = l.old, l.names
 	last := -1
 	for _, f := range l.files {
+		if f.done && l.stale(f) {
+			continue
+		}
 		m, p, err := r.one(ctx, l, f, len(parts) > 0)
 		if p != nil {
 			parts = append(parts, p)
@@ -178,7 +181,7 @@ func (r *fileRead) attempt(ctx context.Context, pattern string, l *log) (spot lo
 		if err != nil {
 			return spot, parts, err
 		}
-		if f.size == 0 && f != l.current || f.done && f.changed.UnixNano() <= l.old {
+		if f.size == 0 && f != l.current {
 			continue
 		}
 		spot.Marks = append(spot.Marks, m)
@@ -259,7 +262,7 @@ func (r *fileRead) whole(ctx context.Context, f *file) (logbatch.Mark, error) {
 
 // quiet reports whether all files lie there as they did, and hold nothing new.
 func (l *log) quiet() bool {
-	return !slices.ContainsFunc(l.files, func(f *file) bool { return f.fresh() || f.size > 0 && (f.was == nil || !f.was.is(f)) }) &&
+	return !slices.ContainsFunc(l.files, func(f *file) bool { return f.fresh() || f.size > 0 && !f.done && (f.was == nil || !f.was.is(f)) }) &&
 		!slices.ContainsFunc(l.marks, func(m *mark) bool { return m.file == nil })
 }
 

@@ -3,10 +3,18 @@
 // task logs of Proxmox VE by their index. Nothing on the host is changed, and no
 // position is kept there: the caller's last batch says where to go on.
 //
-// What is lost in between is told as a gap. The journal numbers its entries; a file
-// is recognised by the digests of its beginning and of what lies before the offset,
-// so that a rotated file is read to its end under its new name, also when it was
-// compressed meanwhile, and a truncated one is not taken for the one before.
+// What is lost in between is told as a gap. The journal numbers its entries. Of each
+// file of a log a mark is kept: what it begins with, what lies before the offset to
+// which it was read, and how it lay there. A file that begins so, and goes on so up to
+// the offset, is that file, whatever it is called now, packed or not: it is read on
+// from there. One that lies there unchanged is not opened. What is the beginning of
+// the log itself is a copy that is being made, and is not read. The rest is new. Names
+// only say which new files can be a log's, and with the times, in which order.
+//
+// Not everything can be known. Files that begin with the same lines and hold no others
+// yet cannot be told apart; lines that are written between the copy and the truncation
+// of a log are lost, unless a batch comes just then; and a first batch in the middle of
+// copying a log of less than 1 KiB ships its beginning twice.
 //
 // journalctl, stat and the files themselves are read with the host's own programs:
 // libraries that read journal files are young, or need C.

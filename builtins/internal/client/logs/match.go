@@ -58,9 +58,7 @@ func (r *fileRead) recognise(ctx context.Context, l *log) error {
 			l.marks = append(l.marks, &mark{Mark: m})
 		}
 	}
-	l.join(func(f *file) bool {
-		return l.alike(f) || slices.ContainsFunc(l.marks, func(m *mark) bool { return m.sameInode(f) })
-	})
+	l.join(func(f *file) bool { return l.alike(f) || l.knows(f) })
 	for _, f := range l.files {
 		for _, m := range l.marks {
 			if f.was == nil && m.file == nil && m.is(f) {
@@ -87,7 +85,9 @@ func (r *fileRead) recognise(ctx context.Context, l *log) error {
 			return err
 		}
 	}
-	l.files = slices.DeleteFunc(l.files, func(f *file) bool { return f.was == nil && !f.copy && !f.done && l.strange(f) && !l.alike(f) })
+	l.files = slices.DeleteFunc(l.files, func(f *file) bool {
+		return f.was == nil && !f.copy && !f.done && l.strange(f) && !l.alike(f)
+	})
 	return nil
 }
 
@@ -130,10 +130,11 @@ func (l *log) join(fits func(*file) bool) bool {
 // same beginning, the older one is what was read.
 func (r *fileRead) match(ctx context.Context, l *log) error {
 	for _, f := range l.files {
+		f.done = f.done || f.was == nil && f != l.current && l.stale(f)
 		if f.was != nil && !f.was.Copy || f.copy || f.done || f.size == 0 {
 			continue
 		}
-		if f != l.current && l.current != nil && (f.was != nil || f.size >= printLen || slices.ContainsFunc(l.marks, func(m *mark) bool { return m.sameInode(l.current) })) {
+		if f != l.current && l.current != nil && (f.was != nil || f.size >= printLen || l.knows(l.current)) {
 			is, err := r.beginning(ctx, f, l.current)
 			if f.copy = is; err != nil {
 				return err
@@ -148,9 +149,6 @@ func (r *fileRead) match(ctx context.Context, l *log) error {
 		}
 		if err := r.fits(ctx, f, marks); err != nil {
 			return err
-		}
-		if f.was == nil && l.old > 0 && f != l.current && f.changed.UnixNano() <= l.old {
-			f.done = true
 		}
 	}
 	return nil
@@ -170,6 +168,14 @@ func (m *mark) after() int {
 	return 0
 }
 
+// knows reports whether a file has an inode that was seen before.
+func (l *log) knows(f *file) bool {
+	return slices.ContainsFunc(l.marks, func(m *mark) bool { return m.sameInode(f) })
+}
+
+// stale reports whether a file is one of those too many for marks.
+func (l *log) stale(f *file) bool { return l.old > 0 && f.changed.UnixNano() <= l.old }
+
 // fits finds the mark that a file goes on from: the one that tells most.
 func (r *fileRead) fits(ctx context.Context, f *file, marks []*mark) error {
 	head, err := r.head(ctx, f)
@@ -188,7 +194,7 @@ func (r *fileRead) fits(ctx context.Context, f *file, marks []*mark) error {
 		return nil
 	}
 	slices.SortStableFunc(like, func(a, b *mark) int {
-		return cmp.Or(cmp.Compare(b.known(), a.known()), cmp.Compare(b.Offset, a.Offset), a.after()-b.after())
+		return cmp.Or(cmp.Compare(b.known(), a.known()), a.after()-b.after(), cmp.Compare(b.Offset, a.Offset))
 	})
 	tails, err := r.tails(ctx, f, offsets)
 	if err != nil {
@@ -247,7 +253,8 @@ func (r *fileRead) astray(ctx context.Context, l *log) error {
 func (l *log) swap() {
 	for _, m := range l.marks {
 		for _, o := range l.marks {
-			if m.file == nil && (m.Last || m.Unread) && o.file != nil && !o.Last && !o.Unread && o.Offset == m.Offset && o.Len == m.Len && o.Head == m.Head && o.Tail == m.Tail {
+			same := o.Offset == m.Offset && o.Len == m.Len && o.Head == m.Head && o.Tail == m.Tail
+			if same && m.file == nil && (m.Last || m.Unread) && o.file != nil && !o.Last && !o.Unread {
 				m.file, o.file, o.file.was = o.file, nil, m
 			}
 		}

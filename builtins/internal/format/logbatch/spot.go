@@ -73,13 +73,14 @@ func (m Mark) MarshalText() ([]byte, error) {
 			flags += f.letter
 		}
 	}
-	return fmt.Appendf(nil, "%d %d %d %d %d %d %s %s %s", m.Dev, m.Inode, m.Size, m.Changed, m.Offset, m.Len, word(m.Head), word(m.Tail), word(flags)), nil
+	numbers := fmt.Sprint(m.Dev, m.Inode, m.Size, m.Changed, m.Offset, m.Len)
+	return fmt.Appendf(nil, "%s %s %s %s", numbers, word(m.Head), word(m.Tail), word(flags)), nil
 }
 
 // UnmarshalText reads it.
 func (m *Mark) UnmarshalText(b []byte) error {
 	var head, tail, flags string
-	n, err := fmt.Sscanf(string(b), "%d %d %d %d %d %d %s %s %s", &m.Dev, &m.Inode, &m.Size, &m.Changed, &m.Offset, &m.Len, &head, &tail, &flags)
+	n, err := fmt.Sscan(string(b), &m.Dev, &m.Inode, &m.Size, &m.Changed, &m.Offset, &m.Len, &head, &tail, &flags)
 	if err != nil || n != 9 || m.Size < 0 || m.Offset < 0 || m.Len < 0 || m.Len > MaxPrint {
 		return fmt.Errorf("%.120q says of no file where its reading stands", b)
 	}
@@ -87,7 +88,8 @@ func (m *Mark) UnmarshalText(b []byte) error {
 	if rest := strings.Trim(flags, "lucb"); rest != "" {
 		return fmt.Errorf("%.120q says %q of a file, which is not known", b, rest)
 	}
-	m.Last, m.Unread, m.Copy, m.Bad = strings.Contains(flags, "l"), strings.Contains(flags, "u"), strings.Contains(flags, "c"), strings.Contains(flags, "b")
+	has := func(letter string) bool { return strings.Contains(flags, letter) }
+	m.Last, m.Unread, m.Copy, m.Bad = has("l"), has("u"), has("c"), has("b")
 	return nil
 }
 
