@@ -47,9 +47,7 @@ func guest(name, title string, unpack func(ctx context.Context, j *kind.Job, fil
 			if err := unpack(ctx, j, file, r); err != nil {
 				return fmt.Errorf("extract %s: %w\nwhat is in %s is incomplete", file, err, j.Into)
 			}
-			lines, err := putBack(j)
-			j.Say = append(j.Say, lines...)
-			return err
+			return nil
 		},
 		Dir: "/var/lib/vz/dump",
 		Commands: func(a ledger.Artifact, dir string) (lines []string) {
@@ -146,8 +144,8 @@ func unset(j *kind.Job, lines []string) error {
 	return nil
 }
 
-// finish reads the stream to its end, where its digest is known, and writes the
-// guest's configuration.
+// finish reads the stream to its end, where its digest is known, writes the guest's
+// configuration, and says what puts the guest back.
 func finish(j *kind.Job, report archive.Report, r io.Reader, err error) error {
 	if err == nil {
 		_, err = io.Copy(io.Discard, r)
@@ -165,5 +163,7 @@ func finish(j *kind.Job, report archive.Report, r io.Reader, err error) error {
 		}
 		j.Config = append(j.Config, path)
 	}
-	return nil
+	lines, err := putBack(j)
+	j.Say = append(j.Say, lines...)
+	return err
 }

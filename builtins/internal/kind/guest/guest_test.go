@@ -34,6 +34,9 @@ func TestArchivesOfATrueNodeAreExtracted(t *testing.T) {
 			if _, err := os.Stat(filepath.Join(j.Into, c.path)); err != nil {
 				t.Error(err)
 			}
+			if len(j.Say) < 2 || j.Say[0] != putBackTitle {
+				t.Errorf("nothing says how it is put back: %q", j.Say)
+			}
 			if told := strings.Join(j.Skipped, "\n"); c.told != "" && !strings.Contains(told, c.told) || c.told == "" && strings.Contains(told, "no disk") {
 				t.Errorf("got %q", told)
 			}
