@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path"
 	"slices"
 	"strings"
 
@@ -86,7 +87,7 @@ func (r *fileRead) gone(ctx context.Context) error {
 				}
 			}
 		}
-		if r.handled(p) {
+		if r.handled(p) || r.followed(p) {
 			continue
 		}
 		if !spot.Gone {
@@ -96,6 +97,29 @@ func (r *fileRead) gone(ctx context.Context) error {
 		r.c.After.Files[p] = spot
 	}
 	return nil
+}
+
+// followed reports whether a log that is gone was read to its end when another one was
+// written already that is called alike but for a date: it was one of many, and old.
+func (r *fileRead) followed(p string) bool {
+	last := func(p string) (m logbatch.Mark) {
+		for _, each := range r.known[p].Marks {
+			if each.Last {
+				m = each
+			}
+		}
+		return m
+	}
+	was := last(p)
+	if was.Offset == 0 || was.Unread || r.known[p].Gone || !year.MatchString(path.Base(p)) {
+		return false
+	}
+	for q := range r.known {
+		if now := last(q); q != p && shape(q) == shape(p) && now.Offset > 0 && now.Changed > was.Changed {
+			return true
+		}
+	}
+	return false
 }
 
 func (r *fileRead) handled(p string) bool {

@@ -194,6 +194,16 @@ func TestFilesAreKnownByWhatTheyHold(t *testing.T) {
 			p.wants("a.log", 0, map[string]string{"a.log": "two\nthree\n"})
 			p.wants("a.log", 0, none)
 		},
+		"days that are removed": func(p *place) {
+			p.write("app.2026-11-26.log", "one\n")
+			p.write("app.2026-11-27.log", "two\n")
+			p.wants("app.*.log", 0, map[string]string{"app.2026-11-26.log": "one\n", "app.2026-11-27.log": "two\n"})
+			p.must(os.Remove(p.path("app.2026-11-26.log")))
+			p.wants("app.*.log", 0, none)
+			p.must(os.Remove(p.path("app.2026-11-27.log"))) // it was the one that is written
+			p.write("app.2026-11-28.log", "three\n")
+			p.wants("app.*.log", 1, map[string]string{"app.2026-11-28.log": "three\n"})
+		},
 		"a packed file breaks off": func(p *place) {
 			var text strings.Builder
 			for n := range 20_000 {
