@@ -193,6 +193,21 @@ func TestAnEmptyListIsNotBelievedWithoutTheRight(t *testing.T) {
 	}
 }
 
+func TestANodeWithoutFiguresIsExported(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.inject(lab.Fault{On: "pvestatd pve1", Do: "hang"})
+	out := b.run(firewallOf("pve"))
+	if out.Err != nil {
+		t.Fatal(out.Err)
+	}
+	for _, g := range b.artifact("pve").Gaps {
+		if strings.Contains(g.Why, "node pve1") {
+			t.Errorf("got gap %+v of a node that answers", g)
+		}
+	}
+}
+
 func TestAVnetThatWasNotAppliedIsAGap(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)

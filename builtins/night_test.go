@@ -69,6 +69,7 @@ func TestANightIsTriedBeforeItComes(t *testing.T) {
 		{"a storage for other things", store(func(s *lab.Storage) { s.Content = "iso" }), []string{"storage backup on pve1 is not for backups: its content is iso|--content iso,backup"}, nil},
 		{"a storage that keeps one", store(func(s *lab.Storage) { s.Prune = "keep-last=1" }), []string{"keeps keep-last=1 by its own rule|keep-all=1"}, nil},
 		{"a storage that is full", func(b *bench) { b.inject(lab.Fault{On: "storage backup", Do: "full"}) }, []string{"has 0.0 GiB free"}, nil},
+		{"a node without figures", func(b *bench) { b.inject(lab.Fault{On: "pvestatd pve1", Do: "hang"}) }, nil, nil},
 		{"no way to the archives", func(b *bench) {
 			b.edit(`ssh = {"pve1": "root@pve1.lab:22"},`, "", `host_keys = {"pve1": `, `host_keys = {"pve9": `)
 		}, []string{"read /srv/backup/dump on pve1: runner is not on that node|add ssh = {"}, nil},

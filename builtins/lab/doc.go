@@ -101,6 +101,7 @@
 //
 // Others:
 //
+//	pvestatd pve1      hang: the node's status is unknown, and it works all the same
 //	storage backup     disabled, unmounted, full; full wholly: not even a folder can be
 //	                   made
 //	hook job-end       fail: the node's hook script (script: in its /etc/vzdump.conf)

@@ -1,6 +1,8 @@
 package proxmox
 
 import (
+	"maps"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -55,12 +57,22 @@ func (c *Cluster) getNodes(r *request) (any, error) {
 	out := []any{}
 	for _, n := range r.s.nodes() {
 		e := map[string]any{"id": "node/" + n, "level": "", "node": n, "ssl_fingerprint": c.cfg.Fingerprint, "status": "online", "type": "node"}
-		if r.user.has("/nodes/"+n, "Sys.Audit") {
+		switch {
+		case c.blind(n):
+			delete(e, "level")
+			e["status"] = "unknown"
+		case r.user.has("/nodes/"+n, "Sys.Audit"):
 			addFigures(e)
 		}
 		out = append(out, e)
 	}
 	return out, nil
+}
+
+// blind reports a node whose pvestatd brings no figures.
+func (c *Cluster) blind(node string) bool {
+	due, err := c.cfg.Faults.Due("pvestatd "+node, "hang")
+	return err == nil && len(due) > 0
 }
 
 func addFigures(e map[string]any) {
@@ -114,7 +126,12 @@ func (c *Cluster) getResources(r *request) (any, error) {
 		}
 		for _, g := range guests {
 			if r.user.has("/vms/"+strconv.Itoa(g.id), "VM.Audit") {
-				out = append(out, c.resource(g))
+				e := c.resource(g)
+				if c.blind(g.node) {
+					maps.DeleteFunc(e, func(k string, _ any) bool { return !slices.Contains([]string{"id", "node", "tags", "type", "vmid"}, k) })
+					e["status"] = "unknown"
+				}
+				out = append(out, e)
 			}
 		}
 	}

@@ -286,6 +286,8 @@ func (s *truth) before() {
 		s.inject(fault.Fault{On: "storage small", Do: "full"})
 	case "storage-full-wholly":
 		s.inject(fault.Fault{On: "storage small", Do: "full wholly"})
+	case "node-without-figures":
+		s.inject(fault.Fault{On: "pvestatd pve1", Do: "hang"})
 	case "task-running":
 		s.inject(fault.Fault{On: "vzdump 101", Do: "slow 1h"})
 	case "vzdump-conf-exclude-path":

@@ -112,6 +112,9 @@ type Error struct {
 	Token   string            // id of the token that asked
 }
 
+// lost reports that a node did not answer.
+func (e *Error) lost() bool { down, _ := e.Unreachable(); return down }
+
 // Bare reports a refusal that names no right. Proxmox makes one where any of several
 // rights would do.
 func (e *Error) Bare() bool { return e.Status == 403 && e.Message == "Permission check failed" }

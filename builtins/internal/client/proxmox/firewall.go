@@ -52,8 +52,8 @@ func (c *Client) Firewall(ctx context.Context, progress func(done, total int)) (
 	if err != nil {
 		return nil, err
 	}
-	var nodes []struct{ Node, Status string }
-	if err := c.Get(ctx, "/nodes", &nodes); err != nil {
+	nodes, err := c.nodes(ctx)
+	if err != nil {
 		return nil, err
 	}
 	parts := clusterParts()

@@ -16,6 +16,7 @@ func TestANodeThatIsDownIsMissingWithItsGuests(t *testing.T) {
 		err     string
 	}{
 		"offline":                          {"offline", "node pve2 is offline", ""},
+		"without figures, and not there":   {"unknown", "node pve2 is unknown", ""},
 		"said to be online, but not there": {"online", "", "No route to host (595)"},
 	} {
 		s, pin := node(t, func(w http.ResponseWriter, r *http.Request) {

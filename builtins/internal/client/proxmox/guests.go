@@ -3,6 +3,7 @@ package proxmox
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/url"
 	"sort"
@@ -59,11 +60,8 @@ func vmPath(id Int) string { return fmt.Sprintf("/vms/%d", id) }
 // Guests lists every guest of the cluster that the token may see, by VMID; those
 // of a node that is down with the status "node down".
 func (c *Client) Guests(ctx context.Context) ([]Guest, error) {
-	var nodes []struct {
-		Node   string `json:"node"`
-		Status string `json:"status"`
-	}
-	if err := c.Get(ctx, "/nodes", &nodes); err != nil {
+	nodes, err := c.nodes(ctx)
+	if err != nil {
 		return nil, err
 	}
 	var out []Guest
@@ -102,13 +100,36 @@ func (c *Client) Guests(ctx context.Context) ([]Guest, error) {
 	return out, nil
 }
 
+// member is a node of the cluster, with the status "online" when it answers.
+type member struct{ Node, Status string }
+
+// nodes lists those of the cluster. Proxmox says "unknown" where pvestatd brought no
+// figures for five minutes, and it hangs whenever a storage does: such a node is asked
+// whether it answers.
+func (c *Client) nodes(ctx context.Context) ([]member, error) {
+	var list []member
+	if err := c.Get(ctx, "/nodes", &list); err != nil {
+		return nil, err
+	}
+	for i, n := range list {
+		if n.Status != "unknown" {
+			continue
+		}
+		err := c.Get(ctx, "/nodes/"+url.PathEscape(n.Node)+"/version", new(map[string]any))
+		var api *Error
+		if down := errors.As(err, &api) && api.lost(); err != nil && !down {
+			return nil, err
+		} else if !down {
+			list[i].Status = "online"
+		}
+	}
+	return list, nil
+}
+
 // Online lists the nodes that are up.
 func (c *Client) Online(ctx context.Context) ([]string, error) {
-	var nodes []struct {
-		Node   string `json:"node"`
-		Status string `json:"status"`
-	}
-	if err := c.Get(ctx, "/nodes", &nodes); err != nil {
+	nodes, err := c.nodes(ctx)
+	if err != nil {
 		return nil, err
 	}
 	var up []string
