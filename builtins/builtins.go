@@ -8,6 +8,8 @@
 package builtins
 
 import (
+	"context"
+	"encoding/json"
 	"slices"
 	"time"
 
@@ -57,6 +59,15 @@ func All() []runtime.Declaration {
 // exportCodes are those of what makes an artifact in the spool, for an asset of the site.
 func exportCodes(more ...failure.Code) []failure.Code {
 	return codes(spool.Codes(), []failure.Code{site.CodeNoAsset}, more)
+}
+
+// exportStands tells a retry whether an artifact of the spool need not be made again.
+func exportStands[A any](ctx context.Context, s *runtime.Step, _ *A, value json.RawMessage) (bool, error) {
+	var art ledger.Artifact
+	if err := json.Unmarshal(value, &art); err != nil {
+		return false, err
+	}
+	return systems.Of(s).Stands(ctx, s, art)
 }
 
 // codes joins lists of codes; of two with one name the first counts.

@@ -17,7 +17,7 @@ type exportDNSArgs struct {
 }
 
 func exportDNSDeclaration() runtime.Declaration {
-	return runtime.Primitive[exportDNSArgs]{
+	return runtime.Reusable[exportDNSArgs]{Reuse: exportStands[exportDNSArgs], Primitive: runtime.Primitive[exportDNSArgs]{
 		Name: "export_dns", Kind: runtime.Write, Resume: runtime.Retry, Returns: "artifact",
 		Doc: "export_dns: export a DNS zone at Cloudflare, as the API's records and as BIND text.\n\n" +
 			"records.json is the zone as Cloudflare keeps it; zone.bind is Cloudflare's own text for any other DNS server; zone.json has the zone's object, DNSSEC, settings; index.json counts. " +
@@ -37,7 +37,7 @@ func exportDNSDeclaration() runtime.Declaration {
 			r := exportdns.Request(*a)
 			return exportdns.Export(ctx, s, &r)
 		},
-	}
+	}}
 }
 
 func fakeExportDNS(_ context.Context, s *runtime.Step, a *exportDNSArgs) (runtime.Result, error) {

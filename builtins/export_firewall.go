@@ -16,7 +16,7 @@ type exportFirewallArgs struct {
 }
 
 func exportFirewallDeclaration() runtime.Declaration {
-	return runtime.Primitive[exportFirewallArgs]{
+	return runtime.Reusable[exportFirewallArgs]{Reuse: exportStands[exportFirewallArgs], Primitive: runtime.Primitive[exportFirewallArgs]{
 		Name: "export_firewall", Kind: runtime.Write, Resume: runtime.Retry, Returns: "an artifact",
 		Doc: "export_firewall: export what filters and routes packets on a system.\n\n" +
 			"Proxmox: firewall of cluster, nodes and guests with aliases, sets and groups; SDN; the nodes' networks. A Linux host: nftables as JSON and text, iptables, ebtables, arptables and ipset where they are used, forwarding, addresses, routes, policy rules, and the files that set the network up. " +
@@ -36,7 +36,7 @@ func exportFirewallDeclaration() runtime.Declaration {
 			r := exportfirewall.Request(*a)
 			return exportfirewall.Export(ctx, s, &r)
 		},
-	}
+	}}
 }
 
 func fakeExportFirewall(_ context.Context, s *runtime.Step, a *exportFirewallArgs) (runtime.Result, error) {

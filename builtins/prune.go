@@ -2,6 +2,7 @@ package builtins
 
 import (
 	"context"
+	"encoding/json"
 	"time"
 
 	"github.com/neosofia/runner/builtins/internal/prune"
@@ -19,7 +20,7 @@ type pruneArgs struct {
 }
 
 func pruneDeclaration() runtime.Declaration {
-	return runtime.Primitive[pruneArgs]{
+	return runtime.Reusable[pruneArgs]{Reuse: pruned, Primitive: runtime.Primitive[pruneArgs]{
 		Name: "prune", Kind: runtime.Destroy, Resume: runtime.Retry, Returns: "list of what goes, with the reason",
 		KindOf: func(a *pruneArgs) runtime.Kind {
 			if a.Apply {
@@ -38,7 +39,7 @@ func pruneDeclaration() runtime.Declaration {
 		Holds:   func(a *pruneArgs) []string { return []string{"prune:" + a.Asset} },
 		Planned: func(*pruneArgs) any { return runtime.Unknown{From: "prune"} },
 		Fake:    fakePrune, Tell: tellPrune, Run: runPrune,
-	}
+	}}
 }
 
 func runPrune(ctx context.Context, s *runtime.Step, a *pruneArgs) (runtime.Result, error) {
@@ -55,4 +56,9 @@ func fakePrune(ctx context.Context, s *runtime.Step, a *pruneArgs) (runtime.Resu
 func tellPrune(ctx context.Context, s *runtime.Step, a *pruneArgs) error {
 	r := prune.Request(*a)
 	return prune.Preview(ctx, s, &r)
+}
+
+// pruned tells a retry that what an earlier run pruned by the same rule is done.
+func pruned(context.Context, *runtime.Step, *pruneArgs, json.RawMessage) (bool, error) {
+	return true, nil
 }

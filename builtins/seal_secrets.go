@@ -18,7 +18,7 @@ type sealSecretsArgs struct {
 }
 
 func sealSecretsDeclaration() runtime.Declaration {
-	return runtime.Primitive[sealSecretsArgs]{
+	return runtime.Reusable[sealSecretsArgs]{Reuse: exportStands[sealSecretsArgs], Primitive: runtime.Primitive[sealSecretsArgs]{
 		Name: "seal_secrets", Kind: runtime.Write, Resume: runtime.Retry, Returns: "an artifact",
 		Doc: "seal_secrets: seal the items of the keyring to recovery keys that do not lie on this host.\n\n" +
 			"They go into an age file; index.json beside it shows no plaintext: keyed hashes of the names, and sizes rounded up to 64. A canary is sealed to the same recipients, for runner recovery-key test. " +
@@ -40,7 +40,7 @@ func sealSecretsDeclaration() runtime.Declaration {
 			r := sealsecrets.Request(*a)
 			return sealsecrets.Seal(ctx, s, &r)
 		},
-	}
+	}}
 }
 
 func fakeSealSecrets(_ context.Context, s *runtime.Step, a *sealSecretsArgs) (runtime.Result, error) {

@@ -2,10 +2,12 @@ package builtins
 
 import (
 	"context"
+	"encoding/json"
 
 	"github.com/neosofia/runner/builtins/internal/shiplogs"
 	"github.com/neosofia/runner/builtins/internal/systems"
 	"github.com/neosofia/runner/runtime"
+	"github.com/neosofia/runner/runtime/ledger"
 )
 
 type shipLogsArgs struct {
@@ -15,7 +17,7 @@ type shipLogsArgs struct {
 }
 
 func shipLogsDeclaration() runtime.Declaration {
-	return runtime.Primitive[shipLogsArgs]{
+	return runtime.Reusable[shipLogsArgs]{Reuse: batchesStand, Primitive: runtime.Primitive[shipLogsArgs]{
 		Name: "ship_logs", Kind: runtime.Write, Resume: runtime.Retry, Returns: "list of artifacts",
 		Doc: "ship_logs: collect what is new in a source of logs into a batch, and return it after those that are not on every target yet.\n\n" +
 			"A source is the systemd journal, log files with their rotated and packed ones, the task logs of a Proxmox VE node, or runner's own record. " +
@@ -36,7 +38,7 @@ func shipLogsDeclaration() runtime.Declaration {
 			r := shiplogs.Request(*a)
 			return shiplogs.Ship(ctx, s, &r)
 		},
-	}
+	}}
 }
 
 func fakeShipLogs(ctx context.Context, s *runtime.Step, a *shipLogsArgs) (runtime.Result, error) {
@@ -49,4 +51,18 @@ func fakeShipLogs(ctx context.Context, s *runtime.Step, a *shipLogsArgs) (runtim
 	}
 	r.Value = r.Facts.Artifacts
 	return r, nil
+}
+
+// batchesStand tells a retry whether all batches of an earlier run can still be had.
+func batchesStand(ctx context.Context, s *runtime.Step, _ *shipLogsArgs, value json.RawMessage) (bool, error) {
+	var batches []ledger.Artifact
+	if err := json.Unmarshal(value, &batches); err != nil {
+		return false, err
+	}
+	for _, a := range batches {
+		if stands, err := systems.Of(s).Stands(ctx, s, a); err != nil || !stands {
+			return false, err
+		}
+	}
+	return true, nil
 }

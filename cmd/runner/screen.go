@@ -17,11 +17,11 @@ import (
 	"golang.org/x/term"
 )
 
-// screen shows a run while it goes on. On a terminal, transfers have a bar each
-// (mpb: several bars at once, and lines above them); elsewhere a step is a line
-// when it ends, and a long transfer a line every 30 seconds. --json makes every
-// event a line of JSON on standard error, so that standard output holds one
-// document.
+// screen shows a run while it goes on: a line for each item when its copies are proven,
+// and for what fails. On a terminal a line below counts them, and large transfers have a
+// bar each (mpb: several bars at once, and lines above them); elsewhere a long transfer
+// is a line every 30 seconds. With --verbose each step is a line. --json makes every event
+// a line of JSON on standard error, so that standard output holds one document.
 type screen struct {
 	mu     sync.Mutex
 	out    io.Writer
@@ -33,16 +33,20 @@ type screen struct {
 	bar    map[string]*mpb.Bar
 	told   map[string]time.Time
 	closed bool
+
+	verbose bool
+	items   progress
 }
 
 const tellEvery = 30 * time.Second
 
 func newScreen(out, err *os.File, f *flags) *screen {
-	s := &screen{out: out, err: err, json: f.json, lab: labMark(f.lab), bar: map[string]*mpb.Bar{}, told: map[string]time.Time{}}
+	s := &screen{out: out, err: err, json: f.json, verbose: f.verbose, lab: labMark(f.lab), bar: map[string]*mpb.Bar{}, told: map[string]time.Time{}}
 	live := term.IsTerminal(int(err.Fd())) && os.Getenv("TERM") != "dumb" && !f.json
 	s.color = useColor(f.color, live)
 	if live {
 		s.bars = mpb.New(mpb.WithOutput(err), mpb.WithRefreshRate(200*time.Millisecond), mpb.WithAutoRefresh())
+		s.count()
 	}
 	return s
 }
@@ -89,7 +93,11 @@ func (s *screen) event(e runtime.Event) {
 	case runtime.EventEnd:
 		s.end(e)
 	case runtime.EventLog, runtime.EventWait:
-		s.line("%-10s %s: %s", e.Step, e.Primitive, e.Text)
+		if s.verbose {
+			s.line("%-10s %s: %s", e.Step, e.Primitive, e.Text)
+		} else {
+			s.line("%s         %s: %s", clock(e.Time), e.Primitive, e.Text)
+		}
 	case runtime.EventPrint:
 		s.line("%s", e.Text)
 	}
@@ -128,12 +136,19 @@ func (s *screen) end(e runtime.Event) {
 			delete(s.bar, name)
 		}
 	}
+	if !s.verbose {
+		s.brief(e)
+		return
+	}
 	state := s.paint("32", "ok  ")
 	if e.Failure != nil {
 		state = s.paint("31", "FAIL")
 	}
 	if e.Replayed {
 		state = "had "
+	}
+	if e.Text != "" {
+		s.line("%-10s %s: %s", e.Step, e.Primitive, e.Text)
 	}
 	s.line("%s %-10s %-7s %s%s", state, e.Step, took(e.Elapsed), callText(e.Primitive, e.Args), s.made(e))
 	if e.Failure != nil {
@@ -189,6 +204,9 @@ func (s *screen) progress(e runtime.Event) {
 		return
 	}
 	bar := s.bar[key]
+	if bar == nil && e.Total < smallest {
+		return // it is over before anybody has read it
+	}
 	if bar == nil {
 		name := s.lab + report.Clean(e.Transfer)
 		bar = s.bars.AddBar(e.Total, mpb.BarRemoveOnComplete(),
@@ -206,6 +224,9 @@ func (s *screen) close() {
 	s.closed = true
 	for _, b := range s.bar {
 		b.Abort(true)
+	}
+	if s.items.bar != nil {
+		s.items.bar.Abort(true)
 	}
 	s.mu.Unlock()
 	if s.bars != nil {

@@ -80,7 +80,7 @@ func TestLinesOfARun(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var out bytes.Buffer
-			s := &screen{err: &out, lab: c.lab, told: map[string]time.Time{}}
+			s := &screen{err: &out, lab: c.lab, told: map[string]time.Time{}, verbose: true}
 			s.event(c.e)
 			if got := out.String(); got != c.want {
 				t.Errorf("got %q, want %q", got, c.want)
@@ -91,6 +91,26 @@ func TestLinesOfARun(t *testing.T) {
 				t.Errorf("after the end: got %q, want %q", got, c.want)
 			}
 		})
+	}
+}
+
+// Without --verbose an item is a line when its copies are proven, and a step is none
+// unless it fails.
+func TestLinesOfItems(t *testing.T) {
+	var out bytes.Buffer
+	s := &screen{err: &out, told: map[string]time.Time{}}
+	at := time.Date(2026, 11, 23, 1, 41, 20, 0, time.Local)
+	artifact := ledger.Artifact{ID: "a", Asset: "vms", Item: "erp", Bytes: 5 << 30}
+	s.event(runtime.Event{Kind: runtime.EventEnd, Time: at.Add(-16 * time.Minute), Primitive: "snapshot_vm", Facts: &ledger.Facts{Artifacts: []ledger.Artifact{artifact}}})
+	s.event(runtime.Event{Kind: runtime.EventEnd, Time: at, Primitive: "verify", Facts: &ledger.Facts{Proofs: []ledger.Proof{
+		{Artifact: "a", Asset: "vms", Item: "erp", Target: "offsite", Level: ledger.Read}, {Artifact: "a", Asset: "vms", Item: "erp", Target: "node", Level: ledger.Opened}}}})
+	s.event(runtime.Event{Kind: runtime.EventEnd, Time: at, Primitive: "guests", Args: []byte(`{}`), Failure: &ledger.Failure{Message: "connection refused"}})
+	want := "01:41:20 ok      erp              5.0 GiB in 16m0s   node opened; offsite read\n01:41:20 FAILED  guests()\n     connection refused\n"
+	if got := out.String(); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	if got, want := s.items.text(time.Minute), "1 of 1 items done, 1 FAILED   1m0s"; got != want {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 

@@ -23,6 +23,7 @@ import (
 type flags struct {
 	site, state string
 	lab, json   bool
+	verbose     bool
 	color       string
 	limits      runtime.Limits
 }
@@ -32,6 +33,7 @@ func (f *flags) add(set *pflag.FlagSet) {
 	set.StringVar(&f.state, "state", "", "folder of the ledger; default: $STATE_DIRECTORY, /var/lib/runner as root, else below $XDG_STATE_HOME")
 	set.BoolVar(&f.lab, "lab", false, "use the built-in site: nothing real is touched")
 	set.BoolVar(&f.json, "json", false, "write JSON to standard output")
+	set.BoolVarP(&f.verbose, "verbose", "v", false, "show everything: steps, digests, each copy")
 	set.StringVar(&f.color, "color", "auto", "auto, always or never; NO_COLOR is honoured")
 	set.Uint64Var(&f.limits.Steps, "max-steps", 0, "instructions of one thread of a policy (default 100000000)")
 	set.DurationVar(&f.limits.Wall, "max-time", 0, "running time of a run (default 20h)")

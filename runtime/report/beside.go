@@ -46,9 +46,7 @@ func (j judge) beside(ctx context.Context, c ledger.Catalog, done map[[2]string]
 // takenOver lists the artifacts of earlier runs that steps of a retry returned.
 func takenOver(ctx context.Context, c ledger.Catalog, run string) (out []ledger.Artifact, err error) {
 	err = ends(ctx, c, run, func(end ledger.End) {
-		if a := reusedArtifact(end); a != nil {
-			out = append(out, *a)
-		}
+		out = append(out, reusedArtifacts(end)...)
 	})
 	return out, err
 }

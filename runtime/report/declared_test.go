@@ -40,10 +40,10 @@ func texts(t *testing.T, b *book) (show, status string, run *Run, s *Status) {
 		t.Fatal(err)
 	}
 	var x, y bytes.Buffer
-	if err := run.Text(&x, TextOptions{Zone: time.UTC, Width: 300}); err != nil {
+	if err := run.Text(&x, TextOptions{More: true, Zone: time.UTC, Width: 300}); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Text(&y, TextOptions{Zone: time.UTC, Width: 300}); err != nil {
+	if err := s.Text(&y, TextOptions{More: true, Zone: time.UTC, Width: 300}); err != nil {
 		t.Fatal(err)
 	}
 	return x.String(), y.String(), run, s
@@ -115,7 +115,7 @@ func TestAGuestThatTheSiteGaveUpIsErasedAndNotMissed(t *testing.T) {
 				t.Fatal(err)
 			}
 			var text bytes.Buffer
-			if err := s.Text(&text, TextOptions{Zone: time.UTC, Width: 300}); err != nil {
+			if err := s.Text(&text, TextOptions{More: true, Zone: time.UTC, Width: 300}); err != nil {
 				t.Fatal(err)
 			}
 			need := slices.ContainsFunc(s.Missing, func(n Need) bool { return strings.Contains(n.Text, "erases guest") })

@@ -37,7 +37,7 @@ func TestWhatIsNotBackedUpAsUsualIsTold(t *testing.T) {
 			}
 			st := status(t, b, d, now, Live{})
 			var shown strings.Builder
-			if err := st.Text(&shown, TextOptions{Width: 200}); err != nil {
+			if err := st.Text(&shown, TextOptions{More: true, Width: 200}); err != nil {
 				t.Fatal(err)
 			}
 			if (c.word != "") != strings.Contains(shown.String(), "usually every") || !strings.Contains(shown.String(), c.word) {

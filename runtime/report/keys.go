@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/neosofia/runner/runtime/ledger"
@@ -43,6 +44,7 @@ func (b *builder) keys(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var never []string
 	for _, target := range slices.Sorted(maps.Keys(b.sealed)) {
 		st := KeyStatus{Target: target}
 		for _, p := range proofs {
@@ -51,18 +53,24 @@ func (b *builder) keys(ctx context.Context) error {
 			}
 		}
 		b.out.Keys = append(b.out.Keys, st)
-		f := ledger.Finding{Severity: ledger.Failed, Target: target, Type: b.verb("recovery-key test", "--target "+target)}
 		switch {
 		case st.At.IsZero():
-			f.Text = fmt.Sprintf("no recovery key was ever tried on %s: nobody knows whether its sealed copies can be opened", target)
+			never = append(never, target)
 		case b.j.now.Sub(st.At) > keyAge:
-			f.Severity = ledger.DegradedRun
-			f.Text = fmt.Sprintf("the recovery key was last tried on %s %s ago, demanded: every %s", target, age(b.j.now.Sub(st.At)), span(keyAge))
-		default:
-			continue
+			b.need(ledger.Finding{Severity: ledger.DegradedRun, Target: target, Type: b.verb("recovery-key test", "--target "+target),
+				Text: fmt.Sprintf("the recovery key was last tried on %s %s ago, demanded: every %s", target, age(b.j.now.Sub(st.At)), span(keyAge))})
 		}
-		b.need(f)
 	}
+	if len(never) == 0 {
+		return nil
+	}
+	f := ledger.Finding{Severity: ledger.Failed, Type: b.verb("recovery-key test", ""),
+		Text: fmt.Sprintf("no recovery key was ever tried on %s: nobody knows whether their sealed copies can be opened", strings.Join(never, ", "))}
+	if len(never) == 1 {
+		f.Target, f.Text = never[0], fmt.Sprintf("no recovery key was ever tried on %s: nobody knows whether its sealed copies can be opened", never[0])
+		f.Type = b.verb("recovery-key test", "--target "+never[0])
+	}
+	b.need(f)
 	return nil
 }
 

@@ -15,6 +15,14 @@ import (
 // recentRuns is how many runs are looked at for the one to retry.
 const recentRuns = 64
 
+// takeAway is how a medium gets offline.
+func (b *builder) takeAway(target string) string {
+	if b.live.Lab {
+		return "runner lab detach " + target
+	}
+	return "unmount " + target + " and take it away, then: " + b.verb("status", "")
+}
+
 // runs loads the newest runs and how they ended.
 func (b *builder) runs(ctx context.Context) error {
 	rows, err := last(ctx, b.c, ledger.RowRun, recentRuns)
@@ -34,6 +42,10 @@ func (b *builder) runs(ctx context.Context) error {
 			return err
 		}
 		b.ended[h.ID] = end.Result
+	}
+	if len(b.recent) > 0 {
+		h := b.recent[0]
+		b.out.Last = &LastRun{ID: h.ID, Policy: strings.TrimSuffix(filepath.Base(h.Path), ".star"), Began: h.Began, Result: b.ended[h.ID]}
 	}
 	return nil
 }
@@ -175,7 +187,7 @@ func (b *builder) short(a ledger.AssetDemand, c counted, add func(text, hint str
 			if m, ok := b.j.media[target]; ok && m.State == "attached" {
 				state = target + " is still attached"
 			}
-			add(text+": "+state, "unmount "+target+" and take it away, then: "+b.verb("status", ""))
+			add(text+": "+state, b.takeAway(target))
 		}
 	}
 }

@@ -15,6 +15,7 @@ import (
 type TextOptions struct {
 	Width int            // columns of the terminal; 0: 100
 	Color bool           // mark results with colours
+	More  bool           // everything that is known, not only what to act on
 	Zone  *time.Location // of the local time that stands beside UTC; nil: the machine's
 }
 
@@ -44,7 +45,15 @@ func (p *printer) line(format string, args ...any) {
 // wrap writes text behind a head, its further lines below its first.
 func (p *printer) wrap(head, text string) {
 	indent := strings.Repeat(" ", width(unpainted(head)))
-	room := max(20, p.o.Width-len(p.mark)-len(indent))
+	for _, l := range broken(text, p.o.Width-len(p.mark)-len(indent)) {
+		p.line("%s%s", head, l)
+		head = indent
+	}
+}
+
+// broken is a text in lines of so many columns.
+func broken(text string, room int) (lines []string) {
+	room = max(20, room)
 	words := strings.Fields(clean(text))
 	for len(words) > 0 {
 		line := words[0]
@@ -53,9 +62,9 @@ func (p *printer) wrap(head, text string) {
 			line += " " + words[0]
 			words = words[1:]
 		}
-		p.line("%s%s", head, line)
-		head = indent
+		lines = append(lines, line)
 	}
+	return lines
 }
 
 // table writes rows in columns; a cell of a later column is not padded.
@@ -110,15 +119,67 @@ func unpainted(s string) string {
 
 func (p *printer) flush() error { return p.w.Flush() }
 
-// findings writes folded findings, each with what to type.
-func (p *printer) findings(found []ledger.Finding) {
-	for _, f := range fold(found) {
-		p.wrap("  "+p.paint(f.Severity)+strings.Repeat(" ", max(1, 10-len(f.Severity))), f.Text)
-		if len(f.also) > 0 {
-			p.wrap("            ", "the same for "+strings.Join(f.also, ", "))
-		}
-		if f.Type != "" {
-			p.wrap("            type: ", f.Type)
+// verdict writes a text in which a word stands out in the colour of a result.
+func (p *printer) verdict(text, word, result string) {
+	for _, l := range broken(text, p.o.Width-len(p.mark)) {
+		p.line("%s", strings.Replace(l, word, strings.Replace(p.paint(result), result, word, 1), 1))
+		word = ""
+	}
+}
+
+// subjects is how wide the column of what faults are about may be.
+const subjects = 16
+
+// faults writes each fault once: what it is about, what is wrong, what to type.
+func (p *printer) faults(found []ledger.Finding) {
+	list := fold(found)
+	col := 0
+	for _, f := range list {
+		if who, _ := f.subject(); width(clean(who)) <= subjects {
+			col = max(col, width(clean(who)))
 		}
 	}
+	for _, f := range list {
+		who, text := f.subject()
+		who = clean(who)
+		head := "  "
+		if who != "" {
+			head += who + strings.Repeat(" ", max(0, col-width(who))) + "  "
+		}
+		p.wrap(head, text)
+		indent := strings.Repeat(" ", width(head))
+		if len(f.also) > 0 {
+			p.wrap(indent, p.few(f.all()))
+		}
+		if f.Type != "" {
+			p.wrap(indent+"type: ", f.Type)
+		}
+	}
+}
+
+// judged writes what failed, and below it which promises are open.
+func (p *printer) judged(found []ledger.Finding) {
+	var failed, open []ledger.Finding
+	for _, f := range found {
+		if f.Severity == ledger.Failed {
+			failed = append(failed, f)
+		} else {
+			open = append(open, f)
+		}
+	}
+	p.faults(failed)
+	if n := len(fold(open)); n > 0 {
+		p.line("TO DO (%d)", n)
+		p.faults(open)
+	}
+}
+
+const named = 6 // items that a screen names one by one
+
+// few names so many items, and counts the others.
+func (p *printer) few(names []string) string {
+	if n := len(names) - named; n > 1 && !p.o.More {
+		return strings.Join(names[:named], ", ") + fmt.Sprintf(" and %d more", n)
+	}
+	return strings.Join(names, ", ")
 }

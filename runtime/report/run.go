@@ -193,9 +193,9 @@ func (r *runReader) item(asset, name string) *ItemLine {
 func (r *runReader) facts(end ledger.End) {
 	touched := map[*ItemLine]bool{}
 	f := end.Facts
-	if a := reusedArtifact(end); a != nil {
+	for _, a := range reusedArtifacts(end) {
 		it := r.item(a.Asset, a.Item)
-		it.Artifact, it.Reused = a, true
+		it.Artifact, it.Reused = &a, true
 	}
 	for _, a := range f.Artifacts {
 		it := r.item(a.Asset, a.Item)
@@ -228,16 +228,30 @@ func (r *runReader) facts(end ledger.End) {
 	r.out.Damaged = append(r.out.Damaged, f.Damaged...)
 }
 
-// reusedArtifact is the artifact that a retry took over, if the step returned one.
-func reusedArtifact(end ledger.End) *ledger.Artifact {
-	var a struct {
+// reusedArtifacts are those that a retry took over, if the step returned any: one, or a
+// list of them.
+func reusedArtifacts(end ledger.End) (out []ledger.Artifact) {
+	type recorded struct {
 		Type string `json:"$type"`
 		ledger.Artifact
 	}
-	if end.Reused == "" || json.Unmarshal(end.Value, &a) != nil || a.Type != a.StarlarkType() {
+	if end.Reused == "" {
 		return nil
 	}
-	return &a.Artifact
+	var list []recorded
+	if json.Unmarshal(end.Value, &list) != nil {
+		var one recorded
+		if json.Unmarshal(end.Value, &one) != nil {
+			return nil
+		}
+		list = []recorded{one}
+	}
+	for _, a := range list {
+		if a.Type == a.StarlarkType() {
+			out = append(out, a.Artifact)
+		}
+	}
+	return out
 }
 
 // proofs adds the copies that stand for the artifacts, and what is proven now.

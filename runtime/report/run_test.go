@@ -45,10 +45,16 @@ func TestRunText(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	if err := r.Text(&out, TextOptions{Zone: time.UTC}); err != nil {
+	if err := r.Text(&out, TextOptions{More: true, Zone: time.UTC}); err != nil {
 		t.Fatal(err)
 	}
-	want := `run r  policies/nightly.star  failed
+	want := `nightly FAILED: 1 of 3 items safe, these are not: git, mail
+  2 items  no copy on nas from this run; there is none at all
+           mail, git
+TO DO (1)
+  erp: disk scsi1 is left out (backup=0)
+to do what is missing, type: runner retry r
+run r  policies/nightly.star  failed
   began    2026-11-23 02:00 UTC, ended 2026-11-23 03:00 UTC, running time 10 min 0 s
   by       root (sudo by anna) on pve1, runner 1.2.3
   policy   //nightly.star, IT-245, VM Procedures, version 1.0.0
@@ -71,12 +77,6 @@ artifacts, copies and proofs
     offsite  1.0 GiB  stored (not read back) in 10 s  sealed  backup@offsite at berlin
     gap: disk scsi1 is left out (backup=0)
   mail  no artifact in this run
-
-why it is not ok
-  failed    mail has no copy on nas from this run; there is none at all
-            the same for git
-  degraded  erp: disk scsi1 is left out (backup=0)
-to do what is missing, type: runner retry r
 `
 	if got := out.String(); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
@@ -89,17 +89,19 @@ func TestSummary(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	if err := r.Summary(&out, TextOptions{Zone: time.UTC, Color: true}); err != nil {
+	if err := r.Summary(&out, TextOptions{More: true, Zone: time.UTC, Color: true}); err != nil {
 		t.Fatal(err)
 	}
-	want := "asset  item  size     time   copies\n" +
+	want := "nightly \x1b[31mFAILED\x1b[0m: 1 of 3 items safe, these are not: git, mail\n" +
+		"  2 items  no copy on nas from this run; there is none at all\n" +
+		"           mail, git\n" +
+		"TO DO (1)\n" +
+		"  erp: disk scsi1 is left out (backup=0)\n" +
+		"to do what is missing, type: runner retry r\n" +
+		"asset  item  size     time   copies\n" +
 		"vms    erp   1.0 GiB  6.0 s  opened on nas; stored (not read back) on offsite\n" +
 		"       mail  -        0.0 s  none\n" +
-		"run r: \x1b[31mfailed\x1b[0m after 10 min 0 s\n" +
-		"  \x1b[31mfailed\x1b[0m    mail has no copy on nas from this run; there is none at all\n" +
-		"            the same for git\n" +
-		"  \x1b[33mdegraded\x1b[0m  erp: disk scsi1 is left out (backup=0)\n" +
-		"to do what is missing, type: runner retry r\n"
+		"run r: \x1b[31mfailed\x1b[0m after 10 min 0 s\n"
 	if got := out.String(); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
@@ -127,7 +129,7 @@ func TestARetryShowsWhatItTookOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	if err := r.Text(&out, TextOptions{Zone: time.UTC}); err != nil {
+	if err := r.Text(&out, TextOptions{More: true, Zone: time.UTC}); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"LAB  run r2  policies/nightly.star  not ended", "LAB    retry of r", "snapshot_vm(), still stands from run r", "made by run r",
@@ -168,7 +170,7 @@ func TestWhatARunRemovedIsToldInWords(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	if err := r.Text(&out, TextOptions{Zone: time.UTC}); err != nil {
+	if err := r.Text(&out, TextOptions{More: true, Zone: time.UTC}); err != nil {
 		t.Fatal(err)
 	}
 	want := "\nremoved\n  erp on node: an archive in no copy\n  erp on nas, taken 2026-10-01T02:00:00Z: 53 days old, no rule keeps it\n  c3\n"
@@ -193,7 +195,7 @@ func TestRuns(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	if err := list.Text(&out, TextOptions{Zone: time.UTC}); err != nil {
+	if err := list.Text(&out, TextOptions{More: true, Zone: time.UTC}); err != nil {
 		t.Fatal(err)
 	}
 	want := `run  policy                 began                 took        result

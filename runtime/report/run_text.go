@@ -11,21 +11,24 @@ import (
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
-// Text writes the record for an operator: who and what, the steps, the artifacts
-// with their copies and proofs, and why the run is not ok.
+// Text writes the record for an operator: the verdict, why the run is not ok and what to
+// type, steps that failed, what there is of each item, who and when. With More also every
+// step, digests, and what each artifact holds and lacks.
 func (r *Run) Text(w io.Writer, o TextOptions) error {
 	p := newPrinter(w, o, r.Header.Lab)
+	r.verdict(p)
+	r.why(p)
 	r.head(p)
-	p.line("")
-	p.line("steps")
-	for _, s := range r.Steps {
-		s.text(p)
-	}
+	r.steps(p)
 	if len(r.Items) > 0 {
 		p.line("")
-		p.line("artifacts, copies and proofs")
-		for _, it := range r.Items {
-			it.text(p, o.Zone)
+		if o.More {
+			p.line("artifacts, copies and proofs")
+			for _, it := range r.Items {
+				it.text(p, o.Zone)
+			}
+		} else {
+			p.table("", r.rows())
 		}
 	}
 	if len(r.Damaged) > 0 {
@@ -39,8 +42,30 @@ func (r *Run) Text(w io.Writer, o TextOptions) error {
 			p.wrap("  ", x.What)
 		}
 	}
-	r.why(p)
+	if !o.More {
+		p.line("")
+		p.line("more: runner %s %s -v", r.verb("show"), clean(r.Header.ID))
+	}
 	return p.flush()
+}
+
+// steps lists them, or of them those that failed.
+func (r *Run) steps(p *printer) {
+	title := "steps"
+	if !p.o.More {
+		title = "steps that failed"
+	}
+	for _, s := range r.Steps {
+		if s.Failure == nil && !p.o.More {
+			continue
+		}
+		if title != "" {
+			p.line("")
+			p.line("%s", title)
+			title = ""
+		}
+		s.text(p)
+	}
 }
 
 func (r *Run) head(p *printer) {
@@ -73,6 +98,9 @@ func (r *Run) head(p *printer) {
 		by += ", unit " + h.Operator.Unit
 	}
 	line("by", by+" on "+h.Host+prefixed(", runner ", h.Version)+prefixed(", binary ", short(h.Binary)))
+	if !p.o.More {
+		return
+	}
 	for _, pol := range h.Policies {
 		line("policy", strings.TrimSpace(pol.Label+prefixed(", ", pol.SOP)+prefixed(", ", pol.Section)+prefixed(", version ", pol.Version)))
 	}
@@ -193,19 +221,16 @@ func (it ItemLine) text(p *printer, zone *time.Location) {
 
 func (r *Run) why(p *printer) {
 	if r.Outcome == nil {
-		p.line("")
 		p.line("it has not ended: if it is not running any more, type: runner %s %s", r.verb("resume"), clean(r.Header.ID))
 		return
 	}
 	if r.Result == ledger.OK {
 		return
 	}
-	p.line("")
-	p.line("why it is not ok")
 	if f := r.Outcome.Failure; f != nil {
 		p.failure("  ", *f, f.Position)
 	}
-	p.findings(r.Findings)
+	p.judged(r.Findings)
 	if r.Next != "" {
 		p.line("to do what is missing, type: %s", r.Next)
 	}

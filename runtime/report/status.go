@@ -27,6 +27,7 @@ type Status struct {
 	Lab         bool               `json:"lab,omitempty"`
 	Result      string             `json:"result"`          // "ok", "degraded": data is safe tonight, or "failed"
 	Empty       bool               `json:"empty,omitempty"` // nothing has run yet
+	Last        *LastRun           `json:"last_run,omitempty"`
 	Assets      []AssetStatus      `json:"assets"`
 	Media       []MediumStatus     `json:"media,omitempty"` // the offline ones
 	Keys        []KeyStatus        `json:"keys,omitempty"`  // of targets with sealed copies
@@ -35,6 +36,14 @@ type Status struct {
 	Deviations  []ledger.Deviation `json:"deviations,omitempty"`
 	Missing     []Need             `json:"missing"`
 	Notes       []string           `json:"notes,omitempty"` // what could not be looked at, and why
+}
+
+// LastRun is the newest run, whatever its policy.
+type LastRun struct {
+	ID     string    `json:"id"`
+	Policy string    `json:"policy"` // file, without its ending
+	Began  time.Time `json:"began"`
+	Result string    `json:"result"` // "" while it lasts, or when it died
 }
 
 // AssetStatus is one row of the SOP and what there is of it.

@@ -188,7 +188,7 @@ func TestTheNewestInventoryOfASystemTellsWhatIsGone(t *testing.T) {
 		t.Errorf("got gone %q, there %q", gone, there)
 	}
 	var text strings.Builder
-	if err := s.Text(&text, TextOptions{}); err != nil {
+	if err := s.Text(&text, TextOptions{More: true}); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"sold (no longer in the inventory; its newest copy is 5 h old, on nas)", "erp (now named erp2)"} {
@@ -211,6 +211,30 @@ func TestWhatTheTokenMayNotSeeIsMissing(t *testing.T) {
 	}
 }
 
+// What an operator reads first: the verdict, each fault once, a line for each asset.
+func TestStatusInBrief(t *testing.T) {
+	b, d := newBook(t), demands()
+	b.night("r", now.Add(-3*time.Hour), "erp", "mail")
+	b.end("r", now, ledger.OK)
+	var out bytes.Buffer
+	if err := status(t, b, d, now, Live{Lab: true, Media: map[string]string{"offline-a": "attached"}}).Text(&out, TextOptions{Width: 100, Zone: time.UTC}); err != nil {
+		t.Fatal(err)
+	}
+	want := `LAB  DEGRADED: 2 items protected, 1 promise open. Last run: nightly 2026-11-23 00:00 UTC, ok
+LAB  TO DO (1)
+LAB    2 items  0 of 1 offline copies: offline-a is still attached
+LAB             erp, mail
+LAB             type: runner lab detach offline-a
+LAB
+LAB  vms  2/2  newest copies at most 2 h old  RPO 1 d
+LAB
+LAB  more: runner status --lab -v
+`
+	if got := out.String(); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
 func TestStatusText(t *testing.T) {
 	b, d := newBook(t), demands()
 	d.Unprotected = []ledger.Exception{{Item: "scratch", Reason: "test machine", Until: now.Add(90 * day)}}
@@ -222,7 +246,7 @@ func TestStatusText(t *testing.T) {
 		want string
 	}{
 		{"after the lab's first night", status(t, b, d, now, Live{Lab: true, Media: map[string]string{"offline-a": "detached"}}), `
-LAB  status at 2026-11-23 03:00 UTC (04:00 CET)
+LAB  PROTECTED: 2 items. Last run: nightly 2026-11-23 00:00 UTC (01:00 CET), ok
 LAB
 LAB  vms  Virtual Machines
 LAB    SOP: RPO 1 d, RTO 1 h, retention 28 d, online copies 1 full + 27 incr., kept as 28 full
@@ -245,11 +269,10 @@ LAB
 LAB  left out on purpose
 LAB    scratch  until 2027-02-21  test machine
 LAB
-LAB  nothing is missing
+LAB  status at 2026-11-23 03:00 UTC (04:00 CET)
 `},
 		{"before anything has run", status(t, newBook(t), demands(), now, Live{}), `
-status at 2026-11-23 03:00 UTC (04:00 CET)
-nothing has run yet: type runner exec policies/nightly.star
+NOT PROTECTED: nothing has run yet. Type: runner exec policies/nightly.star
 
 vms  Virtual Machines
   SOP: RPO 1 d, RTO 1 h, retention 28 d, online copies 1 full + 27 incr., kept as 28 full
@@ -257,12 +280,13 @@ vms  Virtual Machines
 offline media
   offline-a  unknown  never seen
 
-missing
-  failed    nothing of vms was ever backed up
-            type: runner exec POLICY.star, with a policy that protects vms
+status at 2026-11-23 03:00 UTC (04:00 CET)
 `},
 		{"two guests fail alike", status(t, b, ledger.Demands{Assets: []ledger.AssetDemand{{Name: "vms", On: []ledger.CopyDemand{{Target: "tape", Level: 1}}}}}, now, Live{}), `
-status at 2026-11-23 03:00 UTC (04:00 CET)
+NOT PROTECTED: 2 of 2 items. Last run: nightly 2026-11-23 00:00 UTC (01:00 CET), ok
+  2 items  no copy on tape
+           erp, mail
+           type: runner exec policies/nightly.star
 
 vms
   SOP: RPO N/A, RTO N/A, retention N/A, online copies N/A
@@ -279,15 +303,12 @@ vms
 recovery keys
   offsite  opened a copy 2 h ago (age1x)
 
-missing
-  failed    erp has no copy on tape
-            the same for mail
-            type: runner exec policies/nightly.star
+status at 2026-11-23 03:00 UTC (04:00 CET)
 `},
 	}
 	for _, c := range cases {
 		var out bytes.Buffer
-		if err := c.s.Text(&out, TextOptions{Zone: time.FixedZone("CET", 3600)}); err != nil {
+		if err := c.s.Text(&out, TextOptions{More: true, Zone: time.FixedZone("CET", 3600)}); err != nil {
 			t.Fatal(err)
 		}
 		if got, want := out.String(), strings.TrimPrefix(c.want, "\n"); got != want {
@@ -311,7 +332,7 @@ func TestStatusTellsFullArchivesFromIncrements(t *testing.T) {
 		d.Assets[0].Keep = keep
 		s := status(t, b, d, now, Live{})
 		var text bytes.Buffer
-		if err := s.Text(&text, TextOptions{}); err != nil {
+		if err := s.Text(&text, TextOptions{More: true}); err != nil {
 			t.Fatal(err)
 		}
 		if it := s.Assets[0].Items[0]; it.Kept != 2 || it.Incr != 1 || !strings.Contains(text.String(), "  "+want+"\n") {
@@ -325,7 +346,7 @@ func TestStatusSaysWhatACopyLacks(t *testing.T) {
 	chain(b, &d, ledger.Read, -2)
 	s := status(t, b, d, now, Live{})
 	var text, raw bytes.Buffer
-	if err := s.Text(&text, TextOptions{}); err != nil {
+	if err := s.Text(&text, TextOptions{More: true}); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"read, opened before sealing, but it needs the full archive of 2026-11-20, which is not proven there",
@@ -353,17 +374,17 @@ func TestNothingThatASystemSaysReachesTheTerminalAsCode(t *testing.T) {
 	b.night("r", now.Add(-time.Hour), evil)
 	b.end("r", now, ledger.Failed, ledger.Finding{Severity: ledger.Failed, Item: evil, Text: evil + "\x1b[2J", Type: "\x1b[31m"})
 	var out bytes.Buffer
-	if err := status(t, b, demands(), now, Live{}).Text(&out, TextOptions{}); err != nil {
+	if err := status(t, b, demands(), now, Live{}).Text(&out, TextOptions{More: true}); err != nil {
 		t.Fatal(err)
 	}
 	r, err := NewRun(t.Context(), b.catalog(), "r")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := r.Text(&out, TextOptions{}); err != nil {
+	if err := r.Text(&out, TextOptions{More: true}); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.Summary(&out, TextOptions{}); err != nil {
+	if err := r.Summary(&out, TextOptions{More: true}); err != nil {
 		t.Fatal(err)
 	}
 	if i := strings.IndexAny(out.String(), "\x1b\x07\u202e"); i >= 0 {

@@ -3,22 +3,35 @@ package report
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
-// Text writes the status for an operator: a table for each asset, then what is
-// missing and what to type.
+// Text writes the status for an operator: the verdict, each fault once with what to
+// type, then a line for each asset; with More a table for each asset and everything
+// that the site leaves out.
 func (s *Status) Text(w io.Writer, o TextOptions) error {
 	p := newPrinter(w, o, s.Lab)
-	p.line("status at %s", when(s.At, o.Zone))
-	if s.Empty {
-		p.line("nothing has run yet: type %s", s.verb("exec policies/nightly.star"))
+	found := slices.DeleteFunc(s.findings(), func(f ledger.Finding) bool {
+		return s.Empty && f.Asset != "" && f.Item == "" // it was never backed up: the verdict says so of everything
+	})
+	s.verdict(p, len(found) > 0)
+	p.judged(found)
+	for _, n := range s.Notes {
+		p.wrap("note: ", n)
 	}
-	for _, a := range s.Assets {
-		p.line("")
+	p.line("")
+	if !o.More {
+		s.brief(p)
+		return p.flush()
+	}
+	for i, a := range s.Assets {
+		if i > 0 {
+			p.line("")
+		}
 		a.text(p, s.At)
 	}
 	for i, k := range s.Keys {
@@ -34,20 +47,117 @@ func (s *Status) Text(w io.Writer, o TextOptions) error {
 	}
 	s.exceptions(p)
 	p.line("")
-	for _, n := range s.Notes {
-		p.wrap("note: ", n)
-	}
-	if len(s.Missing) == 0 {
-		p.line("nothing is missing")
-		return p.flush()
-	}
-	p.line("missing")
-	var found []ledger.Finding
-	for _, n := range s.Missing {
-		found = append(found, n.Finding)
-	}
-	p.findings(found)
+	p.line("status at %s", when(s.At, o.Zone))
 	return p.flush()
+}
+
+// verdict is the first line: is everything protected, and how did the last run end?
+func (s *Status) verdict(p *printer, faults bool) {
+	all, bad := s.items()
+	text, word := "", "NOT PROTECTED"
+	switch {
+	case s.Empty && faults:
+		text = word + ": this ledger knows of no run."
+	case s.Empty:
+		text = word + ": nothing has run yet. Type: " + s.verb("exec policies/nightly.star")
+	case len(bad) > 0:
+		text = fmt.Sprintf("%s: %d of %d items.", word, len(bad), all)
+	case s.Result == ledger.Failed:
+		text = fmt.Sprintf("%s: %s copied, but a fault concerns them all.", word, ofItems(all))
+	case s.Result == ledger.DegradedRun:
+		word = "DEGRADED"
+		text = fmt.Sprintf("%s: %s protected, %s.", word, ofItems(all), promises(len(fold(s.findings()))))
+	default:
+		word = "PROTECTED"
+		text = fmt.Sprintf("%s: %s.", word, ofItems(all))
+	}
+	if l := s.Last; l != nil {
+		result := map[string]string{"": "not ended", ledger.Failed: "FAILED"}[l.Result]
+		if result == "" {
+			result = l.Result
+		}
+		text += fmt.Sprintf("  Last run: %s %s, %s", clean(l.Policy), when(l.Began, p.o.Zone), result)
+	}
+	p.verdict(text, word, s.Result)
+}
+
+func ofItems(n int) string {
+	if n == 1 {
+		return "1 item"
+	}
+	return fmt.Sprintf("%d items", n)
+}
+
+func promises(n int) string {
+	if n == 1 {
+		return "1 promise open"
+	}
+	return fmt.Sprintf("%d promises open", n)
+}
+
+// items counts what is to be protected, and names what is not.
+func (s *Status) items() (all int, bad map[[2]string]bool) {
+	bad = map[[2]string]bool{}
+	for _, a := range s.Assets {
+		for _, it := range a.Items {
+			if !it.Gone {
+				all++
+			}
+		}
+	}
+	for _, n := range s.Missing {
+		if n.Severity == ledger.Failed && (n.Item != "" || n.Asset != "") {
+			bad[[2]string{n.Asset, n.Item}] = true
+			if n.Item == "" { // nothing of it was ever backed up
+				all++
+			}
+		}
+	}
+	return all, bad
+}
+
+func (s *Status) findings() (out []ledger.Finding) {
+	for _, n := range s.Missing {
+		out = append(out, n.Finding)
+	}
+	return out
+}
+
+// brief is a line for each asset.
+func (s *Status) brief(p *printer) {
+	_, bad := s.items()
+	var rows [][]string
+	for _, a := range s.Assets {
+		n, safe, oldest := 0, 0, int64(-1)
+		for _, it := range a.Items {
+			if it.Gone {
+				continue
+			}
+			n++
+			if !bad[[2]string{a.Name, it.Name}] {
+				safe++
+			}
+			if it.Newest != nil {
+				oldest = max(oldest, it.Age)
+			}
+		}
+		row := []string{a.Name, fmt.Sprintf("%d/%d", safe, n), "", ""}
+		switch {
+		case n == 0 && len(a.Items) == 0 && a.Demanded.Copies == 0:
+			row[1], row[2] = "-", "no copies demanded"
+		case oldest >= 0:
+			row[2] = "newest copies at most " + age(time.Duration(oldest)*time.Second) + " old"
+		default:
+			row[2] = "no copy was read back"
+		}
+		if a.RPO > 0 {
+			row[3] = "RPO " + span(time.Duration(a.RPO)*time.Second)
+		}
+		rows = append(rows, row)
+	}
+	p.table("", rows)
+	p.line("")
+	p.line("more: %s", strings.TrimSpace(s.verb("status -v")))
 }
 
 func (s *Status) verb(rest string) string {

@@ -1,7 +1,9 @@
 package report
 
 import (
+	"fmt"
 	"io"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -9,12 +11,22 @@ import (
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
-// Summary writes what exec shows at the end: a row for each item with the size
-// of its artifact, what is proven on each target, and the time that it took;
-// then the result and its reasons.
+// Summary writes what exec shows at the end: the verdict, each fault once with what to
+// type, and how the run ended. With More there is a row for each item, too: the size of
+// its artifact, what is proven on each target, and the time that it took.
 func (r *Run) Summary(w io.Writer, o TextOptions) error {
 	p := newPrinter(w, o, r.Header.Lab)
-	if rows := r.rows(); len(rows) > 1 {
+	if r.Outcome != nil {
+		r.verdict(p)
+		if f := r.Outcome.Failure; f != nil && r.Result != ledger.OK {
+			p.failure("  ", *f, f.Position)
+		}
+		p.judged(r.Findings)
+		if r.Next != "" && r.Result != ledger.OK {
+			p.line("to do what is missing, type: %s", r.Next)
+		}
+	}
+	if rows := r.rows(); len(rows) > 1 && o.More {
 		p.table("", rows)
 	}
 	result := p.paint(r.Result)
@@ -22,17 +34,62 @@ func (r *Run) Summary(w io.Writer, o TextOptions) error {
 		result += " after " + took(time.Duration(r.Outcome.Nanos))
 	}
 	p.line("run %s: %s", clean(r.Header.ID), result)
-	if r.Outcome == nil || r.Result == ledger.OK {
-		return p.flush()
-	}
-	if f := r.Outcome.Failure; f != nil {
-		p.failure("  ", *f, f.Position)
-	}
-	p.findings(r.Findings)
-	if r.Next != "" {
-		p.line("to do what is missing, type: %s", r.Next)
-	}
 	return p.flush()
+}
+
+// verdict says of how many items the run left copies that were read back; a run that is
+// about none has no verdict.
+func (r *Run) verdict(p *printer) {
+	bad := map[string]bool{}
+	for _, f := range r.Findings {
+		if f.Severity == ledger.Failed && f.Item != "" {
+			bad[f.Item] = true
+		}
+	}
+	var not []string
+	n := 0
+	for _, it := range r.Items {
+		n++
+		if !it.safe() || bad[it.Item] {
+			not = append(not, it.Item)
+		}
+		delete(bad, it.Item)
+	}
+	for item := range bad { // nothing was made of it
+		n++
+		not = append(not, item)
+	}
+	if n == 0 || r.Outcome == nil {
+		return
+	}
+	slices.Sort(not)
+	not = slices.Compact(not)
+	word := map[string]string{ledger.Failed: "FAILED", ledger.DegradedRun: "DEGRADED"}[r.Result]
+	if word == "" {
+		word = r.Result
+	}
+	text := fmt.Sprintf("%s %s: %d of %d items safe", clean(r.policy()), word, n-len(not), n)
+	switch len(not) {
+	case 0:
+	case 1:
+		text += ", " + not[0] + " is not"
+	default:
+		text += ", these are not: " + p.few(not)
+	}
+	p.verdict(text, word, r.Result)
+}
+
+// policy is the name of the policy's file.
+func (r *Run) policy() string {
+	return strings.TrimSuffix(path.Base(strings.ReplaceAll(r.Header.Policy, ":", "/")), ".star")
+}
+
+// safe reports that a copy of the item was read back.
+func (it ItemLine) safe() bool {
+	return slices.ContainsFunc(it.Copies, func(c CopyLine) bool {
+		level, known := ledger.ParseLevel(c.Level)
+		return known && level >= ledger.Read && !c.Gone
+	})
 }
 
 // rows tells of each item how far its copies are proven: the targets that reached

@@ -23,7 +23,7 @@ func TestTheUSBDiskIsPulledInTheMiddle(t *testing.T) {
 		t.Fatalf("pulled %v, exit %d, want 1", pulled, code)
 	}
 	show := s.want(0, "show")
-	if !strings.Contains(show, "usb") || !strings.Contains(show, "erp was not copied to usb") {
+	if !strings.Contains(show, "usb") || !strings.Contains(show, "was not copied to usb") {
 		t.Errorf("show does not say what happened:\n%s", show)
 	}
 	for _, proven := range []string{"offsite"} {
@@ -78,7 +78,7 @@ func TestTheMountPointAloneIsNoDisk(t *testing.T) {
 	s := newSite(t)
 	s.usb.unmount()
 	out, code := s.runner(nil, "exec", nightly)
-	if code != 3 || !strings.Contains(out, "has no copy on usb, and never had one") {
+	if code != 3 || !strings.Contains(out, "no copy on usb, and never had one") {
 		t.Fatalf("exit %d, want 3\n%s", code, out)
 	}
 	if entries, _ := os.ReadDir(s.path("media")); len(entries) > 0 {

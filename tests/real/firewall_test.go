@@ -108,7 +108,7 @@ func (d *desk) args(args ...string) []string {
 		d.t.Fatal(err)
 	}
 	if args[0] != "recover" {
-		args = append(args, "--site", d.path("site.star"), "--state", d.path("state"))
+		args = append(args, "-v", "--site", d.path("site.star"), "--state", d.path("state"))
 	}
 	return append([]string{bin}, args...)
 }

@@ -98,7 +98,7 @@ func (r *rescued) runner(stdin string, args ...string) (string, int) {
 	for _, b := range r.binds {
 		script += fmt.Sprintf("mount --bind %s %s\n", b[0], b[1])
 	}
-	all := append([]string{"-m", "bash", "-c", script + `exec "$@"`, "bash", bin}, append(args, "--site", r.path("site.star"), "--state", r.path("state"))...)
+	all := append([]string{"-m", "bash", "-c", script + `exec "$@"`, "bash", bin}, append(args, "-v", "--site", r.path("site.star"), "--state", r.path("state"))...)
 	c := exec.CommandContext(r.t.Context(), "unshare", all...)
 	c.Stdin = strings.NewReader(stdin)
 	out, err := c.CombinedOutput()

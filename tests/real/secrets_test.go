@@ -66,7 +66,7 @@ func (v *vault) run(stdin string, args ...string) (string, error) {
 	v.t.Helper()
 	line := append(append([]string{}, v.wrap...), v.bin)
 	line = append(line, args...)
-	cmd := exec.CommandContext(v.t.Context(), line[0], append(line[1:], "--site", v.path("site.star"), "--state", v.path("state"))...)
+	cmd := exec.CommandContext(v.t.Context(), line[0], append(line[1:], "-v", "--site", v.path("site.star"), "--state", v.path("state"))...)
 	cmd.Env, cmd.Dir, cmd.Stdin = v.env, v.dir, strings.NewReader(stdin)
 	out, err := cmd.CombinedOutput()
 	return string(out), err

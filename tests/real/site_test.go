@@ -125,7 +125,7 @@ func (s *site) command(args ...string) *exec.Cmd {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	c := exec.CommandContext(s.t.Context(), bin, append(args, "--site", s.path("site.star"), "--state", s.path("state"))...)
+	c := exec.CommandContext(s.t.Context(), bin, append(args, "-v", "--site", s.path("site.star"), "--state", s.path("state"))...)
 	c.Env = append(os.Environ(), "XDG_STATE_HOME="+s.dir)
 	return c
 }

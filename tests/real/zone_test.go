@@ -25,7 +25,7 @@ func TestBINDTakesTheZoneThatIsSaved(t *testing.T) {
 	}
 	state := filepath.Join(dir, "state")
 	// The run is degraded, since nothing is copied: the zone is made all the same.
-	out, err := exec.CommandContext(t.Context(), bin, "exec", "--lab", "--state", state, policy).CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), bin, "exec", "-v", "--lab", "--state", state, policy).CombinedOutput()
 	if !strings.Contains(string(out), "export_dns(zone = example.org)  -> example.org") {
 		t.Fatalf("got %v\n%s", err, out)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/neosofia/runner/builtins/internal/systems"
 	"github.com/neosofia/runner/builtins/internal/target"
+	"github.com/neosofia/runner/runtime/failure"
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
@@ -64,7 +65,9 @@ func ReadEvidence(ctx context.Context, w *systems.Systems, l *ledger.Ledger, hos
 		if err == nil {
 			err = know.read(ctx, &here, name, t, texts, manifests)
 		}
-		if err != nil {
+		spec, _ := w.Site.Target(name)
+		away := !manifests && spec != nil && spec.Offline && failure.Is(err, target.CodeMediaAbsent) // as it should be
+		if err != nil && !away {
 			here.Notes = append(here.Notes, fmt.Sprintf("%s was not asked: %v", name, err))
 		}
 		return func() { out.add(here) }

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/neosofia/runner/builtins/internal/spool"
+	"github.com/neosofia/runner/runtime"
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
@@ -13,6 +14,19 @@ func (w *Systems) Spool() spool.Dir { return spool.Dir(w.Env.Spool) }
 // CleanSpool removes from the spool what is not needed any more.
 func (w *Systems) CleanSpool(ctx context.Context, c ledger.Catalog) error {
 	return w.Spool().CleanUp(ctx, c, w.everywhere)
+}
+
+// Stands reports whether an artifact of the spool need not be made again: its files are
+// there, or every demanded target has a copy.
+func (w *Systems) Stands(ctx context.Context, s *runtime.Step, a ledger.Artifact) (bool, error) {
+	if w.Given != nil || w.Spool().Has(a) {
+		return true, nil
+	}
+	c, err := s.Catalog(ctx)
+	if err != nil {
+		return false, err
+	}
+	return w.everywhere(ctx, c, a, false)
 }
 
 // everywhere reports whether every demanded target has a copy. A medium that is

@@ -1,0 +1,122 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/neosofia/runner/runtime"
+	"github.com/neosofia/runner/runtime/ledger"
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
+)
+
+// smallest is how many bytes a transfer has that is worth a bar.
+const smallest = 8 << 20
+
+// progress is what is known of the items of a run so far.
+type progress struct {
+	began    time.Time
+	expected map[string]bool // asset/item
+	made     map[string]made // by artifact
+	done     map[string]bool // asset/item with a proven copy
+	failed   int             // steps
+	bar      *mpb.Bar
+}
+
+// made is an artifact, and how long it has taken since.
+type made struct {
+	key, item string
+	bytes     int64
+	began     time.Time
+}
+
+// count shows below all bars how many items are done.
+func (s *screen) count() {
+	s.items.began = time.Now()
+	s.items.bar = s.bars.New(1, mpb.NopStyle(), mpb.BarPriority(-1), mpb.PrependDecorators(decor.Any(func(decor.Statistics) string {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.lab + s.items.text(time.Since(s.items.began))
+	})))
+}
+
+func (p *progress) text(elapsed time.Duration) string {
+	text := fmt.Sprintf("%d of %d items done", len(p.done), max(len(p.expected), len(p.done)))
+	if p.failed > 0 {
+		text += fmt.Sprintf(", %d FAILED", p.failed)
+	}
+	return text + "   " + elapsed.Truncate(time.Second).String()
+}
+
+// brief tells of an item that is proven, and of what fails.
+func (s *screen) brief(e runtime.Event) {
+	p := &s.items
+	if e.Failure != nil {
+		p.failed++
+		s.line("%s %s  %s", clock(e.Time), s.paint("31", "FAILED"), callText(e.Primitive, e.Args))
+		s.line("     %s", e.Failure.Message)
+	}
+	if e.Facts == nil {
+		return
+	}
+	for _, it := range e.Facts.Expected {
+		put(&p.expected, it.Asset+"/"+it.Name, true)
+	}
+	for _, a := range e.Facts.Artifacts {
+		put(&p.made, a.ID, made{a.Asset + "/" + a.Item, a.Item, a.Bytes, e.Time.Add(-e.Elapsed)})
+		put(&p.expected, a.Asset+"/"+a.Item, true)
+	}
+	if e.Replayed {
+		return
+	}
+	var order []string
+	proven := map[string][]ledger.Proof{}
+	for _, proof := range e.Facts.Proofs {
+		if proven[proof.Artifact] == nil {
+			order = append(order, proof.Artifact)
+		}
+		proven[proof.Artifact] = append(proven[proof.Artifact], proof)
+	}
+	for _, id := range order {
+		m, known := p.made[id]
+		if !known { // a copy of an earlier run
+			first := proven[id][0]
+			m = made{first.Asset + "/" + first.Item, first.Item, first.Bytes, e.Time.Add(-e.Elapsed)}
+		}
+		put(&p.done, m.key, true)
+		s.line("%s %s      %-14s %9s in %-6s  %s", clock(e.Time), s.paint("32", "ok"), m.item, sizeText(m.bytes), took(e.Time.Sub(m.began)), levels(proven[id]))
+	}
+}
+
+func put[V any](m *map[string]V, key string, v V) {
+	if *m == nil {
+		*m = map[string]V{}
+	}
+	(*m)[key] = v
+}
+
+// levels is "node opened; offline-a, offsite read".
+func levels(proofs []ledger.Proof) string {
+	by := map[int][]string{}
+	for _, p := range proofs {
+		by[p.Level] = append(by[p.Level], p.Target)
+	}
+	var parts []string
+	for level := ledger.Opened; level >= ledger.Stored; level-- {
+		if on := by[level]; len(on) > 0 {
+			slices.Sort(on)
+			parts = append(parts, strings.Join(on, ", ")+" "+ledger.LevelName(level))
+		}
+	}
+	return strings.Join(parts, "; ")
+}
+
+// clock is the local time of an event.
+func clock(t time.Time) string {
+	if t.IsZero() {
+		t = time.Now()
+	}
+	return t.Local().Format("15:04:05")
+}
