@@ -48,6 +48,7 @@ func All() []runtime.Declaration {
 		rearHostDeclaration(),
 		removeUploadDeclaration(),
 		restoreVMDeclaration(),
+		saveFilesDeclaration(),
 		sealSecretsDeclaration(),
 		shipLogsDeclaration(),
 		snapshotVMDeclaration(),

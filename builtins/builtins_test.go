@@ -116,6 +116,7 @@ func TestEveryPrimitiveStopsWhenItIsToldTo(t *testing.T) {
 		{"prune", `prune(asset = "virtual_machines", keep = [], apply = True)`, "*", nil, 4},
 		{"restore_vm", `restore_vm(guest = "scratch", vmid = 9100, storage = "local")`, "POST /nodes/pve1/qemu", saveFirst, 0},
 		{"restore_vm", `restore_vm(guest = "scratch", vmid = 9100, storage = "local", from_target = "offline-a")`, "sftp pve1.lab put", saveFirst, 0},
+		{"save_files", `save_files(host = "pve1", paths = ["/etc"], asset = "operating_systems")`, "run pve1.lab tar", nil, 0},
 		{"destroy_vm", `destroy_vm(vmid = 900, token = "runner:x/0")`, "GET /nodes/pve1/tasks", nil, 0},
 		{"remove_upload", `remove_upload(system = "pve", node = "pve1", path = "/srv/backup/dump/vzdump-qemu-1-2.vma", token = "runner:x/0")`, "sftp pve1.lab *", nil, 0},
 	} {

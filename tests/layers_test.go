@@ -39,7 +39,7 @@ var floors = []floor{
 
 	// Declarations: one file a primitive. Behind them bodies, named after their primitive.
 	{"/builtins", "* client/* format/* /runtime /runtime/failure /runtime/ledger", "kind kind/* /builtins/lab /builtins/lab/host /runtime/policytest /runtime/report /stdlib"},
-	{"copying exportdns exportfirewall prune rearhost restorevm sealsecrets shiplogs snapshotvm verify",
+	{"copying exportdns exportfirewall prune rearhost restorevm savefiles sealsecrets shiplogs snapshotvm verify",
 		"guests kind kind/* kinds site spool systems target client/* format/* /runtime /runtime/failure /runtime/ledger", "/builtins/lab"},
 	// What several of them, and the program, share.
 	{"capacity checkpoints guests medium preflight recoverykey", "capacity kind kind/* kinds site systems target client/* format/* /runtime /runtime/failure /runtime/ledger", "/builtins/lab"},
@@ -50,7 +50,7 @@ var floors = []floor{
 	// Kinds of artifacts know no site and no Starlark: a medium alone is enough for them.
 	{"kinds", "kind kind/* target", ""},
 	{"kind/*", "kind target client/* format/* /runtime/failure /runtime/ledger", "kind/kindtest"},
-	{"kind", "target /runtime/ledger", ""},
+	{"kind", "target format/archive /runtime/ledger", ""},
 	{"target target/targettest", "target client/ssh /runtime/failure /runtime/ledger", "format/* target/targettest /tests/gauge"},
 	// Clients know one system each, and hosts that they run on; formats know nothing of ours.
 	{"client/*", "client/host client/ssh format/* /runtime/failure", "/builtins/lab /builtins/lab/* /tests/gauge"},

@@ -3,6 +3,7 @@ package kinds
 
 import (
 	"github.com/neosofia/runner/builtins/internal/kind"
+	"github.com/neosofia/runner/builtins/internal/kind/files"
 	"github.com/neosofia/runner/builtins/internal/kind/guest"
 	"github.com/neosofia/runner/builtins/internal/kind/logs"
 	"github.com/neosofia/runner/builtins/internal/kind/rear"
@@ -14,7 +15,7 @@ import (
 
 // All lists the kinds.
 func All() []kind.Kind {
-	return []kind.Kind{guest.VM(), guest.Container(), ruleset.Kind(), logs.Kind(), rear.Kind(), secrets.Kind(), zone.Kind()}
+	return []kind.Kind{files.Kind(), guest.VM(), guest.Container(), ruleset.Kind(), logs.Kind(), rear.Kind(), secrets.Kind(), zone.Kind()}
 }
 
 // Find returns the kind of that name.

@@ -63,6 +63,7 @@ func Commands() map[string]Command {
 		"iptables-restore": iptablesRestore, "ip6tables-restore": iptablesRestore,
 		"rear": rear, "lsblk": lsblk, "uname": uname, "mount": mount, "umount": umount,
 		"rm": rm, "ln": ln, "cp": cp, "sync": syncAll, "sh": sh, "cryptsetup": cryptsetup,
+		"tar":   tarOf,
 		"true":  func(context.Context, *Call) int { return 0 },
 		"false": func(context.Context, *Call) int { return 1 },
 	}

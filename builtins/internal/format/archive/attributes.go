@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math/bits"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,7 +17,38 @@ const (
 	paxXattr   = "SCHILY.xattr."
 	paxACL     = "SCHILY.acl."
 	paxSELinux = "RHT.security.selinux"
+
+	aclAttribute = "system.posix_acl_" // the kernel's form
 )
+
+func isACL(name string) bool { return name == aclAttribute+"access" || name == aclAttribute+"default" }
+
+// hasRawACL reports that an ACL is there in the kernel's form, too. It has numbers where
+// the text of GNU tar has the names of the machine that it was saved on, and counts.
+func hasRawACL(e entry, key string) bool {
+	which, ok := strings.CutPrefix(key, paxACL)
+	_, raw := e.PAXRecords[paxXattr+aclAttribute+which]
+	return ok && raw
+}
+
+// checkACL refuses bytes that are no ACL of the kernel's form, and returns the
+// permissions of the owning group, if they name them.
+func checkACL(raw string) (group uint16, err error) {
+	b := []byte(raw)
+	if len(b) < 4 || (len(b)-4)%8 != 0 || len(b) > 4+8*maxACLEntries || binary.LittleEndian.Uint32(b) != aclVersion {
+		return 0, fmt.Errorf("%d bytes are no acl", len(b))
+	}
+	for b = b[4:]; len(b) > 0; b = b[8:] {
+		tag, perm := binary.LittleEndian.Uint16(b), binary.LittleEndian.Uint16(b[2:])
+		if bits.OnesCount16(tag) != 1 || tag > 32 || perm > 7 {
+			return 0, fmt.Errorf("acl entry with tag %d and permissions %d is not known", tag, perm)
+		}
+		if tag == 4 {
+			group = perm
+		}
+	}
+	return group, nil
+}
 
 func hasAttributes(e entry) bool {
 	for key := range e.PAXRecords {
@@ -41,9 +73,9 @@ func recordBytes(e entry) (n int) {
 func attributeName(key string) (string, error) {
 	switch key {
 	case paxACL + "access":
-		return "system.posix_acl_access", nil
+		return aclAttribute + "access", nil
 	case paxACL + "default":
-		return "system.posix_acl_default", nil
+		return aclAttribute + "default", nil
 	case paxSELinux:
 		return "", errors.New("labels are not restored")
 	}
@@ -53,7 +85,7 @@ func attributeName(key string) (string, error) {
 		return "", errors.New("this kind of ACL is not known")
 	case !ok:
 		return "", nil
-	case strings.HasPrefix(name, "user.") || name == "security.capability":
+	case strings.HasPrefix(name, "user.") || name == "security.capability" || isACL(name):
 		return unquoted.Replace(name), nil
 	}
 	return "", errors.New("attributes of this namespace are not restored")
@@ -127,7 +159,14 @@ var errNoNumber = errors.New("it names a user or group of the guest, and has no 
 
 // groupBits are the permissions of the group that an entry had: with an ACL the mode
 // shows the mask in their place. ok is false where the records hold no ACL.
-func groupBits(e entry) (bits fs.FileMode, ok bool) {
+func groupBits(e entry) (group fs.FileMode, ok bool) {
+	if raw, ok := e.PAXRecords[paxXattr+aclAttribute+"access"]; ok {
+		perm, err := checkACL(raw)
+		if err != nil {
+			perm = 0
+		}
+		return fs.FileMode(perm) << 3, true
+	}
 	text, ok := e.PAXRecords[paxACL+"access"]
 	if !ok {
 		return 0, false

@@ -3,11 +3,14 @@ package archive
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // Archives as they are found in the field.
@@ -74,14 +77,55 @@ func TestAModeIsNeverWiderThanItsACL(t *testing.T) {
 		"a group wider than the mask": {"user::rw-,user:joe:r--,group::rwx,mask::r--,other::---", 0o640, 0o640},
 		"no ACL":                      {"", 0o664, 0o664},
 		"no group in it":              {"user::rw-,mask::rw-", 0o660, 0o600},
+		"the kernel's form counts":    {rawACL(1, 6, noID, 2, 7, 4321, 4, 4, noID, 16, 6, noID, 32, 0, noID), 0o660, 0o640},
+		"the kernel's form, damaged":  {rawACL(1, 6, noID, 99, 7, noID), 0o660, 0o600},
 	} {
 		e := file("a", "x")
 		e.Mode = c.mode
 		if c.acl != "" {
 			e.PAXRecords = map[string]string{"SCHILY.acl.access": c.acl}
 		}
+		if strings.HasPrefix(c.acl, "\x02\x00") {
+			e.PAXRecords = map[string]string{"SCHILY.acl.access": "user::rw-,user:joe:rw-,group::rw-,mask::rw-,other::---", "SCHILY.xattr.system.posix_acl_access": c.acl}
+		}
 		if got := closedMode(entry{Header: &e.Header}); got != c.want {
 			t.Errorf("%s: got %v, want %v", name, got, c.want)
 		}
+	}
+}
+
+const noID = 1<<32 - 1
+
+// rawACL is an ACL in the kernel's form, of a tag, permissions and a number each.
+func rawACL(fields ...uint32) string {
+	b := binary.LittleEndian.AppendUint32(nil, 2)
+	for i := 0; i+2 < len(fields); i += 3 {
+		b = binary.LittleEndian.AppendUint16(b, uint16(fields[i]))
+		b = binary.LittleEndian.AppendUint16(b, uint16(fields[i+1]))
+		b = binary.LittleEndian.AppendUint32(b, fields[i+2])
+	}
+	return string(b)
+}
+
+// GNU tar writes an ACL with the names of its machine, and with --xattrs in the kernel's
+// form, too: the numbers of that come back.
+func TestAnACLInTheKernelsFormComesBackByNumber(t *testing.T) {
+	e := file("a", "x")
+	raw := rawACL(1, 6, noID, 2, 4, 4321, 4, 4, noID, 16, 4, noID, 32, 0, noID)
+	e.PAXRecords = map[string]string{"SCHILY.acl.access": "user::rw-,user:joe:r--,group::r--,mask::r--,other::---", "SCHILY.xattr.system.posix_acl_access": raw}
+	bad := file("b", "x")
+	bad.PAXRecords = map[string]string{"SCHILY.xattr.system.posix_acl_access": "\x02\x00\x00\x00half"}
+	into := t.TempDir()
+	report, err := ExtractTree(context.Background(), "a.tar", bytes.NewReader(tarOf(t, e, bad)), into, Options{})
+	if err != nil || !strings.Contains(strings.Join(report.Skipped, "\n"), `"b": attribute SCHILY.xattr.system.posix_acl_access: 8 bytes are no acl`) || strings.Contains(strings.Join(report.Skipped, "\n"), "joe") {
+		t.Fatalf("got %q, %v", report.Skipped, err)
+	}
+	got := make([]byte, 100)
+	n, err := unix.Getxattr(filepath.Join(into, "a"), "system.posix_acl_access", got)
+	if errors.Is(err, unix.EOPNOTSUPP) {
+		t.Skip("this file system keeps no ACLs")
+	}
+	if err != nil || string(got[:n]) != raw {
+		t.Errorf("got %x, %v, want %x", got[:max(n, 0)], err, raw)
 	}
 }

@@ -14,10 +14,13 @@ func (t *tree) attributes(e entry, f *os.File) {
 	for _, key := range slices.Sorted(maps.Keys(e.PAXRecords)) {
 		value := e.PAXRecords[key]
 		name, err := attributeName(key)
-		if err == nil && name == "" {
+		if err == nil && (name == "" || hasRawACL(e, key)) {
 			continue
 		}
 		data := []byte(value)
+		if err == nil && isACL(name) && !strings.HasPrefix(key, paxACL) {
+			_, err = checkACL(value)
+		}
 		if err == nil && strings.HasPrefix(key, paxACL) {
 			var without []string
 			data, without, err = encodeACL(value)

@@ -90,12 +90,7 @@ func Unpack(ctx context.Context, j *kind.Job, file string, r io.Reader) error {
 
 // recoverTree extracts a container's tree below rootfs.
 func recoverTree(ctx context.Context, j *kind.Job, file string, r io.Reader) error {
-	root := filepath.Join(j.Into, "rootfs")
-	if err := os.Mkdir(root, 0o755); err != nil {
-		return err
-	}
-	j.Paths = append(j.Paths, root)
-	report, err := archive.ExtractTree(ctx, file, r, root, archive.Options{SkipDevices: os.Geteuid() != 0})
+	report, err := j.ExtractTree(ctx, file, r, "rootfs")
 	return finish(j, report, r, err)
 }
 
@@ -128,22 +123,6 @@ func recoverDisks(ctx context.Context, j *kind.Job, file string, r io.Reader) (e
 	return finish(j, report, r, err)
 }
 
-// unsetFile is beside what was extracted, and lists what could not be set on it.
-const unsetFile = "not-restored.txt"
-
-// unset tells what entries came back without: all of it in a file, and in a sentence.
-func unset(j *kind.Job, lines []string) error {
-	if len(lines) == 0 {
-		return nil
-	}
-	path := filepath.Join(j.Into, unsetFile)
-	if err := os.WriteFile(path, []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	j.Skipped = append(j.Skipped, fmt.Sprintf("not everything could be set on what was extracted (%d lines in %s), such as: %s", len(lines), path, lines[0]))
-	return nil
-}
-
 // finish reads the stream to its end, where its digest is known, writes the guest's
 // configuration, and says what puts the guest back.
 func finish(j *kind.Job, report archive.Report, r io.Reader, err error) error {
@@ -153,7 +132,7 @@ func finish(j *kind.Job, report archive.Report, r io.Reader, err error) error {
 	if err != nil {
 		return err
 	}
-	if err := unset(j, report.Skipped); err != nil {
+	if err := j.NotRestored(report.Skipped); err != nil {
 		return err
 	}
 	for _, c := range report.Configs {
