@@ -100,7 +100,7 @@ func TestARemovalIsToldInALine(t *testing.T) {
 		t.Fatal(err)
 	}
 	var text strings.Builder
-	if err := r.Text(&text, report.TextOptions{Width: 200}); err != nil {
+	if err := r.Text(&text, report.TextOptions{More: true, Width: 200}); err != nil {
 		t.Fatal(err)
 	}
 	if !strings.Contains(text.String(), "scratch on offsite, taken "+oldest+": 5 days old, no rule keeps it") || len(r.Removals) != 4 {

@@ -39,7 +39,7 @@ func TestGuestsOnTheSystemsDiskNeedACopyElsewhere(t *testing.T) {
 		t.Fatal(err)
 	}
 	var text strings.Builder
-	if err := shown.Text(&text, report.TextOptions{Width: 200}); err != nil {
+	if err := shown.Text(&text, report.TextOptions{More: true, Width: 200}); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"a recovery of pve1 erases guest 100 (erp); it comes back from offline-a, of ", "disks that a recovery makes anew: /dev/"} {

@@ -5,7 +5,9 @@ import (
 
 	"github.com/neosofia/runner/builtins/internal/client/keyring"
 	"github.com/neosofia/runner/builtins/internal/client/proxmox"
+	"github.com/neosofia/runner/builtins/internal/client/ssh"
 	"github.com/neosofia/runner/builtins/internal/restorevm"
+	"github.com/neosofia/runner/builtins/internal/systems"
 	"github.com/neosofia/runner/runtime"
 	"github.com/neosofia/runner/runtime/failure"
 )
@@ -23,11 +25,7 @@ func removeUploadDeclaration() runtime.Declaration {
 		Doc: "remove_upload: remove an archive that restore_vm uploaded to a node for a restore; restore_vm cleans up with it.\n\n" +
 			"The archive's notes must carry the token of the step that uploaded it. One that is not there is fine.",
 		Example: `remove_upload(system = "pve", node = "pve1", path = "/srv/backup/dump/vzdump-qemu-100-2026_03_02-02_00_00.vma.zst", token = "runner:20260302T020000Z-abcdef/0")`,
-		Codes: []failure.Code{
-			proxmox.CodeNotOurs,
-			proxmox.CodeSSH,
-			keyring.CodeSecret,
-		},
+		Codes:   codes(systems.ArchiveCodes(), []failure.Code{proxmox.CodeNotOurs, keyring.CodeSecret, ssh.CodeHostKey}),
 		Fake: func(context.Context, *runtime.Step, *removeUploadArgs) (runtime.Result, error) {
 			return runtime.Result{}, nil
 		},

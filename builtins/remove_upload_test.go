@@ -41,7 +41,7 @@ func TestRemoveUploadRefusesWhatIsNotOurs(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.inject(lab.Fault{On: "ssh pve1.lab", Do: "new-hostkey"})
-	wantCode(t, brought(a.Origin["path"], "runner:"+a.Run+a.Step), "E_PVE_SSH", "host key")
+	wantCode(t, brought(a.Origin["path"], "runner:"+a.Run+a.Step), "E_HOST_KEY", "host key")
 	b.inject()
 	if out := brought(a.Origin["path"], "runner:"+a.Run+a.Step); out.Err != nil || len(b.dumps()) != 0 {
 		t.Errorf("an archive with the token: got %v, %d archives", out.Err, len(b.dumps()))

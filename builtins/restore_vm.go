@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/neosofia/runner/builtins/internal/client/proxmox"
 	"github.com/neosofia/runner/builtins/internal/restorevm"
 	"github.com/neosofia/runner/builtins/internal/systems"
 	"github.com/neosofia/runner/runtime"
@@ -30,6 +31,7 @@ func restoreVMDeclaration() runtime.Declaration {
 			"Network interfaces are disconnected before the guest exists, and that is checked before the call ends. A restore that fails leaves nothing behind. It never overwrites a guest.",
 		Example: `restore_vm(guest = "erp", vmid = 9100, storage = "local")`,
 		Codes: codes(systems.PVECodes(), systems.TargetCodes(), systems.ArchiveCodes(), []failure.Code{
+			proxmox.CodeStorage, proxmox.CodeStorageFull,
 			restorevm.CodeNoCopy,
 			restorevm.CodeTaken,
 			restorevm.CodeFailed,

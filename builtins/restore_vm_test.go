@@ -269,7 +269,7 @@ func TestRestoreVMNeverOverwritesAnArchiveOfTheNode(t *testing.T) {
 	b := saved(t, "scratch", plainUSB...)
 	b.inject(lab.Fault{On: "sftp pve1.lab put", Do: "enospc 1000"})
 	out := b.run(`return restore_vm(guest = "scratch", vmid = 9100, storage = "local", from_target = "offline-a")`)
-	wantCode(t, out, "E_PVE_SSH", "/srv/backup/dump/vzdump-qemu-900-", "no space left")
+	wantCode(t, out, "E_STORAGE_FULL", "/srv/backup/dump/vzdump-qemu-900-", "no space left", "free space on the storage")
 	b.clean(1)
 }
 

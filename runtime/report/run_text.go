@@ -29,6 +29,11 @@ func (r *Run) Text(w io.Writer, o TextOptions) error {
 			}
 		} else {
 			p.table("", r.rows())
+			for _, it := range r.Items {
+				for _, e := range it.Erases { // nobody must learn of it afterwards
+					p.wrap("  ", e.text(it.Item, o.Zone))
+				}
+			}
 		}
 	}
 	if len(r.Damaged) > 0 {

@@ -3,7 +3,6 @@ package restorevm
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -28,12 +27,7 @@ func reach(ctx context.Context, w *systems.Systems, system, node string) (*nodeF
 	if err != nil {
 		return nil, err
 	}
-	addr, ok := sys.SSH[node]
-	if !ok {
-		return nil, fmt.Errorf("the site names no ssh access to %s", node)
-	}
-	session, err := ssh.Open(ctx, ssh.Config{Address: addr, HostKey: sys.HostKeys[node], Dial: w.Env.Dial,
-		Key: func(ctx context.Context) ([]byte, error) { return w.Secret(ctx, sys.SSHKey) }})
+	session, err := w.Node(ctx, sys, node)
 	if err != nil {
 		return nil, err
 	}

@@ -16,6 +16,7 @@ import (
 
 	"filippo.io/age"
 	"github.com/neosofia/runner/builtins/internal/client/proxmox"
+	"github.com/neosofia/runner/builtins/internal/client/ssh"
 	"github.com/neosofia/runner/builtins/internal/systems"
 	"github.com/neosofia/runner/builtins/internal/target"
 	"github.com/neosofia/runner/runtime"
@@ -102,19 +103,10 @@ func vmidOf(a ledger.Artifact) string {
 // put writes an archive with its notes on a node.
 func put(ctx context.Context, s *runtime.Step, system, node, full string, r io.Reader) error {
 	fail := func(err error) error {
-		var own *failure.Error
-		var bad *failure.Error
-		switch {
-		case err == nil:
-			return nil
-		case context.Cause(ctx) != nil:
+		if err != nil && context.Cause(ctx) != nil {
 			return context.Cause(ctx)
-		case errors.As(err, &own):
-			return err
-		case errors.As(err, &bad):
-			return err // the copy, not the node
 		}
-		return &failure.Error{Code: proxmox.CodeSSH, System: "proxmox " + system, Doing: "write " + full + " on " + node, Said: err.Error(), Hint: systems.HintOf(err), Cause: err}
+		return writeError(system, "write "+full+" on "+node, err)
 	}
 	p, err := reach(ctx, systems.Of(s), system, node)
 	if err != nil {
@@ -125,6 +117,20 @@ func put(ctx context.Context, s *runtime.Step, system, node, full string, r io.R
 		return fail(err)
 	}
 	return fail(p.write(full, r))
+}
+
+// writeError words an error of writing into a storage's dump folder.
+func writeError(system, doing string, err error) error {
+	worded := systems.NodeError(system, doing, err)
+	var e *failure.Error
+	switch {
+	case !errors.As(worded, &e) || errors.As(err, new(*failure.Error)): // of the copy that is read, not of the node
+	case ssh.Full(err):
+		e.Code, e.Hint = proxmox.CodeStorageFull, "free space on the storage, or name another one that copies are uploaded to"
+	case failure.Is(worded, target.CodeArchiveMissing, target.CodeArchiveRead):
+		e.Code, e.Hint = proxmox.CodeStorage, "runner's account there cannot write the storage's dump folder: ls -ld and df show it on the node"
+	}
+	return worded
 }
 
 const notesExt = ".notes"
@@ -141,9 +147,10 @@ func RemoveUpload(ctx context.Context, s *runtime.Step, system, node, full, toke
 	if path.Clean(full) != full || !dumpName.MatchString(full) {
 		return fail(proxmox.CodeNotOurs, "that is no archive in a storage's dump folder")
 	}
+	broken := func(err error) error { return systems.NodeError(system, "remove "+full+" on "+node, err) }
 	p, err := reach(ctx, systems.Of(s), system, node)
 	if err != nil {
-		return fail(proxmox.CodeSSH, "%v", err)
+		return broken(err)
 	}
 	defer p.Close()
 	notes, err := p.read(full + notesExt)
@@ -151,20 +158,20 @@ func RemoveUpload(ctx context.Context, s *runtime.Step, system, node, full, toke
 	case errors.Is(err, fs.ErrNotExist):
 		there, err := p.there(full)
 		if err != nil {
-			return fail(proxmox.CodeSSH, "%v", err)
+			return broken(err)
 		}
 		if there {
 			return fail(proxmox.CodeNotOurs, "it has no notes: another tool's archive is never removed")
 		}
 		return nil
 	case err != nil:
-		return fail(proxmox.CodeSSH, "%v", err)
+		return broken(err)
 	case !proxmox.Carries(notes, token):
 		return fail(proxmox.CodeNotOurs, "its notes do not carry %s: another tool's archive is never removed", token)
 	}
 	for _, name := range []string{full, full + notesExt} { // the notes last: they say whose it is
 		if err := p.remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fail(proxmox.CodeSSH, "%v", err)
+			return broken(err)
 		}
 	}
 	return nil

@@ -11,6 +11,7 @@ import (
 
 	"github.com/neosofia/runner/builtins/internal/client/proxmox"
 	"github.com/neosofia/runner/builtins/internal/client/ssh"
+	"github.com/neosofia/runner/builtins/internal/site"
 	"github.com/neosofia/runner/builtins/internal/target"
 	"github.com/neosofia/runner/runtime/failure"
 )
@@ -33,13 +34,7 @@ func (w *Systems) OpenArchive(ctx context.Context, origin map[string]string, off
 		return nil, err
 	}
 	node, path := origin["node"], origin["path"]
-	fail := func(code failure.Code, err error, hint string) error {
-		return &failure.Error{Code: code, System: "proxmox " + sys.Name, Doing: "read " + path + " on " + node, Said: err.Error(), Hint: hint, Cause: err, Temporary: code.Name == proxmox.CodeDown.Name}
-	}
-	tell := func(err error) error {
-		code, hint := fileCode(err)
-		return fail(code, err, hint)
-	}
+	tell := func(err error) error { return NodeError(sys.Name, "read "+path+" on "+node, err) }
 	if w.OnNode(sys.Name, node) {
 		f, err := os.Open(filepath.Join(w.Env.Root, path))
 		if err != nil {
@@ -51,18 +46,9 @@ func (w *Systems) OpenArchive(ctx context.Context, origin map[string]string, off
 		}
 		return &localFile{toldFile{f, tell}, f}, nil
 	}
-	addr, ok := sys.SSH[node]
-	if !ok {
-		return nil, fail(proxmox.CodeSSH, errNoWay, noWayHint(sys.Name, node))
-	}
-	session, err := ssh.Open(ctx, ssh.Config{Address: addr, HostKey: sys.HostKeys[node], Dial: w.Env.Dial,
-		Key: func(ctx context.Context) ([]byte, error) { return w.Secret(ctx, sys.SSHKey) }})
+	session, err := w.Node(ctx, sys, node)
 	if err != nil {
-		code, hint := sshCode(err)
-		if own := new(failure.Error); errors.As(err, &own) {
-			return nil, own
-		}
-		return nil, fail(code, err, hint)
+		return nil, tell(err)
 	}
 	r, err := session.Reader(ctx, path, offset)
 	if err != nil {
@@ -85,35 +71,38 @@ func (w *Systems) ReachArchives(ctx context.Context, system, node, folder string
 	if err != nil {
 		return err
 	}
-	fail := func(code failure.Code, err error, hint string) error {
-		return &failure.Error{Code: code, System: "proxmox " + sys.Name, Doing: "read " + folder + " on " + node, Said: err.Error(), Hint: hint, Cause: err, Temporary: code.Name == proxmox.CodeDown.Name}
-	}
-	addr, ok := sys.SSH[node]
-	if !ok {
-		return fail(proxmox.CodeSSH, errNoWay, noWayHint(sys.Name, node))
-	}
-	session, err := ssh.Open(ctx, ssh.Config{Address: addr, HostKey: sys.HostKeys[node], Dial: w.Env.Dial,
-		Key: func(ctx context.Context) ([]byte, error) { return w.Secret(ctx, sys.SSHKey) }})
+	doing := "read " + folder + " on " + node
+	session, err := w.Node(ctx, sys, node)
 	if err != nil {
-		code, hint := sshCode(err)
-		if own := new(failure.Error); errors.As(err, &own) {
-			return own
-		}
-		return fail(code, err, hint)
+		return NodeError(sys.Name, doing, err)
 	}
 	defer session.Close()
 	if _, err := session.Lstat(folder); err != nil {
-		err = session.Why(err)
-		code, hint := fileCode(err)
-		return fail(code, err, hint)
+		return NodeError(sys.Name, doing, session.Why(err))
 	}
 	return nil
 }
 
-var errNoWay = errors.New("runner is not on that node, and the site names no ssh access to it")
+// Node opens a session to a node of a cluster.
+func (w *Systems) Node(ctx context.Context, sys *site.Proxmox, node string) (*ssh.Session, error) {
+	addr, ok := sys.SSH[node]
+	if !ok {
+		return nil, &noWayError{sys.Name, node}
+	}
+	return ssh.Open(ctx, ssh.Config{Address: addr, HostKey: sys.HostKeys[node], Dial: w.Env.Dial,
+		Key: func(ctx context.Context) ([]byte, error) { return w.Secret(ctx, sys.SSHKey) }})
+}
 
-func noWayHint(system, node string) string {
-	return fmt.Sprintf("add ssh = {%q: \"root@host:22\"}, host_keys and ssh_key to proxmox(name = %q), or run runner on the node", node, system)
+// noWayError says that the site names no way to the files of a node.
+type noWayError struct{ system, node string }
+
+func (e *noWayError) Error() string {
+	return "runner is not on that node, and the site names no ssh access to it"
+}
+
+// Hint is what can be done about it.
+func (e *noWayError) Hint() string {
+	return fmt.Sprintf("add ssh = {%q: \"root@host:22\"}, host_keys and ssh_key to proxmox(name = %q), or run runner on the node", e.node, e.system)
 }
 
 // toldFile words what breaks while a file is read: opening it well is no promise.
@@ -139,28 +128,26 @@ type localFile struct {
 func (f *localFile) Fd() uintptr  { return f.f.Fd() }
 func (f *localFile) Name() string { return f.f.Name() }
 
-func fileCode(err error) (code failure.Code, hint string) {
+// NodeError words an error of reading or writing a node's files.
+func NodeError(system, doing string, err error) error {
+	var own *failure.Error
+	if err == nil || errors.As(err, &own) || errors.Is(err, context.Canceled) {
+		return err
+	}
+	e := &failure.Error{Code: target.CodeArchiveRead, System: "proxmox " + system, Doing: doing, Said: err.Error(), Cause: err, Hint: "look at that disk on the node: dmesg, smartctl -a"}
 	switch {
 	case errors.Is(err, os.ErrNotExist):
-		return target.CodeArchiveMissing, "somebody removed it, or another tool's retention did: runner retry makes it anew"
+		e.Code, e.Hint = target.CodeArchiveMissing, "somebody removed it, or another tool's retention did: runner retry makes it anew"
 	case errors.Is(err, os.ErrPermission):
-		return target.CodeArchiveRead, "the account that runner uses there may not read it: ls -l it on the node; vzdump writes archives for root"
-	case errors.As(err, new(*ssh.NoiseError)):
-		return proxmox.CodeSSH, HintOf(err)
-	case ssh.Broken(err):
-		return proxmox.CodeDown, cmp.Or(HintOf(err), "is the host up, and does its sshd listen there?")
-	}
-	return target.CodeArchiveRead, "look at that disk on the node: dmesg, smartctl -a"
-}
-
-func sshCode(err error) (code failure.Code, hint string) {
-	switch {
+		e.Hint = "the account that runner uses there may not read it: ls -l it on the node; vzdump writes archives for root"
 	case errors.As(err, new(*ssh.HostKeyError)):
-		return ssh.CodeHostKey, "if the host was installed anew, compare the key on its console and put it into site.star; if not, somebody is in between"
+		e.Code, e.Hint = ssh.CodeHostKey, "if the host was installed anew, compare the key on its console and put it into site.star; if not, somebody is in between"
 	case errors.As(err, new(*ssh.AuthError)):
-		return proxmox.CodeSSH, "put the public key into that account's authorized_keys, or set the right private key: runner secret set NAME"
-	case noSFTP(err):
-		return proxmox.CodeSSH, HintOf(err)
+		e.Code, e.Hint = proxmox.CodeSSH, "put the public key into that account's authorized_keys, or set the right private key: runner secret set NAME"
+	case noSFTP(err), errors.As(err, new(*noWayError)), errors.As(err, new(*ssh.KeyError)):
+		e.Code, e.Hint = proxmox.CodeSSH, HintOf(err)
+	case ssh.Broken(err):
+		e.Code, e.Temporary, e.Hint = proxmox.CodeDown, true, cmp.Or(HintOf(err), "is the host up, and does its sshd listen there?")
 	}
-	return proxmox.CodeDown, cmp.Or(HintOf(err), "is the host up, and does its sshd listen there?")
+	return e
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"syscall"
 	"time"
 	"unicode"
 
@@ -59,6 +60,17 @@ func Broken(err error) bool {
 	var system net.Error
 	return errors.As(err, new(*LostError)) || errors.As(err, new(*SilentError)) || errors.As(err, &system) || errors.As(err, new(*ssh.ExitMissingError)) ||
 		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, sftp.ErrSSHFxConnectionLost) || errors.Is(err, sftp.ErrSSHFxNoConnection)
+}
+
+// Full reports whether a disk or a quota is full, here or on the server: the protocol has
+// codes for it only in a later version, so that servers say it in words beside "failure".
+func Full(err error) bool {
+	var status *sftp.StatusError
+	if errors.As(err, &status) {
+		said := strings.ToLower(status.Error())
+		return status.Code == 14 || status.Code == 15 || strings.Contains(said, "no space left") || strings.Contains(said, "quota exceeded")
+	}
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }
 
 // NoiseError says that text came where SFTP was to come: what an account's shell
