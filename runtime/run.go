@@ -121,7 +121,7 @@ func Exec(ctx context.Context, cfg Config) (*Outcome, error) {
 	}
 	defer r.leases.close()
 	if cfg.Mode != Plan {
-		if err := r.settleOthers(ctx); err != nil {
+		if err := r.closeDead(ctx); err != nil {
 			return nil, err
 		}
 		if err := r.begin(ctx); err != nil {

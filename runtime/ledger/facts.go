@@ -125,9 +125,6 @@ func ParseLevel(word string) (int, bool) {
 	return 0, false
 }
 
-// LevelNames lists the words in order.
-func LevelNames() []string { return append([]string(nil), levels...) }
-
 // Proof says that one copy reached one level.
 type Proof struct {
 	Copy     string    `json:"copy"`

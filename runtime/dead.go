@@ -1,0 +1,49 @@
+package runtime
+
+import (
+	"context"
+
+	"github.com/neosofia/runner/runtime/ledger"
+)
+
+// closeDead closes runs of this policy that died without an end, and cleans up
+// after them and after every run that has ended. A dead run of another policy may
+// still be resumed.
+func (r *Run) closeDead(ctx context.Context) error {
+	runs, err := ledger.All[ledger.Run](ctx, r.ledger, ledger.Query{Kind: ledger.RowRun})
+	if err != nil {
+		return ledgerError(err)
+	}
+	ended := map[string]bool{}
+	if err := r.ledger.Rows(ctx, ledger.Query{Kind: ledger.RowRunEnd}, func(row ledger.Row) error { ended[row.ID] = true; return nil }); err != nil {
+		return ledgerError(err)
+	}
+	for _, old := range runs {
+		if ended[old.ID] || !samePolicy(old, r.header) || r.cfg.State != "" && Alive(r.cfg.State, old.ID) {
+			continue
+		}
+		r.cleanUp(ctx, old.ID)
+		out := ledger.RunOutcome{Result: ledger.Interrupted, Ended: r.engine.Now().UTC(),
+			Failure: &ledger.Failure{Message: "the run died; run " + r.header.ID + " took its place"}}
+		e, err := ledger.NewEntry(ledger.RunEnd, out.Ended, old.ID, "", out)
+		if err != nil {
+			return err
+		}
+		if err := r.record(ctx, e); err != nil {
+			return err
+		}
+		ended[old.ID] = true
+	}
+	return r.cleanUpAgain(ctx, ended)
+}
+
+// policyName is how leases name a policy: by its file where that is known, since
+// two folders may each hold a nightly.star.
+func policyName(h ledger.Run) string {
+	if h.Path != "" {
+		return "policy:" + h.Path
+	}
+	return "policy:" + h.Policy
+}
+
+func samePolicy(a, b ledger.Run) bool { return policyName(a) == policyName(b) }
