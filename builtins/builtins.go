@@ -114,9 +114,12 @@ var (
 	NewWorld        = systems.New
 	NewKeyring      = keyring.New
 	SystemDevice    = target.SystemDevice
-	Settle          = checkpoints.Settle
+	LeaveEvidence   = checkpoints.Leave
 	ReadEvidence    = checkpoints.ReadEvidence
 	ReadManifests   = checkpoints.ReadManifests
+	RebuiltLedger   = checkpoints.Rebuilt
+	JoinLedger      = checkpoints.Join
+	TakeOverCopies  = checkpoints.TakeOver
 	ObserveMedia    = checkpoints.ObserveMedia
 	DaysUntilFull   = capacity.DaysUntilFull
 	ForeseeNight    = preflight.Night

@@ -29,7 +29,7 @@ func exportDNSDeclaration() runtime.Declaration {
 		Retries: runtime.Retries{Attempts: 2, Wait: time.Minute},
 		Holds:   func(a *exportDNSArgs) []string { return []string{"zone:" + zone.Name(a.Zone)} },
 		Planned: func(*exportDNSArgs) any { return runtime.Unknown{From: "export_dns"} },
-		Tell: func(_ context.Context, s *runtime.Step, a *exportDNSArgs) error {
+		Preview: func(_ context.Context, s *runtime.Step, a *exportDNSArgs) error {
 			return systems.PreviewCopies(s, a.Asset, "public_dns")
 		},
 		Fake: fakeExportDNS,

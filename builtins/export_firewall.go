@@ -28,7 +28,7 @@ func exportFirewallDeclaration() runtime.Declaration {
 		Retries: runtime.Retries{Attempts: 3, Wait: retryWait},
 		Holds:   func(a *exportFirewallArgs) []string { return []string{"firewall:" + a.System} },
 		Planned: func(*exportFirewallArgs) any { return runtime.Unknown{From: "export_firewall"} },
-		Tell: func(_ context.Context, s *runtime.Step, a *exportFirewallArgs) error {
+		Preview: func(_ context.Context, s *runtime.Step, a *exportFirewallArgs) error {
 			return systems.PreviewCopies(s, a.Asset, "networking")
 		},
 		Fake: fakeExportFirewall,

@@ -38,7 +38,7 @@ func pruneDeclaration() runtime.Declaration {
 		Retries: runtime.Retries{Attempts: 2, Wait: retryWait},
 		Holds:   func(a *pruneArgs) []string { return []string{"prune:" + a.Asset} },
 		Planned: func(*pruneArgs) any { return runtime.Unknown{From: "prune"} },
-		Fake:    fakePrune, Tell: tellPrune, Run: runPrune,
+		Fake:    fakePrune, Preview: previewPrune, Run: runPrune,
 	}}
 }
 
@@ -52,8 +52,8 @@ func fakePrune(ctx context.Context, s *runtime.Step, a *pruneArgs) (runtime.Resu
 	return prune.Pretend(ctx, s, &r)
 }
 
-// tellPrune is what a plan shows: the same, without doing it.
-func tellPrune(ctx context.Context, s *runtime.Step, a *pruneArgs) error {
+// previewPrune is what a plan shows: the same, without doing it.
+func previewPrune(ctx context.Context, s *runtime.Step, a *pruneArgs) error {
 	r := prune.Request(*a)
 	return prune.Preview(ctx, s, &r)
 }

@@ -42,7 +42,7 @@ func rearHostDeclaration() runtime.Declaration {
 		Retries: runtime.Retries{Attempts: 3, Wait: time.Minute},
 		Holds:   func(a *rearHostArgs) []string { return []string{"rear:" + a.Host} },
 		Planned: func(*rearHostArgs) any { return runtime.Unknown{From: "rear_host"} },
-		Tell: func(_ context.Context, s *runtime.Step, a *rearHostArgs) error {
+		Preview: func(_ context.Context, s *runtime.Step, a *rearHostArgs) error {
 			return systems.PreviewCopies(s, a.Asset, "operating_systems")
 		},
 		Fake: fakeRearHost, Run: rearHost,

@@ -30,7 +30,7 @@ func saveFilesDeclaration() runtime.Declaration {
 		Retries: runtime.Retries{Attempts: 3, Wait: retryWait},
 		Holds:   func(a *saveFilesArgs) []string { return []string{"files:" + a.Host + ":" + a.Name} },
 		Planned: func(*saveFilesArgs) any { return runtime.Unknown{From: "save_files"} },
-		Tell: func(_ context.Context, s *runtime.Step, a *saveFilesArgs) error {
+		Preview: func(_ context.Context, s *runtime.Step, a *saveFilesArgs) error {
 			return systems.PreviewCopies(s, a.Asset, savefiles.Asset)
 		},
 		Fake: fakeSaveFiles,

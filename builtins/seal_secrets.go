@@ -32,7 +32,7 @@ func sealSecretsDeclaration() runtime.Declaration {
 		Retries: runtime.Retries{Attempts: sealsecrets.Attempts, Wait: retryWait},
 		Holds:   func(*sealSecretsArgs) []string { return []string{"keyring"} },
 		Planned: func(*sealSecretsArgs) any { return runtime.Unknown{From: "seal_secrets"} },
-		Tell: func(_ context.Context, s *runtime.Step, a *sealSecretsArgs) error {
+		Preview: func(_ context.Context, s *runtime.Step, a *sealSecretsArgs) error {
 			return systems.PreviewCopies(s, a.Asset, "credentials")
 		},
 		Fake: fakeSealSecrets,

@@ -30,7 +30,7 @@ func shipLogsDeclaration() runtime.Declaration {
 		Retries: runtime.Retries{Attempts: 3, Wait: retryWait},
 		Holds:   func(a *shipLogsArgs) []string { return []string{"logs:" + a.Source} },
 		Planned: func(*shipLogsArgs) any { return runtime.Unknown{From: "ship_logs"} },
-		Tell: func(_ context.Context, s *runtime.Step, a *shipLogsArgs) error {
+		Preview: func(_ context.Context, s *runtime.Step, a *shipLogsArgs) error {
 			return systems.PreviewCopies(s, a.Asset, "system_logs")
 		},
 		Fake: fakeShipLogs,

@@ -33,7 +33,7 @@ func snapshotVMDeclaration() runtime.Declaration {
 		Retries: runtime.Retries{Attempts: 3, Wait: 30 * time.Second},
 		Holds:   func(a *snapshotVMArgs) []string { return []string{"guest:" + a.Guest} },
 		Planned: func(*snapshotVMArgs) any { return runtime.Unknown{From: "snapshot_vm"} },
-		Tell: func(_ context.Context, s *runtime.Step, a *snapshotVMArgs) error {
+		Preview: func(_ context.Context, s *runtime.Step, a *snapshotVMArgs) error {
 			sys, err := systems.Of(s).Site.System(a.System)
 			if err == nil {
 				err = systems.PreviewCopies(s, sys.Asset, "")

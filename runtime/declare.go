@@ -71,9 +71,9 @@ type Primitive[A any] struct {
 	// Planned returns the value that a plan goes on with; Unknown stands for what
 	// only the call can tell.
 	Planned func(a *A) any
-	// Tell says in a plan, by Step.Log, what the call would do, where its arguments
+	// Preview says in a plan, by Step.Log, what the call would do, where its arguments
 	// are known. It may read, and changes and records nothing.
-	Tell func(ctx context.Context, s *Step, a *A) error
+	Preview func(ctx context.Context, s *Step, a *A) error
 	// Fake is the call in a policy test: same result and facts, no system.
 	Fake func(ctx context.Context, s *Step, a *A) (Result, error)
 	// Probe settles a step that had begun: done tells whether Result (or the
@@ -145,10 +145,10 @@ func (p Primitive[A]) planned(a any) any {
 }
 
 func (p Primitive[A]) tell(ctx context.Context, s *Step, a any) error {
-	if p.Tell == nil {
+	if p.Preview == nil {
 		return nil
 	}
-	return p.Tell(ctx, s, a.(*A))
+	return p.Preview(ctx, s, a.(*A))
 }
 
 func (p Primitive[A]) fake(ctx context.Context, s *Step, a any) (Result, error) {

@@ -66,7 +66,7 @@ func testPrimitives(w *benchWorld) []Declaration {
 		}) (Result, error) {
 			return Result{Value: map[string]any{"item": a.Of.Item, "n": 1}}, w.do("look " + a.Of.Item)
 		}},
-		Primitive[makeArgs]{Name: "erase", Kind: Destroy, Resume: Fail, Tell: func(_ context.Context, s *Step, a *makeArgs) error {
+		Primitive[makeArgs]{Name: "erase", Kind: Destroy, Resume: Fail, Preview: func(_ context.Context, s *Step, a *makeArgs) error {
 			s.Log("would erase %s", a.Name)
 			return w.break_[a.Name]
 		}, Run: func(_ context.Context, _ *Step, a *makeArgs) (Result, error) {

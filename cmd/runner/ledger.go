@@ -171,7 +171,7 @@ func (s *session) rebuild(ctx context.Context, from []string, replace bool) erro
 	if err := s.openLedger(ctx, true); err != nil {
 		return err
 	}
-	copies, err := s.importAll(ctx, imports, left.Heads)
+	copies, err := builtins.RebuiltLedger(ctx, s.ledger, imports, left.Heads, time.Now())
 	if err != nil {
 		return err
 	}
@@ -201,41 +201,6 @@ func (s *session) replaceable(ctx context.Context, replace bool) error {
 		return &exit{exitRefused, fmt.Errorf("the ledger in %s is sound (%d entries): it is not replaced\nhint: with --replace it is kept aside, and its runs and proofs with it", s.state, rep.Entries)}
 	}
 	return nil
-}
-
-func (s *session) importAll(ctx context.Context, imports []ledger.Import, heads map[string]ledger.Head) (int, error) {
-	now := time.Now()
-	copies := 0
-	var entries []ledger.Entry
-	for _, im := range imports {
-		copies += len(im.Copies)
-		e, err := ledger.NewEntry(ledger.Imported, now, "", "", im)
-		if err != nil {
-			return 0, err
-		}
-		entries = append(entries, e)
-	}
-	gap, ok := newest(heads)
-	if ok {
-		gap.Reason = "rebuilt from targets: the entries before are lost"
-		e, err := ledger.NewEntry(ledger.Junction, now, "", "", gap)
-		if err != nil {
-			return 0, err
-		}
-		entries = append(entries, e)
-	}
-	_, err := s.ledger.Record(ctx, entries...)
-	return copies, err
-}
-
-func newest(heads map[string]ledger.Head) (ledger.LedgerGap, bool) {
-	var best ledger.LedgerGap
-	for name, h := range heads {
-		if h.Size > best.Size {
-			best = ledger.LedgerGap{Size: h.Size, Root: fmt.Sprintf("%x", h.Root[:]), Target: name}
-		}
-	}
-	return best, best.Size > 0
 }
 
 // setAside renames a ledger that is there.
@@ -296,24 +261,9 @@ func (s *session) join(ctx context.Context, reason string) error {
 	if !rep.OK() {
 		return fmt.Errorf("the ledger itself is damaged: %s\nhint: runner ledger rebuild", rep.Problems[0])
 	}
-	var joined []ledger.LedgerGap
-	for gap, ok := newest(heads); ok; gap, ok = newest(heads) {
-		head := heads[gap.Target]
-		delete(heads, gap.Target)
-		if ours, err := ledger.Extends(ctx, s.ledger, head); err != nil {
-			return err
-		} else if ours {
-			continue
-		}
-		gap.Reason = reason
-		e, err := ledger.NewEntry(ledger.Junction, time.Now(), "", "", gap)
-		if err != nil {
-			return err
-		}
-		if _, err := s.ledger.Record(ctx, e); err != nil {
-			return err
-		}
-		joined = append(joined, gap)
+	joined, err := builtins.JoinLedger(ctx, s.ledger, heads, reason, time.Now())
+	if err != nil {
+		return err
 	}
 	if len(joined) == 0 {
 		return fmt.Errorf("no target holds a checkpoint that this ledger (%d entries) does not continue: nothing is to be joined\n%s", rep.Entries, strings.Join(notes, "\n"))
@@ -327,30 +277,9 @@ func (s *session) takeOver(ctx context.Context, gaps []ledger.LedgerGap) error {
 	if err != nil {
 		return err
 	}
-	cat := ledger.Catalog{Store: s.ledger}
-	new := 0
-	for _, im := range imports {
-		fresh := ledger.Import{Target: im.Target}
-		for i, c := range im.Copies {
-			_, known, err := cat.Copy(ctx, c.ID)
-			if err != nil {
-				return err
-			}
-			if !known {
-				fresh.Copies, fresh.Artifacts = append(fresh.Copies, c), append(fresh.Artifacts, im.Artifacts[i])
-			}
-		}
-		new += len(fresh.Copies)
-		if len(fresh.Copies) == 0 {
-			continue
-		}
-		e, err := ledger.NewEntry(ledger.Imported, time.Now(), "", "", fresh)
-		if err != nil {
-			return err
-		}
-		if _, err := s.ledger.Record(ctx, e); err != nil {
-			return err
-		}
+	taken, err := builtins.TakeOverCopies(ctx, s.ledger, imports, time.Now())
+	if err != nil {
+		return err
 	}
 	for _, n := range notes {
 		fmt.Printf("%snote: %s\n", labMark(s.flags.lab), n)
@@ -358,6 +287,6 @@ func (s *session) takeOver(ctx context.Context, gaps []ledger.LedgerGap) error {
 	for _, gap := range gaps {
 		fmt.Printf("%sjoined to the checkpoint of %d entries on %s\n", labMark(s.flags.lab), gap.Size, gap.Target)
 	}
-	fmt.Printf("%s%d copies of the gap were taken over, unproven\n", labMark(s.flags.lab), new)
+	fmt.Printf("%s%d copies of the gap were taken over, unproven\n", labMark(s.flags.lab), taken)
 	return nil
 }

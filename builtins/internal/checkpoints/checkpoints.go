@@ -17,11 +17,11 @@ import (
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
-// Settle is for the end of a run: on every target that got a copy from it, and is
+// Leave is for the end of a run: on every target that got a copy from it, and is
 // still attached, it leaves the ledger's head and the proofs of the copies there,
 // and cleans up what broken transfers of earlier runs left behind. What could not be
 // left where is a finding: the copies are safe, their evidence has a hole.
-func Settle(ctx context.Context, w *systems.Systems, l *ledger.Ledger, host, run string) (found []ledger.Finding, err error) {
+func Leave(ctx context.Context, w *systems.Systems, l *ledger.Ledger, host, run string) (found []ledger.Finding, err error) {
 	catalog := ledger.Catalog{Store: l}
 	if err := w.CleanSpool(ctx, catalog); err != nil {
 		return nil, err
@@ -55,7 +55,7 @@ func Settle(ctx context.Context, w *systems.Systems, l *ledger.Ledger, host, run
 			err = errors.Join(leaveHead(ctx, t, l, host, signer), t.PutCheckpoint(ctx, host+proofsOf, proofs[name]))
 		}
 		if err == nil {
-			_, err = t.Sweep(ctx, func(copyID string) bool { keep, ours := wanted[name+copyID]; return keep || !ours })
+			_, err = t.CleanUp(ctx, func(copyID string) bool { keep, ours := wanted[name+copyID]; return keep || !ours })
 		}
 		if err == nil || failure.Is(err, target.CodeMediaAbsent) {
 			return func() {}

@@ -1,11 +1,11 @@
-// Package copying is what copy does: it brings an artifact, and what the artifact needs,
+// Package copying is what copy does: it copies an artifact, and what the artifact needs,
 // to targets in one read of its source.
 //
 // Its rules: every target fails by itself, and its failure is a finding as long as
-// another one has the copy (carry.go). A target takes a copy only where it is one more:
+// another one has the copy (copying.go). A target takes a copy only where it is one more:
 // not on a device that has one already, not on a folder whose disk is not mounted, not
 // on a storage where the archive does not lie (open.go). What is there and was found
-// damaged is removed only when the source can be read again (bring.go).
+// damaged is removed only when the source can be read again (copy.go).
 package copying
 
 import (
@@ -96,26 +96,26 @@ func (c *job) end() (runtime.Result, error) {
 	return c.res, nil
 }
 
-// Bring copies an artifact to targets; without names, to those that its asset
+// Copy copies an artifact to targets; without names, to those that its asset
 // demands. The result's value is the list of copies that could be made.
-func Bring(ctx context.Context, s *runtime.Step, art ledger.Artifact, to []string) (runtime.Result, error) {
-	return do(ctx, s, art, to, (*job).bring)
+func Copy(ctx context.Context, s *runtime.Step, art ledger.Artifact, to []string) (runtime.Result, error) {
+	return do(ctx, s, art, to, (*job).copyTo)
 }
 
-// Pretend is Bring for tests of policies: no target is opened.
+// Pretend is Copy for tests of policies: no target is opened.
 func Pretend(ctx context.Context, s *runtime.Step, art ledger.Artifact, to []string) (runtime.Result, error) {
 	return do(ctx, s, art, to, (*job).pretend)
 }
 
-func do(ctx context.Context, s *runtime.Step, art ledger.Artifact, to []string, bring func(*job, context.Context) error) (runtime.Result, error) {
+func do(ctx context.Context, s *runtime.Step, art ledger.Artifact, to []string, copyTo func(*job, context.Context) error) (runtime.Result, error) {
 	c, err := newJob(s, art, to)
 	if err != nil {
 		return runtime.Result{}, err
 	}
-	if err := bring(c, ctx); err != nil {
+	if err := copyTo(c, ctx); err != nil {
 		return c.res, err
 	}
-	if err := c.whole(ctx, bring); err != nil {
+	if err := c.whole(ctx, copyTo); err != nil {
 		return c.res, err
 	}
 	return c.end()

@@ -48,7 +48,7 @@ func Seal(ctx context.Context, s *runtime.Step, a *Request) (runtime.Result, err
 	if err := who.OffHost(ctx, w, r.resident); err != nil {
 		return runtime.Result{}, err
 	}
-	set, err := who.Settle(ctx, s, w)
+	set, err := who.ChooseSet(ctx, s, w)
 	if err != nil {
 		return runtime.Result{}, err
 	}

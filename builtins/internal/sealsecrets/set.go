@@ -36,10 +36,10 @@ type Set struct {
 	shares []share.Share // of a new set, until they were tried
 }
 
-// Settle takes the set of the artifact before when the same may open the secrets,
+// ChooseSet takes the set of the artifact before when the same may open the secrets,
 // and makes a new one otherwise. The private half of the identity of a set is
 // nowhere: only its sealed shares can be taken over.
-func (o *Opening) Settle(ctx context.Context, s *runtime.Step, w *systems.Systems) (*Set, error) {
+func (o *Opening) ChooseSet(ctx context.Context, s *runtime.Step, w *systems.Systems) (*Set, error) {
 	before, err := newestSecrets(ctx, s)
 	if err != nil {
 		return nil, err

@@ -66,9 +66,9 @@ func (t *Target) removeEmpty(ctx context.Context, dir string) error {
 	return nil
 }
 
-// Sweep deletes what broken transfers left, but for the copies that keep names,
+// CleanUp deletes what broken transfers left, but for the copies that keep names,
 // and returns the ids of those that are gone.
-func (t *Target) Sweep(ctx context.Context, keep func(copyID string) bool) (gone []string, err error) {
+func (t *Target) CleanUp(ctx context.Context, keep func(copyID string) bool) (gone []string, err error) {
 	if t.store == nil {
 		return nil, nil
 	}

@@ -239,7 +239,7 @@ func sweep(t *testing.T, tgt *target.Target, h Hooks) {
 	target.Copy(context.Background(), BreakAt(src, 4<<20, nil), []*target.Target{tgt})
 	id := ledger.CopyID(src.Artifact.ID, tgt.Name())
 	for _, keep := range []bool{true, false} {
-		gone, err := tgt.Sweep(context.Background(), func(string) bool { return keep })
+		gone, err := tgt.CleanUp(context.Background(), func(string) bool { return keep })
 		if err != nil || slices.Contains(gone, id) == keep {
 			t.Errorf("got %v gone, error %v, with keep %t", gone, err, keep)
 		}

@@ -14,7 +14,7 @@ import (
 )
 
 // bring copies the artifact to those targets that can take it.
-func (c *job) bring(ctx context.Context) error {
+func (c *job) copyTo(ctx context.Context) error {
 	open, err := c.open(ctx)
 	if err != nil {
 		return err
@@ -67,7 +67,7 @@ func (c *job) bring(ctx context.Context) error {
 // whole brings what the artifact needs to those targets that have the artifact
 // now, and not what it needs: a medium that was away when a chain began, say.
 // What cannot be brought is a finding.
-func (c *job) whole(ctx context.Context, bring func(*job, context.Context) error) error {
+func (c *job) whole(ctx context.Context, copyTo func(*job, context.Context) error) error {
 	if len(c.art.Needs) == 0 {
 		return nil
 	}
@@ -92,7 +92,7 @@ func (c *job) whole(ctx context.Context, bring func(*job, context.Context) error
 			}
 		} else {
 			c.s.Log("%s needs %s, which %s did not have: it is copied, too", c.art.Item, l.Words(), strings.Join(l.Targets, ", "))
-			if err := bring(below, ctx); err != nil {
+			if err := copyTo(below, ctx); err != nil {
 				return err
 			}
 		}
