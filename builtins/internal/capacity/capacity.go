@@ -121,8 +121,8 @@ func storages(ctx context.Context, w *systems.Systems) []Fullness {
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	for _, spec := range w.Site.Targets {
-		place, ok := strings.CutPrefix(spec.URL, "pve://")
-		if !ok {
+		system, name, inPlace := spec.Storage()
+		if !inPlace {
 			continue
 		}
 		wg.Add(1)
@@ -130,7 +130,7 @@ func storages(ctx context.Context, w *systems.Systems) []Fullness {
 			defer wg.Done()
 			ctx, cancel := runtime.RealClock{}.Within(ctx, time.Minute, errors.New("it did not answer within a minute"))
 			defer cancel()
-			list, err := storage(ctx, w, spec.Name, place)
+			list, err := storage(ctx, w, spec.Name, system, name)
 			if err != nil {
 				f := Fullness{Target: spec.Name, Days: -1}
 				f.fail(err)
@@ -146,11 +146,7 @@ func storages(ctx context.Context, w *systems.Systems) []Fullness {
 }
 
 // storage is the space of one on every node that is up, or once where they share it.
-func storage(ctx context.Context, w *systems.Systems, label, place string) ([]Fullness, error) {
-	system, name, both := strings.Cut(place, "/")
-	if !both {
-		system, name = "", place
-	}
+func storage(ctx context.Context, w *systems.Systems, label, system, name string) ([]Fullness, error) {
 	c, sys, err := w.Proxmox(ctx, system)
 	if err != nil {
 		return nil, systems.PVEError(system, "connect", err)

@@ -38,7 +38,7 @@ func (c *job) open(ctx context.Context) ([]*target.Target, error) {
 			continue
 		}
 		device := t.Device().ID
-		if strings.HasPrefix(t.Spec().URL, "pve:") {
+		if t.InPlace() {
 			device = c.w.ArchiveDevice(c.art.Origin).ID
 		}
 		if err := c.liesThere(name); err != nil {
@@ -72,15 +72,14 @@ func (c *job) open(ctx context.Context) ([]*target.Target, error) {
 // lie: another one, or one of another cluster.
 func (c *job) liesThere(name string) error {
 	spec, err := c.w.Site.Target(name)
-	place, inPlace := strings.CutPrefix(spec.URL, "pve://")
-	if err != nil || !inPlace {
+	if err != nil {
 		return err
 	}
-	system, storage, ok := strings.Cut(place, "/")
-	if !ok {
-		system, storage = c.art.Origin["system"], place
+	system, storage, inPlace := spec.Storage()
+	if !inPlace {
+		return nil
 	}
-	if system == c.art.Origin["system"] && storage == c.art.Origin["storage"] {
+	if (system == "" || system == c.art.Origin["system"]) && storage == c.art.Origin["storage"] {
 		return nil
 	}
 	return &failure.Error{Code: target.CodeNotFound, System: "target " + name, Doing: "count " + c.art.Item + " in place",

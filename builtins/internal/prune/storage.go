@@ -158,13 +158,9 @@ func (h *storage) vanished(ctx context.Context, c *proxmox.Client, system, node,
 func storagesOf(s *runtime.Step, name, receives string) map[string]string {
 	out := map[string]string{receives: "storage " + receives}
 	for _, t := range systems.Of(s).Site.Targets {
-		place, ok := strings.CutPrefix(t.URL, "pve://")
-		system, storage, both := strings.Cut(place, "/")
-		switch {
-		case ok && both && system == name:
+		system, storage, inPlace := t.Storage()
+		if inPlace && (system == name || system == "" && len(systems.Of(s).Site.Proxmox) == 1) {
 			out[storage] = t.Name
-		case ok && !both && len(systems.Of(s).Site.Proxmox) == 1:
-			out[place] = t.Name
 		}
 	}
 	return out

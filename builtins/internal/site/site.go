@@ -49,6 +49,22 @@ type Target struct {
 	Immutable    bool
 }
 
+// Storage is where the archives lie that a target counts in place: a storage of a system,
+// "" being the system that made the archive. Other targets hold copies of their own.
+func (t *Target) Storage() (system, storage string, inPlace bool) {
+	place, ok := strings.CutPrefix(t.URL, "pve://")
+	if !ok {
+		return "", "", false
+	}
+	if system, storage, ok = strings.Cut(place, "/"); !ok {
+		system, storage = "", place
+	}
+	return system, storage, true
+}
+
+// Folder reports whether the target is a folder of this machine.
+func (t *Target) Folder() bool { return strings.HasPrefix(t.URL, "file:") }
+
 // Keyring says where secrets are kept.
 type Keyring struct {
 	Backend    string // "file", "secret-service", "keyctl", "pass", "kwallet"

@@ -60,7 +60,7 @@ func (w *Systems) OpenTarget(ctx context.Context, s *runtime.Step, name string, 
 
 func (w *Systems) spec(t *site.Target) target.Spec {
 	url := t.URL
-	if _, storage, ok := strings.Cut(strings.TrimPrefix(url, "pve://"), "/"); ok && strings.HasPrefix(url, "pve://") {
+	if _, storage, inPlace := t.Storage(); inPlace {
 		url = "pve://" + storage // the system is the artifact's
 	}
 	spec := target.Spec{Name: t.Name, URL: url, Medium: t.Medium, Location: t.Location, Offline: t.Offline, Offsite: t.Offsite, Immutable: t.Immutable,
@@ -200,7 +200,7 @@ func (w *Systems) EachTarget(ctx context.Context, only []string, fn func(ctx con
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	for _, spec := range w.Site.Targets {
-		if strings.HasPrefix(spec.URL, "pve:") || len(only) > 0 && !slices.Contains(only, spec.Name) {
+		if _, _, inPlace := spec.Storage(); inPlace || len(only) > 0 && !slices.Contains(only, spec.Name) {
 			continue
 		}
 		wg.Add(1)

@@ -20,7 +20,7 @@ const (
 // PutCheckpoint leaves the ledger's head on the target, under a host's name; with
 // a time where nothing can be replaced.
 func (t *Target) PutCheckpoint(ctx context.Context, name, text string) error {
-	if t.store == nil {
+	if t.InPlace() {
 		return nil
 	}
 	if len(text) > maxCheckpoint {
@@ -39,7 +39,7 @@ func (t *Target) PutCheckpoint(ctx context.Context, name, text string) error {
 // One that is too large is an error.
 func (t *Target) Checkpoints(ctx context.Context) (map[string]string, error) {
 	all := map[string]string{}
-	if t.store == nil {
+	if t.InPlace() {
 		return all, nil
 	}
 	infos, err := t.store.List(ctx, ".")

@@ -156,7 +156,7 @@ type stored struct {
 func (t *Target) openStored(ctx context.Context, c ledger.Copy, f ledger.StoredFile) (*stored, error) {
 	var rc io.ReadCloser
 	var err error
-	if t.store == nil {
+	if t.InPlace() {
 		rc, err = t.openInPlace(ctx, c, f.Of)
 	} else {
 		rc, err = t.openListed(ctx, c, f)

@@ -70,7 +70,7 @@ func (j *job) again() {
 
 // prepare finds out what is there already and whether there is space for the rest.
 func (j *job) prepare(ctx context.Context) error {
-	if j.t.store == nil {
+	if j.t.InPlace() {
 		return j.t.checkOrigin(j.src.Artifact)
 	}
 	if j.t.caps.Guard != nil {
@@ -235,7 +235,7 @@ func (j *job) run(p *pass, f *feed) error {
 	}
 	j.clear = p.clear
 	switch {
-	case j.t.store == nil:
+	case j.t.InPlace():
 		j.inPlace(p)
 		return nil
 	case j.there != nil:

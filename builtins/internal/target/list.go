@@ -34,7 +34,7 @@ func (e *OddError) Error() string { return fmt.Sprintf("%q %s", e.Path, e.What) 
 // other: a manifest that is not one (E_BAD_MANIFEST, as a BadFolder), and what the
 // layout cannot have made (as an OddError).
 func (t *Target) List(ctx context.Context) ([]Manifest, []error, error) {
-	if t.store == nil {
+	if t.InPlace() {
 		return nil, nil, nil
 	}
 	l := &lister{t: t}

@@ -12,7 +12,7 @@ import (
 // delete it. It is true only when all three are refused and the file is as it
 // was. Where the file can be deleted, it is.
 func ProbeImmutable(ctx context.Context, t *Target) (bool, error) {
-	if t.store == nil {
+	if t.InPlace() {
 		return false, nil
 	}
 	name := ".runner-probe-" + t.env.Now().UTC().Format("20060102")

@@ -13,7 +13,7 @@ import (
 // is gone already is no error; was tells that there was something. It refuses everything
 // that is no copy's folder.
 func (t *Target) Remove(ctx context.Context, c ledger.Copy) (was bool, err error) {
-	if t.store == nil {
+	if t.InPlace() {
 		return t.removeInPlace(ctx, c)
 	}
 	refused := func(said string) (bool, error) {
@@ -69,7 +69,7 @@ func (t *Target) removeEmpty(ctx context.Context, dir string) error {
 // CleanUp deletes what broken transfers left, but for the copies that keep names,
 // and returns the ids of those that are gone.
 func (t *Target) CleanUp(ctx context.Context, keep func(copyID string) bool) (gone []string, err error) {
-	if t.store == nil {
+	if t.InPlace() {
 		return nil, nil
 	}
 	infos, err := t.store.List(ctx, partsFolder)

@@ -134,6 +134,9 @@ type Target struct {
 	probed  atomic.Bool // ProbeImmutable said yes
 }
 
+// InPlace reports that the target counts archives where they were made.
+func (t *Target) InPlace() bool { return t.store == nil }
+
 // Name returns the target's name.
 func (t *Target) Name() string { return t.spec.Name }
 

@@ -96,7 +96,7 @@ func filesOf(c ledger.Copy) (names []string) {
 // stored holds the manifest on the target against the ledger, and the sizes
 // against the manifest.
 func (v *verification) stored(ctx context.Context) error {
-	if v.t.store == nil {
+	if v.t.InPlace() {
 		return v.t.checkPlace(v.c)
 	}
 	m, err := v.t.find(ctx, v.c)
