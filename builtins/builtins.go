@@ -20,6 +20,7 @@ import (
 	"github.com/neosofia/runner/builtins/internal/format/bundle"
 	"github.com/neosofia/runner/builtins/internal/format/sheet"
 	"github.com/neosofia/runner/builtins/internal/medium"
+	"github.com/neosofia/runner/builtins/internal/newsite"
 	"github.com/neosofia/runner/builtins/internal/preflight"
 	"github.com/neosofia/runner/builtins/internal/rearhost"
 	"github.com/neosofia/runner/builtins/internal/recoverykey"
@@ -102,6 +103,9 @@ type (
 	Bare           = medium.Bare
 	Identity       = age.Identity
 	KeyBound       = recoverykey.Bound
+	SiteWish       = newsite.Wish
+	SiteFile       = newsite.File
+	Machine        = newsite.Machine
 	Keys           = sheet.Keys
 	TypedKeys      = sheet.Typed
 )
@@ -123,6 +127,8 @@ var (
 	ObserveMedia    = checkpoints.ObserveMedia
 	DaysUntilFull   = capacity.DaysUntilFull
 	ForeseeNight    = preflight.Night
+	LookAround      = newsite.LookAround
+	SiteParts       = newsite.Parts
 	ForeseeImages   = rearhost.Foresee
 	OpenMedium      = medium.Open
 	BareArchive     = medium.BareArchive

@@ -26,7 +26,7 @@ type floor struct {
 // so is a package that is on no floor.
 var floors = []floor{
 	// The program joins everything.
-	{"/cmd/runner", "/builtins /builtins/lab /cmd/runner/internal/* /runtime /runtime/* /stdlib", ""},
+	{"/cmd/runner", "/builtins /builtins/lab /cmd/runner/internal/* /policies /runtime /runtime/* /stdlib", ""},
 	{"/cmd/runner/internal/*", "", ""},
 	// What crosses packages sees them as their users do.
 	{"/tests /tests/bench /tests/crash /tests/real", "", "/builtins /builtins/lab /runtime /runtime/ledger /tests/gauge /tests/internal/program"},
@@ -42,7 +42,7 @@ var floors = []floor{
 	{"copying exportdns exportfirewall prune rearhost restorevm savefiles sealsecrets shiplogs snapshotvm verify",
 		"guests kind kind/* kinds site spool systems target client/* format/* /runtime /runtime/failure /runtime/ledger", "/builtins/lab"},
 	// What several of them, and the program, share.
-	{"capacity checkpoints guests medium preflight recoverykey", "capacity kind kind/* kinds site systems target client/* format/* /runtime /runtime/failure /runtime/ledger", "/builtins/lab"},
+	{"capacity checkpoints guests medium newsite preflight recoverykey", "capacity kind kind/* kinds site systems target client/* format/* /runtime /runtime/failure /runtime/ledger", "/builtins/lab"},
 	{"systems", "site spool target client/* format/* /runtime /runtime/failure /runtime/ledger", "/builtins/lab"},
 	{"spool", "kind kinds target /runtime /runtime/failure /runtime/ledger", ""},
 	{"site", "format/* /runtime /runtime/failure /runtime/ledger", "/builtins/lab"},
@@ -60,7 +60,7 @@ var floors = []floor{
 	{"/runtime/policytest", "/runtime /runtime/failure /runtime/ledger", ""},
 	{"/runtime", "/runtime/failure /runtime/ledger /runtime/source", ""},
 	{"/runtime/report", "/runtime/ledger", ""},
-	{"/runtime/ledger /runtime/source /runtime/failure /stdlib", "", ""},
+	{"/runtime/ledger /runtime/source /runtime/failure /stdlib /policies", "", ""},
 }
 
 // on reports whether a package is among the names of a floor.

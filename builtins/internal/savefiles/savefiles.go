@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -96,7 +97,7 @@ func Save(ctx context.Context, s *runtime.Step, a Request) (runtime.Result, erro
 		Consistency: "files as they were read, one after another"}
 	j := &job{s: s, h: h, draft: draft, mounts: readMounts(ctx, s, h)}
 	j.choose(a.Paths)
-	got, err := j.run(ctx, a.Exclude)
+	got, err := j.run(ctx, a.Exclude, j.own(w))
 	if err != nil {
 		return runtime.Result{}, systems.HostError(on.Name, "save "+strings.Join(a.Paths, ", "), err)
 	}
@@ -143,6 +144,34 @@ func (j *job) choose(paths []string) {
 			j.paths = append(j.paths, p)
 		}
 	}
+}
+
+// own are runner's folders on this machine that lie below a path: the state folder, where
+// the very archive is written, and targets, where copies of copies would grow from night
+// to night.
+func (j *job) own(w *systems.Systems) (out []string) {
+	if !j.h.Local() {
+		return nil
+	}
+	folders := []string{filepath.Dir(w.Env.Spool)}
+	for _, t := range w.Site.Targets {
+		if dir, ok := strings.CutPrefix(t.URL, "file://"); ok {
+			folders = append(folders, dir)
+		}
+	}
+	for _, f := range folders {
+		if real, err := filepath.EvalSymlinks(f); err == nil && real != f {
+			folders = append(folders, real) // one that is not there cannot be saved either
+		}
+	}
+	for _, f := range folders {
+		f = path.Clean(f)
+		if slices.ContainsFunc(j.paths, func(p string) bool { return p != f && below(f, p) }) {
+			j.s.Log("%s is left out: it is runner's own", f)
+			out = append(out, f)
+		}
+	}
+	return out
 }
 
 // links tells of paths that are symbolic links: the link alone is saved.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/klauspost/compress/zstd"
@@ -39,8 +40,12 @@ var tarArgs = []string{
 
 // args are the words of the command. The names come on standard input, below the root,
 // so that none of them can be taken for an option.
-func (j *job) args(exclude []string) []string {
-	args := append([]string(nil), tarArgs...)
+func (j *job) args(exclude, own []string) []string {
+	args := append(slices.Clone(tarArgs), "--anchored", "--no-wildcards")
+	for _, dir := range own {
+		args = append(args, "--exclude="+strings.TrimPrefix(dir, "/"))
+	}
+	args = append(args, "--wildcards")
 	for _, x := range exclude {
 		if rooted, ok := strings.CutPrefix(x, "/"); ok {
 			args = append(args, "--anchored", "--no-wildcards-match-slash", "--exclude="+strings.TrimSuffix(rooted, "/"))
@@ -53,7 +58,7 @@ func (j *job) args(exclude []string) []string {
 
 // run packs what tar reads into the spool. The stream is parsed to its end at the same
 // time: what a restore would refuse is not called saved.
-func (j *job) run(ctx context.Context, exclude []string) (archive.Report, error) {
+func (j *job) run(ctx context.Context, exclude, own []string) (archive.Report, error) {
 	var names strings.Builder
 	for _, p := range j.paths {
 		if p = strings.TrimPrefix(p, "/"); p == "" {
@@ -72,7 +77,7 @@ func (j *job) run(ctx context.Context, exclude []string) (archive.Report, error)
 	j.notes.paths, j.notes.mounts = j.paths, j.mounts
 	checked, out := j.check(ctx)
 	stream := &counted{w: io.MultiWriter(packed, out), progress: func(n int64) { j.s.Progress("files of "+j.h.Name(), n, 0) }}
-	r, err := j.h.Run(ctx, host.Command{Args: j.args(exclude), Stdin: strings.NewReader(names.String()), Stdout: stream, Stderr: &j.notes})
+	r, err := j.h.Run(ctx, host.Command{Args: j.args(exclude, own), Stdin: strings.NewReader(names.String()), Stdout: stream, Stderr: &j.notes})
 	j.notes.end()
 	if stream.err != nil && ctx.Err() == nil {
 		err = stream.err // that tar was cut off is what came of it
