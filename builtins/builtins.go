@@ -19,6 +19,7 @@ import (
 	"github.com/neosofia/runner/builtins/internal/client/keyring"
 	"github.com/neosofia/runner/builtins/internal/format/bundle"
 	"github.com/neosofia/runner/builtins/internal/format/sheet"
+	"github.com/neosofia/runner/builtins/internal/kind"
 	"github.com/neosofia/runner/builtins/internal/medium"
 	"github.com/neosofia/runner/builtins/internal/newsite"
 	"github.com/neosofia/runner/builtins/internal/preflight"
@@ -141,6 +142,7 @@ var (
 	RecoverySheet   = sheet.Sheet
 	BoundTo         = recoverykey.BoundTo
 	Fingerprint     = target.Fingerprint
+	Quote           = kind.Quote
 )
 
 // FakeWorld is the world of one case of a policy test: the site's names and

@@ -58,7 +58,7 @@ func TestSealedSecretsLeaveNoTrace(t *testing.T) {
 	if err := os.WriteFile(policy, []byte(sealPolicy(t)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	run := exec.CommandContext(t.Context(), bin, "exec", "--lab", "--state", state, policy)
+	run := exec.CommandContext(t.Context(), bin, "exec", "-v", "--lab", "--state", state, policy)
 	run.Env = env
 	said, looks := watched(t, run)
 	if looks == 0 {

@@ -206,7 +206,7 @@ func (s *session) tell(ctx context.Context, screen *screen, out *runtime.Outcome
 		fmt.Fprintln(os.Stderr, "runner: "+plain(message(out.Err)))
 	}
 	if out.Result == ledger.Interrupted {
-		fmt.Fprintf(os.Stderr, "runner: run %s is interrupted; go on with: runner resume %s%s\n", out.Run, out.Run, s.labFlag())
+		fmt.Fprintf(os.Stderr, "runner: run %s is interrupted; go on with: runner resume %s%s%s\n", out.Run, out.Run, s.labFlag(), prefixed(" ", s.flags.typed()))
 		return nil
 	}
 	return r.Summary(os.Stdout, s.text())
@@ -227,4 +227,11 @@ func (s *session) labFlag() string {
 		return " --lab"
 	}
 	return ""
+}
+
+func prefixed(before, s string) string {
+	if s == "" {
+		return ""
+	}
+	return before + s
 }

@@ -47,6 +47,18 @@ func (f *flags) add(set *pflag.FlagSet) {
 	}
 }
 
+// typed are the flags of this invocation that a command needs to mean the same site and
+// state.
+func (f *flags) typed() string {
+	var out []string
+	for _, x := range []struct{ name, value string }{{"--state", f.state}, {"--site", f.site}} {
+		if x.value != "" {
+			out = append(out, x.name, builtins.Quote(x.value))
+		}
+	}
+	return strings.Join(out, " ")
+}
+
 func (f *flags) runtime() *runtime.Runtime {
 	return &runtime.Runtime{Primitives: builtins.All(), Stdlib: stdlib.Files, Limits: f.limits}
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -16,6 +17,7 @@ type TextOptions struct {
 	Width int            // columns of the terminal; 0: 100
 	Color bool           // mark results with colours
 	More  bool           // everything that is known, not only what to act on
+	Flags string         // of this invocation: commands that are printed carry them, "--state st"
 	Zone  *time.Location // of the local time that stands beside UTC; nil: the machine's
 }
 
@@ -152,7 +154,7 @@ func (p *printer) faults(found []ledger.Finding) {
 			p.wrap(indent, p.few(f.all()))
 		}
 		if f.Type != "" {
-			p.wrap(indent+"type: ", f.Type)
+			p.wrap(indent+"type: ", p.command(f.Type))
 		}
 	}
 }
@@ -172,6 +174,17 @@ func (p *printer) judged(found []ledger.Finding) {
 		p.line("TO DO (%d)", n)
 		p.faults(open)
 	}
+}
+
+// typed is a command of runner at the end of a text.
+var typed = regexp.MustCompile(`runner [a-z][^,;:]*$`)
+
+// command makes a command that can be typed as it stands, here and now.
+func (p *printer) command(text string) string {
+	if p.o.Flags == "" || !typed.MatchString(text) {
+		return text
+	}
+	return text + " " + p.o.Flags
 }
 
 const named = 6 // items that a screen names one by one

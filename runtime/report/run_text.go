@@ -49,19 +49,20 @@ func (r *Run) Text(w io.Writer, o TextOptions) error {
 	}
 	if !o.More {
 		p.line("")
-		p.line("more: runner %s %s -v", r.verb("show"), clean(r.Header.ID))
+		p.line("more: %s", p.command(fmt.Sprintf("runner %s %s -v", r.verb("show"), clean(r.Header.ID))))
 	}
 	return p.flush()
 }
 
-// steps lists them, or of them those that failed.
+// steps lists them, or of them those that failed; a run that is about no item has
+// nothing else to show.
 func (r *Run) steps(p *printer) {
-	title := "steps"
-	if !p.o.More {
+	title, all := "steps", p.o.More || len(r.Items) == 0
+	if !all {
 		title = "steps that failed"
 	}
 	for _, s := range r.Steps {
-		if s.Failure == nil && !p.o.More {
+		if s.Failure == nil && !all {
 			continue
 		}
 		if title != "" {
@@ -226,7 +227,7 @@ func (it ItemLine) text(p *printer, zone *time.Location) {
 
 func (r *Run) why(p *printer) {
 	if r.Outcome == nil {
-		p.line("it has not ended: if it is not running any more, type: runner %s %s", r.verb("resume"), clean(r.Header.ID))
+		p.line("it has not ended: if it is not running any more, type: %s", p.command(fmt.Sprintf("runner %s %s", r.verb("resume"), clean(r.Header.ID))))
 		return
 	}
 	if r.Result == ledger.OK {
@@ -237,7 +238,7 @@ func (r *Run) why(p *printer) {
 	}
 	p.judged(r.Findings)
 	if r.Next != "" {
-		p.line("to do what is missing, type: %s", r.Next)
+		p.line("to do what is missing, type: %s", p.command(r.Next))
 	}
 }
 

@@ -59,7 +59,7 @@ func (s *Status) verdict(p *printer, faults bool) {
 	case s.Empty && faults:
 		text = word + ": this ledger knows of no run."
 	case s.Empty:
-		text = word + ": nothing has run yet. Type: " + s.verb("exec policies/nightly.star")
+		text = word + ": nothing has run yet. Type: " + p.command(s.verb("exec policies/nightly.star"))
 	case len(bad) > 0:
 		text = fmt.Sprintf("%s: %d of %d items.", word, len(bad), all)
 	case s.Result == ledger.Failed:
@@ -157,7 +157,7 @@ func (s *Status) brief(p *printer) {
 	}
 	p.table("", rows)
 	p.line("")
-	p.line("more: %s", strings.TrimSpace(s.verb("status -v")))
+	p.line("more: %s", p.command(strings.TrimSpace(s.verb("status -v"))))
 }
 
 func (s *Status) verb(rest string) string {
