@@ -87,6 +87,8 @@ func (s *session) explainLab(ctx context.Context, addrs map[string]string) error
 	}
 	api := addrs[lab.ProxmoxAddr]
 	fmt.Printf("LAB curl -k -H 'Authorization: PVEAPIToken=%s=%s' https://%s/api2/json/version\n", lab.TokenID, lab.Secrets()["pve-token"], api)
+	fmt.Printf("LAB offline-a lies in %s; what is on it: runner recover --lab --from /media/offline-a%s\n", filepath.Join(s.lab.Root(), "media/offline-a"), prefixed(" ", s.flags.typed()))
+	fmt.Println("LAB its key (a true one lies in a safe): runner lab identity > key.txt, then --identity key.txt")
 	fmt.Println("LAB other runners with the same --state use these servers; stop with Ctrl-C")
 	<-ctx.Done()
 	return nil
