@@ -140,7 +140,7 @@ func TestHeadersOfContainersAreSaved(t *testing.T) {
 			}
 			a := b.rears()[0]
 			raw, err := os.ReadFile(b.onNode(a.Origin["dir"], "luks-dev-sda3.header"))
-			if err != nil || !strings.HasPrefix(string(raw), "LUKS\xba\xbe") || a.Declared["luks"] != "/dev/sda3" || a.Declared["tpm"] != c.want {
+			if err != nil || !strings.HasPrefix(string(raw), "LUKS\xba\xbe") || a.Declared[ledger.DeclaredShown("LUKS containers")] != "/dev/sda3" || a.Declared[ledger.DeclaredShown("opened by this board alone (TPM)")] != c.want {
 				t.Errorf("got %q, %v, %v", raw, err, a.Declared)
 			}
 			if gaps := len(a.Gaps); gaps != len(c.want)/len("/dev/sda3") {

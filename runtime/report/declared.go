@@ -26,12 +26,12 @@ const maxErased = 1000
 // erased lists the guests that a recovery with an image erases, as things are at a
 // time.
 func erased(ctx context.Context, c ledger.Catalog, d ledger.Demands, at time.Time, a *ledger.Artifact) ([]Erased, error) {
-	if a == nil || a.Kind != "rear" || a.Declared["erases"] == "" {
+	if a == nil {
 		return nil, nil
 	}
-	own := parts(a.Declared["serials"])
+	own := a.Serials()
 	var out []Erased
-	for _, guest := range parts(a.Declared["erases"]) {
+	for _, guest := range a.Erases() {
 		if len(out) == maxErased {
 			break
 		}
@@ -45,7 +45,7 @@ func erased(ctx context.Context, c ledger.Catalog, d ledger.Demands, at time.Tim
 				return nil, fmt.Errorf("find the copies of guest %s: %w", guest, err)
 			}
 			i := slices.IndexFunc(copies, func(p ledger.Proven) bool {
-				return (p.Kind == "vm" || p.Kind == "ct") && p.Level >= ledger.Read && !p.InPlace && (p.Device.Serial == "" || !slices.Contains(own, p.Device.Serial))
+				return p.Kind != a.Kind && p.Level >= ledger.Read && !p.InPlace && (p.Device.Serial == "" || !slices.Contains(own, p.Device.Serial))
 			})
 			if i >= 0 && copies[i].Taken.After(e.Taken) {
 				e.Target, e.Taken, e.Proof = copies[i].Target, copies[i].Taken, proofWords(copies[i])
@@ -92,31 +92,13 @@ func (b *builder) erased(ctx context.Context, a ledger.AssetDemand, it *item, go
 	return list, err
 }
 
-// parts are the words of a list that an artifact declares.
-func parts(list string) []string {
-	var out []string
-	for _, s := range strings.Split(list, ",") {
-		if s = strings.TrimSpace(s); s != "" {
-			out = append(out, s)
-		}
-	}
-	return out
-}
-
-// declared says what the source told of the content, for those kinds where an
-// operator needs it before a recovery.
+// declared says what the source told of the content, where an operator needs it before a
+// recovery.
 func declared(p *printer, a *ledger.Artifact) {
-	list := func(what, key string) {
-		if l := parts(a.Declared[key]); len(l) > 0 {
-			p.wrap("    "+what+": ", strings.Join(l, ", "))
-		}
+	for _, l := range a.Shown() {
+		p.wrap("    "+clean(l.Label)+": ", strings.Join(l.Words, ", "))
 	}
-	if a.Kind == "rear" {
-		list("disks that a recovery makes anew", "disks")
-		list("LUKS containers", "luks")
-		list("opened by this board alone (TPM)", "tpm")
-	}
-	if changes := a.Declared["changes"]; changes != "" {
+	if changes := a.Declared[ledger.DeclaredChanges]; changes != "" {
 		since, rest, _ := strings.Cut(changes, "\n")
 		p.wrap("    changes ", since)
 		for _, l := range strings.Split(rest, "\n") {

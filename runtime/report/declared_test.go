@@ -67,7 +67,8 @@ func TestARecoveryThatErasesGuestsIsTold(t *testing.T) {
 		{"it is recorded by its number", func(b *book) { b.copy(b.artifact("x", "100", now.Add(-2*day)), "offsite", ledger.Read) },
 			"a recovery of pve1 erases guest 100 (erp); it comes back from offsite, of 2026-11-21 03:00 UTC (read, opened before sealing)"},
 	}
-	serials := map[string]string{"erases": "100 (erp)", "serials": "NAS1,NAS2", "disks": "/dev/sda,/dev/sdb", "luks": "/dev/sda3", "tpm": "/dev/sda3"}
+	serials := map[string]string{"erases": "100 (erp)", "serials": "NAS1,NAS2", ledger.DeclaredShown("disks that a recovery makes anew"): "/dev/sda,/dev/sdb", ledger.DeclaredShown("LUKS containers"): "/dev/sda3",
+		ledger.DeclaredShown("opened by this board alone (TPM)"): "/dev/sda3"}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			b := newBook(t)
@@ -128,7 +129,7 @@ func TestAGuestThatTheSiteGaveUpIsErasedAndNotMissed(t *testing.T) {
 
 func TestShowSaysNothingOfWhatIsNotDeclared(t *testing.T) {
 	b := newBook(t)
-	image(b, map[string]string{"disks": "/dev/sda"})
+	image(b, map[string]string{ledger.DeclaredShown("disks"): "/dev/sda"})
 	show, status, _, _ := texts(t, b)
 	for _, no := range []string{"erases", "LUKS", "TPM", "changes"} {
 		if strings.Contains(show+status, no) {

@@ -94,7 +94,7 @@ const superseded = ", superseded: keys were replaced since"
 
 // newestSet is who can open the newest artifact of the same item; "": nobody says.
 func newestSet(ctx context.Context, c ledger.Catalog, a *ledger.Artifact) (string, error) {
-	if a == nil || a.Declared["set"] == "" {
+	if a == nil || a.Declared[ledger.DeclaredSet] == "" {
 		return "", nil
 	}
 	all, err := c.Artifacts(ctx, ledger.Query{Item: a.Item})
@@ -110,7 +110,7 @@ func newestSet(ctx context.Context, c ledger.Catalog, a *ledger.Artifact) (strin
 	if newest == nil {
 		return "", nil
 	}
-	return newest.Declared["set"], nil
+	return newest.Declared[ledger.DeclaredSet], nil
 }
 
 // superseded reports that the newest artifact is for other keys.

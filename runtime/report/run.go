@@ -280,7 +280,7 @@ func (r *runReader) proofs(ctx context.Context, c ledger.Catalog) error {
 			if ours || it.Artifact != nil && p.Artifact == it.Artifact.ID {
 				seen[p.ID] = true
 				line := CopyLine{CopyStatus: copyStatus(p), ID: p.ID, Sealed: len(p.SealedTo) > 0, Nanos: p.Nanos}
-				if it.Artifact != nil && p.Artifact == it.Artifact.ID && set != "" && set != it.Artifact.Declared["set"] {
+				if it.Artifact != nil && p.Artifact == it.Artifact.ID && set != "" && set != it.Artifact.Declared[ledger.DeclaredSet] {
 					line.Proof += superseded
 				}
 				it.Copies = append(it.Copies, line)

@@ -81,7 +81,7 @@ func Export(ctx context.Context, s *runtime.Step, a *Request) (runtime.Result, e
 	}
 	art.Declared = map[string]string{"records": fmt.Sprint(len(x.Records))}
 	if told != "" {
-		art.Declared["changes"] = told
+		art.Declared[ledger.DeclaredChanges] = told
 	}
 	return runtime.Result{Value: art, Facts: ledger.Facts{Artifacts: []ledger.Artifact{art}}}, nil
 }

@@ -89,7 +89,7 @@ func Export(ctx context.Context, s *runtime.Step, a *Request) (runtime.Result, e
 	art.Gaps = append(art.Gaps, x.open...)
 	art.Declared = map[string]string{"sections": fmt.Sprint(len(x.doc.Sections)), "vendor": x.doc.Vendor}
 	if told != "" {
-		art.Declared["changes"] = told
+		art.Declared[ledger.DeclaredChanges] = told
 	}
 	for i := range x.findings {
 		x.findings[i].Asset = asset

@@ -45,15 +45,15 @@ func (j *job) open(ctx context.Context, made *rear.Made, key []byte) (ledger.Art
 }
 
 func (j *job) declared(made *rear.Made, insp *rear.Inspector) map[string]string {
-	d := map[string]string{"rear": j.facts.Version, "output": j.plan.Output, "disks": strings.Join(j.plan.Disks, ","), "bootloader": insp.Rescue.Bootloader, "archive_type": "full"}
+	d := map[string]string{"rear": j.facts.Version, "output": j.plan.Output, ledger.DeclaredShown("disks that a recovery makes anew"): strings.Join(j.plan.Disks, ","), "bootloader": insp.Rescue.Bootloader, "archive_type": "full"}
 	set := func(key, value string) {
 		if value != "" {
 			d[key] = value
 		}
 	}
-	set("erases", strings.Join(j.plan.Shared, ","))
+	set(ledger.DeclaredErases, strings.Join(j.plan.Shared, ","))
 	if len(j.plan.Shared) > 0 {
-		set("serials", strings.Join(slices.Sorted(maps.Keys(j.ownSerials())), ",")) // copies on these disks do not bring the guests back
+		set(ledger.DeclaredSerials, strings.Join(slices.Sorted(maps.Keys(j.ownSerials())), ",")) // copies on these disks do not bring the guests back
 	}
 	set("archive", made.Archive)
 	if j.o.Encrypted {
@@ -61,8 +61,8 @@ func (j *job) declared(made *rear.Made, insp *rear.Inspector) map[string]string 
 	}
 	set("chain", j.o.Differential)
 	set("usb", j.o.Stick.Serial)
-	set("luks", strings.Join(j.plan.LUKS, ","))
-	set("tpm", strings.Join(j.plan.TPM, ","))
+	set(ledger.DeclaredShown("LUKS containers"), strings.Join(j.plan.LUKS, ","))
+	set(ledger.DeclaredShown("opened by this board alone (TPM)"), strings.Join(j.plan.TPM, ","))
 	if j.full != nil {
 		d["archive_type"] = "differential"
 	}

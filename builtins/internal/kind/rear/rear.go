@@ -117,7 +117,7 @@ func archive(j *kind.Job, ctx context.Context, file string) error {
 }
 
 func rearCommands(a ledger.Artifact, dir string) (out []string) {
-	if e := a.Declared["erases"]; e != "" {
+	if e := strings.Join(a.Erases(), ", "); e != "" {
 		out = append(out, "# ATTENTION: a recovery with this image erases guests "+e+". They come back from their own copies.")
 	}
 	iso, archive := "", ""
