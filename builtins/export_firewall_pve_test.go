@@ -154,19 +154,19 @@ func TestAnEmptyListIsNotBelievedWithoutTheRight(t *testing.T) {
 		gaps map[string]string // what -> a word of the reason; where that is "", it is the vendor's version
 		only bool              // there is no other
 	}{
-		{"all rights of README", readmeRights(), map[string]string{"sdn/prefix-lists": "", "sdn/route-maps": ""}, true},
+		{"all rights of README", leastRights(), map[string]string{"sdn/prefix-lists": "", "sdn/route-maps": ""}, true},
 		{"no SDN.Audit", func() map[string][]string {
-			acl := readmeRights()
+			acl := leastRights()
 			acl["/"] = []string{"Sys.Audit", "VM.Audit"}
 			return acl
 		}(), map[string]string{"sdn/zones": "/sdn/zones, SDN.Audit|SDN.Allocate", "sdn/vnets": "SDN.Audit", "sdn/ipams": "/sdn/ipams", "sdn/controllers": "/sdn/controllers", "sdn/dns": "/sdn/dns",
 			"sdn/fabrics": "/sdn/fabrics", "node/pve1/network": "/sdn/zones/localnetwork, SDN.Audit|SDN.Use"}, false},
 		{"no Sys.Audit", func() map[string][]string {
-			acl := readmeRights()
+			acl := leastRights()
 			acl["/"] = []string{"SDN.Audit", "VM.Audit"}
 			return acl
 		}(), map[string]string{"cluster/rules": "(/, Sys.Audit)", "node/pve1/rules": "/nodes/pve1, Sys.Audit"}, false},
-		{"a guest that is hidden", readmeRights("/vms/103"), map[string]string{"guest/103": "/vms/103, VM.Audit"}, true},
+		{"a guest that is hidden", leastRights("/vms/103"), map[string]string{"guest/103": "/vms/103, VM.Audit"}, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

@@ -2,12 +2,12 @@ package builtins
 
 import (
 	"fmt"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/neosofia/runner/builtins/internal/newsite"
 	"github.com/neosofia/runner/builtins/lab"
 	"github.com/neosofia/runner/runtime/ledger"
 )
@@ -85,26 +85,23 @@ func TestGuestsFaults(t *testing.T) {
 }
 
 var (
-	readmeRole = regexp.MustCompile(`(?m)^pveum role add (\w+) --privs "([^"]+)"$`)
-	readmeACL  = regexp.MustCompile(`(?m)^  pveum acl modify (\S+) \$who --roles (\w+)$`)
+	tokenRole = regexp.MustCompile(`(?m)^pveum role add (\w+) --privs "([^"]+)"$`)
+	tokenACL  = regexp.MustCompile(`(?m)^  pveum acl modify (\S+) \$who --roles (\w+)$`)
 )
 
-// readmeRights are those of README's "A token with the least rights", as it stands there.
-// The paths in also get an entry of their own: NoAccess.
-func readmeRights(also ...string) map[string][]string {
-	raw, err := os.ReadFile("../README.md")
-	if err != nil {
-		panic(err)
-	}
+// leastRights are those of the calls that runner init prints, as they stand there. The
+// paths in also get an entry of their own: NoAccess.
+func leastRights(also ...string) map[string][]string {
+	calls := newsite.Token("backup")
 	roles, acl := map[string][]string{}, map[string][]string{}
-	for _, m := range readmeRole.FindAllStringSubmatch(string(raw), -1) {
+	for _, m := range tokenRole.FindAllStringSubmatch(calls, -1) {
 		roles[m[1]] = strings.Fields(m[2])
 	}
-	for _, m := range readmeACL.FindAllStringSubmatch(string(raw), -1) {
+	for _, m := range tokenACL.FindAllStringSubmatch(calls, -1) {
 		acl[m[1]] = slices.Clone(roles[m[2]])
 	}
 	if len(acl) != 3 || len(roles) != 3 {
-		panic(fmt.Sprintf("README names %d roles and %d entries of the ACL", len(roles), len(acl)))
+		panic(fmt.Sprintf("runner init names %d roles and %d entries of the ACL", len(roles), len(acl)))
 	}
 	for _, path := range also {
 		acl[path] = nil
@@ -135,7 +132,7 @@ func TestGuestsThatTheTokenMayNotSeeAreFound(t *testing.T) {
 			b := newBench(t)
 			c.before(b)
 			path := fmt.Sprintf("/vms/%d", c.vmid)
-			b.rights(readmeRights(path))
+			b.rights(leastRights(path))
 			out := b.run(`return guests()`)
 			wantFinding(t, out, ledger.Failed, c.words...)
 			if hint := out.Findings[0].Type; !strings.Contains(hint, "give VM.Audit on "+path) || !strings.Contains(hint, "unprotected(guest = \""+c.item+"\"") {

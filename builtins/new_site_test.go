@@ -78,7 +78,7 @@ func TestWhatInitWritesIsASite(t *testing.T) {
 		"on the system's disk": {newsite.Wish{Save: []string{"/srv"}, To: []string{"/srv/data"}, Without: []string{"proxmox", "rear"}}, "site nightly files", []string{"It lies on a disk whose files are saved"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c.wish.Dir, c.wish.Device = "/etc/runner", disksOf
+			c.wish.Dir, c.wish.Program, c.wish.Device = "/etc/runner", "/opt/runner", disksOf
 			m, err := newsite.Look(t.Context(), h, c.wish)
 			if err != nil {
 				t.Fatal(err)
@@ -89,6 +89,9 @@ func TestWhatInitWritesIsASite(t *testing.T) {
 			}
 			dir, names := t.TempDir(), []string{}
 			for _, f := range files {
+				if !strings.HasSuffix(f.Name, ".star") {
+					continue
+				}
 				names = append(names, strings.TrimSuffix(f.Name, ".star"))
 				if err := os.WriteFile(filepath.Join(dir, f.Name), []byte(f.Text), 0o600); err != nil {
 					t.Fatal(err)
@@ -111,6 +114,9 @@ func TestWhatInitWritesIsASite(t *testing.T) {
 			}
 			for _, d := range p.Check(site.Names()) {
 				t.Errorf("check says %s", d)
+			}
+			if unit := files[len(files)-2]; unit.Name != "runner.service" || !strings.Contains(unit.Text, "\nExecStart=/opt/runner exec /etc/runner/nightly.star\n") {
+				t.Errorf("the unit is %+v", unit)
 			}
 			if todo := strings.Join(m.ToDo("/etc/runner"), "\n"); strings.Contains(todo, "pveum") != (c.files != "site nightly files") || !strings.Contains(todo, "runner exec /etc/runner/nightly.star") {
 				t.Errorf("to do:\n%s", todo)

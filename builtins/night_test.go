@@ -12,7 +12,7 @@ import (
 // foresee asks what a night would need, as check does.
 func (b *bench) foresee() []NightFault {
 	b.t.Helper()
-	return ForeseeNight(b.t.Context(), b.config(main("pass")).World.(*World), ledger.Catalog{Store: b.store.Store}, NightNeeds{Guests: true, Firewall: true, Zones: true, Images: true, Logs: true, Restores: b.restores})
+	return ForeseeNight(b.t.Context(), b.config(main("pass")).World.(*World), ledger.Catalog{Store: b.store.Store}, NightNeeds{Guests: true, Firewall: true, Zones: true, Images: true, Logs: true, Files: true, Restores: b.restores})
 }
 
 func TestANightIsTriedBeforeItComes(t *testing.T) {
@@ -26,7 +26,7 @@ func TestANightIsTriedBeforeItComes(t *testing.T) {
 	}
 	without := func(path, privilege string) func(*bench) {
 		return func(b *bench) {
-			acl := readmeRights()
+			acl := leastRights()
 			var kept []string
 			for _, p := range acl[path] {
 				if p != privilege {
@@ -44,25 +44,25 @@ func TestANightIsTriedBeforeItComes(t *testing.T) {
 		notes  []string
 	}{
 		{"as it is", func(*bench) {}, nil, []string{"root@pam alone restore a container with a bind mount: 103 (wiki)|pct restore NEWID"}},
-		{"README's token", func(b *bench) { b.rights(readmeRights()) }, nil, nil},
+		{"README's token", func(b *bench) { b.rights(leastRights()) }, nil, nil},
 		{"no rights at all", func(b *bench) { b.rights(map[string][]string{}) }, []string{
 			"Permission check failed (/vms, VM.Audit)|give VM.Audit on /vms", "(/, Sys.Audit)|give Sys.Audit on /", "(/sdn/zones, SDN.Audit|SDN.Allocate)|give SDN.Audit",
 			"(/storage/backup, Datastore.AllocateSpace)|RunnerBackup"}, nil},
-		{"guests are to be brought back", func(b *bench) { b.restores = true; b.rights(readmeRights()) }, []string{
+		{"guests are to be brought back", func(b *bench) { b.restores = true; b.rights(leastRights()) }, []string{
 			"restore_vm makes no guest without it: Permission check failed (/vms, VM.Allocate)|--roles RunnerRestore", "(/sdn/zones/localnetwork, SDN.Use)|give SDN.Use"}, nil},
 		{"one may be brought back", func(b *bench) {
 			b.restores = true
-			acl := readmeRights()
+			acl := leastRights()
 			acl["/vms/9100"], acl["/sdn/zones/localnetwork/vmbr0"] = []string{"VM.Allocate"}, []string{"SDN.Use"}
 			b.rights(acl)
 		}, nil, nil},
 		{"no VM.Backup", without("/vms", "VM.Backup"), []string{"no backup of guest 100, 101, 102, 103 is allowed: Permission check failed (/vms, VM.Backup)|give VM.Backup on /vms"}, nil},
 		{"no VM.Backup for one", func(b *bench) {
-			acl := readmeRights()
+			acl := leastRights()
 			acl["/vms/102"] = []string{"VM.Audit"}
 			b.rights(acl)
 		}, []string{"no backup of guest 102 is allowed: Permission check failed (/vms/102, VM.Backup)|NoAccess"}, nil},
-		{"a guest that is hidden", func(b *bench) { b.rights(readmeRights("/vms/103")) }, []string{"guest 103 exists, and the token may not see it|give VM.Audit on /vms/103"}, nil},
+		{"a guest that is hidden", func(b *bench) { b.rights(leastRights("/vms/103")) }, []string{"guest 103 exists, and the token may not see it|give VM.Audit on /vms/103"}, nil},
 		{"no right to the storage", without("/storage/backup", "Datastore.AllocateSpace"), []string{"no archive can be made or read without it: Permission check failed (/storage/backup, Datastore.AllocateSpace)"}, nil},
 		{"a storage that is disabled", store(func(s *lab.Storage) { s.Disabled = true }), []string{"storage backup on pve1 is disabled|--disable 0"}, nil},
 		{"a storage that is not mounted", store(func(s *lab.Storage) { s.Unmounted = true }), []string{"storage backup on pve1 is not mounted|pvesm status"}, nil},
@@ -87,11 +87,12 @@ func TestANightIsTriedBeforeItComes(t *testing.T) {
 		}, nil, []string{"Proxmox's own job old prunes on backup (keep-last=2)|a storage of its own"}},
 		{"a privileged container", func(b *bench) { b.set(101, func(g *lab.Guest) { delete(g.Config, "unprivileged") }) }, nil, []string{"privileged container wants Sys.Modify on /, which a token better has not: 101 (mail)|pct restore NEWID"}},
 		{"a host that refuses the key", func(b *bench) { b.inject(lab.Fault{On: "ssh pve1.lab", Do: "new-hostkey"}) }, []string{"host pve1: connect to", "is not the one in the site"}, nil},
+		{"a host without tar", func(b *bench) { b.inject(lab.Fault{On: "run pve1.lab tar", Do: "missing"}) }, []string{"host pve1: look for tar: run tar on pve1: no such program|install it"}, nil},
 		{"secrets that are not in the keyring", func(b *bench) {
 			b.edit(`secret("cloudflare-token")`, `secret("nowhere")`, `secret("unifi-password")`, `secret("nothing")`)
 		}, []string{"read secret nowhere|runner secret set nowhere", "read secret nothing"}, nil},
 		{"many at once", func(b *bench) {
-			b.rights(readmeRights("/vms/103"))
+			b.rights(leastRights("/vms/103"))
 			store(func(s *lab.Storage) { s.Prune = "keep-last=1" })(b)
 		}, []string{"guest 103 exists", "keeps keep-last=1"}, nil},
 	} {

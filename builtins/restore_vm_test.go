@@ -365,7 +365,7 @@ func TestARestoreWithoutARightNamesIt(t *testing.T) {
 			t.Parallel()
 			b := newBench(t)
 			b.run(fmt.Sprintf(`c = copy(artifact = snapshot_vm(guest = %q), to = ["node"])`, c.guest), `return verify(copies = c)`)
-			acl := readmeRights()
+			acl := leastRights()
 			restore := strings.Fields("VM.Allocate VM.Audit VM.PowerMgmt VM.Config.Network VM.Config.Options VM.Config.Disk VM.Config.CPU VM.Config.Memory VM.Config.HWType VM.Config.CDROM Datastore.AllocateSpace SDN.Use")
 			for _, path := range []string{"/vms", "/storage/local", "/sdn/zones/localnetwork"} {
 				acl[path] = append(acl[path], restore...)
@@ -406,6 +406,6 @@ func TestRestoreVMRefusesTheVMIDOfAHiddenGuest(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	b.good(`c = copy(artifact = snapshot_vm(guest = "scratch"), to = ["node"])`, `return verify(copies = c)`)
-	b.rights(readmeRights("/vms/103"))
+	b.rights(leastRights("/vms/103"))
 	wantCode(t, b.run(`return restore_vm(guest = "scratch", vmid = 103, storage = "backup")`), "E_VMID_TAKEN", "a guest that the token may not see")
 }

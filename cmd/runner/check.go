@@ -112,6 +112,7 @@ func (s *session) ask(ctx context.Context, all []*checked) (a asked, err error) 
 		needs.Zones = needs.Zones || c.program.Calls("export_dns")
 		needs.Images = needs.Images || c.program.Calls("rear_host")
 		needs.Logs = needs.Logs || c.program.Calls("ship_logs")
+		needs.Files = needs.Files || c.program.Calls("save_files")
 		needs.Restores = needs.Restores || c.program.Calls("restore_vm")
 		if !c.program.Calls("rear_host") {
 			continue

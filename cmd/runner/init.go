@@ -42,6 +42,9 @@ func initCommand(f *flags) *cobra.Command {
 					}
 				}
 			}
+			if w.Program, err = os.Executable(); err != nil {
+				return fmt.Errorf("find the program itself: %w", err)
+			}
 			w.Root, w.Device = os.Geteuid() == 0, builtins.SystemDevice
 			m, err := builtins.LookAround(c.Context(), w)
 			if err != nil {

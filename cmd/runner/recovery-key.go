@@ -65,7 +65,7 @@ func recoveryKeyNew(f *flags) *cobra.Command {
 func writeNew(path, text string) error {
 	w, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
-		return usage("write the sheet: %v", err)
+		return usage("write a new file: %v", err)
 	}
 	_, err = io.WriteString(w, text)
 	if err == nil {

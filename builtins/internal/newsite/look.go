@@ -27,6 +27,7 @@ type Wish struct {
 	To      []string // folders that hold copies
 	Without []string // parts that were found and are not wanted: firewall, journal, rear, proxmox
 	Dir     string   // where the files will be
+	Program string   // runner's own path
 	Root    bool     // runner runs as root there
 	Device  func(path string) (ledger.Device, error)
 }

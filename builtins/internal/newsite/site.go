@@ -31,7 +31,7 @@ func (m *Machine) Files(bundled fs.FS) ([]File, error) {
 		}
 		files = append(files, File{name + ".star", string(raw)})
 	}
-	return files, nil
+	return append(files, m.units()...), nil
 }
 
 // plan is what the site protects, and by which policies.

@@ -51,11 +51,14 @@ func orNone(list []string) string {
 	return strings.Join(list, ", ")
 }
 
-// token are the calls that make the account with the least rights.
+// Token is the calls that make the account with the least rights.
+func Token(storage string) string { return strings.ReplaceAll(token, "STORAGE", storage) }
+
 const token = `pveum user add runner@pve
 pveum user token add runner@pve runner --privsep 1
 pveum role add RunnerAudit --privs "Sys.Audit SDN.Audit VM.Audit"
 pveum role add RunnerBackup --privs "VM.Audit VM.Backup Datastore.Audit Datastore.AllocateSpace"
+pveum role add RunnerRestore --privs "VM.Allocate VM.Audit VM.PowerMgmt VM.Config.Network VM.Config.Options VM.Config.Disk VM.Config.CPU VM.Config.Memory VM.Config.HWType VM.Config.CDROM Datastore.AllocateSpace SDN.Use"
 for who in "--users runner@pve" "--tokens runner@pve!runner"; do
   pveum acl modify / $who --roles RunnerAudit
   pveum acl modify /vms $who --roles RunnerBackup
@@ -72,7 +75,7 @@ func (m *Machine) ToDo(dir string) (out []string) {
 	p := m.plan()
 	out = append(out, "read "+dir+"/site.star: each guess has its reason beside it")
 	if p.storage != "" {
-		out = append(out, "make the token, as root on the node; the second line prints its secret:\n"+strings.ReplaceAll(token, "STORAGE", p.storage),
+		out = append(out, "make the token, as root on the node; the second line prints its secret, and nothing has RunnerRestore yet:\n"+Token(p.storage),
 			fmt.Sprintf("store it:\n(umask 077; head -c 32 /dev/urandom | base64 > %s/keyring.password)\nrunner secret set pve-token%s", dir, site))
 	}
 	out = append(out, "runner check "+dir+"/nightly.star", "runner exec "+dir+"/nightly.star", "runner status"+site)
@@ -83,5 +86,30 @@ func (m *Machine) ToDo(dir string) (out []string) {
 		}
 	}
 	return append(out, "a second place, sealed: runner recovery-key new on another machine, its recipient and the target into site.star",
-		"every night by itself: the systemd units in the README")
+		fmt.Sprintf("every night by itself:\ncp %[1]s/runner.service %[1]s/runner.timer /etc/systemd/system/ && systemctl enable --now runner.timer", dir))
+}
+
+// units let systemd run the nightly. A run that died is taken up first; mostly none did.
+func (m *Machine) units() []File {
+	return []File{{"runner.service", `# Written by runner init. A unit that ended with 3 is degraded.
+[Unit]
+Description=runner: the nightly backup
+Wants=network-online.target
+After=network-online.target
+
+[Service]
+Type=oneshot
+StateDirectory=runner
+ExecStartPre=-` + m.wish.Program + ` resume
+ExecStart=` + m.wish.Program + " exec " + m.wish.Dir + `/nightly.star
+`}, {"runner.timer", `[Unit]
+Description=runner: the nightly backup
+
+[Timer]
+OnCalendar=*-*-* 01:00
+Persistent=true
+
+[Install]
+WantedBy=timers.target
+`}}
 }

@@ -27,6 +27,7 @@ type Needs struct {
 	Zones    bool // DNS zones are exported
 	Images   bool // rescue images of hosts are made
 	Logs     bool // logs of hosts are shipped
+	Files    bool // files of hosts are saved
 	Restores bool // guests are brought back by way of the API
 }
 

@@ -28,8 +28,15 @@ func faultOf(system string, err error) Fault {
 func others(ctx context.Context, w *systems.Systems, needs Needs) (out []Fault) {
 	for _, h := range w.Site.Hosts {
 		firewall := needs.Firewall && h.Firewall
-		if firewall || needs.Images && h.Rear || needs.Logs && hasLogs(w.Site, h.Name) {
-			if err := tryHost(ctx, w, h.Name, firewall); err != nil {
+		var programs []string
+		if firewall {
+			programs = append(programs, "nft", "ip")
+		}
+		if needs.Files && (h.Local || len(w.Site.Hosts) == 1) { // which of several a policy means is not known before it runs
+			programs = append(programs, "tar")
+		}
+		if len(programs) > 0 || needs.Files || needs.Images && h.Rear || needs.Logs && hasLogs(w.Site, h.Name) {
+			if err := tryHost(ctx, w, h.Name, programs); err != nil {
 				out = append(out, faultOf("host "+h.Name, err))
 			}
 		}
@@ -70,7 +77,7 @@ func hasLogs(s *site.Site, name string) bool {
 }
 
 // tryHost logs in, and looks for the programs that no other look would miss.
-func tryHost(ctx context.Context, w *systems.Systems, name string, firewall bool) error {
+func tryHost(ctx context.Context, w *systems.Systems, name string, programs []string) error {
 	ctx, cancel := within(ctx)
 	defer cancel()
 	h, _, err := w.Host(ctx, name)
@@ -78,13 +85,13 @@ func tryHost(ctx context.Context, w *systems.Systems, name string, firewall bool
 		return err
 	}
 	defer h.Close()
-	for _, program := range []string{"nft", "ip"} {
-		if !firewall {
-			break
-		}
-		if _, err := h.Run(ctx, host.Command{Args: []string{program, "-V"}}); err != nil {
+	for _, program := range programs {
+		if _, err := h.Run(ctx, host.Command{Args: []string{program, versionOption[program]}}); err != nil {
 			return systems.HostError(name, fmt.Sprintf("look for %s", program), err)
 		}
 	}
 	return nil
 }
+
+// versionOption makes a program say its version, and nothing else.
+var versionOption = map[string]string{"nft": "-V", "ip": "-V", "tar": "--version"}
