@@ -2,9 +2,16 @@ package runtime
 
 import (
 	"context"
+	"fmt"
+	"path"
 
 	"github.com/neosofia/runner/runtime/ledger"
 )
+
+// say tells a watcher something of the run itself.
+func (r *Run) say(format string, args ...any) {
+	r.observe(Event{Kind: EventPrint, Time: r.engine.Now(), Text: fmt.Sprintf(format, args...)})
+}
 
 // closeDead closes runs of this policy that died without an end, and cleans up
 // after them and after every run that has ended. A dead run of another policy may
@@ -19,9 +26,18 @@ func (r *Run) closeDead(ctx context.Context) error {
 		return ledgerError(err)
 	}
 	for _, old := range runs {
-		if ended[old.ID] || !samePolicy(old, r.header) || r.cfg.State != "" && Alive(r.cfg.State, old.ID) {
+		if ended[old.ID] || old.ID == r.header.ID || r.cfg.State != "" && Alive(r.cfg.State, old.ID) {
 			continue
 		}
+		if !samePolicy(old, r.header) {
+			lab := ""
+			if old.Lab {
+				lab = "--lab "
+			}
+			r.say("run %s of %s died, and waits: runner resume %s%s", old.ID, path.Base(old.Path), lab, old.ID)
+			continue
+		}
+		r.say("run %s died; this one takes its place", old.ID)
 		r.cleanUp(ctx, old.ID)
 		out := ledger.RunOutcome{Result: ledger.Interrupted, Ended: r.engine.Now().UTC(),
 			Failure: &ledger.Failure{Message: "the run died; run " + r.header.ID + " took its place"}}
