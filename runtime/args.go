@@ -86,12 +86,13 @@ func typeName(t reflect.Type) string {
 }
 
 // unpackInto fills the struct a points to from the arguments of a call. Errors
-// are those of starlark.UnpackArgs, with a suggestion for unknown names.
+// are those of starlark.UnpackArgs, with a suggestion for unknown names. Arguments are
+// named; one alone may stand without its name, where it is the one that a reader expects.
 func unpackInto(fn string, a any, args starlark.Tuple, kwargs []starlark.Tuple) error {
-	if len(args) > 0 {
+	v := reflect.ValueOf(a).Elem()
+	if len(args) > 1 || len(args) == 1 && (len(kwargs) > 0 || !loneArgument(v.Type())) {
 		return fmt.Errorf("%s: arguments are named: %s(%s = …)", fn, fn, firstName(a))
 	}
-	v := reflect.ValueOf(a).Elem()
 	var pairs, optional []any // UnpackArgs takes everything after an optional one for optional
 	for i := range v.NumField() {
 		switch name := v.Type().Field(i).Tag.Get("star"); {
@@ -103,6 +104,23 @@ func unpackInto(fn string, a any, args starlark.Tuple, kwargs []starlark.Tuple) 
 		}
 	}
 	return starlark.UnpackArgs(fn, args, kwargs, append(pairs, optional...)...)
+}
+
+// loneArgument reports whether the first argument is the one that is meant when there is
+// one alone: no other has to be given.
+func loneArgument(t reflect.Type) bool {
+	first := true
+	for i := range t.NumField() {
+		name := t.Field(i).Tag.Get("star")
+		if name == "" {
+			continue
+		}
+		if !first && !strings.HasSuffix(name, "?") {
+			return false
+		}
+		first = false
+	}
+	return !first
 }
 
 func firstName(a any) string {

@@ -17,3 +17,34 @@ func TestAStringWhereANumberIsWantedSaysHowToMakeOne(t *testing.T) {
 		t.Errorf("got %v, want no hint for a bool", err)
 	}
 }
+
+// One argument may stand alone where it is the one that a reader expects.
+func TestALoneArgumentNeedsNoName(t *testing.T) {
+	type one struct {
+		Zone  string `star:"zone"`
+		Asset string `star:"asset?"`
+	}
+	type two struct {
+		VMID  int64  `star:"vmid"`
+		Token string `star:"token"`
+	}
+	type later struct {
+		Guest string `star:"guest?"`
+		VMID  int64  `star:"vmid"`
+	}
+	text := starlark.String("example.org")
+	var o one
+	if err := unpackInto("export_dns", &o, starlark.Tuple{text}, nil); err != nil || o.Zone != "example.org" {
+		t.Errorf("got %v, %+v", err, o)
+	}
+	for name, err := range map[string]error{
+		"two of them":          unpackInto("f", &one{}, starlark.Tuple{text, text}, nil),
+		"one beside a name":    unpackInto("f", &one{}, starlark.Tuple{text}, []starlark.Tuple{{starlark.String("asset"), text}}),
+		"another is missing":   unpackInto("f", &two{}, starlark.Tuple{starlark.MakeInt(1)}, nil),
+		"it is not the wanted": unpackInto("f", &later{}, starlark.Tuple{text}, nil),
+	} {
+		if err == nil || !strings.Contains(err.Error(), "f: arguments are named") {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}

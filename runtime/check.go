@@ -108,8 +108,13 @@ func (c *checker) call(call *syntax.CallExpr, info Info) {
 			if u, ok := a.(*syntax.UnaryExpr); ok && (u.Op == syntax.STAR || u.Op == syntax.STARSTAR) {
 				return // cannot be seen from here
 			}
-			c.add(start, info.Name+": arguments are named", "")
-			return
+			if len(call.Args) != 1 || !info.lone() {
+				c.add(start, info.Name+": arguments are named", "")
+				return
+			}
+			given[info.Params[0].Name] = true
+			pos, _ := a.Span()
+			c.argument(pos, info, info.Params[0].Name, a)
 		}
 	}
 	if allowed, known := c.names["destroy"]; known && info.Kind == Destroy && !contains(allowed, info.Name) && (!info.Tells || applies(call)) {
@@ -120,6 +125,16 @@ func (c *checker) call(call *syntax.CallExpr, info Info) {
 			c.add(start, fmt.Sprintf("%s: missing argument for %s (%s)", info.Name, p.Name, p.Doc), "")
 		}
 	}
+}
+
+// lone reports whether one argument may stand without its name.
+func (i Info) lone() bool {
+	for k, p := range i.Params {
+		if k > 0 && !p.Optional {
+			return false
+		}
+	}
+	return len(i.Params) > 0
 }
 
 func (c *checker) argument(pos syntax.Position, info Info, name string, value syntax.Expr) {

@@ -27,6 +27,7 @@ type Run struct {
 	Damaged  []string           `json:"damaged,omitempty"`
 	Findings []ledger.Finding   `json:"findings,omitempty"` // why it is not ok
 	Next     string             `json:"next,omitempty"`     // what to type to do what is missing
+	Correct  string             `json:"correct,omitempty"`  // position of a mistake in the policy: that is to be mended first
 }
 
 // Also adds what came to light after the run's end: a run that was ok is degraded by it.
@@ -321,7 +322,19 @@ func (r *runReader) finish() {
 	}
 	if r.out.Result == ledger.Failed || r.out.Result == ledger.DegradedRun {
 		r.out.Next = "runner " + r.out.verb("retry") + " " + clean(r.out.Header.ID)
+		if f := r.failure(); f != nil && f.Code == "" && f.Position != "" && !strings.Contains(f.Message, "fail: ") {
+			r.out.Next = "runner " + r.out.verb("exec") + " " + clean(r.out.Header.Path)
+			r.out.Correct = clean(f.Position)
+		}
 	}
+}
+
+// failure is that of the run itself.
+func (r *runReader) failure() *ledger.Failure {
+	if r.out.Outcome == nil {
+		return nil
+	}
+	return r.out.Outcome.Failure
 }
 
 // compareSteps orders ids as the policy calls: "/2" before "/10", "/2[1]/0"

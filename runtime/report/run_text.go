@@ -238,8 +238,17 @@ func (r *Run) why(p *printer) {
 	}
 	p.judged(r.Findings)
 	if r.Next != "" {
-		p.line("to do what is missing, type: %s", p.command(r.Next))
+		r.next(p)
 	}
+}
+
+// next says what to do, and what to type.
+func (r *Run) next(p *printer) {
+	if r.Correct != "" {
+		p.line("correct %s, then type: %s", r.Correct, p.command(r.Next))
+		return
+	}
+	p.line("to do what is missing, type: %s", p.command(r.Next))
 }
 
 func (r *Run) verb(verb string) string {

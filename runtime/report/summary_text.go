@@ -23,7 +23,7 @@ func (r *Run) Summary(w io.Writer, o TextOptions) error {
 		}
 		p.judged(r.Findings)
 		if r.Next != "" && r.Result != ledger.OK {
-			p.line("to do what is missing, type: %s", p.command(r.Next))
+			r.next(p)
 		}
 	}
 	if rows := r.rows(); len(rows) > 1 && o.More {
