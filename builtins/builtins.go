@@ -25,6 +25,7 @@ import (
 	"github.com/neosofia/runner/builtins/internal/preflight"
 	"github.com/neosofia/runner/builtins/internal/rearhost"
 	"github.com/neosofia/runner/builtins/internal/recoverykey"
+	"github.com/neosofia/runner/builtins/internal/restorevm"
 	"github.com/neosofia/runner/builtins/internal/site"
 	"github.com/neosofia/runner/builtins/internal/spool"
 	"github.com/neosofia/runner/builtins/internal/systems"
@@ -130,6 +131,7 @@ var (
 	ForeseeNight    = preflight.Night
 	LookAround      = newsite.LookAround
 	SiteParts       = newsite.Parts
+	RestorePlace    = restorevm.Place
 	ForeseeImages   = rearhost.Foresee
 	OpenMedium      = medium.Open
 	BareArchive     = medium.BareArchive

@@ -69,9 +69,9 @@ func TestWhatInitWritesIsASite(t *testing.T) {
 		files string   // that are written
 		holds []string // in site.star
 	}{
-		"a node": {newsite.Wish{To: []string{"/mnt/copies"}, Root: true}, "site nightly virtual_machines operating_system networking logs",
+		"a node": {newsite.Wish{To: []string{"/mnt/copies"}, Root: true}, "site nightly virtual_machines operating_system networking logs restore",
 			[]string{`storage = "backup"`, "6 guests: 102, erp, git, mail, scratch, wiki", "Proxmox's own backup job nightly: 21:00 to local", "local (dir), pbs (pbs)", `uuid = "uuid-of-mnt"`, "# Node pve2", `"node": "opened", "copies": "opened"`, "copies = 2"}},
-		"a node alone": {newsite.Wish{Root: true}, "site nightly virtual_machines", []string{`on = {"node": "opened"}`}},
+		"a node alone": {newsite.Wish{Root: true}, "site nightly virtual_machines restore", []string{`on = {"node": "opened"}`}},
 		"folders of a node": {newsite.Wish{Save: []string{"/srv/data", "/srv"}, To: []string{"/mnt/copies", "/mnt2/copies"}, Root: true, Without: []string{"proxmox", "rear", "journal", "firewall"}},
 			"site nightly files", []string{`items = ["data", "srv"]`, `name = "copies-2"`, "copies = 2", "rear = False", "firewall = False"}},
 		"not root":             {newsite.Wish{Save: []string{"/srv"}, To: []string{"/mnt"}, Without: []string{"proxmox", "rear"}}, "site nightly files", []string{"firewall = False"}},

@@ -3,6 +3,7 @@ package builtins
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/neosofia/runner/builtins/internal/client/proxmox"
 	"github.com/neosofia/runner/builtins/internal/restorevm"
@@ -12,15 +13,16 @@ import (
 )
 
 type restoreVMArgs struct {
-	Guest    string `star:"guest?" doc:"name of the guest: its newest proven copy is taken"`
-	Artifact string `star:"artifact?" doc:"id of an artifact: that one is taken"`
-	VMID     int64  `star:"vmid" doc:"a VMID that is free"`
-	Storage  string `star:"storage" doc:"Proxmox storage that receives the disks"`
-	From     string `star:"from_target?" doc:"take this target's copy only" names:"target"`
-	System   string `star:"system?" doc:"proxmox of the site; default: the only one"`
-	Node     string `star:"node?" doc:"node that restores; default: the one that made the archive"`
-	Name     string `star:"name?" doc:"name of the restored guest; default: its own, or NAME-VMID while a guest of that name is there"`
-	NICs     string `star:"nics?" doc:"down (default): every network interface is disconnected; up: as they were"`
+	Guest    string    `star:"guest?" doc:"name of the guest: its newest proven copy is taken"`
+	Artifact string    `star:"artifact?" doc:"id of an artifact: that one is taken"`
+	VMID     int64     `star:"vmid" doc:"a VMID that is free"`
+	Storage  string    `star:"storage" doc:"Proxmox storage that receives the disks"`
+	At       time.Time `star:"at?" doc:"take none that is younger; default: the newest"`
+	From     string    `star:"from_target?" doc:"take this target's copy only" names:"target"`
+	System   string    `star:"system?" doc:"proxmox of the site; default: the only one"`
+	Node     string    `star:"node?" doc:"node that restores; default: the one that made the archive"`
+	Name     string    `star:"name?" doc:"name of the restored guest; default: its own, or NAME-VMID while a guest of that name is there"`
+	NICs     string    `star:"nics?" doc:"down (default): every network interface is disconnected; up: as they were"`
 }
 
 func restoreVMDeclaration() runtime.Declaration {

@@ -409,3 +409,23 @@ func TestRestoreVMRefusesTheVMIDOfAHiddenGuest(t *testing.T) {
 	b.rights(leastRights("/vms/103"))
 	wantCode(t, b.run(`return restore_vm(guest = "scratch", vmid = 103, storage = "backup")`), "E_VMID_TAKEN", "a guest that the token may not see")
 }
+
+func TestThePlaceOfARestoreIsAsked(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	world := b.config(main("pass")).World.(*World)
+	vmid, storages, err := RestorePlace(t.Context(), world, "")
+	if _, taken := b.guest(int(vmid)); err != nil || taken || vmid < 100 || strings.Join(storages, " ") != "local" {
+		t.Errorf("got %d, %v, %v", vmid, storages, err)
+	}
+	if err := b.lab.SetStorage("backup", func(s *lab.Storage) { s.Content = "backup,images" }); err != nil {
+		t.Fatal(err)
+	}
+	if _, storages, err = RestorePlace(t.Context(), world, ""); err != nil || len(storages) != 2 {
+		t.Errorf("got %v, %v, want both", storages, err)
+	}
+	b.inject(lab.Fault{On: "GET /cluster/nextid", Do: "answer 500 no"})
+	if _, _, err = RestorePlace(t.Context(), world, ""); err == nil || !strings.Contains(err.Error(), "ask for a free VMID") {
+		t.Errorf("got %v", err)
+	}
+}

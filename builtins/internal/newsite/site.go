@@ -20,7 +20,11 @@ type File struct {
 func (m *Machine) Files(bundled fs.FS) ([]File, error) {
 	p := m.plan()
 	files := []File{{"site.star", m.site(p)}, {"nightly.star", p.nightly()}}
-	for _, name := range p.procedures {
+	procedures := p.procedures
+	if p.storage != "" {
+		procedures = append(slices.Clone(procedures), "restore")
+	}
+	for _, name := range procedures {
 		if name == "files" {
 			files = append(files, File{"files.star", m.filesPolicy()})
 			continue

@@ -21,7 +21,9 @@ import (
 type Request struct {
 	Guest, Artifact string
 	VMID            int64
-	Storage, From   string
+	Storage         string
+	At              time.Time
+	From            string
 	System, Node    string
 	Name, NICs      string
 }
@@ -49,7 +51,7 @@ func Choose(ctx context.Context, s *runtime.Step, a *Request) ([]Copy, error) {
 	}
 	var out []Copy
 	for _, c := range copies {
-		if a.Artifact == "" && c.Level < ledger.Read {
+		if a.Artifact == "" && c.Level < ledger.Read || !a.At.IsZero() && c.Taken.After(a.At) {
 			continue
 		}
 		art, found, err := catalog.Artifact(ctx, c.Artifact)
@@ -63,6 +65,9 @@ func Choose(ctx context.Context, s *runtime.Step, a *Request) ([]Copy, error) {
 	Order(out, func(c Copy) ledger.Copy { return c.Copy })
 	if len(out) == 0 {
 		what := a.Guest + a.Artifact
+		if !a.At.IsZero() {
+			what += " as of " + a.At.UTC().Format("2006-01-02 15:04 UTC")
+		}
 		return nil, &failure.Error{Code: CodeNoCopy, Doing: "restore " + what, Said: "no proven copy of it is recorded",
 			Hint: "runner status shows what there is; runner ledger rebuild --from TARGET reads the manifests of a target; runner recover --from PATH works without any record"}
 	}
