@@ -3,6 +3,7 @@ package runtime
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"reflect"
 	"strings"
 	"time"
@@ -214,7 +215,16 @@ func fill(dst reflect.Value, v starlark.Value) error {
 	return nil
 }
 
+// fillDuration takes a text such as "28d", or seconds as time.duration returns them.
 func fillDuration(dst reflect.Value, v starlark.Value) error {
+	if n, ok := v.(starlark.Int); ok {
+		seconds, fits := n.Int64()
+		if !fits || seconds < 0 || seconds > int64(math.MaxInt64/time.Second) {
+			return fmt.Errorf("got %s seconds, want a duration such as \"36h\" or \"28d\"", n)
+		}
+		dst.SetInt(int64(time.Duration(seconds) * time.Second))
+		return nil
+	}
 	if s, ok := starlark.AsString(v); ok {
 		d, err := ParseDuration(s)
 		if err != nil {

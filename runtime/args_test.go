@@ -4,6 +4,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"go.starlark.net/starlark"
 )
@@ -45,6 +46,24 @@ func TestALoneArgumentNeedsNoName(t *testing.T) {
 	} {
 		if err == nil || !strings.Contains(err.Error(), "f: arguments are named") {
 			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}
+
+func TestADurationIsATextOrSeconds(t *testing.T) {
+	type args struct {
+		Age time.Duration `star:"age"`
+	}
+	for text, v := range map[string]starlark.Value{"a text": starlark.String("90d"), "seconds": starlark.MakeInt(90 * 86400)} {
+		var a args
+		if err := unpackInto("f", &a, nil, []starlark.Tuple{{starlark.String("age"), v}}); err != nil || a.Age != 90*24*time.Hour {
+			t.Errorf("%s: got %v, %v", text, a.Age, err)
+		}
+	}
+	for _, v := range []starlark.Value{starlark.MakeInt(-1), starlark.MakeUint64(1 << 63), starlark.Float(1)} {
+		var a args
+		if err := unpackInto("f", &a, nil, []starlark.Tuple{{starlark.String("age"), v}}); err == nil || !strings.Contains(err.Error(), "want a duration") {
+			t.Errorf("%v: got %v, %v", v, a.Age, err)
 		}
 	}
 }
