@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -172,7 +173,32 @@ func (s *session) siteText(policy string) (string, []byte, error) {
 			return "", nil, usage("read site %s: %v", p, err)
 		}
 	}
-	return "", nil, usage("there is no site: looked for %s\nhint: start from policies/site.example.star, or try --lab, the built-in site that protects nothing real", strings.Join(tried, " and "))
+	if p := s.siteOfNewestRun(); p != "" && policy == "" {
+		if text, err := os.ReadFile(p); err == nil {
+			return p, text, nil
+		}
+		tried = append(tried, p+" (of the newest run)")
+	}
+	return "", nil, usage("there is no site: looked for %s\nhint: runner init writes a first one from what this machine has, or try --lab, the built-in site that protects nothing real", strings.Join(tried, " and "))
+}
+
+// siteOfNewestRun is the site that exec found last; "" where nothing has run.
+func (s *session) siteOfNewestRun() string {
+	ctx := context.Background()
+	store, err := ledger.OpenSQLite(ctx, s.ledgerPath(), false)
+	if err != nil {
+		return ""
+	}
+	defer store.Close()
+	found := ""
+	_ = ledger.Catalog{Store: store}.Rows(ctx, ledger.Query{Kind: ledger.RowRun}, func(r ledger.Row) error {
+		var h ledger.Run
+		if json.Unmarshal(r.Body, &h) == nil && filepath.IsAbs(h.SitePath) {
+			found = h.SitePath
+		}
+		return nil
+	}) // what cannot be read is said by whoever opens the ledger next
+	return found
 }
 
 // openWorld joins the site with the outside, or with the lab.
@@ -216,6 +242,9 @@ func (s *session) header(now time.Time) ledger.Run {
 	}
 	if s.site != nil {
 		h.Site, h.SitePath = s.site.Digest, s.site.Path
+		if abs, err := filepath.Abs(s.site.Path); err == nil && !s.flags.lab {
+			h.SitePath = abs // status may be typed elsewhere
+		}
 	}
 	h.Binary = buildID()
 	return h
