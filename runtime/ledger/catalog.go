@@ -2,7 +2,7 @@ package ledger
 
 import (
 	"context"
-	"sort"
+	"slices"
 	"time"
 )
 
@@ -77,14 +77,18 @@ func (c Catalog) ProvenCopies(ctx context.Context, q Query) ([]Proven, error) {
 			best[p.Copy] = p
 		}
 	}
+	order := make([]*Copy, len(copies)) // copies are large: they are not moved to be sorted
+	for i := range copies {
+		order[i] = &copies[i]
+	}
+	slices.SortStableFunc(order, func(a, b *Copy) int { return b.Taken.Compare(a.Taken) })
 	out := make([]Proven, len(copies))
-	for i, cp := range copies {
-		out[i] = Proven{Copy: cp, Level: -1, Own: -1}
+	for i, cp := range order {
+		out[i] = Proven{Copy: *cp, Level: -1, Own: -1}
 		if p, ok := best[cp.ID]; ok {
 			out[i].Level, out[i].At, out[i].Nanos, out[i].Read = p.Level, p.At, p.Nanos, p.Bytes
 			out[i].Own = p.Level
 		}
 	}
-	sort.SliceStable(out, func(i, j int) bool { return out[i].Taken.After(out[j].Taken) })
 	return out, nil
 }

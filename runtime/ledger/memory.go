@@ -4,7 +4,8 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"sort"
+	"slices"
+	"strings"
 	"sync"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -16,11 +17,42 @@ type Memory struct {
 	entries []Entry
 	blobs   [][]byte
 	head    Head
-	rows    map[string]map[string]Row // kind -> id
+	rows    map[string]*rowList // by kind
+}
+
+// rowList holds the rows of a kind in the order in which Rows gives them. A row is not
+// changed: another takes its place.
+type rowList struct {
+	byID    map[string]*Row
+	ordered []*Row
+}
+
+func before(a, b *Row) int {
+	if c := a.Time.Compare(b.Time); c != 0 {
+		return c
+	}
+	return strings.Compare(a.ID, b.ID)
+}
+
+func (l *rowList) put(r *Row) {
+	l.drop(r.ID)
+	l.byID[r.ID] = r
+	i, _ := slices.BinarySearchFunc(l.ordered, r, before)
+	l.ordered = slices.Insert(l.ordered, i, r)
+}
+
+func (l *rowList) drop(id string) {
+	old := l.byID[id]
+	if old == nil {
+		return
+	}
+	delete(l.byID, id)
+	i, _ := slices.BinarySearchFunc(l.ordered, old, before)
+	l.ordered = slices.Delete(l.ordered, i, i+1)
 }
 
 // NewMemory returns an empty store.
-func NewMemory() *Memory { return &Memory{rows: map[string]map[string]Row{}} }
+func NewMemory() *Memory { return &Memory{rows: map[string]*rowList{}} }
 
 // Append implements Store.
 func (m *Memory) Append(ctx context.Context, entries []Entry) (Head, error) {
@@ -52,18 +84,19 @@ func (m *Memory) Append(ctx context.Context, entries []Entry) (Head, error) {
 func (m *Memory) apply(c Change) {
 	kind := m.rows[c.Kind]
 	if kind == nil {
-		kind = map[string]Row{}
+		kind = &rowList{byID: map[string]*Row{}}
 		m.rows[c.Kind] = kind
 	}
 	switch {
 	case !c.Drop:
-		kind[c.ID] = c.Row
+		c.decoded = &decoded{}
+		kind.put(&c.Row)
 	case c.ID != "":
-		delete(kind, c.ID)
+		kind.drop(c.ID)
 	case c.Ref != "":
-		for id, r := range kind {
+		for _, r := range slices.Clone(kind.ordered) {
 			if r.Ref == c.Ref {
-				delete(kind, id)
+				kind.drop(r.ID)
 			}
 		}
 	}
@@ -95,28 +128,28 @@ func (m *Memory) Entries(_ context.Context, f Filter, fn func(Entry) error) erro
 // Rows implements Store.
 func (m *Memory) Rows(_ context.Context, q Query, fn func(Row) error) error {
 	m.mu.RLock()
-	var out []Row
-	for _, r := range m.rows[q.Kind] {
-		if q.matches(r) {
+	var out []*Row
+	if kind := m.rows[q.Kind]; kind != nil && q.ID != "" {
+		if r := kind.byID[q.ID]; r != nil && q.matches(r) {
 			out = append(out, r)
+		}
+	} else if kind != nil {
+		for _, r := range kind.ordered {
+			if q.matches(r) {
+				out = append(out, r)
+			}
 		}
 	}
 	m.mu.RUnlock()
-	sort.Slice(out, func(i, j int) bool {
-		if !out[i].Time.Equal(out[j].Time) {
-			return out[i].Time.Before(out[j].Time)
-		}
-		return out[i].ID < out[j].ID
-	})
 	for _, r := range out {
-		if err := fn(r); err != nil {
+		if err := fn(*r); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (q Query) matches(r Row) bool {
+func (q Query) matches(r *Row) bool {
 	eq := func(want, have string) bool { return want == "" || want == have }
 	return q.Kind == r.Kind && eq(q.ID, r.ID) && eq(q.Asset, r.Asset) && eq(q.Item, r.Item) &&
 		eq(q.Run, r.Run) && eq(q.Ref, r.Ref) && eq(q.Target, r.Target)
@@ -157,9 +190,9 @@ func (m *Memory) Scan(ctx context.Context, from, to int64, fn func(Leaf) error) 
 func (m *Memory) snapshot(context.Context) (Store, error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	out := &Memory{entries: m.entries, blobs: m.blobs, head: m.head, rows: map[string]map[string]Row{}}
-	for kind, rows := range m.rows {
-		out.rows[kind] = maps.Clone(rows)
+	out := &Memory{entries: m.entries, blobs: m.blobs, head: m.head, rows: map[string]*rowList{}}
+	for kind, l := range m.rows {
+		out.rows[kind] = &rowList{maps.Clone(l.byID), slices.Clone(l.ordered)}
 	}
 	return out, nil
 }

@@ -30,6 +30,8 @@ type Row struct {
 	Asset, Item, Run, Ref, Target string
 	Time                          time.Time
 	Body                          json.RawMessage
+
+	decoded *decoded // of a row that lies in memory
 }
 
 // Change is one step of a projection: put Row, or drop the rows of Kind with

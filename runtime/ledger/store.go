@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"sync/atomic"
 
 	"golang.org/x/mod/sumdb/tlog"
 )
@@ -119,6 +120,29 @@ func hashAt(blob []byte, level int) (tlog.Hash, error) {
 	return h, nil
 }
 
+// decoded keeps what a body says, for a row that is read more often than written.
+type decoded struct{ value atomic.Pointer[any] }
+
+// read decodes a row's body. Of rows in memory all readers share the slices and maps of
+// one value.
+func read[T any](r Row) (v T, err error) {
+	if r.decoded != nil {
+		if have := r.decoded.value.Load(); have != nil {
+			if v, ok := (*have).(T); ok {
+				return v, nil
+			}
+		}
+	}
+	if err := json.Unmarshal(r.Body, &v); err != nil {
+		return v, fmt.Errorf("decode %s %s: %w", r.Kind, r.ID, err)
+	}
+	if r.decoded != nil {
+		kept := any(v)
+		r.decoded.value.Store(&kept)
+	}
+	return v, nil
+}
+
 // One decodes the first row of a query into v and reports whether there is one.
 func One(ctx context.Context, s Store, q Query, v any) (bool, error) {
 	found := false
@@ -136,12 +160,9 @@ func One(ctx context.Context, s Store, q Query, v any) (bool, error) {
 func All[T any](ctx context.Context, s Store, q Query) ([]T, error) {
 	var out []T
 	err := s.Rows(ctx, q, func(r Row) error {
-		var v T
-		if err := json.Unmarshal(r.Body, &v); err != nil {
-			return fmt.Errorf("decode %s %s: %w", r.Kind, r.ID, err)
-		}
+		v, err := read[T](r)
 		out = append(out, v)
-		return nil
+		return err
 	})
 	return out, err
 }

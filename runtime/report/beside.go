@@ -45,6 +45,10 @@ func (j judge) beside(ctx context.Context, c ledger.Catalog, done map[[2]string]
 
 // takenOver lists the artifacts of earlier runs that steps of a retry returned.
 func takenOver(ctx context.Context, c ledger.Catalog, run string) (out []ledger.Artifact, err error) {
+	var head ledger.Run
+	if _, err := ledger.One(ctx, c.Store, ledger.Query{Kind: ledger.RowRun, ID: run}, &head); err != nil || head.RetryOf == "" {
+		return nil, err
+	}
 	err = ends(ctx, c, run, func(end ledger.End) {
 		out = append(out, reusedArtifacts(end)...)
 	})

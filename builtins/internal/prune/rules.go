@@ -228,18 +228,24 @@ func successors(in Input, copies []ledger.Proven, level map[string]int) map[stri
 		return out
 	}
 	proven := map[string]bool{} // artifact and target
-	exists := map[string]bool{}
+	exists, targets := map[string]bool{}, map[string]bool{}
 	for _, c := range copies {
-		exists[c.Artifact] = true
+		exists[c.Artifact], targets[c.Target] = true, true
 		if c.Level >= max(level[c.Target], ledger.Read) {
 			proven[c.Artifact+"/"+c.Target] = true
 		}
 	}
-	for _, c := range copies {
-		for _, a := range in.Artifacts {
-			if a.Item == c.Item && a.Kind == c.Kind && exists[a.ID] && a.Created.After(c.Taken) && !proven[a.ID+"/"+c.Target] {
-				out[c.ID] = true
+	newest := map[[3]string]time.Time{} // of item, kind and target: what is not proven there
+	for _, a := range in.Artifacts {
+		for target := range targets {
+			if key := [3]string{a.Item, a.Kind, target}; exists[a.ID] && !proven[a.ID+"/"+target] && a.Created.After(newest[key]) {
+				newest[key] = a.Created
 			}
+		}
+	}
+	for _, c := range copies {
+		if newest[[3]string{c.Item, c.Kind, c.Target}].After(c.Taken) {
+			out[c.ID] = true
 		}
 	}
 	return out
