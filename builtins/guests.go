@@ -24,7 +24,7 @@ func guestsDeclaration() runtime.Declaration {
 		Example: `guests()`,
 		Codes:   systems.PVECodes(),
 		Retries: runtime.Retries{Attempts: 4, Wait: retryWait},
-		Fake:    fakeGuests, Run: listGuests,
+		Fake:    fakeGuests, Answered: answeredGuests, Run: listGuests,
 	}
 }
 
@@ -33,19 +33,26 @@ func listGuests(ctx context.Context, s *runtime.Step, a *guestsArgs) (runtime.Re
 }
 
 // fakeGuests answers with the guests that a test gives, or with three.
-func fakeGuests(_ context.Context, s *runtime.Step, a *guestsArgs) (runtime.Result, error) {
-	w := systems.Of(s)
-	sys, err := w.Site.System(a.System)
-	if err != nil {
-		return runtime.Result{}, err
-	}
-	given, ok := w.Given["guests"].([]any)
+func fakeGuests(ctx context.Context, s *runtime.Step, a *guestsArgs) (runtime.Result, error) {
+	given, ok := systems.Of(s).Given["guests"]
 	if !ok {
 		given = []any{"erp", "mail", "git"}
 	}
+	return answeredGuests(ctx, s, a, given)
+}
+
+func answeredGuests(_ context.Context, s *runtime.Step, a *guestsArgs, answer any) (runtime.Result, error) {
+	sys, err := systems.Of(s).Site.System(a.System)
+	if err != nil {
+		return runtime.Result{}, err
+	}
+	names, err := systems.AnsweredNames("guests", answer)
+	if err != nil {
+		return runtime.Result{}, err
+	}
 	var items []ledger.Item
-	for i, g := range given {
-		items = append(items, ledger.Item{Asset: sys.Asset, Name: fmt.Sprint(g), ID: fmt.Sprint(100 + i), State: "running"})
+	for i, name := range names {
+		items = append(items, ledger.Item{Asset: sys.Asset, Name: name, ID: fmt.Sprint(100 + i), State: "running"})
 	}
 	return systems.Inventory(s, items), nil
 }

@@ -27,17 +27,28 @@ func systemsDeclaration() runtime.Declaration {
 			"Each of them is expected to have its copies and proofs when the run ends; unprotected(...) leaves one out.",
 		Example: `systems(kind = "host")`,
 		Codes:   []failure.Code{site.CodeNoAsset},
-		Fake:    listSystems, Run: listSystems,
+		Fake:    listSystems, Answered: answeredSystems, Run: listSystems,
 	}
 }
 
 func listSystems(_ context.Context, s *runtime.Step, a *systemsArgs) (runtime.Result, error) {
+	return expectSystems(s, a, systems.Of(s).Site.Systems(a.Kind))
+}
+
+func answeredSystems(_ context.Context, s *runtime.Step, a *systemsArgs, answer any) (runtime.Result, error) {
+	names, err := systems.AnsweredNames("systems", answer)
+	if err != nil {
+		return runtime.Result{}, err
+	}
+	return expectSystems(s, a, names)
+}
+
+func expectSystems(s *runtime.Step, a *systemsArgs, names []string) (runtime.Result, error) {
 	w := systems.Of(s)
 	usual, ok := site.KindsOfSystems[a.Kind]
 	if !ok {
 		return runtime.Result{}, fmt.Errorf("kind %q: want %s", a.Kind, strings.Join(slices.Sorted(maps.Keys(site.KindsOfSystems)), ", "))
 	}
-	names := w.Site.Systems(a.Kind)
 	if len(names) == 0 {
 		return runtime.Result{Value: []string{}}, nil
 	}

@@ -199,17 +199,8 @@ func temporary(err error) bool {
 
 // perform calls the system, the probe, or the fake.
 func (r *Run) perform(ctx context.Context, c *call, s *Step, begun bool) (Result, error) {
-	if r.cfg.Fault != nil {
-		var args map[string]any
-		if err := json.Unmarshal(c.begin.Args, &args); err != nil {
-			return Result{}, err
-		}
-		if err := r.cfg.Fault(c.info.Name, args); err != nil {
-			return Result{}, err
-		}
-	}
 	if r.cfg.Mode == Fake {
-		return c.decl.fake(ctx, s, c.args)
+		return r.pretend(ctx, c, s)
 	}
 	if begun && c.info.Kind != Read {
 		switch c.info.Resume {
@@ -224,6 +215,23 @@ func (r *Run) perform(ctx context.Context, c *call, s *Step, begun bool) (Result
 		}
 	}
 	return c.decl.run(ctx, s, c.args)
+}
+
+// pretend calls the fake, unless the script of the test has another outcome.
+func (r *Run) pretend(ctx context.Context, c *call, s *Step) (Result, error) {
+	if script := r.cfg.Script; script != nil {
+		var args map[string]any
+		if err := json.Unmarshal(c.begin.Args, &args); err != nil {
+			return Result{}, err
+		}
+		if err := script.Fault(c.id, c.info.Name, args); err != nil {
+			return Result{}, err
+		}
+		if v, given := script.Answer(c.info.Name, args); given {
+			return c.decl.answered(ctx, s, c.args, v)
+		}
+	}
+	return c.decl.fake(ctx, s, c.args)
 }
 
 // end records the outcome and returns its encoding, or the failure.

@@ -76,6 +76,11 @@ type Primitive[A any] struct {
 	Preview func(ctx context.Context, s *Step, a *A) error
 	// Fake is the call in a policy test: same result and facts, no system.
 	Fake func(ctx context.Context, s *Step, a *A) (Result, error)
+	// Answered is the fake of a Read to which a test gives the answer; nil: the answer is
+	// the value, and nothing is recorded because of it.
+	Answered func(ctx context.Context, s *Step, a *A, answer any) (Result, error)
+	// Parts are names by which a test means one part of a call: see Step.Fault.
+	Parts []string
 	// Probe settles a step that had begun: done tells whether Result (or the
 	// error) is its outcome; else it is run.
 	Probe func(ctx context.Context, s *Step, a *A) (r Result, done bool, err error)
@@ -90,6 +95,7 @@ type Info struct {
 	Codes                       []failure.Code
 	Retries                     Retries
 	Params                      []Param
+	Parts                       []string
 	HasProbe, HasFake           bool
 	Tells                       bool // without apply = True it only tells what it would remove
 }
@@ -104,13 +110,14 @@ type Declaration interface {
 	planned(a any) any
 	tell(ctx context.Context, s *Step, a any) error
 	fake(ctx context.Context, s *Step, a any) (Result, error)
+	answered(ctx context.Context, s *Step, a, answer any) (Result, error)
 	probe(ctx context.Context, s *Step, a any) (Result, bool, error)
 	run(ctx context.Context, s *Step, a any) (Result, error)
 }
 
 // Info implements Declaration.
 func (p Primitive[A]) Info() Info {
-	return Info{p.Name, p.Doc, p.Example, p.Returns, p.Kind, p.Resume, p.Codes, p.Retries, params[A](), p.Probe != nil, p.Fake != nil, p.KindOf != nil}
+	return Info{p.Name, p.Doc, p.Example, p.Returns, p.Kind, p.Resume, p.Codes, p.Retries, params[A](), p.Parts, p.Probe != nil, p.Fake != nil, p.KindOf != nil}
 }
 
 func (p Primitive[A]) unpack(args starlark.Tuple, kwargs []starlark.Tuple) (any, error) {
@@ -156,6 +163,13 @@ func (p Primitive[A]) fake(ctx context.Context, s *Step, a any) (Result, error) 
 		return Result{}, fmt.Errorf("%s has no fake", p.Name)
 	}
 	return p.Fake(ctx, s, a.(*A))
+}
+
+func (p Primitive[A]) answered(ctx context.Context, s *Step, a, answer any) (Result, error) {
+	if p.Answered == nil {
+		return Result{Value: answer}, nil
+	}
+	return p.Answered(ctx, s, a.(*A), answer)
 }
 
 func (p Primitive[A]) probe(ctx context.Context, s *Step, a any) (Result, bool, error) {

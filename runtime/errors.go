@@ -82,6 +82,10 @@ func (t *Trace) Details() string {
 	return b.String()
 }
 
+// Trace turns an error out of Starlark, of a function of the program that was called
+// outside a run, into one with its place.
+func (p *Program) Trace(err error) error { return p.trace(err) }
+
 // trace turns an error out of Starlark into one with its place. Branches and
 // loads wrap an error in one EvalError each: their stacks are joined.
 func (p *Program) trace(err error) error {

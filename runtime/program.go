@@ -49,13 +49,6 @@ func (rt *Runtime) Load(path string, extra starlark.StringDict) (*Program, error
 	return p, p.init(extra)
 }
 
-// Fresh initialises the modules again, so that nothing is shared with p: the
-// cases of a test.
-func (p *Program) Fresh(extra starlark.StringDict) (*Program, error) {
-	q := &Program{Graph: p.Graph, Globals: map[string]starlark.StringDict{}, rt: p.rt}
-	return q, q.init(extra)
-}
-
 func (p *Program) init(extra starlark.StringDict) error {
 	env := p.rt.environment()
 	for name, v := range extra {

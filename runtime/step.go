@@ -123,10 +123,10 @@ func (s *Step) Head(ctx context.Context) (ledger.Head, error) { return s.run.led
 // Fault is the failure that a policy test wants for a part of this call, such as
 // one target of several; nil outside tests.
 func (s *Step) Fault(key, value string) error {
-	if s.run.cfg.Fault == nil {
+	if s.run.cfg.Script == nil {
 		return nil
 	}
-	return s.run.cfg.Fault(s.name, map[string]any{key: value})
+	return s.run.cfg.Script.Fault(s.ID, s.name, map[string]any{key: value})
 }
 
 // Log tells the operator a line; it is not recorded.

@@ -237,6 +237,9 @@ func toDict(x map[string]any) (starlark.Value, error) {
 
 const maxDepth = 64
 
+// Plain turns a Starlark value into Go data that encodes as JSON.
+func Plain(v starlark.Value) (any, error) { return toGo(v) }
+
 // toGo turns a Starlark value into plain Go data that encodes as JSON.
 func toGo(v starlark.Value) (any, error) { return toGoDepth(v, 0) }
 

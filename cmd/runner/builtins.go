@@ -11,16 +11,20 @@ import (
 	"github.com/neosofia/runner/builtins"
 	"github.com/neosofia/runner/runtime"
 	"github.com/neosofia/runner/runtime/failure"
+	"github.com/neosofia/runner/runtime/policytest"
 	"github.com/spf13/cobra"
 )
 
 func builtinsCommand(f *flags) *cobra.Command {
 	return &cobra.Command{
-		Use: "builtins [NAME]", Short: "the primitives of policies and the constructors of sites, with their arguments", Args: cobra.MaximumNArgs(1),
+		Use: "builtins [NAME]", Short: "the primitives of policies, the constructors of sites and the words of tests, with their arguments", Args: cobra.MaximumNArgs(1),
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			var names []string
 			for _, d := range builtins.All() {
 				names = append(names, d.Info().Name)
+			}
+			for _, w := range policytest.Words() {
+				names = append(names, w.Name)
 			}
 			return names, cobra.ShellCompDirectiveNoFileComp
 		},
@@ -44,6 +48,11 @@ func builtinsCommand(f *flags) *cobra.Command {
 					return nil
 				}
 			}
+			for _, w := range policytest.Words() {
+				if w.Name == args[0] {
+					return f.describeWord(w)
+				}
+			}
 			return usage("no builtin is named %q\nhint: runner builtins lists them", args[0])
 		},
 	}
@@ -54,12 +63,16 @@ func (f *flags) listBuiltins() error {
 		all := struct {
 			Primitives   []builtinJSON `json:"primitives"`
 			Constructors []builtinJSON `json:"constructors"`
+			Tests        []builtinJSON `json:"tests"`
 		}{}
 		for _, d := range builtins.All() {
 			all.Primitives = append(all.Primitives, jsonOf(d.Info()))
 		}
 		for _, c := range builtins.Constructors() {
 			all.Constructors = append(all.Constructors, builtinJSON{Name: c.Name, Doc: c.Doc, Params: paramsJSON(c.Params)})
+		}
+		for _, w := range policytest.Words() {
+			all.Tests = append(all.Tests, wordJSON(w))
 		}
 		return json.NewEncoder(os.Stdout).Encode(all)
 	}
@@ -82,6 +95,23 @@ func (f *flags) listBuiltins() error {
 	for _, c := range builtins.Constructors() {
 		fmt.Printf("  %-14s %-8s %s\n", c.Name, "", c.Doc)
 	}
+	fmt.Println("\ntests (files *_test.star; run them with runner test):")
+	for _, w := range policytest.Words() {
+		fmt.Printf("  %-14s %-8s %s\n", w.Name, "", w.Doc)
+	}
+	return nil
+}
+
+func wordJSON(w policytest.Word) builtinJSON {
+	return builtinJSON{Name: w.Name, Doc: w.Doc, Example: strings.TrimSpace(w.Example), Params: []paramJSON{}}
+}
+
+func (f *flags) describeWord(w policytest.Word) error {
+	if f.json {
+		return json.NewEncoder(os.Stdout).Encode(wordJSON(w))
+	}
+	fmt.Printf("%s(%s)\n\n%s: %s (files *_test.star)\nexample:\n", w.Name, w.Args, w.Name, w.Doc)
+	fmt.Printf("    %s\n", strings.ReplaceAll(strings.TrimSpace(w.Example), "\n", "\n    "))
 	return nil
 }
 

@@ -1,10 +1,13 @@
 package main
 
 import (
-	"encoding/json"
+	"context"
+	"errors"
 	"fmt"
 	"os"
 	"regexp"
+	"runtime/debug"
+	"strings"
 
 	"github.com/neosofia/runner/builtins"
 	"github.com/neosofia/runner/builtins/lab"
@@ -14,13 +17,15 @@ import (
 )
 
 func testCommand(f *flags) *cobra.Command {
-	var match string
-	var verbose bool
+	var match, format string
+	var verbose, failFast, failOnEmpty bool
 	c := &cobra.Command{
 		Use: "test [PATH...]", Short: "run the tests of policies (*_test.star) without a site; default: this folder",
-		Long: "test runs every case in a fresh module, against a fresh fake world, with a virtual clock: nothing real can be reached. Targets, assets and demands are those of --site, else of the lab's site.",
+		Long: "test runs every case against a fresh fake world, with a virtual clock: nothing real can be reached. Targets, assets and demands are those of --site, else of the lab's site.\n\n" +
+			"What asserts nothing fails: a test without an expectation, a case that is never run, a failed run that nobody looked at. runner builtins lists the words of tests.",
 		RunE: func(c *cobra.Command, args []string) error {
 			boundData()
+			debug.SetGCPercent(400) // many short cases, little that stays
 			if len(args) == 0 {
 				args = []string{"."}
 			}
@@ -28,29 +33,28 @@ func testCommand(f *flags) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			files, err := policytest.Files(args)
+			if f.json && !c.Flags().Changed("format") {
+				format = "json"
+			}
+			report, err := policytest.NewReport(format, os.Stdout, verbose, os.Getenv("GITHUB_WORKSPACE"))
 			if err != nil {
-				return err
+				return usage("--format: %v", err)
 			}
-			if len(files) == 0 {
-				return usage("no *_test.star below %v", args)
-			}
-			t := &tally{json: f.json, verbose: verbose}
-			for _, file := range files {
-				if err := policytest.RunFile(c.Context(), cfg, file, t.add); err != nil {
-					t.broken(file, err)
-				}
-			}
-			return t.end(len(files))
+			t := &tally{report: report, failFast: failFast, failOnEmpty: failOnEmpty}
+			return t.run(c.Context(), cfg, args)
 		},
 	}
 	c.Flags().StringVar(&match, "run", "", "regular expression on file/test/case")
 	c.Flags().BoolVarP(&verbose, "verbose", "v", false, "list every case")
+	c.Flags().StringVar(&format, "format", "pretty", strings.Join(policytest.Formats(), ", ")+": github is annotations of a workflow")
+	c.Flags().BoolVar(&failFast, "fail-fast", false, "stop at the first case that fails")
+	c.Flags().BoolVar(&failOnEmpty, "fail-on-empty", false, "a PATH without a test, or of which --run takes none, is a failure")
 	return c
 }
 
 func (f *flags) testConfig(match string) (policytest.Config, error) {
-	cfg := policytest.Config{Runtime: f.runtime(), Complete: report.Complete}
+	cfg := policytest.Config{Runtime: f.runtime(), Complete: report.Complete,
+		Print: func(text string) { fmt.Fprintln(os.Stderr, text) }}
 	path, text := "lab/site.star", lab.Site
 	if f.site != "" {
 		var err error
@@ -77,46 +81,58 @@ func (f *flags) testConfig(match string) (policytest.Config, error) {
 	return cfg, nil
 }
 
-// tally counts outcomes and prints those that failed.
+// tally runs files, and counts and reports what became of their cases.
 type tally struct {
-	json, verbose  bool
-	passed, failed int
+	report                policytest.Report
+	failFast, failOnEmpty bool
+	policytest.Tally
 }
 
-func (t *tally) add(o policytest.Outcome) {
-	if len(o.Failures) > 0 {
-		t.failed++
-	} else {
-		t.passed++
-	}
-	if t.json {
-		_ = json.NewEncoder(os.Stdout).Encode(o) // a reader that went away reads no result either
-		return
-	}
-	if len(o.Failures) == 0 {
-		if t.verbose {
-			fmt.Printf("ok   %s (%.1f ms)\n", o.Name, o.Millis)
+func (t *tally) run(ctx context.Context, cfg policytest.Config, paths []string) error {
+	for _, path := range paths {
+		files, err := policytest.Files([]string{path})
+		if err != nil {
+			return err
 		}
-		return
+		before := t.Passed + t.Failed
+		for _, file := range files {
+			t.Files++
+			if err := policytest.RunFile(ctx, cfg, file, t.add); err != nil {
+				t.add(policytest.Broken(file, err))
+			}
+			if t.Stopped {
+				return t.end(paths)
+			}
+		}
+		if t.failOnEmpty && t.Passed+t.Failed == before {
+			t.add(policytest.Broken(path, errors.New("no test in it")))
+		}
 	}
-	fmt.Printf("FAIL %s\n", o.Name)
-	for _, text := range o.Failures {
-		fmt.Printf("     %s\n", text)
-	}
+	return t.end(paths)
 }
 
-func (t *tally) broken(file string, err error) {
-	t.add(policytest.Outcome{Name: file, Failures: []string{message(err)}})
+func (t *tally) add(o policytest.Outcome) bool {
+	t.report.Add(o)
+	if len(o.Failures) == 0 {
+		t.Passed++
+		return true
+	}
+	t.Failed++
+	t.Stopped = t.failFast
+	return !t.Stopped
 }
 
-func (t *tally) end(files int) error {
-	if !t.json {
-		fmt.Printf("%d passed, %d failed (%d files)\n", t.passed, t.failed, files)
+func (t *tally) end(paths []string) error {
+	if t.Files == 0 && t.Failed == 0 {
+		return usage("no *_test.star below %v", paths)
+	}
+	if err := t.report.End(t.Tally); err != nil {
+		return fmt.Errorf("write the report: %w", err)
 	}
 	switch {
-	case t.failed > 0:
+	case t.Failed > 0:
 		return &exit{exitFailed, nil}
-	case t.passed == 0:
+	case t.Passed == 0:
 		return usage("no case matches")
 	}
 	return nil

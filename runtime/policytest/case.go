@@ -2,27 +2,27 @@ package policytest
 
 import (
 	"fmt"
-	"regexp"
-	"sort"
-	"strings"
-	"sync"
+	"slices"
 	"time"
 
 	"github.com/neosofia/runner/runtime"
 	"github.com/neosofia/runner/runtime/ledger"
 	"go.starlark.net/starlark"
+	"go.starlark.net/syntax"
 )
 
-// testCase is what case(…) returns.
+// testCase is what case(…) returns. It never changes: what became of its faults and
+// answers in a test is told by played.
 type testCase struct {
-	given  map[string]any
-	faults []*fault
-	args   map[string]string
-	want   want
-	proven *allBut
-	clock  time.Time
-
-	mu sync.Mutex // of the faults' counts: branches meet them at once
+	pos     syntax.Position
+	given   map[string]any
+	faults  []fault
+	answers []answer
+	args    map[string]string
+	want    *want // nil: the case does not say
+	proven  *allBut
+	steps   []stepWant
+	clock   time.Time // zero: the case does not say
 }
 
 func (*testCase) String() string        { return "case" }
@@ -30,6 +30,9 @@ func (*testCase) Type() string          { return "case" }
 func (*testCase) Freeze()               {}
 func (*testCase) Truth() starlark.Bool  { return true }
 func (*testCase) Hash() (uint32, error) { return 0, fmt.Errorf("unhashable type: case") }
+
+// wants reports that the case says how its run must end: t.expect has to be asked.
+func (c *testCase) wants() bool { return c.want != nil || c.proven != nil || len(c.steps) > 0 }
 
 // want is what ok(), degraded(…) and failed(…) return.
 type want struct {
@@ -50,11 +53,16 @@ func (allBut) StarlarkType() string { return "everything_but" }
 type fault struct {
 	call
 	code  string
-	times int // left; -1 for ever
-	hits  int
+	times int // -1 for ever
 }
 
-// times is what once(…) returns.
+// answer is one row of case(answers = …).
+type answer struct {
+	call
+	value any
+}
+
+// limited is what once(…) returns.
 type limited struct {
 	Code  string
 	Times int
@@ -62,19 +70,6 @@ type limited struct {
 
 // StarlarkType implements runtime.TypeNamed.
 func (limited) StarlarkType() string { return "fault" }
-
-// environment is predeclared in tests beside what policies have.
-func environment() starlark.StringDict {
-	return starlark.StringDict{
-		"case":           starlark.NewBuiltin("case", makeCase),
-		"ok":             starlark.NewBuiltin("ok", wants(ledger.OK)),
-		"degraded":       starlark.NewBuiltin("degraded", wants(ledger.DegradedRun)),
-		"failed":         starlark.NewBuiltin("failed", wants(ledger.Failed)),
-		"everything_but": starlark.NewBuiltin("everything_but", everythingBut),
-		"once":           starlark.NewBuiltin("once", once),
-		"fake_artifact":  starlark.NewBuiltin("fake_artifact", fakeArtifact),
-	}
-}
 
 func names(fn string, args starlark.Tuple, kwargs []starlark.Tuple) ([]string, error) {
 	if len(kwargs) > 0 {
@@ -91,7 +86,7 @@ func names(fn string, args starlark.Tuple, kwargs []starlark.Tuple) ([]string, e
 	return out, nil
 }
 
-func wants(result string) func(*starlark.Thread, *starlark.Builtin, starlark.Tuple, []starlark.Tuple) (starlark.Value, error) {
+func wants(result string) builtin {
 	return func(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 		list, err := names(b.Name(), args, kwargs)
 		return runtime.NewOpaque(want{result, list}), err
@@ -112,7 +107,8 @@ func once(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs [
 	return runtime.NewOpaque(limited{code, n}), nil
 }
 
-func makeCase(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+// makeCase is case(…). The suite keeps it, to find those that are never run.
+func (s *suite) makeCase(thread *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 	var a struct {
 		Given  map[string]any    `star:"given?" doc:"what fakes answer: guests, sizes"`
 		Args   map[string]string `star:"args?" doc:"arguments of main"`
@@ -120,127 +116,114 @@ func makeCase(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwar
 		Proven *allBut           `star:"proven?" doc:"everything_but(names…)"`
 		Clock  time.Time         `star:"clock?" doc:"when the case begins"`
 	}
+	c := &testCase{pos: callers(thread)[0]}
+	take := map[starlark.Value]func(*starlark.Dict) error{
+		starlark.String("faults"):  c.takeFaults,
+		starlark.String("answers"): c.takeAnswers,
+	}
 	var rest []starlark.Tuple
-	c := &testCase{}
 	for _, kv := range kwargs {
-		if kv[0] == starlark.String("faults") {
-			d, ok := kv[1].(*starlark.Dict)
-			if !ok {
-				return nil, fmt.Errorf("case: for parameter faults: got %s, want dict", kv[1].Type())
-			}
-			for _, row := range d.Items() {
-				f, err := parseFault(row[0], row[1])
-				if err != nil {
-					return nil, err
-				}
-				c.faults = append(c.faults, f)
+		if kv[0] == starlark.String("steps") {
+			var err error
+			if c.steps, err = stepWants("case", kv[1]); err != nil {
+				return nil, err
 			}
 			continue
 		}
-		rest = append(rest, kv)
+		fn := take[kv[0]]
+		if fn == nil {
+			rest = append(rest, kv)
+			continue
+		}
+		d, ok := kv[1].(*starlark.Dict)
+		if !ok {
+			return nil, fmt.Errorf("case: for parameter %s: got %s, want dict", kv[0], kv[1].Type())
+		}
+		if err := fn(d); err != nil {
+			return nil, err
+		}
 	}
 	if err := runtime.Unpack(b.Name(), &a, args, rest); err != nil {
 		return nil, err
 	}
-	c.given, c.args, c.proven, c.clock = a.Given, a.Args, a.Proven, a.Clock
-	c.want = want{Result: ledger.OK}
-	if a.Want != nil {
-		c.want = *a.Want
-	}
-	if c.clock.IsZero() {
-		c.clock = time.Date(2026, 3, 2, 2, 0, 0, 0, time.UTC)
-	}
+	c.given, c.args, c.proven, c.clock, c.want = a.Given, a.Args, a.Proven, a.Clock, a.Want
+	s.keep(c)
 	return c, nil
 }
 
-// call names a call of a primitive by some of its arguments.
-type call struct {
-	text, prim string
-	args       map[string]string
+func (c *testCase) takeFaults(d *starlark.Dict) error {
+	for _, row := range d.Items() {
+		f, err := parseFault(row[0], row[1])
+		if err != nil {
+			return err
+		}
+		c.faults = append(c.faults, f)
+	}
+	return nil
 }
 
-var callForm = regexp.MustCompile(`^(\w+)\(([^()]*)\)$`)
-
-func parseCall(key starlark.Value) (c call, err error) {
-	text, _ := starlark.AsString(key)
-	m := callForm.FindStringSubmatch(text)
-	if m == nil {
-		return c, fmt.Errorf("%s: want a call such as \"snapshot_vm(guest=erp)\"", key)
-	}
-	c = call{text: text, prim: m[1], args: map[string]string{}}
-	for _, part := range strings.Split(m[2], ",") {
-		if part = strings.TrimSpace(part); part == "" {
-			continue
+func (c *testCase) takeAnswers(d *starlark.Dict) error {
+	for _, row := range d.Items() {
+		parsed, err := parseCall(row[0])
+		if err != nil {
+			return fmt.Errorf("case: answer %w", err)
 		}
-		k, v, ok := strings.Cut(part, "=")
-		if !ok {
-			return c, fmt.Errorf("%q: want name=value", text)
+		v, err := runtime.Plain(row[1])
+		if err != nil {
+			return fmt.Errorf("case: answer %q: %w", parsed.text, err)
 		}
-		c.args[strings.TrimSpace(k)] = strings.TrimSpace(v)
+		c.answers = append(c.answers, answer{parsed, v})
 	}
-	return c, nil
+	return nil
 }
 
-func parseFault(key, value starlark.Value) (*fault, error) {
+func parseFault(key, value starlark.Value) (fault, error) {
 	c, err := parseCall(key)
 	if err != nil {
-		return nil, fmt.Errorf("case: fault %w", err)
+		return fault{}, fmt.Errorf("case: fault %w", err)
 	}
-	f := &fault{call: c, times: -1}
+	f := fault{call: c, times: -1}
 	switch v := value.(type) {
 	case starlark.String:
 		f.code = string(v)
 	case runtime.Opaque:
 		l, ok := v.Value().(limited)
 		if !ok {
-			return nil, fmt.Errorf("case: fault %q: got %s, want a code or once(code)", c.text, v.Type())
+			return f, fmt.Errorf("case: fault %q: got %s, want a code or once(code)", c.text, v.Type())
 		}
 		f.code, f.times = l.Code, l.Times
 	default:
-		return nil, fmt.Errorf("case: fault %q: got %s, want a code or once(code)", c.text, value.Type())
+		return f, fmt.Errorf("case: fault %q: got %s, want a code or once(code)", c.text, value.Type())
 	}
 	return f, nil
 }
 
-// is reports whether a call is the one that is named. An argument that is a list
-// matches by any of its elements.
-func (c call) is(prim string, args map[string]any) bool {
-	if c.prim != prim {
-		return false
-	}
-	for k, v := range c.args {
-		if !holds(args[k], v) {
-			return false
+// check finds what a case names and no primitive has.
+func (c *testCase) check(rt *runtime.Runtime) error {
+	for _, f := range c.faults {
+		info, err := f.known(rt)
+		if err != nil {
+			return fmt.Errorf("fault %w", err)
+		}
+		if have := codes(info); !slices.Contains(have, f.code) {
+			return fmt.Errorf("fault %s: %s does not declare %s\nhint: it has %s", f.text, f.prim, f.code, list(have))
 		}
 	}
-	return true
-}
-
-func holds(have any, want string) bool {
-	if list, ok := have.([]any); ok {
-		for _, e := range list {
-			if holds(e, want) {
-				return true
-			}
+	for _, a := range c.answers {
+		info, err := a.known(rt)
+		if err != nil {
+			return fmt.Errorf("answer %w", err)
 		}
-		return false
-	}
-	return have != nil && fmt.Sprint(have) == want
-}
-
-// codes lists what a primitive declares.
-func codes(rt *runtime.Runtime, prim string) ([]string, bool) {
-	for _, d := range rt.Primitives {
-		if i := d.Info(); i.Name == prim {
-			var out []string
-			for _, c := range i.Codes {
-				out = append(out, c.Name)
-			}
-			sort.Strings(out)
-			return out, true
+		if info.Kind != runtime.Read {
+			return fmt.Errorf("answer %s: %s does not only read\nhint: a fault says how it fails; what it returns, its fake knows", a.text, a.prim)
 		}
 	}
-	return nil, false
+	for _, w := range c.steps {
+		if err := w.check(rt); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // fakeArtifact makes a value such as history() returns: for tests of pure rules.
@@ -254,4 +237,12 @@ func fakeArtifact(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, 
 		return nil, err
 	}
 	return runtime.NewObject("past_artifact", map[string]any{"id": a.ID, "item": a.Item, "created": a.Created.UTC().Format(time.RFC3339Nano)})
+}
+
+// wanted is how the run of a case must end: well, where the case does not say.
+func (c *testCase) wanted() want {
+	if c.want == nil {
+		return want{Result: ledger.OK}
+	}
+	return *c.want
 }

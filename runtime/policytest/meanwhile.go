@@ -30,8 +30,8 @@ func (t *tester) events(d *starlark.Dict) (*meanwhile, error) {
 		if err != nil {
 			return nil, fmt.Errorf("t.run: meanwhile %w", err)
 		}
-		if _, known := codes(t.cfg.Runtime, c.prim); !known {
-			return nil, fmt.Errorf("t.run: meanwhile %s: there is no primitive %s", c.text, c.prim)
+		if _, err := c.known(t.suite.cfg.Runtime); err != nil {
+			return nil, fmt.Errorf("t.run: meanwhile %w", err)
 		}
 		fn, ok := row[1].(starlark.Callable)
 		if !ok {
@@ -55,8 +55,10 @@ func (t *tester) happen(m *meanwhile, prim string, args map[string]any) {
 			continue
 		}
 		e.done = true
-		if _, err := starlark.Call(&starlark.Thread{Name: e.text}, e.fn, nil, nil); err != nil {
-			t.failures = append(t.failures, "meanwhile "+e.text+": "+describe(err))
+		if _, err := starlark.Call(t.suite.thread(e.text), e.fn, nil, nil); err != nil {
+			f := failureOf(t.suite.program, err)
+			f.Text = "meanwhile " + e.text + ": " + f.Text
+			t.failures = append(t.failures, f)
 		}
 	}
 }

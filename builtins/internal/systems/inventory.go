@@ -1,6 +1,8 @@
 package systems
 
 import (
+	"fmt"
+
 	"github.com/neosofia/runner/runtime"
 	"github.com/neosofia/runner/runtime/ledger"
 )
@@ -20,4 +22,19 @@ func Inventory(s *runtime.Step, items []ledger.Item) runtime.Result {
 	}
 	r.Value = names
 	return r
+}
+
+// AnsweredNames is the list of names that a test answers an inventory with.
+func AnsweredNames(primitive string, answer any) ([]string, error) {
+	list, ok := answer.([]any)
+	names := make([]string, len(list))
+	for i := range list {
+		var text bool
+		names[i], text = list[i].(string)
+		ok = ok && text
+	}
+	if !ok {
+		return nil, fmt.Errorf("the test answers %s with %v: want a list of names", primitive, answer)
+	}
+	return names, nil
 }
