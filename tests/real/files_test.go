@@ -2,6 +2,7 @@ package real
 
 import (
 	"bytes"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -103,6 +104,11 @@ func TestFilesComeBackAsTheyWere(t *testing.T) {
 	if raw, err := os.ReadFile(filepath.Join(trees[0], data, "mounted/inner")); err != nil || string(raw) != "on another disk\n" {
 		t.Errorf("the path on another disk: got %q, %v", raw, err)
 	}
+	for _, left := range []string{"cache", "plain/sub/x.tmp", "socket"} {
+		if _, err := os.Lstat(filepath.Join(trees[0], data, left)); err == nil {
+			t.Errorf("%s was saved", left)
+		}
+	}
 	var st syscall.Stat_t
 	if err := syscall.Stat(filepath.Join(trees[0], data, "plain/holes"), &st); err != nil || st.Size != 400<<20 || st.Blocks > 64 {
 		t.Errorf("the sparse file came back with %d bytes in %d blocks, %v", st.Size, st.Blocks, err)
@@ -127,6 +133,57 @@ func TestFilesComeBackAsTheyWere(t *testing.T) {
 		}
 		same(t, line, want, packedTree(t, filepath.Join(d.dir, name, data)))
 	}
+}
+
+// The same over SSH: tar runs there, as the account that runner has.
+func TestFilesOfAnotherMachineComeBack(t *testing.T) {
+	d := newDesk(t, "", "", "tar", "bash", "setfacl", "setfattr", "sshd", "ssh-keygen")
+	for _, k := range []string{"client", "host"} {
+		tool(t, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", d.path(k))
+	}
+	pub, err := os.ReadFile(d.path("host.pub"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := startSSHD(t, d.dir)
+	site := fmt.Sprintf(`
+keyring(dir = %q, password_file = %q)
+host(name = "other", ssh = "root@%s", host_key = %q, ssh_key = secret("key"), rear = False, firewall = False)
+asset(name = "files", on = {"disk": "opened"})
+`, d.path("keyring"), d.path("password"), other.addr, strings.Join(strings.Fields(string(pub))[:2], " ")) + siteOf(t, d)
+	policy := fmt.Sprintf(`
+def main():
+    files = save_files(name = "data", paths = [%q], exclude = ["*.tmp", %q])
+    verify(copies = copy(artifact = files), level = "opened")
+`, d.path("data"), d.path("data/cache"))
+	for name, text := range map[string]string{"site.star": site, "policy.star": policy, "password": "real keyring\n"} {
+		if err := os.WriteFile(d.path(name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := exec.Command("bash", "-c", "mkdir data && cd data\n"+awkward)
+	c.Dir = d.dir
+	if out, err := c.CombinedOutput(); err != nil {
+		t.Fatalf("make the tree: %v\n%s", err, out)
+	}
+	key, err := os.Open(d.path("client"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer key.Close()
+	all := d.args("secret", "set", "key")
+	set := exec.Command(all[0], all[1:]...)
+	set.Stdin = key
+	if out, err := set.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	d.runner(0, "exec", d.path("policy.star"))
+	out := d.runner(0, "recover", "--from", d.path("media"), "--item", "data", "--to", d.path("back"))
+	trees, err := filepath.Glob(d.path("back/*/tree"))
+	if err != nil || len(trees) != 1 {
+		t.Fatalf("got %v, %v\n%s", trees, err, out)
+	}
+	same(t, "what recover extracts", packedTree(t, d.path("data")), packedTree(t, filepath.Join(trees[0], d.path("data"))))
 }
 
 func same(t *testing.T, what string, want, got []byte) {

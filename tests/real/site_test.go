@@ -51,7 +51,7 @@ func newSite(t *testing.T) *site {
 		t.Fatal(err)
 	}
 	s.keys()
-	s.sshd = startSSHD(t, s.dir)
+	s.sshd = startSSHD(t, s.dir, "ForceCommand internal-sftp")
 	out := s.tool("age-keygen", "-o", s.path("recovery.txt"))
 	_, s.recipient, _ = strings.Cut(strings.TrimSpace(out), "Public key: ")
 	if s.recipient == "" {
