@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -66,16 +67,16 @@ func TestWhatInitWritesIsASite(t *testing.T) {
 	h := labHost(t, node)
 	for name, c := range map[string]struct {
 		wish  newsite.Wish
-		files string   // that are written
+		loads string   // of the night
 		holds []string // in site.star
 	}{
-		"a node": {newsite.Wish{To: []string{"/mnt/copies"}, Root: true}, "site nightly virtual_machines operating_system networking logs restore",
+		"a node": {newsite.Wish{To: []string{"/mnt/copies"}, Root: true}, "logs networking operating_system virtual_machines",
 			[]string{`storage = "backup"`, "6 guests: 102, erp, git, mail, scratch, wiki", "Proxmox's own backup job nightly: 21:00 to local", "local (dir), pbs (pbs)", `uuid = "uuid-of-mnt"`, "# Node pve2", `"node": "opened", "copies": "opened"`, "copies = 2"}},
-		"a node alone": {newsite.Wish{Root: true}, "site nightly virtual_machines restore", []string{`on = {"node": "opened"}`}},
+		"a node alone": {newsite.Wish{Root: true}, "virtual_machines", []string{`on = {"node": "opened"}`}},
 		"folders of a node": {newsite.Wish{Save: []string{"/srv/data", "/srv"}, To: []string{"/mnt/copies", "/mnt2/copies"}, Root: true, Without: []string{"proxmox", "rear", "journal", "firewall"}},
-			"site nightly files", []string{`items = ["data", "srv"]`, `name = "copies-2"`, "copies = 2", "rear = False", "firewall = False"}},
-		"not root":             {newsite.Wish{Save: []string{"/srv"}, To: []string{"/mnt"}, Without: []string{"proxmox", "rear"}}, "site nightly files", []string{"firewall = False"}},
-		"on the system's disk": {newsite.Wish{Save: []string{"/srv"}, To: []string{"/srv/data"}, Without: []string{"proxmox", "rear"}}, "site nightly files", []string{"It lies on a disk whose files are saved"}},
+			"files", []string{`items = ["data", "srv"]`, `name = "copies-2"`, "copies = 2", "rear = False", "firewall = False"}},
+		"not root":             {newsite.Wish{Save: []string{"/srv"}, To: []string{"/mnt"}, Without: []string{"proxmox", "rear"}}, "files", []string{"firewall = False"}},
+		"on the system's disk": {newsite.Wish{Save: []string{"/srv"}, To: []string{"/srv/data"}, Without: []string{"proxmox", "rear"}}, "files", []string{"It lies on a disk whose files are saved"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.wish.Dir, c.wish.Program, c.wish.Device = "/etc/runner", "/opt/runner", disksOf
@@ -87,18 +88,18 @@ func TestWhatInitWritesIsASite(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			dir, names := t.TempDir(), []string{}
+			dir := t.TempDir()
 			for _, f := range files {
-				if !strings.HasSuffix(f.Name, ".star") {
-					continue
-				}
-				names = append(names, strings.TrimSuffix(f.Name, ".star"))
 				if err := os.WriteFile(filepath.Join(dir, f.Name), []byte(f.Text), 0o600); err != nil {
 					t.Fatal(err)
 				}
 			}
-			if got := strings.Join(names, " "); got != c.files {
-				t.Errorf("it writes %s, want %s", got, c.files)
+			var loads []string
+			for _, m := range regexp.MustCompile(`load\(":(\w+)\.star"`).FindAllStringSubmatch(files[1].Text, -1) {
+				loads = append(loads, m[1])
+			}
+			if got := strings.Join(loads, " "); got != c.loads {
+				t.Errorf("the night has %s, want %s", got, c.loads)
 			}
 			if w := missing(files[0].Text, c.holds); w != "" {
 				t.Errorf("%q is not in\n%s", w, files[0].Text)
@@ -118,7 +119,7 @@ func TestWhatInitWritesIsASite(t *testing.T) {
 			if unit := files[len(files)-2]; unit.Name != "runner.service" || !strings.Contains(unit.Text, "\nExecStart=/opt/runner exec /etc/runner/nightly.star\n") {
 				t.Errorf("the unit is %+v", unit)
 			}
-			if todo := strings.Join(m.ToDo("/etc/runner"), "\n"); strings.Contains(todo, "pveum") != (c.files != "site nightly files") || !strings.Contains(todo, "runner exec /etc/runner/nightly.star") {
+			if todo := strings.Join(m.ToDo("/etc/runner"), "\n"); strings.Contains(todo, "pveum") != (c.loads != "files") || !strings.Contains(todo, "runner exec /etc/runner/nightly.star") {
 				t.Errorf("to do:\n%s", todo)
 			}
 		})

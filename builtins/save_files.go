@@ -22,8 +22,11 @@ func saveFilesDeclaration() runtime.Declaration {
 	return runtime.Reusable[saveFilesArgs]{Reuse: filesStand, Primitive: runtime.Primitive[saveFilesArgs]{
 		Name: "save_files", Kind: runtime.Write, Resume: runtime.Retry, Returns: "an artifact",
 		Doc: "save_files: save folders and files of a host as one tar archive.\n\n" +
-			"GNU tar runs on the host, as the account that runner has there, and reads with owners by number, ACLs, extended attributes, hard links and holes; runner packs the stream with zstd into its state folder, where the archive lies until every target has it. " +
-			"Devices and FIFOs are saved as such, not read. File systems that are mounted below a path are not entered: each is a gap, unless it holds nothing of its own (/proc, /run), and so is whatever changed, went or could not be read meanwhile, and a path that is not there. The first of them are in show, all are in not-saved.txt of the artifact. " +
+			"GNU tar runs on the host, as the account that runner has there, and reads with owners by number, " +
+			"ACLs, extended attributes, hard links and holes; runner packs the stream with zstd into its state folder, where the archive lies until every target has it. " +
+			"Devices and FIFOs are saved as such, not read. File systems that are mounted below a path are not entered: " +
+			"each is a gap, unless it holds nothing of its own (/proc, /run), and so is whatever changed, went or could not be read meanwhile, " +
+			"and a path that is not there. Runner's own state folder and targets on that machine are left out. The first of them are in show, all are in not-saved.txt of the artifact. " +
 			"A database that runs is not saved well as files: stop it, dump it, or snapshot its guest.",
 		Example: `save_files(host = "pve1", paths = ["/etc", "/root"], exclude = ["*.tmp"], asset = "operating_systems")`,
 		Codes:   codes(systems.HostCodes(), exportCodes(savefiles.CodeNothing, savefiles.CodeTar)),

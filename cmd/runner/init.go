@@ -20,7 +20,10 @@ func initCommand(f *flags) *cobra.Command {
 	var w builtins.SiteWish
 	c := &cobra.Command{
 		Use: "init [DIR]", Short: "write a first site.star and its policies from what this machine has", Args: cobra.MaximumNArgs(1),
-		Long: "init looks at this machine, reading only: whether it is a Proxmox VE node, with which guests, storages and backup jobs; which disks are mounted, with UUID and serial number; whether ReaR, nftables and the journal are there. It writes site.star and the policies of the night into DIR (default /etc/runner), with the reason beside each guess, and prints what is left to do. A file that is there is never overwritten.\n\n" +
+		Long: "init looks at this machine, reading only: whether it is a Proxmox VE node, with which guests, storages and backup jobs; " +
+			"which disks are mounted, with UUID and serial number; whether ReaR, nftables and the journal are there. " +
+			"It writes site.star and the policies into DIR (default /etc/runner), with the reason beside each guess, and prints what is left to do. " +
+			"A file that is there is never overwritten.\n\n" +
 			"Any Linux machine will do: --save names what is to be saved, --to a folder on another disk that holds the copies.",
 		Example: "  runner init --save /srv --save /home --to /mnt/backup",
 		RunE: func(c *cobra.Command, args []string) error {
@@ -77,7 +80,8 @@ func writeSite(dir string, files []builtins.SiteFile) (err error) {
 		}
 	}
 	if len(there) > 0 {
-		return usage("%s has %s already, and nothing is overwritten\nhint: runner init OTHERDIR writes elsewhere, to compare", dir, strings.Join(there, ", "))
+		return usage("%s has %s already, and nothing is overwritten\nhint: runner init OTHERDIR writes elsewhere, to compare",
+			dir, strings.Join(there, ", "))
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return usage("make the folder of the site: %v", err)
@@ -102,9 +106,11 @@ func (f *flags) tellSite(m *builtins.Machine, dir string, files []builtins.SiteF
 	for _, line := range m.Found() {
 		fmt.Println(plain(line))
 	}
-	for _, file := range files {
-		fmt.Printf("wrote    %s\n", filepath.Join(dir, file.Name))
+	var others []string
+	for _, file := range files[1:] {
+		others = append(others, file.Name)
 	}
+	fmt.Printf("wrote    %s\nwrote    beside it: %s\n", filepath.Join(dir, files[0].Name), strings.Join(others, ", "))
 	fmt.Println("\nnext, in this order:")
 	for i, step := range todo {
 		fmt.Printf("%2d. %s\n", i+1, strings.ReplaceAll(plain(step), "\n", "\n    "))

@@ -26,15 +26,17 @@ func restoreCommand(f *flags) *cobra.Command {
 	var w wanted
 	c := &cobra.Command{
 		Use: "restore GUEST", Short: "bring a guest back beside what is there, with its network down", Args: oneArg("GUEST"),
-		Long: "restore runs the policy restore.star: that beside site.star, else runner's own. The newest proven copy is read back first, and the next one is taken when it is damaged. " +
-			"The guest comes back under a VMID that is free, with every network interface disconnected; nothing is overwritten. Without a record, or without the node: runner recover.",
+		Long: "restore runs the policy restore.star: that beside site.star, else runner's own. " +
+			"The newest proven copy is read back first, and the next one is taken when it is damaged. " +
+			"The guest comes back under a VMID that is free, with every network interface disconnected; nothing is overwritten. " +
+			"Without a record, or without the node: runner recover.",
 		Example: "  runner restore erp\n  runner restore erp --vmid 9100 --storage local --from offsite --at 2026-11-27",
 		RunE:    func(c *cobra.Command, args []string) error { return f.restore(c.Context(), args[0], w) },
 	}
 	c.Flags().Int64Var(&w.vmid, "vmid", 0, "VMID for the guest; default: the next free one")
 	c.Flags().StringVar(&w.storage, "storage", "", "Proxmox storage that receives the disks; default: the only one that takes disks")
 	c.Flags().StringVar(&w.from, "from", "", "take this target's copy only")
-	c.Flags().StringVar(&w.at, "at", "", "the newest copy that is not younger: 2026-11-27T12:00:00Z, or a day, which is its first moment in UTC")
+	c.Flags().StringVar(&w.at, "at", "", "the newest copy that is not younger: 2026-11-27T12:00:00Z, or a day, which is its first moment")
 	offer(c, "from", f.targets)
 	return c
 }

@@ -95,7 +95,8 @@ func Look(ctx context.Context, h host.Host, w Wish) (*Machine, error) {
 	}
 	m.Rear = !m.without("rear") && m.has(ctx, h, "rear")
 	m.Firewall = !m.without("firewall") && w.Root && m.has(ctx, h, "nft") && m.has(ctx, h, "ip")
-	m.Journal = !m.without("journal") && w.Root && m.has(ctx, h, "journalctl") && (m.there(ctx, h, "/var/log/journal") || m.there(ctx, h, "/run/log/journal"))
+	m.Journal = !m.without("journal") && w.Root && m.has(ctx, h, "journalctl") &&
+		(m.there(ctx, h, "/var/log/journal") || m.there(ctx, h, "/run/log/journal"))
 	m.disks(ctx, h)
 	for _, list := range []struct {
 		paths []string
@@ -260,6 +261,9 @@ func sections(text string) (out []section) {
 	return out
 }
 
+// notForCopies are mounts of the system itself, and names that mountinfo escapes.
+var notForCopies = regexp.MustCompile(`^/boot|^/etc/|\\`)
+
 // disks are the file systems of disks that are not the system's: the last mount of each.
 func (m *Machine) disks(ctx context.Context, h host.Host) {
 	var err error
@@ -270,7 +274,7 @@ func (m *Machine) disks(ctx context.Context, h host.Host) {
 	for line := range strings.Lines(m.read(ctx, h, "/proc/self/mountinfo")) {
 		front, back, ok := strings.Cut(line, " - ")
 		f, b := strings.Fields(front), strings.Fields(back)
-		if !ok || len(f) < 5 || len(b) < 2 || !strings.HasPrefix(b[1], "/dev/") || strings.ContainsRune(f[4], '\\') || strings.HasPrefix(f[4], "/boot") || strings.HasPrefix(f[4], "/etc/") {
+		if !ok || len(f) < 5 || len(b) < 2 || !strings.HasPrefix(b[1], "/dev/") || notForCopies.MatchString(f[4]) {
 			continue
 		}
 		if d, err := m.wish.Device(f[4]); err == nil && d.UUID != "" && !seen[d.UUID] {

@@ -16,24 +16,27 @@ type File struct {
 	Text string
 }
 
-// Files are the site, and the policies that fit it.
+// Files are the site, its night, and the bundled policies: those of the night, and those
+// that a larger site will want.
 func (m *Machine) Files(bundled fs.FS) ([]File, error) {
 	p := m.plan()
 	files := []File{{"site.star", m.site(p)}, {"nightly.star", p.nightly()}}
-	procedures := p.procedures
-	if p.storage != "" {
-		procedures = append(slices.Clone(procedures), "restore")
+	if len(m.Save) > 0 {
+		files = append(files, File{"files.star", m.filesPolicy()})
 	}
-	for _, name := range procedures {
-		if name == "files" {
-			files = append(files, File{"files.star", m.filesPolicy()})
+	names, err := fs.Glob(bundled, "*.star")
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		if name == "site.example.star" || name == "nightly.star" || strings.HasSuffix(name, "_test.star") {
 			continue
 		}
-		raw, err := fs.ReadFile(bundled, name+".star")
+		raw, err := fs.ReadFile(bundled, name)
 		if err != nil {
 			return nil, err
 		}
-		files = append(files, File{name + ".star", string(raw)})
+		files = append(files, File{name, string(raw)})
 	}
 	return append(files, m.units()...), nil
 }
@@ -100,8 +103,15 @@ func (m *Machine) plan() plan {
 	return p
 }
 
-// nightly loads the procedures. A recovery of a host may erase guests: their copies come
-// first.
+const machines = `
+def machines():
+    # A recovery of a host may erase the guests on its disks: their copies come
+    # first. A guest that fails does not keep the host from its image.
+    each([virtual_machines])
+    operating_system()
+`
+
+// nightly loads the procedures.
 func (p plan) nightly() string {
 	var b strings.Builder
 	b.WriteString("\"\"\"nightly: every procedure of the night, each for itself. Written by runner init.\"\"\"\n\n")
@@ -111,8 +121,9 @@ func (p plan) nightly() string {
 	b.WriteString("\npolicy(sop = \"site\", section = \"Backup Procedures\", version = \"1.0.0\")\n")
 	run := slices.Clone(p.procedures)
 	if slices.Contains(run, "virtual_machines") && slices.Contains(run, "operating_system") {
-		b.WriteString("\ndef machines():\n    # A recovery of a host may erase the guests on its disks: their copies come\n    # first. A guest that fails does not keep the host from its image.\n    each([virtual_machines])\n    operating_system()\n")
-		run = append([]string{"machines"}, slices.DeleteFunc(run, func(n string) bool { return n == "virtual_machines" || n == "operating_system" })...)
+		b.WriteString(machines)
+		run = slices.DeleteFunc(run, func(n string) bool { return n == "virtual_machines" || n == "operating_system" })
+		run = append([]string{"machines"}, run...)
 	}
 	fmt.Fprintf(&b, "\ndef main():\n    each([%s])\n", strings.Join(run, ", "))
 	return b.String()

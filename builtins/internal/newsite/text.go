@@ -13,14 +13,16 @@ func (m *Machine) site(p plan) string {
 	b := &strings.Builder{}
 	say := func(format string, args ...any) { fmt.Fprintf(b, format+"\n", args...) }
 	say(`"""The site of %s, written by runner init from what it found there.`, m.Name)
-	say("\nEach guess has its reason beside it: correct what is wrong. runner builtins NAME\ndescribes the arguments, and runner check tells what is wrong.\n\"\"\"\n")
+	say("\nEach guess has its reason beside it: correct what is wrong. runner builtins NAME")
+	say("describes the arguments, and runner check tells what is wrong.\n\"\"\"\n")
 	say("# Where secrets are kept: none of them stands here, only their names.")
 	say("keyring(dir = %s, password_file = %s)", quote(m.wish.Dir+"/keyring"), quote(m.wish.Dir+"/keyring.password"))
 	m.proxmoxText(say, p)
 	say("\n# This machine: runner runs on it.")
 	say("host(\n    name = %s,\n    local = True,", quote(m.Name))
 	say("    rear = %s,  # %s", truth(slices.Contains(p.procedures, "operating_system")), m.whyRear())
-	say("    firewall = %s,  # %s\n)", truth(m.Firewall), because(m.Firewall, "nft and ip are installed", "its packet filter is not exported: that wants root, nft and ip"))
+	why := because(m.Firewall, "nft and ip are installed", "its packet filter is not exported: that wants root, nft and ip")
+	say("    firewall = %s,  # %s\n)", truth(m.Firewall), why)
 	if slices.Contains(p.procedures, "logs") {
 		say("\n# Logs: the journal, and runner's own record.")
 		say("logs(name = %s, host = %s, journal = True)", quote(m.Name+"-journal"), quote(m.Name))
@@ -92,7 +94,8 @@ func (m *Machine) proxmoxText(say func(string, ...any), p plan) {
 	say("    storage = %s,\n)", quote(p.storage))
 	for _, node := range n.Nodes {
 		if node != n.Name {
-			say("# Node %s: its archives are read over SSH: ssh = {%s: \"root@HOST:22\"}, host_keys = {...}, ssh_key = secret(...)", node, quote(node))
+			say("# Node %s: its archives are read over SSH: in proxmox(...), add", node)
+			say("#     ssh = {%s: \"root@HOST:22\"}, host_keys = {...}, ssh_key = secret(...)", quote(node))
 		}
 	}
 }
@@ -138,9 +141,18 @@ func (m *Machine) shares(d ledger.Device) bool {
 	return d.ID != "" && slices.ContainsFunc(m.Save, func(s Place) bool { return s.Device.ID == d.ID })
 }
 
+// rows are the SOP's table, as the bundled policies keep it.
+var rows = map[string]struct{ title, retention string }{
+	"virtual_machines":  {"Virtual Machines", "28d"},
+	"operating_systems": {"Operating Systems", "7d"},
+	"files":             {"Files", "28d"},
+	"networking":        {"Firewall and Routing", "28d"},
+	"system_logs":       {"System Logs", "90d"},
+}
+
 func (m *Machine) assetsText(say func(string, ...any), p plan) {
-	titles := map[string]string{"virtual_machines": "Virtual Machines", "operating_systems": "Operating Systems", "files": "Files", "networking": "Firewall and Routing", "system_logs": "System Logs"}
-	say("\n# What is demanded: how old the newest proven copy may be (rpo), how long copies are\n# kept, and on which target each is proven how far.")
+	say("\n# What is demanded: how old the newest proven copy may be (rpo), how long copies are")
+	say("# kept, and on which target each is proven how far.")
 	for _, a := range p.assets {
 		var on []string
 		if a == "virtual_machines" {
@@ -149,9 +161,12 @@ func (m *Machine) assetsText(say func(string, ...any), p plan) {
 		for _, t := range p.targets {
 			on = append(on, quote(t.name)+`: "opened"`)
 		}
-		say("asset(name = %s, title = %s, rpo = \"1d\", retention = %s, copies = %d, on = {%s}%s)", quote(a), quote(titles[a]), quote(map[string]string{"system_logs": "90d", "operating_systems": "7d"}[a]+because(a == "system_logs" || a == "operating_systems", "", "28d")), m.copies(a, p), strings.Join(on, ", "), m.itemsText(a))
+		row := rows[a]
+		say("asset(name = %s, title = %s, rpo = \"1d\", retention = %s, copies = %d,", quote(a), quote(row.title), quote(row.retention), m.copies(a, p))
+		say("    on = {%s}%s)", strings.Join(on, ", "), m.itemsText(a))
 	}
-	say("\n# DNS zones at Cloudflare: cloudflare(...) and asset(name = \"public_dns\", ...) here, and\n# public_dns.star into nightly.star. UniFi gateways: unifi(...). runner builtins has both.")
+	say("\n# DNS zones at Cloudflare: cloudflare(...) and asset(name = \"public_dns\", ...) here, and")
+	say("# public_dns.star into nightly.star. UniFi gateways: unifi(...). runner builtins has both.")
 }
 
 // itemsText lists what files consists of; other assets have an inventory.

@@ -75,7 +75,8 @@ func (m *Machine) ToDo(dir string) (out []string) {
 	p := m.plan()
 	out = append(out, "read "+dir+"/site.star: each guess has its reason beside it")
 	if p.storage != "" {
-		out = append(out, "make the token, as root on the node; the second line prints its secret, and nothing has RunnerRestore yet:\n"+Token(p.storage),
+		out = append(out,
+			"make the token, as root on the node; the second line prints its secret, and nothing has RunnerRestore yet:\n"+Token(p.storage),
 			fmt.Sprintf("store it:\n(umask 077; head -c 32 /dev/urandom | base64 > %s/keyring.password)\nrunner secret set pve-token%s", dir, site))
 	}
 	out = append(out, "runner check "+dir+"/nightly.star", "runner exec "+dir+"/nightly.star", "runner status"+site)
@@ -85,8 +86,9 @@ func (m *Machine) ToDo(dir string) (out []string) {
 			break
 		}
 	}
-	return append(out, "a second place, sealed: runner recovery-key new on another machine, its recipient and the target into site.star",
-		fmt.Sprintf("every night by itself:\ncp %[1]s/runner.service %[1]s/runner.timer /etc/systemd/system/ && systemctl enable --now runner.timer", dir))
+	return append(out,
+		"a second place, sealed: runner recovery-key new on another machine, its recipient and the target into site.star",
+		fmt.Sprintf("every night by itself:\ncp %[1]s/runner.service %[1]s/runner.timer /etc/systemd/system/\nsystemctl enable --now runner.timer", dir))
 }
 
 // units let systemd run the nightly. A run that died is taken up first; mostly none did.

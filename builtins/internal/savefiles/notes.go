@@ -171,7 +171,8 @@ func (n *notes) gaps(asset, item string) (out []ledger.Gap) {
 		out = append(out, ledger.Gap{Asset: asset, Item: item, What: x.path, Why: x.why})
 	}
 	if left > 0 {
-		out = append(out, ledger.Gap{Asset: asset, Item: item, What: "more paths", Why: fmt.Sprintf("%d more could not be saved as they were: not-saved.txt of the artifact lists them", left)})
+		why := fmt.Sprintf("%d more could not be saved as they were: not-saved.txt of the artifact lists them", left)
+		out = append(out, ledger.Gap{Asset: asset, Item: item, What: "more paths", Why: why})
 	}
 	return out
 }

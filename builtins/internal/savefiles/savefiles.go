@@ -93,7 +93,8 @@ func Save(ctx context.Context, s *runtime.Step, a Request) (runtime.Result, erro
 		return runtime.Result{}, err
 	}
 	defer draft.Discard() // nothing is left of it once it is done
-	art := ledger.Artifact{ID: s.ArtifactID(), Kind: "files", Asset: asset, Item: item, Run: s.Run, Step: s.ID, Source: "host " + on.Name, Created: s.Now(),
+	art := ledger.Artifact{ID: s.ArtifactID(), Kind: "files", Asset: asset, Item: item, Run: s.Run, Step: s.ID,
+		Source: "host " + on.Name, Created: s.Now(),
 		Consistency: "files as they were read, one after another"}
 	j := &job{s: s, h: h, draft: draft, mounts: readMounts(ctx, s, h)}
 	j.choose(a.Paths)
@@ -102,7 +103,8 @@ func Save(ctx context.Context, s *runtime.Step, a Request) (runtime.Result, erro
 		return runtime.Result{}, systems.HostError(on.Name, "save "+strings.Join(a.Paths, ", "), err)
 	}
 	if len(j.notes.lost) >= len(j.paths) {
-		return runtime.Result{}, &failure.Error{Code: CodeNothing, System: "host " + on.Name, Doing: "save " + strings.Join(a.Paths, ", "), Said: j.notes.first(),
+		return runtime.Result{}, &failure.Error{Code: CodeNothing, System: "host " + on.Name, Doing: "save " + strings.Join(a.Paths, ", "),
+			Said: j.notes.first(),
 			Hint: "a disk that is not mounted, or a path that was renamed? Nothing was saved"}
 	}
 	j.links(ctx)
@@ -194,7 +196,10 @@ func (j *job) tell(item string) {
 	for _, l := range []struct {
 		names []string
 		what  string
-	}{{j.notes.sockets, "sockets are not saved, whoever listens makes them anew"}, {j.notes.virtual, "what the kernel or the memory holds is not saved"}} {
+	}{
+		{j.notes.sockets, "sockets are not saved, whoever listens makes them anew"},
+		{j.notes.virtual, "what the kernel or the memory holds is not saved"},
+	} {
 		if n := len(l.names); n > 0 {
 			j.s.Log("%s: %s: %s", item, l.what, strings.Join(l.names[:min(n, 5)], ", ")+more(n-5))
 		}

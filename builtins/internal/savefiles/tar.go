@@ -77,7 +77,8 @@ func (j *job) run(ctx context.Context, exclude, own []string) (archive.Report, e
 	j.notes.paths, j.notes.mounts = j.paths, j.mounts
 	checked, out := j.check(ctx)
 	stream := &counted{w: io.MultiWriter(packed, out), progress: func(n int64) { j.s.Progress("files of "+j.h.Name(), n, 0) }}
-	r, err := j.h.Run(ctx, host.Command{Args: j.args(exclude, own), Stdin: strings.NewReader(names.String()), Stdout: stream, Stderr: &j.notes})
+	tar := host.Command{Args: j.args(exclude, own), Stdin: strings.NewReader(names.String()), Stdout: stream, Stderr: &j.notes}
+	r, err := j.h.Run(ctx, tar)
 	j.notes.end()
 	if stream.err != nil && ctx.Err() == nil {
 		err = stream.err // that tar was cut off is what came of it
@@ -125,13 +126,14 @@ func (j *job) judge(exit int, parsed error) error {
 	case exit != 0 && !j.notes.any():
 		return j.fail(fmt.Sprintf("tar ended with %d: %s", exit, firstOf(said, "it said nothing")), "", nil)
 	case parsed != nil && len(j.notes.lost) < len(j.paths):
-		return j.fail(parsed.Error(), "nothing of this archive was kept", parsed)
+		return j.fail(parsed.Error(), "no restore could place it: exclude what is named here, or move it; nothing of this archive was kept", parsed)
 	}
 	return nil
 }
 
 func (j *job) fail(said, hint string, cause error) error {
-	return &failure.Error{Code: CodeTar, System: "host " + j.h.Name(), Doing: "save " + strings.Join(j.paths, ", "), Said: said, Hint: hint, Cause: cause}
+	return &failure.Error{Code: CodeTar, System: "host " + j.h.Name(), Doing: "save " + strings.Join(j.paths, ", "),
+		Said: said, Hint: hint, Cause: cause}
 }
 
 func firstOf(texts ...string) string {

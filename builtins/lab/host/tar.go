@@ -13,8 +13,10 @@ import (
 )
 
 // tarKnows are the options that the lab's tar takes, all of which runner writes.
-var tarKnows = []string{"--create", "--format=posix", "--pax-option=exthdr.name=%d/PaxHeaders/%f,delete=atime,delete=ctime", "--sort=name", "--acls", "--xattrs",
-	"--xattrs-include=*", "--numeric-owner", "--sparse", "--one-file-system", "--verbose", "--index-file=/dev/null", "--quoting-style=escape", "--directory=/",
+var tarKnows = []string{
+	"--create", "--format=posix", "--pax-option=exthdr.name=%d/PaxHeaders/%f,delete=atime,delete=ctime", "--sort=name",
+	"--acls", "--xattrs", "--xattrs-include=*", "--numeric-owner", "--sparse", "--one-file-system",
+	"--verbose", "--index-file=/dev/null", "--quoting-style=escape", "--directory=/",
 	"--anchored", "--wildcards", "--no-wildcards", "--no-anchored", "--no-wildcards-match-slash", "--null", "--files-from=-", "--file=-"}
 
 // tarOf writes an archive of the names on standard input: types, modes and contents.

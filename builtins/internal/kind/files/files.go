@@ -32,7 +32,8 @@ const maxNotSaved = 16 << 20
 
 // Kind is a set of files.
 func Kind() kind.Kind {
-	return kind.Kind{Name: "files", Title: "folders and files", Opens: true, Open: func() target.Checker { return &checker{} }, Recover: recoverTree, Commands: commands}
+	return kind.Kind{Name: "files", Title: "folders and files", Opens: true, Recover: recoverTree, Commands: commands,
+		Open: func() target.Checker { return &checker{} }}
 }
 
 // checker opens one artifact.
