@@ -71,7 +71,7 @@ func TestWhatInitWritesIsASite(t *testing.T) {
 		holds []string // in site.star
 	}{
 		"a node": {newsite.Wish{To: []string{"/mnt/copies"}, Root: true}, "logs networking operating_system virtual_machines",
-			[]string{`storage = "backup"`, "6 guests: 102, erp, git, mail, scratch, wiki", "Proxmox's own backup job nightly: 21:00 to local", "local (dir), pbs (pbs)", `uuid = "uuid-of-mnt"`, "# Node pve2", `"node": "opened", "copies": "opened"`, "copies = 2"}},
+			[]string{`storage = "backup"`, "6 guests: 102, erp, git, mail, scratch, wiki", "Proxmox's own backup job nightly: 21:00 to local", "local (dir), pbs (pbs)", `uuid = "uuid-of-mnt"`, "# Node pve2", "Rescue images hold password hashes", `pve_tasks = True`, `"node": "opened", "copies": "opened"`, "copies = 2"}},
 		"a node alone": {newsite.Wish{Root: true}, "virtual_machines", []string{`on = {"node": "opened"}`}},
 		"folders of a node": {newsite.Wish{Save: []string{"/srv/data", "/srv"}, To: []string{"/mnt/copies", "/mnt2/copies"}, Root: true, Without: []string{"proxmox", "rear", "journal", "firewall"}},
 			"files", []string{`items = ["data", "srv"]`, `name = "copies-2"`, "copies = 2", "rear = False", "firewall = False"}},

@@ -26,6 +26,9 @@ func (m *Machine) site(p plan) string {
 	if slices.Contains(p.procedures, "logs") {
 		say("\n# Logs: the journal, and runner's own record.")
 		say("logs(name = %s, host = %s, journal = True)", quote(m.Name+"-journal"), quote(m.Name))
+		if m.Proxmox != nil {
+			say("logs(name = %s, host = %s, pve_tasks = True)", quote(m.Name+"-tasks"), quote(m.Name))
+		}
 		say(`logs(name = "runner-ledger", ledger = True)`)
 	}
 	m.targetsText(say, p)
@@ -109,6 +112,10 @@ func (m *Machine) targetsText(say func(string, ...any), p plan) {
 		say("\n# %s", oneLine(strings.TrimSuffix("A folder here: "+about(t.Device), ": ")))
 		if m.shares(t.Device) {
 			say("# It lies on a disk whose files are saved: when that disk dies, so do both.")
+		}
+		if slices.Contains(p.procedures, "operating_system") {
+			say("# Rescue images hold password hashes and keys of the host: who reads this folder has")
+			say("# them. With sealed_to = [RECIPIENT], and \"read\" in place of \"opened\" below, nobody has.")
 		}
 		say("target(\n    name = %s,\n    url = %s,", quote(t.name), quote("file://"+t.Path))
 		if t.Device.UUID != "" {
