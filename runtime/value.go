@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"sort"
+	"strconv"
 	"strings"
 
 	"github.com/neosofia/runner/runtime/ledger"
@@ -95,14 +96,14 @@ func tagged(v reflect.Value) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		m := map[string]any{}
-		dec := json.NewDecoder(bytes.NewReader(raw))
-		dec.UseNumber()
-		if err := dec.Decode(&m); err != nil {
-			return nil, err
+		if len(raw) == 0 || raw[0] != '{' {
+			return nil, fmt.Errorf("a %s is recorded as an object, got %.40s", n.StarlarkType(), raw)
 		}
-		m["$type"] = n.StarlarkType()
-		return m, nil
+		out := append([]byte(`{"$type":`), strconv.Quote(n.StarlarkType())...)
+		if len(raw) > len("{}") {
+			out = append(out, ',')
+		}
+		return json.RawMessage(append(out, raw[1:]...)), nil
 	}
 	switch {
 	case v.Kind() == reflect.Slice && v.Type().Elem().Kind() != reflect.Uint8:
