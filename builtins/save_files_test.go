@@ -109,6 +109,7 @@ func TestSaveFilesFails(t *testing.T) {
 		"tar gives up":        {"exit 2 tar: memory exhausted", "", "E_TAR", "memory exhausted"},
 		"it is killed":        {"killed", "", "E_HOST", "signal KILL"},
 		"the archive is half": {"cut", "", "E_HOST", ""},
+		"too deep":            {"", `save_files(host = "pve1", paths = ["/srv/deep"], asset = "files")`, "E_TAR", `d/d/" is more than 1024 levels deep`},
 		"the host is away":    {"", "", "E_HOST_DOWN", ""},
 		"a relative path":     {"", `save_files(host = "pve1", paths = ["srv"])`, "", "is not absolute"},
 		"no path":             {"", `save_files(host = "pve1", paths = [])`, "", "paths is empty"},
@@ -123,6 +124,11 @@ func TestSaveFilesFails(t *testing.T) {
 				b.inject(lab.Fault{On: "run pve1.lab tar", Do: c.do})
 			case c.code == "E_HOST_DOWN":
 				b.inject(lab.Fault{On: "ssh pve1.lab", Do: "refuse"})
+			}
+			if name == "too deep" {
+				if err := os.MkdirAll(filepath.Join(b.lab.Node().Root, "srv/deep", strings.Repeat("d/", 1100)), 0o755); err != nil {
+					t.Fatal(err)
+				}
 			}
 			call := c.call
 			if call == "" {

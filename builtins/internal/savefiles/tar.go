@@ -126,7 +126,8 @@ func (j *job) judge(exit int, parsed error) error {
 	case exit != 0 && !j.notes.any():
 		return j.fail(fmt.Sprintf("tar ended with %d: %s", exit, firstOf(said, "it said nothing")), "", nil)
 	case parsed != nil && len(j.notes.lost) < len(j.paths):
-		return j.fail(parsed.Error(), "no restore could place it: exclude what is named here, or move it; nothing of this archive was kept", parsed)
+		return j.fail("a restore would refuse what tar made: "+short(parsed.Error()),
+			"exclude what is named here, or move it: nothing of this archive was kept", parsed)
 	}
 	return nil
 }
@@ -134,6 +135,15 @@ func (j *job) judge(exit int, parsed error) error {
 func (j *job) fail(said, hint string, cause error) error {
 	return &failure.Error{Code: CodeTar, System: "host " + j.h.Name(), Doing: "save " + strings.Join(j.paths, ", "),
 		Said: said, Hint: hint, Cause: cause}
+}
+
+// short cuts the middle out of a text: a name in it may have thousands of bytes.
+func short(text string) string {
+	const front, back = 200, 120
+	if len(text) <= front+back {
+		return text
+	}
+	return strings.ToValidUTF8(text[:front], "") + "…" + strings.ToValidUTF8(text[len(text)-back:], "")
 }
 
 func firstOf(texts ...string) string {
