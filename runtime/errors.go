@@ -8,6 +8,7 @@ import (
 	"syscall"
 
 	"github.com/neosofia/runner/runtime/failure"
+	"github.com/neosofia/runner/runtime/source"
 	"go.starlark.net/starlark"
 	"go.starlark.net/syntax"
 )
@@ -71,7 +72,7 @@ func (t *Trace) Details() string {
 	var b strings.Builder
 	b.WriteString(t.Error())
 	if pos := t.Position(); t.Line != "" && pos.IsValid() {
-		fmt.Fprintf(&b, "\n    %s\n    %s^", t.Line, strings.Repeat(" ", max(0, int(pos.Col)-1)))
+		b.WriteString(source.Caret(t.Line, pos))
 	}
 	if len(t.Frames) > 1 {
 		b.WriteString("\ncalled from")

@@ -38,7 +38,7 @@ func (rt *Runtime) Load(path string, extra starlark.StringDict) (*Program, error
 	loader := source.Loader{Stdlib: rt.Stdlib}
 	graph, err := loader.Load(path)
 	if err != nil {
-		return nil, explainSyntax(err, rt.environment())
+		return nil, explainSyntax(err, nil, vocabulary{})
 	}
 	p := &Program{Graph: graph, Globals: map[string]starlark.StringDict{}, rt: rt}
 	for _, m := range graph.Modules {
@@ -58,7 +58,7 @@ func (p *Program) init(extra starlark.StringDict) error {
 	for _, m := range p.Graph.Modules {
 		prog, err := starlark.FileProgram(m.File, env.Has)
 		if err != nil {
-			return explainSyntax(err, env)
+			return explainSyntax(err, m.Source, vocabulary{env, p.rt.Stdlib})
 		}
 		thread := &starlark.Thread{Name: m.Label, Print: func(*starlark.Thread, string) {}}
 		thread.Load = func(_ *starlark.Thread, name string) (starlark.StringDict, error) {
@@ -220,7 +220,7 @@ var habits = map[string]string{
 }
 
 // explainSyntax adds what a newcomer from Python needs to know.
-func explainSyntax(err error, env starlark.StringDict) error {
+func explainSyntax(err error, text []byte, known vocabulary) error {
 	var se syntax.Error
 	var re resolve.ErrorList
 	var deep *source.LimitError
@@ -241,7 +241,11 @@ func explainSyntax(err error, env starlark.StringDict) error {
 	case errors.As(err, &re) && len(re) > 0:
 		var lines []string
 		for _, e := range re {
-			lines = append(lines, e.Pos.String()+": "+suggest(e.Msg, env))
+			said, hint := known.suggest(e.Msg)
+			lines = append(lines, e.Pos.String()+": "+said+source.Quote(text, e.Pos))
+			if hint != "" {
+				lines = append(lines, "hint: "+hint)
+			}
 			if strings.Contains(e.Msg, "while loops") {
 				lines = append(lines, "hint: "+habits["while"])
 			}

@@ -17,7 +17,7 @@ func EvalSite(name string, text []byte, constructors starlark.StringDict, limits
 	sum := sha256.Sum256(text)
 	f, err := source.Parse(name, text)
 	if err != nil {
-		return "", explainSyntax(err, constructors)
+		return "", explainSyntax(err, nil, vocabulary{})
 	}
 	for _, s := range f.Stmts {
 		if l, ok := s.(*syntax.LoadStmt); ok {
@@ -34,7 +34,7 @@ func EvalSite(name string, text []byte, constructors starlark.StringDict, limits
 	}
 	prog, err := starlark.FileProgram(f, env.Has)
 	if err != nil {
-		return "", explainSyntax(err, constructors)
+		return "", explainSyntax(err, text, vocabulary{names: constructors})
 	}
 	thread := &starlark.Thread{Name: name, Print: func(*starlark.Thread, string) {}}
 	_, err = initialise(thread, prog, env, limits.Defaults())

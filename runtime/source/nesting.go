@@ -1,6 +1,7 @@
 package source
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -22,6 +23,33 @@ func (e *LimitError) Error() string {
 	return fmt.Sprintf("%s: the nesting of %s is limited to %d", e.Pos, e.What, MaxNesting)
 }
 
+// SyntaxError is an error of the parser, with the line that it is in.
+type SyntaxError struct {
+	Err   syntax.Error
+	quote string
+}
+
+func (e *SyntaxError) Error() string { return e.Err.Error() + e.quote }
+
+// Unwrap gives the error of the parser.
+func (e *SyntaxError) Unwrap() error { return e.Err }
+
+// Quote is the line of a text at a position, with a caret below the column, to be put
+// behind a message; "" where the text has no such line.
+func Quote(text []byte, pos syntax.Position) string {
+	lines := strings.Split(string(text), "\n")
+	n := int(pos.Line)
+	if n < 1 || n > len(lines) || strings.TrimSpace(lines[n-1]) == "" {
+		return ""
+	}
+	return Caret(strings.TrimRight(lines[n-1], "\r"), pos)
+}
+
+// Caret is a line that was read before, quoted in the same way.
+func Caret(line string, pos syntax.Position) string {
+	return fmt.Sprintf("\n    %s\n    %s^", strings.ReplaceAll(line, "\t", " "), strings.Repeat(" ", max(0, int(pos.Col)-1)))
+}
+
 // Parse reads one file in the dialect of policies.
 func Parse(name string, text []byte) (*syntax.File, error) {
 	if err := nested(name, string(text)); err != nil {
@@ -29,6 +57,10 @@ func Parse(name string, text []byte) (*syntax.File, error) {
 	}
 	f, err := Options().Parse(name, text, 0)
 	if err != nil {
+		var wrong syntax.Error
+		if errors.As(err, &wrong) {
+			return nil, &SyntaxError{wrong, Quote(text, wrong.Pos)}
+		}
 		return nil, err
 	}
 	depth := 0
