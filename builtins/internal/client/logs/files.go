@@ -28,21 +28,12 @@ func Files(ctx context.Context, h host.Host, patterns []string, pos logbatch.Pos
 func files(ctx context.Context, h host.Host, patterns []string, pos logbatch.Position, most int64, sink Sink, lines bool) (*Collected, error) {
 	r := &fileRead{h: h, sink: sink, left: most, lines: lines, known: pos.Files, claimed: map[string]bool{},
 		c: &Collected{After: logbatch.Position{Files: logbatch.Files{}, Newest: pos.Newest}}}
-	found := false
-	for _, pattern := range patterns {
-		logs, err := r.find(ctx, pattern)
-		if err != nil {
-			return nil, err
-		}
-		for _, l := range logs {
-			found = true
-			if _, done := r.c.After.Files[l.path]; done || !l.known && r.claimed[l.path] {
-				continue // of another pattern, too, or a file of another log
-			}
-			if err := r.log(ctx, pattern, l); err != nil {
-				return nil, err
-			}
-		}
+	found, err := r.logs(ctx, patterns)
+	for again := 0; err == nil && !found && len(pos.Files) == 0 && again < looksAgain; again++ {
+		found, err = r.logs(ctx, patterns) // a folder that is read while names move in it can miss them
+	}
+	if err != nil {
+		return nil, err
 	}
 	if err := r.gone(ctx); err != nil {
 		return nil, err
@@ -55,6 +46,29 @@ func files(ctx context.Context, h host.Host, patterns []string, pos logbatch.Pos
 		return nil, &ReadError{"log files", "nothing on the host fits " + strings.Join(patterns, ", ")}
 	}
 	return r.c, nil
+}
+
+// looksAgain is how often a folder is read again that seemed to hold no log.
+const looksAgain = 5
+
+// logs reads what fits the patterns, and says whether anything does.
+func (r *fileRead) logs(ctx context.Context, patterns []string) (found bool, err error) {
+	for _, pattern := range patterns {
+		logs, err := r.find(ctx, pattern)
+		if err != nil {
+			return found, err
+		}
+		for _, l := range logs {
+			found = true
+			if _, done := r.c.After.Files[l.path]; done || !l.known && r.claimed[l.path] {
+				continue // of another pattern, too, or a file of another log
+			}
+			if err := r.log(ctx, pattern, l); err != nil {
+				return found, err
+			}
+		}
+	}
+	return found, nil
 }
 
 type fileRead struct {

@@ -51,6 +51,7 @@ func TestRotationUnderLoadLosesNothingAndDoublesNothing(t *testing.T) {
 				w.delay = true
 			}
 			var wg sync.WaitGroup
+			defer wg.Wait() // whatever ends the test: the writer writes into its folder
 			done := make(chan struct{})
 			wg.Go(func() {
 				defer close(done)
