@@ -155,13 +155,9 @@ func (c *job) outcome(ctx context.Context, o target.Outcome) {
 // immutable believes a declaration only after a probe with the run's own
 // credential.
 func (c *job) immutable(ctx context.Context, name string) bool {
-	t, err := c.w.OpenTarget(ctx, c.s, name)
-	if err == nil {
-		defer t.Close()
-		var holds bool
-		if holds, err = target.ProbeImmutable(ctx, t); err == nil && holds {
-			return true
-		}
+	holds, err := c.w.Once("immutable "+name, func() (any, error) { return c.probe(ctx, name) })
+	if holds == true && err == nil {
+		return true
 	}
 	text := "it is declared immutable, but runner could overwrite, rename or delete a file"
 	if err != nil {
@@ -169,4 +165,20 @@ func (c *job) immutable(ctx context.Context, name string) bool {
 	}
 	c.res.Facts.Findings = append(c.res.Facts.Findings, ledger.Finding{Severity: ledger.DegradedRun, Target: name, Text: name + ": " + text})
 	return false
+}
+
+// probe tries to change a file of the target's, one run at a time: two would be in each
+// other's way.
+func (c *job) probe(ctx context.Context, name string) (bool, error) {
+	release, err := c.s.Hold(ctx, "probe:"+name)
+	if err != nil {
+		return false, err
+	}
+	defer release()
+	t, err := c.w.OpenTarget(ctx, c.s, name)
+	if err != nil {
+		return false, err
+	}
+	defer t.Close()
+	return target.ProbeImmutable(ctx, t)
 }
