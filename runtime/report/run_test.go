@@ -241,3 +241,25 @@ func TestWords(t *testing.T) {
 		}
 	}
 }
+
+func TestVerdictNamesWhereAnItemIsHeldThatFellShort(t *testing.T) {
+	b := newBook(t)
+	at := now.Add(-time.Hour)
+	b.begin("s", at)
+	b.expect(at, "s", "erp")
+	a := b.artifact("s", "erp", at)
+	b.copy(a, "nas", ledger.Opened)
+	b.copy(a, "offsite", ledger.Stored)
+	b.end("s", now, ledger.Failed, ledger.Finding{Severity: ledger.Failed, Asset: "vms", Item: "erp", Target: "offsite", Text: "erp was not read back on offsite"})
+	r, err := NewRun(t.Context(), b.catalog(), "s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := r.Summary(&out, TextOptions{Zone: time.UTC}); err != nil {
+		t.Fatal(err)
+	}
+	if want := "FAILED: 0 of 1 items safe, erp is not (read back on nas alone)\n"; !strings.Contains(out.String(), want) {
+		t.Fatalf("%s\nwant %s", out.String(), want)
+	}
+}

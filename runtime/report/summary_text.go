@@ -73,10 +73,28 @@ func (r *Run) verdict(p *printer) {
 	case 0:
 	case 1:
 		text += ", " + not[0] + " is not"
+		if on := r.heldOn(not[0]); len(on) > 0 {
+			text += " (read back on " + strings.Join(on, ", ") + " alone)"
+		}
 	default:
 		text += ", these are not: " + p.few(not)
 	}
 	p.verdict(text, word, r.Result)
+}
+
+// heldOn are the targets that hold a copy of the item that was read back: what fell
+// short of the demand may still be there to restore from.
+func (r *Run) heldOn(item string) []string {
+	var on []string
+	for _, it := range r.Items {
+		for _, c := range it.Copies {
+			if it.Item == item && c.readBack() {
+				on = append(on, c.Target)
+			}
+		}
+	}
+	slices.Sort(on)
+	return slices.Compact(on)
 }
 
 // policy is the name of the policy's file.
@@ -86,10 +104,12 @@ func (r *Run) policy() string {
 
 // safe reports that a copy of the item was read back.
 func (it ItemLine) safe() bool {
-	return slices.ContainsFunc(it.Copies, func(c CopyLine) bool {
-		level, known := ledger.ParseLevel(c.Level)
-		return known && level >= ledger.Read && !c.Gone
-	})
+	return slices.ContainsFunc(it.Copies, CopyLine.readBack)
+}
+
+func (c CopyLine) readBack() bool {
+	level, known := ledger.ParseLevel(c.Level)
+	return known && level >= ledger.Read && !c.Gone
 }
 
 // rows tells of each item how far its copies are proven: the targets that reached
