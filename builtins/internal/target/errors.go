@@ -53,8 +53,10 @@ func settled(target string, err error) (error, bool) {
 	case errors.As(err, &s), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.Is(err, errRestart), errors.Is(err, errNobody):
 		return err, true
 	case errors.As(err, &e):
-		if e.System == "" {
-			e.System = system(target)
+		if e == err && e.System == "" && e.Code != failure.Cancelled {
+			here := *e // the same error may be met at several targets at once
+			here.System = system(target)
+			return &here, true
 		}
 		return err, true
 	}
