@@ -53,7 +53,7 @@ var floors = []floor{
 	{"kind", "target format/archive /runtime/ledger", ""},
 	{"target target/targettest", "target client/ssh /runtime/failure /runtime/ledger", "format/* target/targettest /tests/gauge"},
 	// Clients know one system each, and hosts that they run on; formats know nothing of ours.
-	{"client/*", "client/host client/ssh format/* /runtime/failure", "/builtins/lab /builtins/lab/* /tests/gauge"},
+	{"client/*", "client/host client/ssh client/tlspin format/* /runtime/failure", "/builtins/lab /builtins/lab/* /tests/gauge"},
 	{"format/*", "format/*", "/tests/gauge"},
 
 	// The runtime knows Starlark and the ledger, and no backup system.

@@ -149,17 +149,17 @@ func storages(ctx context.Context, w *systems.Systems) []Fullness {
 func storage(ctx context.Context, w *systems.Systems, label, system, name string) ([]Fullness, error) {
 	c, sys, err := w.Proxmox(ctx, system)
 	if err != nil {
-		return nil, systems.PVEError(system, "connect", err)
+		return nil, proxmox.Explain(system, "connect", err)
 	}
 	nodes, err := c.Online(ctx)
 	if err != nil {
-		return nil, systems.PVEError(sys.Name, "list nodes", err)
+		return nil, proxmox.Explain(sys.Name, "list nodes", err)
 	}
 	var out []Fullness
 	for _, node := range nodes {
 		list, err := c.Storages(ctx, node)
 		if err != nil {
-			return out, systems.PVEError(sys.Name, "list the storages of "+node, err)
+			return out, proxmox.Explain(sys.Name, "list the storages of "+node, err)
 		}
 		for _, st := range list {
 			if st.Name != name || st.Active == 0 {

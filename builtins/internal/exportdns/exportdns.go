@@ -10,7 +10,6 @@ import (
 	"time"
 
 	zonekind "github.com/neosofia/runner/builtins/internal/kind/zone"
-	"github.com/neosofia/runner/builtins/internal/site"
 
 	"github.com/neosofia/runner/builtins/internal/client/cloudflare"
 	"github.com/neosofia/runner/builtins/internal/format/zone"
@@ -34,7 +33,7 @@ func System(w *systems.Systems, zone, system string) (string, error) {
 		err = fmt.Errorf("zone %s is in %s of the site, not in %s", zone, sys.Name, system)
 	}
 	if err != nil {
-		return "", &failure.Error{Code: site.CodeNoZone, Doing: "find zone " + zone, Said: err.Error(), Hint: "list it in zones = [...] of cloudflare(...) in site.star"}
+		return "", &failure.Error{Code: cloudflare.CodeNoZone, Doing: "find zone " + zone, Said: err.Error(), Hint: "list it in zones = [...] of cloudflare(...) in site.star"}
 	}
 	return sys.Name, nil
 }
@@ -57,7 +56,7 @@ func Export(ctx context.Context, s *runtime.Step, a *Request) (runtime.Result, e
 	item := zone.Name(a.Zone)
 	x, err := c.Zone(ctx, item, sys.Account)
 	if err != nil {
-		return runtime.Result{}, systems.CloudflareError(name, "export zone "+item, err)
+		return runtime.Result{}, cloudflare.Explain(name, "export zone "+item, err)
 	}
 	if len(x.Records) == 0 {
 		return runtime.Result{}, &failure.Error{Code: CodeEmpty, System: "cloudflare " + name, Doing: "export zone " + item, Said: "it has no records",

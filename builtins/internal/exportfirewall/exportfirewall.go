@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/neosofia/runner/builtins/internal/client/cloudflare"
 	"github.com/neosofia/runner/builtins/internal/client/host"
 	"github.com/neosofia/runner/builtins/internal/client/linux"
 	"github.com/neosofia/runner/builtins/internal/client/proxmox"
@@ -82,7 +83,7 @@ func Export(ctx context.Context, s *runtime.Step, a *Request) (runtime.Result, e
 	for _, m := range x.doc.Missing {
 		gap := ledger.Gap{Asset: asset, Item: a.System, What: m.Part, Why: m.Why}
 		if x.token != "" && strings.Contains(m.Why, "Permission check failed") {
-			gap.Mend = systems.RightHint(x.token, m.Why)
+			gap.Mend = proxmox.RightHint(x.token, m.Why)
 		}
 		art.Gaps = append(art.Gaps, gap)
 	}
@@ -123,11 +124,11 @@ func readFirewall(ctx context.Context, s *runtime.Step, w *systems.Systems, a *R
 func proxmoxFirewall(ctx context.Context, s *runtime.Step, w *systems.Systems, name string) (*ruleExport, error) {
 	c, sys, err := w.Proxmox(ctx, name)
 	if err != nil {
-		return nil, systems.PVEError(name, "connect", err)
+		return nil, proxmox.Explain(name, "connect", err)
 	}
 	all, err := c.SeesAllGuests(ctx)
 	if err != nil {
-		return nil, systems.PVEError(name, "read the token's rights", err)
+		return nil, proxmox.Explain(name, "read the token's rights", err)
 	}
 	if !all {
 		return nil, &failure.Error{Code: proxmox.CodeAuth, System: "proxmox " + name, Doing: "list guests", Said: "the token does not have VM.Audit on /vms: it would see a part of the guests and no error",
@@ -135,7 +136,7 @@ func proxmoxFirewall(ctx context.Context, s *runtime.Step, w *systems.Systems, n
 	}
 	doc, err := c.Firewall(ctx, func(done, total int) { s.Progress("parts of "+name, int64(done), int64(total)) })
 	if err != nil {
-		return nil, systems.PVEError(name, "export the firewall", err)
+		return nil, proxmox.Explain(name, "export the firewall", err)
 	}
 	return &ruleExport{doc: doc, files: map[string][]byte{}, source: name + ":firewall", token: sys.TokenID}, nil
 }
@@ -148,7 +149,7 @@ func linuxFirewall(ctx context.Context, w *systems.Systems, name string) (*ruleE
 	defer h.Close()
 	x, err := linux.Read(ctx, h)
 	if err != nil {
-		err = systems.HostError(name, "export the firewall", err)
+		err = host.Explain(name, "export the firewall", err)
 		var own *failure.Error
 		if errors.As(err, &own) && own.Code == host.CodeProgram {
 			own.Hint = "apt install nftables iproute2 on the host"
@@ -198,12 +199,12 @@ func unifiFirewall(ctx context.Context, s *runtime.Step, w *systems.Systems, a *
 	}
 	doc, err := c.Settings(ctx)
 	if err != nil {
-		return nil, systems.UniFiError(a.System, "read the settings", err)
+		return nil, unifi.Explain(a.System, "read the settings", err)
 	}
 	x := &ruleExport{doc: doc, files: map[string][]byte{}, source: "unifi " + a.System}
 	b, found, err := c.Newest(ctx)
 	if err != nil {
-		return nil, systems.UniFiError(a.System, "list backups", err)
+		return nil, unifi.Explain(a.System, "list backups", err)
 	}
 	fail := func(said, hint string) error {
 		return &failure.Error{Code: unifi.CodeBackup, System: "unifi " + a.System, Doing: "fetch the newest automatic backup", Said: said, Hint: hint}
@@ -214,7 +215,7 @@ func unifiFirewall(ctx context.Context, s *runtime.Step, w *systems.Systems, a *
 	var content bytes.Buffer
 	n, err := c.Download(ctx, b, &limited{w: &content, left: maxUnf})
 	if err != nil {
-		return nil, systems.UniFiError(a.System, "download "+b.Filename, err)
+		return nil, unifi.Explain(a.System, "download "+b.Filename, err)
 	}
 	if n != b.Size {
 		e := fail(fmt.Sprintf("%s has %d bytes; %d came", b.Filename, b.Size, n), "").(*failure.Error)
@@ -285,7 +286,7 @@ func cloudflareFirewall(ctx context.Context, s *runtime.Step, w *systems.Systems
 	}
 	x, err := session.Networking(ctx, sys.Account, sys.Zones)
 	if err != nil {
-		return nil, systems.CloudflareError(name, "export rules, lists and tunnels", err)
+		return nil, cloudflare.Explain(name, "export rules, lists and tunnels", err)
 	}
 	doc, err := x.Document(name)
 	return &ruleExport{doc: doc, files: map[string][]byte{}, source: "cloudflare " + x.Account}, err

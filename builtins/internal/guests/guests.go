@@ -53,7 +53,7 @@ type Roster struct {
 func Read(ctx context.Context, s *runtime.Step, c *proxmox.Client, sys *site.Proxmox) (*Roster, error) {
 	list, err := c.Guests(ctx)
 	if err != nil {
-		return nil, systems.PVEError(sys.Name, "list guests", err)
+		return nil, proxmox.Explain(sys.Name, "list guests", err)
 	}
 	known, err := systems.Of(s).Once("guests of "+sys.Name+" before "+s.Run, func() (any, error) { return remember(ctx, s, sys) })
 	if err != nil {
@@ -76,7 +76,7 @@ func (r *Roster) Look(ctx context.Context, c *proxmox.Client, sys *site.Proxmox)
 	slices.Sort(also)
 	hidden, whole, err := c.Hidden(ctx, listed, also)
 	if err != nil {
-		return systems.PVEError(sys.Name, "look for guests that the token may not see", err)
+		return proxmox.Explain(sys.Name, "look for guests that the token may not see", err)
 	}
 	r.Whole = whole
 	for _, id := range hidden {
@@ -127,14 +127,14 @@ func (r *Roster) Missing(ctx context.Context, c *proxmox.Client, sys *site.Proxm
 			return hiddenError(sys, doing, id)
 		}
 	}
-	return systems.PVEError(sys.Name, doing, &proxmox.NoGuestError{Guest: word, Seen: len(r.Guests)})
+	return proxmox.Explain(sys.Name, doing, &proxmox.NoGuestError{Guest: word, Seen: len(r.Guests)})
 }
 
 // hiddenError says that a guest is there and not to be seen.
 func hiddenError(sys *site.Proxmox, doing string, id proxmox.Int) error {
 	right := proxmox.Right{Path: fmt.Sprintf("/vms/%d", id), Privileges: []string{"VM.Audit"}}
 	return &failure.Error{Code: proxmox.CodeAuth, System: "proxmox " + sys.Name, Doing: doing,
-		Said: fmt.Sprintf("VMID %d is in use by a guest that the token may not see: %s", id, right.Refusal()), Hint: systems.RightHint(sys.TokenID, right.Refusal())}
+		Said: fmt.Sprintf("VMID %d is in use by a guest that the token may not see: %s", id, right.Refusal()), Hint: proxmox.RightHint(sys.TokenID, right.Refusal())}
 }
 
 // name gives every guest its item.
@@ -149,7 +149,7 @@ func (r *Roster) name(ctx context.Context, c *proxmox.Client, sys *site.Proxmox,
 		if known && !named(was.item, g) && was.identity != "" {
 			config, err := c.GuestConfig(ctx, g)
 			if err != nil && !proxmox.Moved(err) {
-				return systems.PVEError(sys.Name, fmt.Sprintf("read the configuration of guest %d, whose name changed", g.VMID), err)
+				return proxmox.Explain(sys.Name, fmt.Sprintf("read the configuration of guest %d, whose name changed", g.VMID), err)
 			}
 			now := Identity(g.Type, config)
 			known = now == "" || same(was.identity, now)

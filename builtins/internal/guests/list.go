@@ -18,11 +18,11 @@ func List(ctx context.Context, s *runtime.Step, system string) (runtime.Result, 
 	w := systems.Of(s)
 	c, sys, err := w.Proxmox(ctx, system)
 	if err != nil {
-		return runtime.Result{}, systems.PVEError(system, "connect", err)
+		return runtime.Result{}, proxmox.Explain(system, "connect", err)
 	}
 	all, err := c.SeesAllGuests(ctx)
 	if err != nil {
-		return runtime.Result{}, systems.PVEError(sys.Name, "read the token's rights", err)
+		return runtime.Result{}, proxmox.Explain(sys.Name, "read the token's rights", err)
 	}
 	if !all {
 		return runtime.Result{}, &failure.Error{Code: proxmox.CodeAuth, System: "proxmox " + sys.Name, Doing: "list guests",
@@ -69,6 +69,6 @@ func hide(s *runtime.Step, w *systems.Systems, sys *site.Proxmox, r *Roster, res
 		}
 		res.Facts.Expected = append(res.Facts.Expected, ledger.Item{Asset: sys.Asset, Name: g.Item, ID: id, State: ledger.Hidden, Source: sys.Name})
 		res.Facts.Findings = append(res.Facts.Findings, ledger.Finding{Severity: ledger.Failed, Asset: sys.Asset, Item: g.Item, Text: text,
-			Type: systems.RightHint(sys.TokenID, right.Refusal()) + fmt.Sprintf("; or in site.star: unprotected(guest = %q, …)", g.Item)})
+			Type: proxmox.RightHint(sys.TokenID, right.Refusal()) + fmt.Sprintf("; or in site.star: unprotected(guest = %q, …)", g.Item)})
 	}
 }

@@ -53,7 +53,7 @@ func Night(ctx context.Context, w *systems.Systems, catalog ledger.Catalog, need
 		n := &night{w: w, sys: sys, catalog: catalog}
 		ctx, cancel := within(ctx)
 		if err := n.look(ctx, needs); err != nil {
-			n.fail(systems.PVEError(sys.Name, "ask what the night will need", err))
+			n.fail(proxmox.Explain(sys.Name, "ask what the night will need", err))
 		}
 		cancel()
 		out = append(out, n.faults...)
@@ -91,7 +91,7 @@ func (n *night) lacks(ctx context.Context, what string, rights ...proxmox.Right)
 			return err
 		}
 		if !may {
-			n.add(false, systems.RightHint(n.sys.TokenID, r.Refusal()), "%s: %s", what, r.Refusal())
+			n.add(false, proxmox.RightHint(n.sys.TokenID, r.Refusal()), "%s: %s", what, r.Refusal())
 		}
 	}
 	return nil
@@ -138,7 +138,7 @@ func (n *night) look(ctx context.Context, needs Needs) (err error) {
 	for _, id := range hidden {
 		if _, excused := n.w.Site.Demands.Excused(fmt.Sprint(id), runtime.RealClock{}.Now()); !excused {
 			r := right(fmt.Sprintf("/vms/%d", id), "VM.Audit")
-			n.add(false, systems.RightHint(n.sys.TokenID, r.Refusal()), "guest %d exists, and the token may not see it: it is not saved: %s", id, r.Refusal())
+			n.add(false, proxmox.RightHint(n.sys.TokenID, r.Refusal()), "guest %d exists, and the token may not see it: it is not saved: %s", id, r.Refusal())
 		}
 	}
 	if err := n.lacks(ctx, "no archive can be made or read without it", right("/storage/"+n.sys.Storage, "Datastore.AllocateSpace")); err != nil {
@@ -167,7 +167,7 @@ func (n *night) restores(ctx context.Context) error {
 		also  string
 	}{{right("/vms", "VM.Allocate"), "/pool"}, {right("/sdn/zones/localnetwork", "SDN.Use"), "/sdn"}} {
 		if r := want.right; !anywhere(r.Privileges[0], r.Path, want.also) {
-			n.add(false, systems.RightHint(n.sys.TokenID, r.Refusal()), "restore_vm makes no guest without it: %s", r.Refusal())
+			n.add(false, proxmox.RightHint(n.sys.TokenID, r.Refusal()), "restore_vm makes no guest without it: %s", r.Refusal())
 		}
 	}
 	return nil
@@ -218,7 +218,7 @@ func (n *night) guests(ctx context.Context, guests []proxmox.Guest) error {
 		if len(unsaved) > 1 {
 			r.Path = "/vms"
 		}
-		n.add(false, systems.RightHint(n.sys.TokenID, r.Refusal()), "no backup of guest %s is allowed: %s", strings.Join(unsaved, ", "), r.Refusal())
+		n.add(false, proxmox.RightHint(n.sys.TokenID, r.Refusal()), "no backup of guest %s is allowed: %s", strings.Join(unsaved, ", "), r.Refusal())
 	}
 	if len(privileged) > 0 {
 		n.add(true, restoreHint, "restore_vm of a privileged container wants Sys.Modify on /, which a token better has not: %s", strings.Join(privileged, ", "))
@@ -326,7 +326,7 @@ func (n *night) jobs(ctx context.Context) error {
 	list, err := n.c.Jobs(ctx)
 	var api *proxmox.Error
 	if errors.As(err, &api) && api.Status == 403 {
-		n.add(true, systems.RightHint(n.sys.TokenID, api.Error()), "whether a job of Proxmox itself prunes on %s cannot be seen: %s", n.sys.Storage, api.Error())
+		n.add(true, proxmox.RightHint(n.sys.TokenID, api.Error()), "whether a job of Proxmox itself prunes on %s cannot be seen: %s", n.sys.Storage, api.Error())
 		return nil
 	}
 	if err != nil {

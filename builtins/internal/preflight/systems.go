@@ -87,7 +87,7 @@ func tryHost(ctx context.Context, w *systems.Systems, name string, programs []st
 	defer h.Close()
 	for _, program := range programs {
 		if _, err := h.Run(ctx, host.Command{Args: []string{program, versionOption[program]}}); err != nil {
-			return systems.HostError(name, fmt.Sprintf("look for %s", program), err)
+			return host.Explain(name, fmt.Sprintf("look for %s", program), err)
 		}
 	}
 	return nil

@@ -90,18 +90,18 @@ func lookThrough(ctx context.Context, s *runtime.Step, asset, item string) (*sto
 func (h *storage) system(ctx context.Context, name string) error {
 	c, sys, err := systems.Of(h.s).Proxmox(ctx, name)
 	if err != nil {
-		return systems.PVEError(name, "connect", err)
+		return proxmox.Explain(name, "connect", err)
 	}
 	nodes, err := c.Online(ctx)
 	if err != nil {
-		return systems.PVEError(name, "list nodes", err)
+		return proxmox.Explain(name, "list nodes", err)
 	}
 	targets := storagesOf(h.s, sys.Name, sys.Storage)
 	seen := map[string]bool{} // shared storages
 	for _, node := range nodes {
 		list, err := c.Storages(ctx, node)
 		if err != nil {
-			return systems.PVEError(name, "list the storages of "+node, err)
+			return proxmox.Explain(name, "list the storages of "+node, err)
 		}
 		for _, st := range list {
 			target, ours := targets[st.Name]
@@ -111,10 +111,10 @@ func (h *storage) system(ctx context.Context, name string) error {
 			seen[st.Name] = st.Shared != 0
 			vols, err := c.Archives(ctx, node, st.Name, 0)
 			if err != nil {
-				return systems.PVEError(name, "list archives on "+st.Name+" of "+node, err)
+				return proxmox.Explain(name, "list archives on "+st.Name+" of "+node, err)
 			}
 			if err := h.vanished(ctx, c, name, node, st.Name, vols); err != nil {
-				return systems.PVEError(name, "look for archives on "+st.Name+" of "+node, err)
+				return proxmox.Explain(name, "look for archives on "+st.Name+" of "+node, err)
 			}
 			for _, v := range vols {
 				origin := map[string]string{"system": name, "node": node, "storage": st.Name, "volid": v.VolID}

@@ -154,7 +154,7 @@ func Stands(ctx context.Context, s *runtime.Step, w *systems.Systems, a ledger.A
 			return false, nil
 		}
 		if err != nil {
-			return false, systems.HostError(a.Origin["host"], "look at the image of "+a.Item, err)
+			return false, host.Explain(a.Origin["host"], "look at the image of "+a.Item, err)
 		}
 	}
 	return true, nil

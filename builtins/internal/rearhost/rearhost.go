@@ -19,6 +19,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/neosofia/runner/builtins/internal/client/host"
 	"github.com/neosofia/runner/builtins/internal/client/keyring"
 	"github.com/neosofia/runner/builtins/internal/client/rear"
 	"github.com/neosofia/runner/builtins/internal/site"
@@ -188,7 +189,7 @@ func (j *look) word(err error) error {
 		e.Code, e.Doing, e.Said = rear.CodeImage, "open the image that rear made", image.What
 		e.Hint = "rear's log lies on the host: /var/log/rear; packages that it needs: rear kmod udev xorriso isolinux syslinux-common extlinux genisoimage parted gdisk dosfstools"
 	default:
-		return systems.HostError(j.name, "make a rescue image", err)
+		return host.Explain(j.name, "make a rescue image", err)
 	}
 	return e
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/neosofia/runner/builtins/internal/client/proxmox"
 	"github.com/neosofia/runner/builtins/internal/systems"
 )
 
@@ -16,16 +17,16 @@ func Place(ctx context.Context, w *systems.Systems, system string) (vmid int64, 
 		return 0, nil, err
 	}
 	if vmid, err = c.NextID(ctx); err != nil {
-		return 0, nil, systems.PVEError(sys.Name, "ask for a free VMID", err)
+		return 0, nil, proxmox.Explain(sys.Name, "ask for a free VMID", err)
 	}
 	nodes, err := c.Online(ctx)
 	if err != nil {
-		return 0, nil, systems.PVEError(sys.Name, "list nodes", err)
+		return 0, nil, proxmox.Explain(sys.Name, "list nodes", err)
 	}
 	for _, node := range nodes {
 		list, err := c.Storages(ctx, node)
 		if err != nil {
-			return 0, nil, systems.PVEError(sys.Name, "list storages of "+node, err)
+			return 0, nil, proxmox.Explain(sys.Name, "list storages of "+node, err)
 		}
 		for _, s := range list {
 			content := strings.Split(s.Content, ",")

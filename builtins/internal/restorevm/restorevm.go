@@ -172,7 +172,7 @@ func DestroyCodes() []failure.Code {
 func Destroy(ctx context.Context, s *runtime.Step, system string, vmid int64, token string) error {
 	c, sys, err := systems.Of(s).Proxmox(ctx, system)
 	if err != nil {
-		return systems.PVEError(system, "connect", err)
+		return proxmox.Explain(system, "connect", err)
 	}
 	doing := fmt.Sprintf("remove the restored guest %d", vmid)
 	g, err := c.Find(ctx, fmt.Sprint(vmid))
@@ -180,19 +180,19 @@ func Destroy(ctx context.Context, s *runtime.Step, system string, vmid int64, to
 		return nil
 	}
 	if err != nil {
-		return systems.PVEError(sys.Name, doing, err)
+		return proxmox.Explain(sys.Name, doing, err)
 	}
 	if err := idle(ctx, s, c, g); err != nil {
-		return systems.PVEError(sys.Name, doing, err)
+		return proxmox.Explain(sys.Name, doing, err)
 	}
 	config, err := c.GuestConfig(ctx, g)
 	if err != nil {
-		return systems.PVEError(sys.Name, doing, err)
+		return proxmox.Explain(sys.Name, doing, err)
 	}
 	ours := proxmox.Carries(config["description"], token)
 	if !ours {
 		if ours, err = halfMade(ctx, s, c, g, config, sys.TokenID); err != nil {
-			return systems.PVEError(sys.Name, doing, err)
+			return proxmox.Explain(sys.Name, doing, err)
 		}
 	}
 	if !ours {
@@ -201,11 +201,11 @@ func Destroy(ctx context.Context, s *runtime.Step, system string, vmid int64, to
 	}
 	upid, err := c.Destroy(ctx, g)
 	if err != nil {
-		return systems.PVEError(sys.Name, doing, err)
+		return proxmox.Explain(sys.Name, doing, err)
 	}
 	st, err := c.Follow(ctx, upid, s.Sleep, func(string) {})
 	if err != nil {
-		return systems.PVEError(sys.Name, doing, err)
+		return proxmox.Explain(sys.Name, doing, err)
 	}
 	if st.Exit != "OK" && !st.Warned() {
 		return &failure.Error{Code: proxmox.CodeRefused, System: "proxmox " + sys.Name, Doing: doing, Said: st.Exit}

@@ -83,7 +83,7 @@ func Restore(ctx context.Context, s *runtime.Step, a *Request) (runtime.Result, 
 	w := systems.Of(s)
 	c, sys, err := w.Proxmox(ctx, a.System)
 	if err != nil {
-		return runtime.Result{}, systems.PVEError(a.System, "connect", err)
+		return runtime.Result{}, proxmox.Explain(a.System, "connect", err)
 	}
 	r := &restore{s: s, a: a, w: w, c: c, sys: sys.Name, store: sys.Storage, token: sys.TokenID}
 	if err := r.free(ctx); err != nil {
@@ -137,7 +137,7 @@ func (r *restore) skip(ch Copy, err error) {
 func (r *restore) free(ctx context.Context) error {
 	all, err := r.c.Guests(ctx)
 	if err != nil {
-		return systems.PVEError(r.sys, "list guests", err)
+		return proxmox.Explain(r.sys, "list guests", err)
 	}
 	r.names = map[string]bool{}
 	for _, g := range all {
@@ -149,7 +149,7 @@ func (r *restore) free(ctx context.Context) error {
 	}
 	taken, err := r.c.Taken(ctx, proxmox.Int(r.a.VMID)) // by one that the token may not see
 	if err != nil {
-		return systems.PVEError(r.sys, "ask whether the VMID is free", err)
+		return proxmox.Explain(r.sys, "ask whether the VMID is free", err)
 	}
 	if taken {
 		return &failure.Error{Code: CodeTaken, System: "proxmox " + r.sys, Doing: fmt.Sprintf("restore under VMID %d", r.a.VMID), Said: "it belongs to a guest that the token may not see",
@@ -164,12 +164,12 @@ func (r *restore) from(ctx context.Context, ch Copy) (res runtime.Result, err er
 	if node == "" {
 		if node = ch.art.Origin["node"]; node == "" { // the artifact is known from a manifest alone
 			if node, err = r.c.OnlyNode(ctx); err != nil {
-				return r.res, systems.PVEError(r.sys, "choose a node: name one with node = …", err)
+				return r.res, proxmox.Explain(r.sys, "choose a node: name one with node = …", err)
 			}
 		}
 	}
 	if st, err := r.c.StorageOf(ctx, node, r.a.Storage); err != nil {
-		return r.res, r.noStorage(systems.PVEError(r.sys, "look at storage "+r.a.Storage, err))
+		return r.res, r.noStorage(proxmox.Explain(r.sys, "look at storage "+r.a.Storage, err))
 	} else if st.Active == 0 || st.Enabled == 0 {
 		return r.res, &failure.Error{Code: proxmox.CodeRefused, System: "proxmox " + r.sys, Doing: fmt.Sprintf("look at storage %s on %s", r.a.Storage, node), Said: "it is disabled, or not mounted",
 			Hint: "pvesm status on the node shows it"}
@@ -238,7 +238,7 @@ func (r *restore) begin(ctx context.Context, ch Copy, node, guest, volid string,
 	upid, err := r.c.Restore(ctx, node, guest, volid, r.a.VMID, r.a.Storage, overrides)
 	doing := fmt.Sprintf("restore %s as %d", ch.Item, r.a.VMID)
 	if err == nil || !proxmox.Lost(err) {
-		return upid, r.byHand(guest, r.allocate(systems.PVEError(r.sys, doing, err)))
+		return upid, r.byHand(guest, r.allocate(proxmox.Explain(r.sys, doing, err)))
 	}
 	r.s.Log("the answer to the restore was lost (%v): looking for its task", err)
 	for range 6 {
@@ -251,7 +251,7 @@ func (r *restore) begin(ctx context.Context, ch Copy, node, guest, volid string,
 			return "", err
 		}
 	}
-	return "", systems.PVEError(r.sys, doing, err)
+	return "", proxmox.Explain(r.sys, doing, err)
 }
 
 // noStorage says how a storage that is not shown comes into sight.
@@ -259,7 +259,7 @@ func (r *restore) noStorage(err error) error {
 	var e *failure.Error
 	if errors.As(err, &e) && e.Hint == "" {
 		right := proxmox.Right{Path: "/storage/" + r.a.Storage, Privileges: []string{"Datastore.AllocateSpace"}}
-		e.Hint = "pvesm status on the node shows what is there; if it is, " + systems.RightHint(r.token, right.Refusal())
+		e.Hint = "pvesm status on the node shows what is there; if it is, " + proxmox.RightHint(r.token, right.Refusal())
 	}
 	return err
 }
@@ -269,7 +269,7 @@ func (r *restore) allocate(err error) error {
 	var e *failure.Error
 	var api *proxmox.Error
 	if errors.As(err, &e) && errors.As(err, &api) && api.Bare() {
-		e.Hint = systems.RightHint(api.Token, proxmox.Right{Path: fmt.Sprintf("/vms/%d", r.a.VMID), Privileges: []string{"VM.Allocate"}}.Refusal())
+		e.Hint = proxmox.RightHint(api.Token, proxmox.Right{Path: fmt.Sprintf("/vms/%d", r.a.VMID), Privileges: []string{"VM.Allocate"}}.Refusal())
 	}
 	return err
 }
@@ -297,7 +297,7 @@ func (r *restore) resolve(ctx context.Context, upid proxmox.UPID, node, guest st
 	lines := &proxmox.Lines{Progress: func(int64, int64) {}}
 	st, err := r.c.Follow(ctx, upid, r.s.Sleep, lines.Add)
 	if err != nil {
-		return systems.PVEError(r.sys, "follow task "+string(upid), err)
+		return proxmox.Explain(r.sys, "follow task "+string(upid), err)
 	}
 	if st.Exit != "OK" && !st.Warned() {
 		said := st.Exit
@@ -308,7 +308,7 @@ func (r *restore) resolve(ctx context.Context, upid proxmox.UPID, node, guest st
 	}
 	config, err := r.c.GuestConfig(ctx, proxmox.Guest{VMID: proxmox.Int(r.a.VMID), Node: node, Type: guest})
 	if err != nil {
-		return systems.PVEError(r.sys, "look at the restored guest", err)
+		return proxmox.Explain(r.sys, "look at the restored guest", err)
 	}
 	for _, k := range NICs(config) {
 		if r.a.NICs != "up" && !strings.Contains(config[k], "link_down=1") {
@@ -324,7 +324,7 @@ func (r *restore) resolve(ctx context.Context, upid proxmox.UPID, node, guest st
 func (r *restore) overrides(ctx context.Context, node, volid, guest string) (map[string]any, error) {
 	text, err := r.c.ArchiveConfig(ctx, node, volid)
 	if err != nil {
-		return nil, systems.PVEError(r.sys, "read the configuration in "+volid, err)
+		return nil, proxmox.Explain(r.sys, "read the configuration in "+volid, err)
 	}
 	name := r.a.Name
 	if own := Name(guest, text); name == "" && r.names[own] {
@@ -348,7 +348,7 @@ func Probe(ctx context.Context, s *runtime.Step, a *Request) (runtime.Result, bo
 	}
 	c, sys, err := r.w.Proxmox(ctx, a.System)
 	if err != nil {
-		return r.res, false, systems.PVEError(a.System, "connect", err)
+		return r.res, false, proxmox.Explain(a.System, "connect", err)
 	}
 	r.c, r.sys = c, sys.Name
 	catalog, err := s.Catalog(ctx)

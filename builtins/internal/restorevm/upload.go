@@ -58,7 +58,7 @@ func upload(ctx context.Context, s *runtime.Step, c *proxmox.Client, system, sto
 func send(ctx context.Context, s *runtime.Step, c *proxmox.Client, system, storage, node string, art ledger.Artifact, cp ledger.Copy, t *target.Target, ids []age.Identity) (string, func() error, error) {
 	folder, err := c.StorageFolder(ctx, storage)
 	if err != nil {
-		return "", nil, systems.PVEError(system, "find the folder of storage "+storage, err)
+		return "", nil, proxmox.Explain(system, "find the folder of storage "+storage, err)
 	}
 	file := art.Files[0].Name
 	_, ext, _ := strings.Cut(file, ".")

@@ -18,6 +18,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/neosofia/runner/builtins/internal/client/host"
 	"github.com/neosofia/runner/builtins/internal/kind/files"
 	"github.com/neosofia/runner/builtins/internal/site"
 	"github.com/neosofia/runner/builtins/internal/systems"
@@ -100,7 +101,7 @@ func Save(ctx context.Context, s *runtime.Step, a Request) (runtime.Result, erro
 	j.choose(a.Paths)
 	got, err := j.run(ctx, a.Exclude, j.own(w))
 	if err != nil {
-		return runtime.Result{}, systems.HostError(on.Name, "save "+strings.Join(a.Paths, ", "), err)
+		return runtime.Result{}, host.Explain(on.Name, "save "+strings.Join(a.Paths, ", "), err)
 	}
 	if len(j.notes.lost) >= len(j.paths) {
 		return runtime.Result{}, &failure.Error{Code: CodeNothing, System: "host " + on.Name, Doing: "save " + strings.Join(a.Paths, ", "),

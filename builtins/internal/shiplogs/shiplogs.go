@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/neosofia/runner/builtins/internal/client/host"
 	"github.com/neosofia/runner/builtins/internal/client/logs"
 	"github.com/neosofia/runner/builtins/internal/format/logbatch"
 	"github.com/neosofia/runner/builtins/internal/site"
@@ -326,7 +327,7 @@ func (h *shipment) word(err error) error {
 	case errors.Is(err, logs.ErrChanging):
 		return &failure.Error{Code: CodeChanging, System: "logs " + h.src.Name, Doing: "collect what is new on " + h.src.Host, Said: err.Error(), Temporary: true}
 	}
-	return systems.HostError(h.src.Host, "collect logs", err)
+	return host.Explain(h.src.Host, "collect logs", err)
 }
 
 func (h *shipment) find(severity, format string, args ...any) {

@@ -43,7 +43,7 @@ type dumpJob struct {
 func openDump(ctx context.Context, s *runtime.Step, a *Request) (*dumpJob, error) {
 	c, sys, err := systems.Of(s).Proxmox(ctx, a.System)
 	if err != nil {
-		return nil, systems.PVEError(a.System, "connect", err)
+		return nil, proxmox.Explain(a.System, "connect", err)
 	}
 	j := &dumpJob{s: s, a: a, c: c, sys: sys.Name, asset: sys.Asset, store: cmp.Or(a.Storage, sys.Storage), site: sys}
 	return j, j.find(ctx)
@@ -102,7 +102,7 @@ func (j *dumpJob) ready(ctx context.Context) error {
 				return err
 			}
 		} else if err != nil {
-			return systems.PVEError(j.sys, "read the state of "+j.item, err)
+			return proxmox.Explain(j.sys, "read the state of "+j.item, err)
 		}
 		if now.Lock == "" {
 			return nil
@@ -158,9 +158,9 @@ func (j *dumpJob) start(ctx context.Context) (proxmox.UPID, error) {
 			if found {
 				return upid, j.s.Mark(ctx, markUPID, string(upid))
 			}
-			return "", systems.PVEError(j.sys, "start vzdump of "+j.item, err)
+			return "", proxmox.Explain(j.sys, "start vzdump of "+j.item, err)
 		default:
-			return "", systems.PVEError(j.sys, "start vzdump of "+j.item, err)
+			return "", proxmox.Explain(j.sys, "start vzdump of "+j.item, err)
 		}
 	}
 }
@@ -200,7 +200,7 @@ func (j *dumpJob) search(ctx context.Context) (proxmox.UPID, bool, error) {
 	if task != "" {
 		j.s.Log("adopted task %s", task)
 	}
-	return task, task != "", systems.PVEError(j.sys, "look for the task of "+j.item, err)
+	return task, task != "", proxmox.Explain(j.sys, "look for the task of "+j.item, err)
 }
 
 // Probe resolves a vzdump that had begun.
@@ -236,13 +236,13 @@ func (j *dumpJob) finish(ctx context.Context, upid proxmox.UPID) (runtime.Result
 	lines := &proxmox.Lines{Progress: func(done, total int64) { j.s.Progress("vzdump "+j.item, done, total) }}
 	st, err := j.c.Follow(ctx, upid, j.s.Sleep, lines.Add)
 	if err != nil {
-		return runtime.Result{}, systems.PVEError(j.sys, "follow task "+string(upid), err)
+		return runtime.Result{}, proxmox.Explain(j.sys, "follow task "+string(upid), err)
 	}
 	log := proxmox.ReadLog(lines.All, j.guest.VMID)
 	if err := Judge(st, log, lines.All); err != nil {
 		e := &failure.Error{Code: err.Code, System: "proxmox " + j.sys, Doing: "vzdump of " + j.item, Said: err.Said, Hint: err.Hint, Temporary: err.Temporary}
 		if err.Code == proxmox.CodeAuth {
-			e.Hint = systems.RightHint(j.site.TokenID, err.Said)
+			e.Hint = proxmox.RightHint(j.site.TokenID, err.Said)
 		}
 		if e.Hint == "" {
 			e.Hint = "the whole log: pvesh get " + fmt.Sprintf("/nodes/%s/tasks/%s/log", upid.Node(), upid)
@@ -260,7 +260,7 @@ func (j *dumpJob) finish(ctx context.Context, upid proxmox.UPID) (runtime.Result
 	}
 	defaults, err := j.c.BackupDefaults(ctx, node, j.store)
 	if err != nil {
-		return runtime.Result{}, systems.PVEError(j.sys, "ask "+node+" for its defaults of vzdump", err)
+		return runtime.Result{}, proxmox.Explain(j.sys, "ask "+node+" for its defaults of vzdump", err)
 	}
 	src := Source{Asset: j.asset, Item: j.item, Type: j.guest.Type, Config: config, Log: log, Node: node, Defaults: defaults, VMID: j.guest.VMID}
 	art := ledger.Artifact{
@@ -290,7 +290,7 @@ func (j *dumpJob) vanished(ctx context.Context, made, node string, res *runtime.
 		res.Facts.Damaged = append(res.Facts.Damaged, c.ID)
 		res.Facts.Findings = append(res.Facts.Findings, systems.Vanished(c))
 	}
-	return systems.PVEError(j.sys, "look for the archives of "+j.item, err)
+	return proxmox.Explain(j.sys, "look for the archives of "+j.item, err)
 }
 
 // missing words why the archive that a log names is of no use.
@@ -300,7 +300,7 @@ func (j *dumpJob) missing(err error) error {
 	var unmarked *UnmarkedError
 	switch {
 	case errors.As(err, &api):
-		return systems.PVEError(j.sys, e.Doing, err)
+		return proxmox.Explain(j.sys, e.Doing, err)
 	case errors.As(err, &unmarked):
 		e.Code = proxmox.CodeStorageFull
 		e.Hint = fmt.Sprintf("the notes say that an archive is runner's: remove this one by hand (pvesm free %s), make room on the storage, then: runner retry", unmarked.VolID)
@@ -313,7 +313,7 @@ func (j *dumpJob) config(ctx context.Context) (map[string]string, error) {
 	for try := 0; ; try++ {
 		config, err := j.c.GuestConfig(ctx, j.guest)
 		if !proxmox.Moved(err) || try == 3 {
-			return config, systems.PVEError(j.sys, "read the configuration of "+j.item, err)
+			return config, proxmox.Explain(j.sys, "read the configuration of "+j.item, err)
 		}
 		if err := j.find(ctx); err != nil {
 			return nil, err
@@ -338,7 +338,7 @@ func Stands(ctx context.Context, s *runtime.Step, system string, value json.RawM
 		return false, nil
 	}
 	if err != nil {
-		return false, systems.PVEError(system, "look at the archive of "+art.Item, err)
+		return false, proxmox.Explain(system, "look at the archive of "+art.Item, err)
 	}
 	return size == art.Bytes, nil
 }

@@ -144,10 +144,10 @@ func NodeError(system, doing string, err error) error {
 		e.Code, e.Hint = ssh.CodeHostKey, "if the host was installed anew, compare the key on its console and put it into site.star; if not, somebody is in between"
 	case errors.As(err, new(*ssh.AuthError)):
 		e.Code, e.Hint = proxmox.CodeSSH, "put the public key into that account's authorized_keys, or set the right private key: runner secret set NAME"
-	case noSFTP(err), errors.As(err, new(*noWayError)), errors.As(err, new(*ssh.KeyError)):
-		e.Code, e.Hint = proxmox.CodeSSH, HintOf(err)
+	case ssh.NoSFTP(err), errors.As(err, new(*noWayError)), errors.As(err, new(*ssh.KeyError)):
+		e.Code, e.Hint = proxmox.CodeSSH, ssh.HintOf(err)
 	case ssh.Broken(err):
-		e.Code, e.Temporary, e.Hint = proxmox.CodeDown, true, cmp.Or(HintOf(err), "is the host up, and does its sshd listen there?")
+		e.Code, e.Temporary, e.Hint = proxmox.CodeDown, true, cmp.Or(ssh.HintOf(err), "is the host up, and does its sshd listen there?")
 	}
 	return e
 }

@@ -44,53 +44,9 @@ func (w *Systems) Host(ctx context.Context, name string) (host.Host, *site.Host,
 	r, err := host.Remote(ctx, h.Name, ssh.Config{Address: h.SSH, HostKey: h.HostKey, Dial: w.Env.Dial,
 		Key: func(ctx context.Context) ([]byte, error) { return w.Secret(ctx, h.Key) }})
 	if err != nil {
-		return nil, nil, HostError(h.Name, "connect to "+h.SSH, err)
+		return nil, nil, host.Explain(h.Name, "connect to "+h.SSH, err)
 	}
 	return r, h, nil
-}
-
-// HostError words an error of a host for the operator.
-func HostError(name, doing string, err error) error {
-	if err == nil {
-		return nil
-	}
-	var own *failure.Error
-	if errors.As(err, &own) || errors.Is(err, context.Canceled) {
-		return err
-	}
-	e := &failure.Error{Code: host.CodeFailed, System: "host " + name, Doing: doing, Said: err.Error(), Cause: err}
-	var exit *host.ExitError
-	switch {
-	case errors.As(err, new(*ssh.HostKeyError)):
-		e.Code, e.Hint = ssh.CodeHostKey, "if the host was installed anew, compare the key on its console and put it into site.star; if not, somebody is in between"
-	case errors.As(err, new(*ssh.AuthError)):
-		e.Code, e.Hint = host.CodeAuth, "put the public key into that account's authorized_keys, or set the right private key: runner secret set NAME"
-	case noSFTP(err):
-		e.Code = host.CodeNoSFTP
-	case errors.Is(err, host.ErrNoProgram):
-		e.Code, e.Hint = host.CodeProgram, "install it on the host"
-	case errors.As(err, &exit), errors.Is(err, host.ErrTooMuch), errors.Is(err, os.ErrNotExist), errors.Is(err, os.ErrPermission), errors.As(err, new(*host.KilledError)):
-	case ssh.Broken(err):
-		e.Code, e.Temporary, e.Hint = host.CodeDown, true, "is the host up, and does its sshd listen there?"
-	}
-	if hint := HintOf(err); hint != "" {
-		e.Hint = hint
-	}
-	return e
-}
-
-// noSFTP reports that a login worked and led to something else.
-func noSFTP(err error) bool {
-	return errors.As(err, new(*ssh.NoiseError)) || errors.As(err, new(*ssh.NoSFTPError))
-}
-
-// HintOf is what an error itself knows to advise.
-func HintOf(err error) string {
-	var e interface{ Hint() string }
-	if errors.As(err, &e) {
-		return e.Hint()
-	}
-	return ""
 }
 
 // OpenFile reads a file of an artifact from where it lies: a Proxmox storage, a
@@ -117,9 +73,9 @@ func (w *Systems) openOnHost(ctx context.Context, origin map[string]string, file
 		if errors.Is(err, os.ErrNotExist) {
 			return nil, &failure.Error{Code: target.CodeArchiveMissing, System: "host " + origin["host"], Doing: "read " + name, Said: "it is not there any more", Hint: "a new run makes it again"}
 		}
-		return nil, HostError(origin["host"], "read "+name, err)
+		return nil, host.Explain(origin["host"], "read "+name, err)
 	}
-	tell := func(err error) error { return HostError(origin["host"], "read "+name, err) }
+	tell := func(err error) error { return host.Explain(origin["host"], "read "+name, err) }
 	return &hostFile{toldFile{r, tell}, h}, nil
 }
 

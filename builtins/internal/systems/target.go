@@ -100,14 +100,14 @@ func (w *Systems) targetEnv(s *runtime.Step, origins []map[string]string) target
 func (w *Systems) RemoveArchive(ctx context.Context, s *runtime.Step, origin map[string]string) (was bool, err error) {
 	c, sys, err := w.Proxmox(ctx, origin["system"])
 	if err != nil {
-		return false, PVEError(origin["system"], "connect", err)
+		return false, proxmox.Explain(origin["system"], "connect", err)
 	}
 	v, err := c.Archive(ctx, origin["node"], origin["volid"])
 	if proxmox.Gone(err) {
 		return false, nil
 	}
 	if err != nil {
-		return false, PVEError(sys.Name, "look at "+origin["volid"], err)
+		return false, proxmox.Explain(sys.Name, "look at "+origin["volid"], err)
 	}
 	refuse := func(why string) (bool, error) {
 		return true, &failure.Error{Code: failure.Refused, System: "proxmox " + sys.Name, Doing: "remove " + origin["volid"], Said: why}
@@ -120,12 +120,12 @@ func (w *Systems) RemoveArchive(ctx context.Context, s *runtime.Step, origin map
 	}
 	upid, err := c.RemoveArchive(ctx, origin["node"], origin["volid"])
 	if err != nil || upid == "" {
-		return true, PVEError(sys.Name, "remove "+origin["volid"], err)
+		return true, proxmox.Explain(sys.Name, "remove "+origin["volid"], err)
 	}
 	var last string
 	st, err := c.Follow(ctx, upid, s.Sleep, func(line string) { last = line })
 	if err != nil {
-		return true, PVEError(sys.Name, "remove "+origin["volid"], err)
+		return true, proxmox.Explain(sys.Name, "remove "+origin["volid"], err)
 	}
 	if st.Exit != "OK" {
 		return true, &failure.Error{Code: proxmox.CodeRefused, System: "proxmox " + sys.Name, Doing: "remove " + origin["volid"], Said: st.Exit + "; " + last}

@@ -2,9 +2,7 @@ package cloudflare
 
 import (
 	"context"
-	"crypto/sha256"
 	"crypto/tls"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +13,7 @@ import (
 	"time"
 
 	"github.com/cloudflare/cloudflare-go/v7/option"
+	"github.com/neosofia/runner/builtins/internal/client/tlspin"
 )
 
 // Config is what a Client is made with.
@@ -88,35 +87,7 @@ func trust(fingerprints []string) (*tls.Config, error) {
 	if len(fingerprints) == 0 {
 		return &tls.Config{MinVersion: tls.VersionTLS12}, nil
 	}
-	pins := map[string]bool{}
-	for _, f := range fingerprints {
-		raw, err := hex.DecodeString(strings.ReplaceAll(f, ":", ""))
-		if err != nil || len(raw) != sha256.Size {
-			return nil, fmt.Errorf("fingerprint %q is no SHA-256", f)
-		}
-		pins[string(raw)] = true
-	}
-	return &tls.Config{
-		MinVersion:         tls.VersionTLS12,
-		InsecureSkipVerify: true, // the pin below is the check; it also runs on resumed sessions
-		VerifyConnection: func(cs tls.ConnectionState) error {
-			sum := sha256.Sum256(cs.PeerCertificates[0].Raw)
-			if pins[string(sum[:])] {
-				return nil
-			}
-			var seen []string
-			for _, b := range sum {
-				seen = append(seen, fmt.Sprintf("%02X", b))
-			}
-			return &pinError{strings.Join(seen, ":")}
-		},
-	}, nil
-}
-
-type pinError struct{ seen string }
-
-func (e *pinError) Error() string {
-	return "the certificate is not one that the site accepts; its fingerprint is " + e.seen
+	return tlspin.Config(fingerprints)
 }
 
 // maxAnswer bounds one answer: a page of 1000 records is about 500 KiB, the BIND
@@ -155,7 +126,7 @@ func unreachable(q *http.Request, err error) error {
 		return err
 	}
 	e := &Error{Kind: Down, Method: q.Method, Path: q.URL.Path, Cause: err}
-	if cert := new(tls.CertificateVerificationError); errors.As(err, new(*pinError)) || errors.As(err, &cert) {
+	if cert := new(tls.CertificateVerificationError); errors.As(err, new(*tlspin.Error)) || errors.As(err, &cert) {
 		e.Kind = Cert
 	}
 	return e

@@ -11,4 +11,5 @@ var (
 	CodeChanging  = failure.Code{Name: "E_CF_CHANGING", Doc: "what was read changed while it was read, four times in a row"}
 	CodeAnswer    = failure.Code{Name: "E_CF_ANSWER", Doc: "an answer cannot be understood, or refuses the request; its words follow"}
 	CodeCert      = failure.Code{Name: "E_CF_CERT", Doc: "the certificate is not accepted"}
+	CodeNoZone    = failure.Code{Name: "E_NO_ZONE", Doc: "the site has no such zone, or the token does not see it"}
 )

@@ -2,19 +2,18 @@ package proxmox
 
 import (
 	"context"
-	"crypto/sha256"
-	"crypto/tls"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
 	pve "github.com/luthermonson/go-proxmox"
+	"github.com/neosofia/runner/builtins/internal/client/tlspin"
 )
 
 // Config is what a Client is made with.
@@ -35,31 +34,17 @@ type Client struct {
 
 // New returns a client; nothing is dialled yet.
 func New(cfg Config) (*Client, error) {
-	pins := map[string]bool{}
-	for _, f := range cfg.Fingerprints {
-		raw, err := hex.DecodeString(strings.ReplaceAll(f, ":", ""))
-		if err != nil || len(raw) != sha256.Size {
-			return nil, fmt.Errorf("fingerprint %q of %s is no SHA-256", f, cfg.Name)
-		}
-		pins[string(raw)] = true
+	trust, err := tlspin.Config(cfg.Fingerprints)
+	if err != nil {
+		return nil, fmt.Errorf("fingerprint of %s: %w", cfg.Name, err)
 	}
 	dial := cfg.Dial
 	if dial == nil {
 		dial = (&net.Dialer{Timeout: 10 * time.Second}).DialContext
 	}
 	transport := &http.Transport{
-		DialContext: dial,
-		TLSClientConfig: &tls.Config{
-			MinVersion:         tls.VersionTLS12,
-			InsecureSkipVerify: true, // the pin below is the check; it also runs on resumed sessions
-			VerifyConnection: func(cs tls.ConnectionState) error {
-				sum := sha256.Sum256(cs.PeerCertificates[0].Raw)
-				if pins[string(sum[:])] {
-					return nil
-				}
-				return &PinError{Seen: fingerprint(sum[:])}
-			},
-		},
+		DialContext:           dial,
+		TLSClientConfig:       trust,
 		IdleConnTimeout:       4 * time.Second, // pveproxy closes idle ones after 5
 		TLSHandshakeTimeout:   20 * time.Second,
 		ResponseHeaderTimeout: 60 * time.Second,
@@ -77,28 +62,8 @@ func New(cfg Config) (*Client, error) {
 // Accepts reports whether a certificate (DER) is one of those with these
 // fingerprints.
 func Accepts(fingerprints []string, der []byte) bool {
-	sum := sha256.Sum256(der)
-	for _, f := range fingerprints {
-		if strings.EqualFold(f, fingerprint(sum[:])) {
-			return true
-		}
-	}
-	return false
-}
-
-func fingerprint(sum []byte) string {
-	var parts []string
-	for _, b := range sum {
-		parts = append(parts, fmt.Sprintf("%02X", b))
-	}
-	return strings.Join(parts, ":")
-}
-
-// PinError says that a certificate is none of those that the site accepts.
-type PinError struct{ Seen string }
-
-func (e *PinError) Error() string {
-	return "the certificate is not one that the site accepts; its fingerprint is " + e.Seen
+	seen := tlspin.Fingerprint(der)
+	return slices.ContainsFunc(fingerprints, func(f string) bool { return strings.EqualFold(f, seen) })
 }
 
 // Error is an answer of status 300 and above.
@@ -190,7 +155,7 @@ func (c *Client) try(read bool, fn func(h *pve.Client) error) error {
 	for _, h := range c.hosts {
 		err = fn(h)
 		var dial *net.OpError
-		var pin *PinError
+		var pin *tlspin.Error
 		switch {
 		case err == nil, errors.As(err, &pin), errors.As(err, new(*Error)):
 			return err
@@ -232,7 +197,7 @@ func Lost(err error) bool {
 		_, began := api.Unreachable()
 		return began
 	}
-	var pin *PinError
+	var pin *tlspin.Error
 	var dial *net.OpError
 	if errors.As(err, &pin) || errors.As(err, &dial) && dial.Op == "dial" {
 		return false

@@ -2,7 +2,6 @@ package proxmox
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net"
@@ -10,6 +9,8 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/neosofia/runner/builtins/internal/client/tlspin"
 )
 
 // node is a server that answers as a handler says.
@@ -18,8 +19,7 @@ func node(t *testing.T, h http.HandlerFunc) (*httptest.Server, string) {
 	s := httptest.NewTLSServer(h)
 	s.Config.ErrorLog = nil
 	t.Cleanup(s.Close)
-	sum := sha256.Sum256(s.Certificate().Raw)
-	return s, fingerprint(sum[:])
+	return s, tlspin.Fingerprint(s.Certificate().Raw)
 }
 
 func client(t *testing.T, pin string, urls ...string) *Client {
@@ -88,7 +88,7 @@ func TestOnlyPinnedCertificatesAreTalkedTo(t *testing.T) {
 	})
 	other := strings.Repeat("00:", 31) + "00"
 	_, err := client(t, other, s.URL).Version(t.Context())
-	var p *PinError
+	var p *tlspin.Error
 	if !errors.As(err, &p) || p.Seen != pin || asked != 0 || Lost(err) {
 		t.Errorf("another certificate: got %v, asked %d times", err, asked)
 	}
@@ -96,7 +96,7 @@ func TestOnlyPinnedCertificatesAreTalkedTo(t *testing.T) {
 		t.Errorf("the pinned one: got %q, %v", v, err)
 	}
 	for _, bad := range []string{"", "AA:BB", "zz", strings.Repeat("00", 33)} {
-		if _, err := New(Config{Name: "pve", Fingerprints: []string{bad}}); err == nil || !strings.Contains(err.Error(), "no SHA-256") {
+		if _, err := New(Config{Name: "pve", Fingerprints: []string{bad}}); err == nil || !strings.Contains(err.Error(), "not a SHA-256 fingerprint") {
 			t.Errorf("fingerprint %q: got %v", bad, err)
 		}
 	}
@@ -150,7 +150,7 @@ func TestLost(t *testing.T) {
 		want bool
 	}{
 		{nil, false}, {context.Canceled, false}, {errors.New("unexpected EOF"), true}, {&Error{Status: 595}, false}, {&Error{Status: 596}, true}, {&Error{Status: 504}, true},
-		{&Error{Status: 500}, false}, {&PinError{}, false}, {&net.OpError{Op: "dial", Err: errors.New("refused")}, false}, {&net.OpError{Op: "read", Err: errors.New("reset")}, true},
+		{&Error{Status: 500}, false}, {&tlspin.Error{}, false}, {&net.OpError{Op: "dial", Err: errors.New("refused")}, false}, {&net.OpError{Op: "read", Err: errors.New("reset")}, true},
 	} {
 		if got := Lost(c.err); got != c.want {
 			t.Errorf("%v: got %v", c.err, got)

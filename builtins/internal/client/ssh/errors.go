@@ -117,3 +117,17 @@ func printable(b []byte) string {
 	}
 	return line
 }
+
+// NoSFTP reports that a login worked and led to something else.
+func NoSFTP(err error) bool {
+	return errors.As(err, new(*NoiseError)) || errors.As(err, new(*NoSFTPError))
+}
+
+// HintOf is what an error itself knows to advise.
+func HintOf(err error) string {
+	var e interface{ Hint() string }
+	if errors.As(err, &e) {
+		return e.Hint()
+	}
+	return ""
+}

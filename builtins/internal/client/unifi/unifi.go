@@ -11,9 +11,6 @@ package unifi
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"crypto/tls"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -29,6 +26,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/neosofia/runner/builtins/internal/client/tlspin"
 	"github.com/neosofia/runner/builtins/internal/format/ruleset"
 )
 
@@ -57,13 +55,6 @@ const SecondFactor = 499
 
 func (e *Error) Error() string { return fmt.Sprintf("%s: answered %d %s", e.Doing, e.Status, e.Said) }
 
-// PinError says that the console shows a certificate that is not accepted.
-type PinError struct{ Seen string }
-
-func (e *PinError) Error() string {
-	return "the certificate is none of those in the site; its SHA-256 is " + e.Seen
-}
-
 // Client is a session with a console.
 type Client struct {
 	cfg    Config
@@ -79,14 +70,18 @@ const (
 	longest       = time.Minute // that is waited for a console; what takes longer is for another run
 )
 
-// Open logs in. Errors: *PinError, *Error, those of the network.
+// Open logs in. Errors: *tlspin.Error, *Error, those of the network.
 func Open(ctx context.Context, cfg Config) (*Client, error) {
+	trust, err := tlspin.Config(cfg.Fingerprints)
+	if err != nil {
+		return nil, err
+	}
 	jar, err := cookiejar.New(nil)
 	if err != nil {
 		return nil, err
 	}
 	c := &Client{cfg: cfg, http: &http.Client{Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Transport: &http.Transport{DialContext: cfg.Dial, ResponseHeaderTimeout: answerTimeout, TLSHandshakeTimeout: 30 * time.Second, TLSClientConfig: pinned(cfg.Fingerprints)}}}
+		Transport: &http.Transport{DialContext: cfg.Dial, ResponseHeaderTimeout: answerTimeout, TLSHandshakeTimeout: 30 * time.Second, TLSClientConfig: trust}}}
 	body, err := json.Marshal(map[string]string{"username": cfg.User, "password": string(cfg.Password)})
 	if err != nil {
 		return nil, err
@@ -105,19 +100,6 @@ func Open(ctx context.Context, cfg Config) (*Client, error) {
 		return nil, err
 	}
 	return c, nil
-}
-
-// pinned accepts the certificates of the site and no other. They are self-made, so
-// that no authority vouches for them.
-func pinned(fingerprints []string) *tls.Config {
-	return &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: true, VerifyConnection: func(s tls.ConnectionState) error {
-		sum := sha256.Sum256(s.PeerCertificates[0].Raw)
-		seen := strings.ToUpper(hex.EncodeToString(sum[:]))
-		if slices.ContainsFunc(fingerprints, func(f string) bool { return strings.ToUpper(strings.ReplaceAll(f, ":", "")) == seen }) {
-			return nil
-		}
-		return &PinError{seen}
-	}}
 }
 
 // do sends a request and reads its whole answer.
