@@ -15,6 +15,7 @@ import (
 	"github.com/neosofia/runner/builtins/internal/kinds"
 
 	"filippo.io/age"
+	"github.com/neosofia/runner/builtins/internal/client/host"
 	"github.com/neosofia/runner/builtins/internal/client/proxmox"
 	"github.com/neosofia/runner/builtins/internal/client/ssh"
 	"github.com/neosofia/runner/builtins/internal/systems"
@@ -108,15 +109,15 @@ func put(ctx context.Context, s *runtime.Step, system, node, full string, r io.R
 		}
 		return writeError(system, "write "+full+" on "+node, err)
 	}
-	p, err := reach(ctx, systems.Of(s), system, node)
+	h, err := systems.Of(s).Node(ctx, system, node)
 	if err != nil {
 		return fail(err)
 	}
-	defer p.Close()
-	if err := p.write(full+notesExt, strings.NewReader(s.Token())); err != nil {
+	defer h.Close()
+	if err := h.Create(ctx, full+notesExt, 0o600, strings.NewReader(s.Token())); err != nil {
 		return fail(err)
 	}
-	return fail(p.write(full, r))
+	return fail(h.Create(ctx, full, 0o600, r))
 }
 
 // writeError words an error of writing into a storage's dump folder.
@@ -148,29 +149,28 @@ func RemoveUpload(ctx context.Context, s *runtime.Step, system, node, full, toke
 		return fail(proxmox.CodeNotOurs, "that is no archive in a storage's dump folder")
 	}
 	broken := func(err error) error { return systems.NodeError(system, "remove "+full+" on "+node, err) }
-	p, err := reach(ctx, systems.Of(s), system, node)
+	h, err := systems.Of(s).Node(ctx, system, node)
 	if err != nil {
 		return broken(err)
 	}
-	defer p.Close()
-	notes, err := p.read(full + notesExt)
+	defer h.Close()
+	notes, err := host.ReadFile(ctx, h, full+notesExt, 64<<10)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		there, err := p.there(full)
-		if err != nil {
+		switch _, err := h.Stat(ctx, full); {
+		case errors.Is(err, fs.ErrNotExist):
+			return nil
+		case err != nil:
 			return broken(err)
 		}
-		if there {
-			return fail(proxmox.CodeNotOurs, "it has no notes: another tool's archive is never removed")
-		}
-		return nil
+		return fail(proxmox.CodeNotOurs, "it has no notes: another tool's archive is never removed")
 	case err != nil:
 		return broken(err)
-	case !proxmox.Carries(notes, token):
+	case !proxmox.Carries(string(notes), token):
 		return fail(proxmox.CodeNotOurs, "its notes do not carry %s: another tool's archive is never removed", token)
 	}
 	for _, name := range []string{full, full + notesExt} { // the notes last: they say whose it is
-		if err := p.remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := h.Remove(ctx, name); err != nil {
 			return broken(err)
 		}
 	}

@@ -7,8 +7,8 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 
+	"github.com/neosofia/runner/builtins/internal/client/host"
 	"github.com/neosofia/runner/builtins/internal/client/proxmox"
 	"github.com/neosofia/runner/builtins/internal/client/ssh"
 	"github.com/neosofia/runner/builtins/internal/site"
@@ -34,63 +34,59 @@ func (w *Systems) OpenArchive(ctx context.Context, origin map[string]string, off
 		return nil, err
 	}
 	node, path := origin["node"], origin["path"]
-	tell := func(err error) error { return NodeError(sys.Name, "read "+path+" on "+node, err) }
+	explain := func(err error) error { return NodeError(sys.Name, "read "+path+" on "+node, err) }
 	if w.OnNode(sys.Name, node) {
-		f, err := os.Open(filepath.Join(w.Env.Root, path))
+		r, err := host.LocalAt(node, w.Env.Root).Open(ctx, path, offset)
 		if err != nil {
-			return nil, tell(err)
+			return nil, explain(err)
 		}
-		if _, err := f.Seek(offset, io.SeekStart); err != nil {
-			f.Close()
-			return nil, tell(err)
-		}
-		return &localFile{toldFile{f, tell}, f}, nil
+		return &localFile{explainedFile{r, explain}, r.(*os.File)}, nil
 	}
-	session, err := w.Node(ctx, sys, node)
+	cfg, err := w.nodeSSH(sys, node)
 	if err != nil {
-		return nil, tell(err)
+		return nil, explain(err)
 	}
-	r, err := session.Reader(ctx, path, offset)
+	r, err := host.OpenRemote(ctx, cfg, path, offset)
 	if err != nil {
-		session.Close()
-		return nil, tell(err)
+		return nil, explain(err)
 	}
-	return &toldFile{r, tell}, nil
+	return &explainedFile{r, explain}, nil
 }
 
 // ReachArchives tries the way by which archives in a folder of a node are read.
 func (w *Systems) ReachArchives(ctx context.Context, system, node, folder string) error {
+	h, err := w.Node(ctx, system, node)
+	if err == nil {
+		defer h.Close()
+		_, err = h.Stat(ctx, folder)
+	}
+	return NodeError(system, "read "+folder+" on "+node, err)
+}
+
+// Node reaches the files of a node of a cluster: here when runner is on it, else over
+// SSH. The caller closes it.
+func (w *Systems) Node(ctx context.Context, system, node string) (host.Host, error) {
 	if w.OnNode(system, node) {
-		f, err := os.Open(filepath.Join(w.Env.Root, folder))
-		if err != nil {
-			return err
-		}
-		return f.Close()
+		return host.LocalAt(node, w.Env.Root), nil
 	}
 	sys, err := w.Site.System(system)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	doing := "read " + folder + " on " + node
-	session, err := w.Node(ctx, sys, node)
+	cfg, err := w.nodeSSH(sys, node)
 	if err != nil {
-		return NodeError(sys.Name, doing, err)
+		return nil, err
 	}
-	defer session.Close()
-	if _, err := session.Lstat(folder); err != nil {
-		return NodeError(sys.Name, doing, session.Why(err))
-	}
-	return nil
+	return host.Remote(ctx, node, cfg)
 }
 
-// Node opens a session to a node of a cluster.
-func (w *Systems) Node(ctx context.Context, sys *site.Proxmox, node string) (*ssh.Session, error) {
+func (w *Systems) nodeSSH(sys *site.Proxmox, node string) (ssh.Config, error) {
 	addr, ok := sys.SSH[node]
 	if !ok {
-		return nil, &noWayError{sys.Name, node}
+		return ssh.Config{}, &noWayError{sys.Name, node}
 	}
-	return ssh.Open(ctx, ssh.Config{Address: addr, HostKey: sys.HostKeys[node], Dial: w.Env.Dial,
-		Key: func(ctx context.Context) ([]byte, error) { return w.Secret(ctx, sys.SSHKey) }})
+	return ssh.Config{Address: addr, HostKey: sys.HostKeys[node], Dial: w.Env.Dial,
+		Key: func(ctx context.Context) ([]byte, error) { return w.Secret(ctx, sys.SSHKey) }}, nil
 }
 
 // noWayError says that the site names no way to the files of a node.
@@ -105,23 +101,23 @@ func (e *noWayError) Hint() string {
 	return fmt.Sprintf("add ssh = {%q: \"root@host:22\"}, host_keys and ssh_key to proxmox(name = %q), or run runner on the node", e.node, e.system)
 }
 
-// toldFile words what breaks while a file is read: opening it well is no promise.
-type toldFile struct {
+// explainedFile words what breaks while a file is read: opening it well is no promise.
+type explainedFile struct {
 	io.ReadCloser
-	tell func(error) error
+	explain func(error) error
 }
 
-func (f *toldFile) Read(p []byte) (int, error) {
+func (f *explainedFile) Read(p []byte) (int, error) {
 	n, err := f.ReadCloser.Read(p)
 	if err != nil && err != io.EOF {
-		err = f.tell(err)
+		err = f.explain(err)
 	}
 	return n, err
 }
 
 // localFile keeps its descriptor: readers ask the kernel to read ahead.
 type localFile struct {
-	toldFile
+	explainedFile
 	f *os.File
 }
 

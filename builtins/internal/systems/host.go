@@ -75,12 +75,12 @@ func (w *Systems) openOnHost(ctx context.Context, origin map[string]string, file
 		}
 		return nil, host.Explain(origin["host"], "read "+name, err)
 	}
-	tell := func(err error) error { return host.Explain(origin["host"], "read "+name, err) }
-	return &hostFile{toldFile{r, tell}, h}, nil
+	explain := func(err error) error { return host.Explain(origin["host"], "read "+name, err) }
+	return &hostFile{explainedFile{r, explain}, h}, nil
 }
 
 type hostFile struct {
-	toldFile
+	explainedFile
 	h host.Host
 }
 

@@ -28,6 +28,9 @@ type Host interface {
 	List(ctx context.Context, dir string) ([]fs.FileInfo, error)
 	// Write makes or replaces a file: whole, or not at all.
 	Write(ctx context.Context, path string, mode fs.FileMode, r io.Reader) error
+	// Create makes a new file; one that is there is an error and stays as it is. What
+	// breaks off leaves a part, and nothing is flushed: it is for what is read at once.
+	Create(ctx context.Context, path string, mode fs.FileMode, r io.Reader) error
 	MkdirAll(ctx context.Context, path string, mode fs.FileMode) error
 	// Remove removes a file or an empty folder; that there is none is no error.
 	Remove(ctx context.Context, path string) error

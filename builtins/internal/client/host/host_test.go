@@ -141,6 +141,37 @@ func TestFilesAreWrittenWholeOrNotAtAll(t *testing.T) {
 	})
 }
 
+func TestCreateNeverOverwrites(t *testing.T) {
+	each(t, func(t *testing.T, h host.Host, dir, real string) {
+		ctx := t.Context()
+		if err := h.Create(ctx, dir+"/new", 0o600, strings.NewReader("one")); err != nil {
+			t.Fatal(err)
+		}
+		if err := h.Create(ctx, dir+"/new", 0o600, strings.NewReader("two")); err == nil {
+			t.Error("a file that was there was made again")
+		}
+		raw, err := os.ReadFile(filepath.Join(real, "new"))
+		info, serr := os.Stat(filepath.Join(real, "new"))
+		if err != nil || serr != nil || string(raw) != "one" || info.Mode().Perm() != 0o600 {
+			t.Errorf("got %q, %v, %v, %v", raw, info, err, serr)
+		}
+	})
+}
+
+func TestFilesBelowARoot(t *testing.T) {
+	root := t.TempDir()
+	h := host.LocalAt("node", root)
+	if err := h.Create(t.Context(), "/etc-notes", 0o600, strings.NewReader("x")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(root, "etc-notes")); err != nil {
+		t.Error(err)
+	}
+	if _, err := h.Run(t.Context(), host.Command{Args: []string{"true"}}); !errors.Is(err, host.ErrNoProgram) {
+		t.Errorf("a program of this machine was run: %v", err)
+	}
+}
+
 type errReader struct{}
 
 func (errReader) Read([]byte) (int, error) { return 0, errors.New("broken") }

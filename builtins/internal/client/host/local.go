@@ -14,10 +14,21 @@ import (
 )
 
 // local is this machine.
-type local struct{ name string }
+type local struct{ name, root string }
 
 // Local returns this machine.
-func Local(name string) Host { return local{name} }
+func Local(name string) Host { return local{name: name} }
+
+// LocalAt is this machine with its files below a root; it runs no programs if that is
+// not "".
+func LocalAt(name, root string) Host { return local{name, root} }
+
+func (l local) at(path string) string {
+	if l.root == "" {
+		return path
+	}
+	return filepath.Join(l.root, path)
+}
 
 func (l local) Name() string { return l.name }
 func (l local) Local() bool  { return true }
@@ -27,6 +38,9 @@ func (l local) Close() error { return nil }
 const grace = 5 * time.Second
 
 func (l local) Run(ctx context.Context, c Command) (Result, error) {
+	if l.root != "" {
+		return Result{}, fmt.Errorf("run %s: %w", c.Args[0], ErrNoProgram)
+	}
 	path, err := lookPath(c.Args[0])
 	if err != nil {
 		return Result{}, err
@@ -77,7 +91,7 @@ func lookPath(name string) (string, error) {
 }
 
 func (l local) Open(_ context.Context, path string, offset int64) (io.ReadCloser, error) {
-	f, err := os.Open(path)
+	f, err := os.Open(l.at(path))
 	if err != nil {
 		return nil, err
 	}
@@ -88,10 +102,10 @@ func (l local) Open(_ context.Context, path string, offset int64) (io.ReadCloser
 	return f, nil
 }
 
-func (l local) Stat(_ context.Context, path string) (fs.FileInfo, error) { return os.Stat(path) }
+func (l local) Stat(_ context.Context, path string) (fs.FileInfo, error) { return os.Stat(l.at(path)) }
 
 func (l local) List(_ context.Context, dir string) ([]fs.FileInfo, error) {
-	entries, err := os.ReadDir(dir)
+	entries, err := os.ReadDir(l.at(dir))
 	if err != nil {
 		return nil, err
 	}
@@ -110,6 +124,7 @@ func (l local) List(_ context.Context, dir string) ([]fs.FileInfo, error) {
 }
 
 func (l local) Write(_ context.Context, path string, mode fs.FileMode, r io.Reader) error {
+	path = l.at(path)
 	part := path + ".part"
 	f, err := os.OpenFile(part, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, mode)
 	if err != nil {
@@ -134,12 +149,24 @@ func (l local) Write(_ context.Context, path string, mode fs.FileMode, r io.Read
 	return err
 }
 
+func (l local) Create(_ context.Context, path string, mode fs.FileMode, r io.Reader) error {
+	f, err := os.OpenFile(l.at(path), os.O_CREATE|os.O_EXCL|os.O_WRONLY, mode)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(f, r)
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	return err
+}
+
 func (l local) MkdirAll(_ context.Context, path string, mode fs.FileMode) error {
-	return os.MkdirAll(path, mode)
+	return os.MkdirAll(l.at(path), mode)
 }
 
 func (l local) Remove(_ context.Context, path string) error {
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := os.Remove(l.at(path)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	return nil

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"slices"
 	"strings"
 
@@ -75,7 +76,12 @@ func line(words []string) string {
 
 // Open has a connection of its own: what is read may be large, and ends with it.
 func (r *remote) Open(ctx context.Context, path string, offset int64) (io.ReadCloser, error) {
-	s, err := ssh.Open(ctx, r.cfg)
+	return OpenRemote(ctx, r.cfg, path, offset)
+}
+
+// OpenRemote reads one file of a machine and asks nothing else of it.
+func OpenRemote(ctx context.Context, cfg ssh.Config, path string, offset int64) (io.ReadCloser, error) {
+	s, err := ssh.Open(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -124,6 +130,22 @@ func (r *remote) Write(ctx context.Context, path string, mode fs.FileMode, src i
 		}
 		if err != nil {
 			_ = r.session.Remove(part) // the first error counts
+		}
+		return err
+	})
+}
+
+func (r *remote) Create(ctx context.Context, path string, mode fs.FileMode, src io.Reader) error {
+	return r.do(ctx, func() error {
+		f, err := r.session.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY)
+		if err != nil {
+			return err
+		}
+		if err = f.Chmod(mode); err == nil { // before there is anything in it
+			_, err = ssh.Copy(f, src)
+		}
+		if cerr := f.Close(); err == nil {
+			err = cerr
 		}
 		return err
 	})
