@@ -15,6 +15,7 @@ import (
 	"github.com/neosofia/runner/runtime/ledger"
 	"github.com/neosofia/runner/runtime/report"
 	"github.com/neosofia/runner/stdlib"
+	"github.com/neosofia/runner/tests/memdir"
 )
 
 // ring is a folder with a keyring that holds the lab's secrets. It is filled once
@@ -22,6 +23,7 @@ import (
 var ring string
 
 func TestMain(m *testing.M) {
+	done := memdir.Use()
 	dir, err := os.MkdirTemp("", "builtins-test-")
 	if err == nil {
 		ring = filepath.Join(dir, "keyring")
@@ -37,6 +39,7 @@ func TestMain(m *testing.M) {
 	}
 	code := m.Run()
 	os.RemoveAll(dir)
+	done()
 	os.Exit(code)
 }
 

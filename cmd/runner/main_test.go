@@ -9,7 +9,10 @@ import (
 	"github.com/neosofia/runner/runtime"
 	"github.com/neosofia/runner/runtime/failure"
 	"github.com/neosofia/runner/runtime/ledger"
+	"github.com/neosofia/runner/tests/memdir"
 )
+
+func TestMain(m *testing.M) { memdir.Main(m) }
 
 func TestErrorsMapToExitCodes(t *testing.T) {
 	limit := &failure.Error{Code: failure.Limit}

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/neosofia/runner/tests/memdir"
 )
 
 // TestMain is also the other process of a test.
@@ -22,7 +24,7 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	os.Exit(m.Run())
+	memdir.Main(m)
 }
 
 func appendMany(path, run string, n int) error {

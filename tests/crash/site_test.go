@@ -17,12 +17,14 @@ import (
 
 	"github.com/neosofia/runner/builtins/lab"
 	"github.com/neosofia/runner/tests/internal/program"
+	"github.com/neosofia/runner/tests/memdir"
 )
 
 var runner string // the binary
 
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
+		defer memdir.Use()() // a process that is killed loses nothing that it wrote
 		dir, err := os.MkdirTemp("", "runner-crash")
 		if err == nil {
 			defer os.RemoveAll(dir)
