@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	shm    = "/dev/shm"
-	spare  = 2 << 30 // bytes; the largest package holds about 100 MB at a time
+	shm     = "/dev/shm"
+	spare   = 2 << 30 // bytes; the largest package holds about 100 MB at a time
 	garbage = 400     // percent
 )
 
