@@ -196,7 +196,7 @@ func TestLocks(t *testing.T) {
 	if g := guest(t, w, 101); g.Lock != "migrate" {
 		t.Errorf("lock: got %q, want migrate: vzdump must not remove a lock that is not its own", g.Lock)
 	}
-	inject(t, w, lab.Fault{On: "POST /nodes/pve1/vzdump", Do: "lock rollback 1ms", Times: 1})
+	inject(t, w, lab.Fault{On: "POST /nodes/pve1/vzdump", Do: "lock rollback 1h", Times: 1})
 	if _, exit := p.task("POST", "/nodes/pve1/vzdump", backup(102)); exit != "job errors" {
 		t.Errorf("locked for a time: got %q, want job errors", exit)
 	}

@@ -103,6 +103,18 @@ func (*NoSFTPError) Hint() string {
 	return "add \"Subsystem sftp internal-sftp\" to the server's sshd_config, and see that the account may use it"
 }
 
+// noWordError says that what the login starts ended and printed nothing.
+type noWordError struct{}
+
+func (*noWordError) Error() string {
+	return "the account's login ends before SFTP answers, and says nothing"
+}
+
+// Hint is what can be done about it.
+func (*noWordError) Hint() string {
+	return "sshd's log on the server says why; an account whose shell is /bin/false needs ForceCommand internal-sftp"
+}
+
 // printable is the first line of a text, for a message.
 func printable(b []byte) string {
 	line, _, _ := strings.Cut(strings.TrimSpace(strings.ToValidUTF8(string(b), "?")), "\n")

@@ -61,8 +61,11 @@ func newSession(raw *wire, conn *ssh.Client) (*Session, error) {
 	from := &answers{bufio.NewReader(out), s}
 	s.Client, err = sftp.NewClientPipe(from, &asked{in, &s.sent},
 		sftp.MaxPacketUnchecked(Packet), sftp.MaxConcurrentRequestsPerFile(Requests), sftp.UseFstat(true))
-	if errors.Is(err, io.EOF) && s.got.bytes.Load() == 0 {
-		_, _ = from.Read(make([]byte, 1)) // the program ended before it was asked: its last words
+	if err != nil && s.got.bytes.Load() == 0 && raw.failed.Load() == nil {
+		// The program ended before it was asked, or before it answered: its last words.
+		if _, rerr := from.Read(make([]byte, 1)); errors.Is(rerr, io.EOF) {
+			s.lost(&LostError{&noWordError{}})
+		}
 	}
 	return s, s.Why(err)
 }
