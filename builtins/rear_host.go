@@ -84,7 +84,7 @@ func fakeRearHost(ctx context.Context, s *runtime.Step, a *rearHostArgs) (runtim
 	}
 	const size = 1 << 30
 	art := ledger.Artifact{ID: s.ArtifactID(), Kind: "rear", Asset: asset, Item: h.Name, Run: s.Run, Step: s.ID, Source: "host:" + h.Name, Created: s.Now(),
-		Origin: map[string]string{"host": h.Name, "dir": "/fake"}, Files: []ledger.File{{Name: "rear-" + h.Name + ".iso", Size: size}}, Bytes: size}
+		Origin: ledger.Origin{Host: h.Name, Dir: "/fake"}, Files: []ledger.File{{Name: "rear-" + h.Name + ".iso", Size: size}}, Bytes: size}
 	if a.Differential {
 		if art.Needs, err = fakeChain(ctx, s, a, h.Name); err != nil {
 			return runtime.Result{}, err

@@ -48,7 +48,7 @@ func TestGuestsOnTheSystemsDiskNeedACopyElsewhere(t *testing.T) {
 		}
 	}
 	var plan struct{ Shared, Erases []string }
-	raw, err := os.ReadFile(b.onNode(a.Origin["dir"], "plan.json"))
+	raw, err := os.ReadFile(b.onNode(a.Origin.Dir, "plan.json"))
 	if err != nil || json.Unmarshal(raw, &plan) != nil || !slices.Equal(plan.Shared, []string{"100 (erp)"}) || !slices.Equal(plan.Erases, []string{"/var/lib/vz"}) {
 		t.Errorf("%v, %+v", err, plan)
 	}
@@ -139,7 +139,7 @@ func TestHeadersOfContainersAreSaved(t *testing.T) {
 				t.Fatal(out.Err)
 			}
 			a := b.rears()[0]
-			raw, err := os.ReadFile(b.onNode(a.Origin["dir"], "luks-dev-sda3.header"))
+			raw, err := os.ReadFile(b.onNode(a.Origin.Dir, "luks-dev-sda3.header"))
 			if err != nil || !strings.HasPrefix(string(raw), "LUKS\xba\xbe") || a.Declared[ledger.DeclaredShown("LUKS containers")] != "/dev/sda3" || a.Declared[ledger.DeclaredShown("opened by this board alone (TPM)")] != c.want {
 				t.Errorf("got %q, %v, %v", raw, err, a.Declared)
 			}
@@ -177,11 +177,11 @@ func TestTheInstallersThinPoolIsNamed(t *testing.T) {
 		t.Fatal(out.Err)
 	}
 	a := b.rears()[0]
-	layout, err := os.ReadFile(b.onNode(a.Origin["dir"], "disklayout.conf"))
+	layout, err := os.ReadFile(b.onNode(a.Origin.Dir, "disklayout.conf"))
 	if err != nil || !strings.Contains(string(layout), "\nlvmvol /dev/pve data 35433480192b thin,pool") || a.Declared["erases"] != "100 (erp)" {
 		t.Errorf("%v, %v\n%s", err, a.Declared, layout)
 	}
-	conf, err := os.ReadFile(b.onNode(a.Origin["dir"], "local.conf"))
+	conf, err := os.ReadFile(b.onNode(a.Origin.Dir, "local.conf"))
 	if err != nil || !strings.Contains(string(conf), "runner.erases=100") || !strings.Contains(string(conf), "It erases these guests, too: 100 (erp)") {
 		t.Errorf("%v\n%s", err, conf)
 	}

@@ -116,7 +116,7 @@ func TestARetryUsesTheImageThatIsThere(t *testing.T) {
 			}
 			b.inject()
 			if gone {
-				if err := os.RemoveAll(b.onNode(b.rears()[0].Origin["dir"])); err != nil {
+				if err := os.RemoveAll(b.onNode(b.rears()[0].Origin.Dir)); err != nil {
 					t.Fatal(err)
 				}
 			}

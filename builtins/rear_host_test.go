@@ -25,7 +25,7 @@ func TestRearHostMakesAnImageThatIsWhole(t *testing.T) {
 	var names []string
 	for _, f := range a.Files {
 		names = append(names, f.Name)
-		st, err := os.Stat(b.onNode(a.Origin["dir"], f.Name))
+		st, err := os.Stat(b.onNode(a.Origin.Dir, f.Name))
 		if err != nil || st.Size() != f.Size || f.Size == 0 && f.Name != "etc-rear.txt" || len(f.SHA256) != 64 {
 			t.Errorf("%+v: %v", f, err)
 		}
@@ -36,7 +36,7 @@ func TestRearHostMakesAnImageThatIsWhole(t *testing.T) {
 	if a.Item != "pve1" || a.Asset != "operating_systems" || a.Declared["bootloader"] != "GRUB" || a.Declared["erases"] != "" {
 		t.Errorf("got %+v", a)
 	}
-	layout, err := os.ReadFile(b.onNode(a.Origin["dir"], "disklayout.conf"))
+	layout, err := os.ReadFile(b.onNode(a.Origin.Dir, "disklayout.conf"))
 	if err != nil || !strings.Contains(string(layout), "\n#disk /dev/sdc ") || !strings.Contains(string(layout), "\n#disk /dev/sdb ") {
 		t.Errorf("%v:\n%s", err, layout)
 	}
@@ -66,7 +66,7 @@ func TestAnImageMayStartByItself(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	b.good(`rear_host(host = "pve1", unattended = True)`)
-	conf, err := os.ReadFile(b.onNode(b.rears()[0].Origin["dir"], "local.conf"))
+	conf, err := os.ReadFile(b.onNode(b.rears()[0].Origin.Dir, "local.conf"))
 	if err != nil || !strings.Contains(string(conf), "is not empty: nothing is recovered") || !strings.Contains(string(conf), "ISO_RECOVER_MODE='unattended'") {
 		t.Errorf("%v\n%s", err, conf)
 	}
@@ -85,11 +85,11 @@ func TestNoImageHoldsWhatRunnerKeeps(t *testing.T) {
 		if !strings.HasSuffix(f.Name, ".iso") && !strings.HasSuffix(f.Name, ".gz") {
 			continue
 		}
-		if found := grepped(t, b.onNode(a.Origin["dir"], f.Name), "a secret of the lab"); found {
+		if found := grepped(t, b.onNode(a.Origin.Dir, f.Name), "a secret of the lab"); found {
 			t.Errorf("%s holds runner's keyring", f.Name)
 		}
 	}
-	if !grepped(t, b.onNode(a.Origin["dir"], "backup.tar.gz"), "pve1\n") {
+	if !grepped(t, b.onNode(a.Origin.Dir, "backup.tar.gz"), "pve1\n") {
 		t.Error("the archive does not hold /etc/hostname: the search finds nothing")
 	}
 }
@@ -107,11 +107,11 @@ func TestRearHostWritesAStick(t *testing.T) {
 			t.Errorf("%s is not on the stick: %v", f, err)
 		}
 	}
-	raw, err := os.ReadFile(b.onNode(a.Origin["dir"], "backup.tar.gz"))
+	raw, err := os.ReadFile(b.onNode(a.Origin.Dir, "backup.tar.gz"))
 	if err != nil || !strings.HasPrefix(string(raw), "Salted__") {
 		t.Errorf("the archive is not encrypted: %v", err)
 	}
-	conf, err := os.ReadFile(b.onNode(a.Origin["dir"], "local.conf"))
+	conf, err := os.ReadFile(b.onNode(a.Origin.Dir, "local.conf"))
 	if err != nil || bytes.Contains(conf, lab.Secrets()["pve-token"]) {
 		t.Errorf("the configuration holds the key: %v", err)
 	}

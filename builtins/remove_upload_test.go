@@ -18,7 +18,7 @@ func TestRemoveUploadRefusesWhatIsNotOurs(t *testing.T) {
 		return b.run(`remove_upload(system = "pve", node = "pve1", path = "` + path + `", token = "` + token + `")`)
 	}
 	for _, c := range []struct{ name, path, words string }{
-		{"an archive with another token", a.Origin["path"], "do not carry runner:x/0"},
+		{"an archive with another token", a.Origin.Path, "do not carry runner:x/0"},
 		{"a file that is no archive", "/etc/shadow", "no archive in a storage's dump folder"},
 		{"a path that goes up", "/srv/backup/dump/../../../etc/dump/vzdump-qemu-1-2.vma", "no archive in a storage's dump folder"},
 		{"a file beside the archives", "/srv/backup/dump/vzdump-qemu-900-2026.log", "no archive in a storage's dump folder"},
@@ -30,7 +30,7 @@ func TestRemoveUploadRefusesWhatIsNotOurs(t *testing.T) {
 	if err := os.Rename(b.dump(a)+".notes", b.dump(a)+".gone"); err != nil {
 		t.Fatal(err)
 	}
-	wantCode(t, brought(a.Origin["path"], "runner:x/0"), "E_NOT_OURS", "no notes")
+	wantCode(t, brought(a.Origin.Path, "runner:x/0"), "E_NOT_OURS", "no notes")
 	if out := brought("/srv/backup/dump/vzdump-qemu-900-2020_01_01-00_00_00.vma.zst", "runner:x/0"); out.Err != nil {
 		t.Errorf("an archive that is not there: %v", out.Err)
 	}
@@ -41,9 +41,9 @@ func TestRemoveUploadRefusesWhatIsNotOurs(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.inject(lab.Fault{On: "ssh pve1.lab", Do: "new-hostkey"})
-	wantCode(t, brought(a.Origin["path"], "runner:"+a.Run+a.Step), "E_HOST_KEY", "host key")
+	wantCode(t, brought(a.Origin.Path, a.Token()), "E_HOST_KEY", "host key")
 	b.inject()
-	if out := brought(a.Origin["path"], "runner:"+a.Run+a.Step); out.Err != nil || len(b.dumps()) != 0 {
+	if out := brought(a.Origin.Path, a.Token()); out.Err != nil || len(b.dumps()) != 0 {
 		t.Errorf("an archive with the token: got %v, %d archives", out.Err, len(b.dumps()))
 	}
 }

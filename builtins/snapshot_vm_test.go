@@ -68,7 +68,7 @@ func TestSnapshotVMSaysWhatItMade(t *testing.T) {
 
 // dump is where the archive of an artifact lies on the node.
 func (b *bench) dump(a ledger.Artifact) string {
-	return b.dir + "/world/pve/nodes/pve1" + a.Origin["path"]
+	return b.dir + "/world/pve/nodes/pve1" + a.Origin.Path
 }
 
 func TestSnapshotVMFaults(t *testing.T) {
@@ -187,7 +187,7 @@ func TestSnapshotVMGetsThrough(t *testing.T) {
 			if len(arts) != 1 {
 				t.Fatalf("got %d artifacts, want 1", len(arts))
 			}
-			if node := arts[0].Origin["node"]; (node == "pve2") != (c.before != nil) {
+			if node := arts[0].Origin.Node; (node == "pve2") != (c.before != nil) {
 				t.Errorf("the archive was made on %s", node)
 			}
 		})

@@ -23,9 +23,8 @@ type Step struct {
 	marks map[string]string
 }
 
-// Token names the step where a system keeps notes, so that work which it began
-// can be found again.
-func (s *Step) Token() string { return "runner:" + s.Run + s.ID }
+// Token is ledger.Token of this step.
+func (s *Step) Token() string { return ledger.Token(s.Run, s.ID) }
 
 // ArtifactID is the id of the artifact that this step makes.
 func (s *Step) ArtifactID() string { return ledger.ArtifactID(s.Run, s.ID) }

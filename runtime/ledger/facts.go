@@ -15,14 +15,14 @@ type File struct {
 
 // Artifact is what a backup primitive made.
 type Artifact struct {
-	ID          string            `json:"id"`    // ArtifactID(run, step)
-	Kind        string            `json:"kind"`  // "vm", "ct", …
+	ID          string            `json:"id"`   // ArtifactID(run, step)
+	Kind        string            `json:"kind"` // "vm", "ct", …
 	Asset       string            `json:"asset"` // row of the SOP's table
 	Item        string            `json:"item"`  // which one of the row: a guest's name
 	Run         string            `json:"run"`
 	Step        string            `json:"step"`
 	Source      string            `json:"source"`           // system and thing: "pve:qemu/100"
-	Origin      map[string]string `json:"origin,omitempty"` // where the files lie now, for its primitive only
+	Origin      Origin            `json:"origin,omitzero"` // where the files lie now, for its primitive only
 	Created     time.Time         `json:"created"`          // the state that it holds is of this time
 	Files       []File            `json:"files"`
 	Bytes       int64             `json:"bytes"`
@@ -31,6 +31,35 @@ type Artifact struct {
 	Needs       []string          `json:"needs,omitempty"`    // earlier artifacts without which it cannot be restored
 	Declared    map[string]string `json:"declared,omitempty"` // what the source said of the content: disk sizes…
 }
+
+// Origin is where the files of an artifact lie now: in a folder of the spool, in a folder
+// of a host, or as a volume of a system's storage; what does not apply is empty. The
+// fields stand in the order of their names, as older records have them.
+type Origin struct {
+	Dir      string `json:"dir,omitempty"` // of Host
+	Host     string `json:"host,omitempty"`
+	Identity string `json:"identity,omitempty"` // of what was saved; it outlives a new name
+	Name     string `json:"name,omitempty"`     // of what was saved, as the system has it
+	Node     string `json:"node,omitempty"`
+	Path     string `json:"path,omitempty"`  // of Volume on Node
+	Spool    string `json:"spool,omitempty"` // folder of the spool
+	Storage  string `json:"storage,omitempty"`
+	System   string `json:"system,omitempty"`
+	Type     string `json:"type,omitempty"`  // of what was saved
+	Task     string `json:"upid,omitempty"`  // of the system that made it
+	Number   string `json:"vmid,omitempty"`  // of what was saved
+	Volume   string `json:"volid,omitempty"` // "local:backup/vzdump-…"
+}
+
+// Token names a step where a system keeps notes, so that work which it began can be
+// found again.
+func Token(run, step string) string { return TokenPrefix + run + step }
+
+// TokenPrefix begins every token.
+const TokenPrefix = "runner:"
+
+// Token is that of the step that made the artifact.
+func (a Artifact) Token() string { return Token(a.Run, a.Step) }
 
 // ArtifactID names the artifact that a step makes.
 func ArtifactID(run, step string) string { return shortHash("artifact", run, step) }

@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/neosofia/runner/runtime/ledger"
 )
 
 const (
@@ -108,7 +110,7 @@ type report struct {
 		Artifact struct {
 			ID, Consistency string
 			Kind            string
-			Origin          map[string]string
+			Origin          ledger.Origin
 			Files           []struct{ Name, SHA256 string }
 		}
 		Copies []struct {
@@ -220,7 +222,7 @@ func (s *site) settled(t *testing.T, r report) {
 		if k := i.Artifact.Kind; k != "vm" && k != "ct" {
 			continue
 		}
-		if _, err := os.Stat(filepath.Join(s.world, "pve", "nodes", i.Artifact.Origin["node"], i.Artifact.Origin["path"])); err != nil {
+		if _, err := os.Stat(filepath.Join(s.world, "pve", "nodes", i.Artifact.Origin.Node, i.Artifact.Origin.Path)); err != nil {
 			t.Errorf("archive of %s: %v", i.Item, err)
 		}
 	}

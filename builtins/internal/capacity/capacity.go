@@ -165,9 +165,9 @@ func storage(ctx context.Context, w *systems.Systems, label, system, name string
 			if st.Name != name || st.Active == 0 {
 				continue
 			}
-			origin := map[string]string{"system": sys.Name, "node": node, "storage": name}
+			origin := ledger.Origin{System: sys.Name, Node: node, Storage: name}
 			if folder, err := c.StorageFolder(ctx, name); err == nil {
-				origin["path"] = path.Join(folder, "dump", "archive")
+				origin.Path = path.Join(folder, "dump", "archive")
 			}
 			f := Fullness{Target: label, Node: node, Free: st.Avail, Total: st.Total, Days: -1, device: w.ArchiveDevice(origin).ID}
 			if st.Shared != 0 {
@@ -203,7 +203,7 @@ func staysOf(ctx context.Context, c ledger.Catalog, now time.Time) ([]stay, erro
 	}
 	nodes := make(map[string]string, len(arts))
 	for _, a := range arts {
-		nodes[a.ID] = a.Origin["node"]
+		nodes[a.ID] = a.Origin.Node
 	}
 	copies, err := c.Copies(ctx, ledger.Query{})
 	if err != nil {

@@ -7,7 +7,6 @@ import (
 
 	"github.com/neosofia/runner/builtins/internal/kinds"
 
-	"github.com/neosofia/runner/builtins/internal/systems"
 	"github.com/neosofia/runner/builtins/internal/target"
 	"github.com/neosofia/runner/runtime/failure"
 	"github.com/neosofia/runner/runtime/ledger"
@@ -46,13 +45,12 @@ func (c *job) copyTo(ctx context.Context) error {
 	if err := c.known(ctx); err != nil {
 		return err
 	}
-	origin := systems.Origin(c.art)
 	k, _ := kinds.Find(c.art.Kind)
 	outcomes := target.Copy(ctx, target.Source{
 		Artifact: c.art, Check: k.Open, Commands: k.Commands, Head: head,
 		Manifest: map[string]string{"run": c.s.Run, "step": c.s.ID, "runner": c.w.Env.Version, "host": c.w.Env.Host},
 		Open: func(ctx context.Context, file string, offset int64) (io.ReadCloser, error) {
-			return c.w.OpenFile(ctx, origin, file, offset)
+			return c.w.OpenFile(ctx, c.art.Origin, file, offset)
 		},
 	}, open)
 	for _, o := range outcomes {
@@ -141,7 +139,7 @@ func (c *job) clear(ctx context.Context, open []*target.Target) error {
 
 // source tells whether the artifact can be read again.
 func (c *job) source(ctx context.Context) error {
-	r, err := c.w.OpenFile(ctx, systems.Origin(c.art), c.art.Files[0].Name, 0)
+	r, err := c.w.OpenFile(ctx, c.art.Origin, c.art.Files[0].Name, 0)
 	if err != nil {
 		return err
 	}

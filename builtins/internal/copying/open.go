@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/neosofia/runner/builtins/internal/systems"
 	"github.com/neosofia/runner/builtins/internal/target"
 	"github.com/neosofia/runner/runtime/failure"
 	"github.com/neosofia/runner/runtime/ledger"
@@ -29,7 +28,7 @@ func (c *job) open(ctx context.Context) ([]*target.Target, error) {
 	}
 	var open []*target.Target
 	for _, name := range c.names {
-		t, err := c.w.OpenTarget(ctx, c.s, name, systems.Origin(c.art))
+		t, err := c.w.OpenTarget(ctx, c.s, name, c.art)
 		if ctx.Err() != nil {
 			return open, context.Cause(ctx)
 		}
@@ -79,11 +78,11 @@ func (c *job) liesThere(name string) error {
 	if !inPlace {
 		return nil
 	}
-	if (system == "" || system == c.art.Origin["system"]) && storage == c.art.Origin["storage"] {
+	if (system == "" || system == c.art.Origin.System) && storage == c.art.Origin.Storage {
 		return nil
 	}
 	return &failure.Error{Code: target.CodeNotFound, System: "target " + name, Doing: "count " + c.art.Item + " in place",
-		Said: fmt.Sprintf("its archive lies on storage %s of %s", c.art.Origin["storage"], c.art.Origin["system"]), Hint: "name the target whose url is that storage in asset(on = …)"}
+		Said: fmt.Sprintf("its archive lies on storage %s of %s", c.art.Origin.Storage, c.art.Origin.System), Hint: "name the target whose url is that storage in asset(on = …)"}
 }
 
 // sameMedium refuses a folder that lay on another device when it got its last

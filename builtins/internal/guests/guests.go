@@ -263,7 +263,7 @@ func remember(ctx context.Context, s *runtime.Step, sys *site.Proxmox) (past, er
 		switch {
 		case !ok:
 		case system == sys.Name, !slices.Contains(others, system): // one that the site does not name was renamed
-			p.mine[id] = was{a.Item, a.Origin["identity"]}
+			p.mine[id] = was{a.Item, a.Origin.Identity}
 		default:
 			p.others[a.Item] = true
 		}

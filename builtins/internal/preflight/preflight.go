@@ -350,7 +350,7 @@ func (n *night) lastNight(ctx context.Context, guests []proxmox.Guest) (map[stri
 	arts, err := n.catalog.Artifacts(ctx, ledger.Query{Asset: n.sys.Asset})
 	bytes := map[string]int64{} // the newest of each VMID is the last
 	for _, a := range arts {
-		bytes[a.Origin["vmid"]] = a.Bytes
+		bytes[a.Origin.Number] = a.Bytes
 	}
 	out := map[string]int64{}
 	for _, g := range guests {

@@ -22,11 +22,11 @@ import (
 func Prune(ctx context.Context, s *runtime.Step, a *Request) (runtime.Result, error) {
 	return pruneWith(ctx, s, a, pruneOrphans, func(ctx context.Context, c ledger.Copy) (was bool, err error) {
 		w := systems.Of(s)
-		origins, err := systems.OriginsOf(ctx, s, c)
+		placed, err := systems.Placed(ctx, s, c)
 		if err != nil {
 			return false, err
 		}
-		t, err := w.OpenTarget(ctx, s, c.Target, origins...)
+		t, err := w.OpenTarget(ctx, s, c.Target, placed...)
 		if err != nil {
 			return false, err
 		}
@@ -345,7 +345,7 @@ func dropOrphan(ctx context.Context, s *runtime.Step, a *Request, o orphan, row 
 	if err := s.Mark(ctx, ledger.MarkRemove+o.Name, row.told()); err != nil {
 		return false, err
 	}
-	_, err := systems.Of(s).RemoveArchive(ctx, s, o.Origin)
+	_, err := systems.Of(s).RemoveArchive(ctx, s, o.Origin, o.Token)
 	went, found, err := removed(s, a.Asset, row, err)
 	res.Facts.Findings = append(res.Facts.Findings, found...)
 	if err != nil || !went {

@@ -31,8 +31,9 @@ import (
 type orphan struct {
 	Archive
 	Run    string
-	Target string            // that counts archives of its storage, or the storage
-	Origin map[string]string // as systems.RemoveArchive wants it
+	Target string // that counts archives of its storage, or the storage
+	Origin ledger.Origin
+	Token  string // that its notes carry
 }
 
 // storage is what was found on the storages of an asset's systems.
@@ -117,7 +118,7 @@ func (h *storage) system(ctx context.Context, name string) error {
 				return proxmox.Explain(name, "look for archives on "+st.Name+" of "+node, err)
 			}
 			for _, v := range vols {
-				origin := map[string]string{"system": name, "node": node, "storage": st.Name, "volid": v.VolID}
+				origin := ledger.Origin{System: name, Node: node, Storage: st.Name, Volume: v.VolID}
 				if err := h.volume(ctx, v, target, origin); err != nil {
 					return err
 				}
@@ -137,11 +138,11 @@ func (h *storage) vanished(ctx context.Context, c *proxmox.Client, system, node,
 			return err
 		}
 		o := art.Origin
-		if !found || o["system"] != system || o["node"] != node || o["storage"] != storage ||
-			slices.ContainsFunc(vols, func(v proxmox.Volume) bool { return v.VolID == o["volid"] }) {
+		if !found || o.System != system || o.Node != node || o.Storage != storage ||
+			slices.ContainsFunc(vols, func(v proxmox.Volume) bool { return v.VolID == o.Volume }) {
 			continue
 		}
-		if _, err := c.Archive(ctx, node, o["volid"]); proxmox.Gone(err) {
+		if _, err := c.Archive(ctx, node, o.Volume); proxmox.Gone(err) {
 			gone = append(gone, cp)
 		}
 	}
@@ -167,7 +168,7 @@ func storagesOf(s *runtime.Step, name, receives string) map[string]string {
 }
 
 // volume sorts one archive.
-func (h *storage) volume(ctx context.Context, v proxmox.Volume, target string, origin map[string]string) error {
+func (h *storage) volume(ctx context.Context, v proxmox.Volume, target string, origin ledger.Origin) error {
 	run, step, ok := tokenIn(v.Notes)
 	if !ok {
 		return nil
@@ -186,8 +187,7 @@ func (h *storage) volume(ctx context.Context, v proxmox.Volume, target string, o
 	case !done:
 		return nil // it is running, or can be resumed
 	}
-	o := orphan{Run: run, Target: target, Origin: origin}
-	o.Origin["token"] = "runner:" + run + step
+	o := orphan{Run: run, Target: target, Origin: origin, Token: ledger.Token(run, step)}
 	o.Archive = Archive{Name: v.VolID, Taken: began, Dated: time.Unix(int64(v.CTime), 0)}
 	if o.Item, o.Taken, err = h.made(ctx, run, step, v, began); err != nil || o.Item == "" {
 		return err
@@ -201,7 +201,7 @@ func (h *storage) volume(ctx context.Context, v proxmox.Volume, target string, o
 // tokenIn finds the token of a step in notes: the only one there.
 func tokenIn(notes string) (run, step string, ok bool) {
 	for _, word := range strings.FieldsFunc(notes, func(r rune) bool { return unicode.IsSpace(r) || r == '\'' || r == '"' }) {
-		text, is := strings.CutPrefix(word, "runner:")
+		text, is := strings.CutPrefix(word, ledger.TokenPrefix)
 		if !is {
 			continue
 		}
@@ -277,7 +277,7 @@ func (h *storage) made(ctx context.Context, run, step string, v proxmox.Volume, 
 	}
 	arts, err := h.catalog.Artifacts(ctx, ledger.Query{Asset: h.asset})
 	for _, a := range slices.Backward(arts) { // it was named by its number
-		if a.Origin["vmid"] == guest {
+		if a.Origin.Number == guest {
 			return a.Item, began, err
 		}
 	}

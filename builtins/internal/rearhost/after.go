@@ -64,7 +64,7 @@ func (j *job) drift(ctx context.Context, insp *rear.Inspector) error {
 	if old, now := was.Declared["bootloader"], insp.Rescue.Bootloader; old != "" && old != now {
 		j.finding(fmt.Sprintf("the boot loader of %s was %s when the image before was made (%s), and is %s", j.name, old, was.Created.Format(time.RFC3339), now), "")
 	}
-	raw, err := host.ReadFile(ctx, j.m.Host, path.Join(was.Origin["dir"], rear.LayoutFile), maxLayout)
+	raw, err := host.ReadFile(ctx, j.m.Host, path.Join(was.Origin.Dir, rear.LayoutFile), maxLayout)
 	if errors.Is(err, fs.ErrNotExist) {
 		j.s.Log("the image before (%s) is not on the host any more: its layout is not compared", was.Created.Format(time.RFC3339))
 		return nil
@@ -142,19 +142,19 @@ func (j *job) everywhere(ctx context.Context, a ledger.Artifact) (bool, error) {
 // Stands reports whether the files of an image are on its host, with the sizes
 // that they had.
 func Stands(ctx context.Context, s *runtime.Step, w *systems.Systems, a ledger.Artifact) (bool, error) {
-	h, _, err := w.Host(ctx, a.Origin["host"])
+	h, _, err := w.Host(ctx, a.Origin.Host)
 	if err != nil {
 		return false, err
 	}
 	defer h.Close()
 	for _, f := range a.Files {
-		st, err := h.Stat(ctx, path.Join(a.Origin["dir"], path.Base(f.Name)))
+		st, err := h.Stat(ctx, path.Join(a.Origin.Dir, path.Base(f.Name)))
 		if errors.Is(err, fs.ErrNotExist) || err == nil && st.Size() != f.Size {
 			s.Log("the image of %s is not there any more as it was: making a new one", a.Item)
 			return false, nil
 		}
 		if err != nil {
-			return false, host.Explain(a.Origin["host"], "look at the image of "+a.Item, err)
+			return false, host.Explain(a.Origin.Host, "look at the image of "+a.Item, err)
 		}
 	}
 	return true, nil

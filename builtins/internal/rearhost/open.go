@@ -18,7 +18,7 @@ import (
 // encrypted archive is decrypted on the way.
 func (j *job) open(ctx context.Context, made *rear.Made, key []byte) (ledger.Artifact, *rear.Inspector, error) {
 	art := ledger.Artifact{ID: j.s.ArtifactID(), Kind: "rear", Asset: j.asset, Item: j.name, Run: j.s.Run, Step: j.s.ID, Source: "host:" + j.name,
-		Created: j.s.Now(), Origin: map[string]string{"host": j.name, "dir": made.Dir}, Consistency: "files as they were read, one after another"}
+		Created: j.s.Now(), Origin: ledger.Origin{Host: j.name, Dir: made.Dir}, Consistency: "files as they were read, one after another"}
 	insp := &rear.Inspector{Key: key}
 	for _, name := range made.Files {
 		f, err := j.file(ctx, insp, path.Join(made.Dir, name))

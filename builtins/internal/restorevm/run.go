@@ -162,7 +162,7 @@ func (r *restore) free(ctx context.Context) error {
 func (r *restore) from(ctx context.Context, ch Copy) (res runtime.Result, err error) {
 	node := r.a.Node
 	if node == "" {
-		if node = ch.art.Origin["node"]; node == "" { // the artifact is known from a manifest alone
+		if node = ch.art.Origin.Node; node == "" { // the artifact is known from a manifest alone
 			if node, err = r.c.OnlyNode(ctx); err != nil {
 				return r.res, proxmox.Explain(r.sys, "choose a node: name one with node = …", err)
 			}

@@ -30,7 +30,7 @@ import (
 // uploaded; the record holds a clean-up for the case that nobody calls it.
 func upload(ctx context.Context, s *runtime.Step, c *proxmox.Client, system, storage, node string, art ledger.Artifact, cp ledger.Copy) (string, func() error, error) {
 	w := systems.Of(s)
-	t, err := w.OpenTarget(ctx, s, cp.Target, systems.Origin(art))
+	t, err := w.OpenTarget(ctx, s, cp.Target, art)
 	if err != nil {
 		return "", nil, err
 	}
@@ -48,7 +48,7 @@ func upload(ctx context.Context, s *runtime.Step, c *proxmox.Client, system, sto
 		return "", nil, err
 	}
 	if cp.InPlace {
-		return art.Origin["volid"], func() error { return nil }, nil
+		return art.Origin.Volume, func() error { return nil }, nil
 	}
 	return send(ctx, s, c, system, storage, node, art, cp, t, ids)
 }

@@ -266,8 +266,8 @@ func (j *dumpJob) finish(ctx context.Context, upid proxmox.UPID) (runtime.Result
 	art := ledger.Artifact{
 		ID: j.s.ArtifactID(), Kind: Kind(j.guest.Type), Asset: j.asset, Item: j.item, Run: j.s.Run, Step: j.s.ID,
 		Source: fmt.Sprintf("%s:%s/%d", j.sys, j.guest.Type, j.guest.VMID), Created: time.Unix(int64(st.Start), 0).UTC(),
-		Origin: map[string]string{"system": j.sys, "node": node, "storage": j.store, "volid": vol.VolID, "path": vol.Path, "upid": string(upid), "vmid": fmt.Sprint(j.guest.VMID), "type": j.guest.Type,
-			"name": j.guest.Name, "identity": guests.Identity(j.guest.Type, config)},
+		Origin: ledger.Origin{System: j.sys, Node: node, Storage: j.store, Volume: vol.VolID, Path: vol.Path, Task: string(upid),
+			Number: fmt.Sprint(j.guest.VMID), Type: j.guest.Type, Name: j.guest.Name, Identity: guests.Identity(j.guest.Type, config)},
 		Files: []ledger.File{{Name: path.Base(vol.Path), Size: vol.Size}}, Bytes: vol.Size, Consistency: log.Consistency(),
 		Gaps: Gaps(src), Declared: Facts(src),
 	}

@@ -107,7 +107,7 @@ func Vanished(ctx context.Context, c *proxmox.Client, catalog ledger.Catalog, it
 		if err != nil {
 			return nil, err
 		}
-		if !found || art.Origin["node"] != node || art.Origin["storage"] != storage {
+		if !found || art.Origin.Node != node || art.Origin.Storage != storage {
 			continue
 		}
 		if list == nil {
@@ -115,7 +115,7 @@ func Vanished(ctx context.Context, c *proxmox.Client, catalog ledger.Catalog, it
 				return nil, err
 			}
 		}
-		if at(made) && proxmox.VMIDIn(art.Origin["volid"]) == vmid && !at(art.Origin["volid"]) {
+		if at(made) && proxmox.VMIDIn(art.Origin.Volume) == vmid && !at(art.Origin.Volume) {
 			gone = append(gone, p.Copy)
 		}
 	}

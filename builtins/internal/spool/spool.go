@@ -155,24 +155,24 @@ func (sp *Draft) Drop(name string) error {
 
 // Done gives the files, in the order in which they were created, and the origin of
 // the artifact that they make.
-func (sp *Draft) Done() ([]ledger.File, map[string]string, error) {
+func (sp *Draft) Done() ([]ledger.File, ledger.Origin, error) {
 	var files []ledger.File
 	for _, f := range sp.files {
 		if err := f.Close(); err != nil {
-			return nil, nil, err
+			return nil, ledger.Origin{}, err
 		}
 		files = append(files, ledger.File{Name: f.name, Size: f.size, SHA256: hex.EncodeToString(f.sum.Sum(nil))})
 	}
 	if err := syncDir(sp.dir + spoolPart); err != nil {
-		return nil, nil, spoolError(err)
+		return nil, ledger.Origin{}, spoolError(err)
 	}
 	if err := os.Rename(sp.dir+spoolPart, sp.dir); err != nil {
-		return nil, nil, spoolError(err)
+		return nil, ledger.Origin{}, spoolError(err)
 	}
 	if err := syncDir(filepath.Dir(sp.dir)); err != nil {
-		return nil, nil, spoolError(err)
+		return nil, ledger.Origin{}, spoolError(err)
 	}
-	return files, map[string]string{"spool": sp.id}, nil
+	return files, ledger.Origin{Spool: sp.id}, nil
 }
 
 // Discard lets go of an artifact that was not made.
@@ -216,11 +216,11 @@ func (d Dir) Open(id, file string, offset int64) (io.ReadCloser, error) {
 // Has reports whether the files of an artifact are still there, with
 // the sizes that they had.
 func (d Dir) Has(a ledger.Artifact) bool {
-	if !spoolID.MatchString(a.Origin["spool"]) || d == "" {
+	if !spoolID.MatchString(a.Origin.Spool) || d == "" {
 		return false
 	}
 	for _, f := range a.Files {
-		st, err := os.Stat(filepath.Join(string(d), a.Origin["spool"], filepath.Base(f.Name)))
+		st, err := os.Stat(filepath.Join(string(d), a.Origin.Spool, filepath.Base(f.Name)))
 		if err != nil || st.Size() != f.Size {
 			return false
 		}
@@ -236,7 +236,7 @@ type Previous struct {
 
 // Open reads one of its files.
 func (p *Previous) Open(file string) (io.ReadCloser, error) {
-	return p.dir.Open(p.Artifact.Origin["spool"], file, 0)
+	return p.dir.Open(p.Artifact.Origin.Spool, file, 0)
 }
 
 // Previous finds the newest earlier artifact of a kind and item that the spool

@@ -14,6 +14,7 @@ import (
 	"github.com/neosofia/runner/builtins/internal/site"
 	"github.com/neosofia/runner/builtins/internal/target"
 	"github.com/neosofia/runner/runtime/failure"
+	"github.com/neosofia/runner/runtime/ledger"
 )
 
 // ArchiveCodes are those that reading an artifact from where it was made can raise.
@@ -28,12 +29,12 @@ func ArchiveCodes() []failure.Code {
 
 // OpenArchive reads an archive of a Proxmox storage from where it lies: by its
 // path on this very node, else over SFTP.
-func (w *Systems) OpenArchive(ctx context.Context, origin map[string]string, offset int64) (io.ReadCloser, error) {
-	sys, err := w.Site.System(origin["system"])
+func (w *Systems) OpenArchive(ctx context.Context, origin ledger.Origin, offset int64) (io.ReadCloser, error) {
+	sys, err := w.Site.System(origin.System)
 	if err != nil {
 		return nil, err
 	}
-	node, path := origin["node"], origin["path"]
+	node, path := origin.Node, origin.Path
 	explain := func(err error) error { return NodeError(sys.Name, "read "+path+" on "+node, err) }
 	if w.OnNode(sys.Name, node) {
 		r, err := host.LocalAt(node, w.Env.Root).Open(ctx, path, offset)

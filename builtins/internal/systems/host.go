@@ -14,6 +14,7 @@ import (
 	"github.com/neosofia/runner/builtins/internal/site"
 	"github.com/neosofia/runner/builtins/internal/target"
 	"github.com/neosofia/runner/runtime/failure"
+	"github.com/neosofia/runner/runtime/ledger"
 )
 
 // HostCodes are those that every primitive that works on a host can raise.
@@ -51,31 +52,31 @@ func (w *Systems) Host(ctx context.Context, name string) (host.Host, *site.Host,
 
 // OpenFile reads a file of an artifact from where it lies: a Proxmox storage, a
 // host's folder, or the spool.
-func (w *Systems) OpenFile(ctx context.Context, origin map[string]string, file string, offset int64) (io.ReadCloser, error) {
+func (w *Systems) OpenFile(ctx context.Context, origin ledger.Origin, file string, offset int64) (io.ReadCloser, error) {
 	switch {
-	case origin["spool"] != "":
-		return w.Spool().Open(origin["spool"], file, offset)
-	case origin["host"] != "":
+	case origin.Spool != "":
+		return w.Spool().Open(origin.Spool, file, offset)
+	case origin.Host != "":
 		return w.openOnHost(ctx, origin, file, offset)
 	}
 	return w.OpenArchive(ctx, origin, offset)
 }
 
-func (w *Systems) openOnHost(ctx context.Context, origin map[string]string, file string, offset int64) (io.ReadCloser, error) {
-	h, _, err := w.Host(ctx, origin["host"])
+func (w *Systems) openOnHost(ctx context.Context, origin ledger.Origin, file string, offset int64) (io.ReadCloser, error) {
+	h, _, err := w.Host(ctx, origin.Host)
 	if err != nil {
 		return nil, err
 	}
-	name := path.Join(origin["dir"], path.Base(file))
+	name := path.Join(origin.Dir, path.Base(file))
 	r, err := h.Open(ctx, name, offset)
 	if err != nil {
 		h.Close()
 		if errors.Is(err, os.ErrNotExist) {
-			return nil, &failure.Error{Code: target.CodeArchiveMissing, System: "host " + origin["host"], Doing: "read " + name, Said: "it is not there any more", Hint: "a new run makes it again"}
+			return nil, &failure.Error{Code: target.CodeArchiveMissing, System: "host " + origin.Host, Doing: "read " + name, Said: "it is not there any more", Hint: "a new run makes it again"}
 		}
-		return nil, host.Explain(origin["host"], "read "+name, err)
+		return nil, host.Explain(origin.Host, "read "+name, err)
 	}
-	explain := func(err error) error { return host.Explain(origin["host"], "read "+name, err) }
+	explain := func(err error) error { return host.Explain(origin.Host, "read "+name, err) }
 	return &hostFile{explainedFile{r, explain}, h}, nil
 }
 

@@ -16,7 +16,7 @@ func FakeExport(s *runtime.Step, kind, asset, usual, item string) (runtime.Resul
 	}
 	const size = 1 << 16
 	art := ledger.Artifact{ID: s.ArtifactID(), Kind: kind, Asset: asset, Item: item, Run: s.Run, Step: s.ID, Source: "fake:" + item, Created: s.Now(),
-		Origin: map[string]string{"spool": s.ArtifactID()}, Files: []ledger.File{{Name: kind + ".json", Size: size}}, Bytes: size}
+		Origin: ledger.Origin{Spool: s.ArtifactID()}, Files: []ledger.File{{Name: kind + ".json", Size: size}}, Bytes: size}
 	return runtime.Result{Value: art, Facts: ledger.Facts{Artifacts: []ledger.Artifact{art}}}, nil
 }
 

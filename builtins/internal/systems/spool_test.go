@@ -42,7 +42,7 @@ func (h *shelf) put(kind, item string, on ...string) string {
 	run := time.Unix(int64(h.n), 0).UTC().Format("20060102T150405Z") + "-aaaaaa"
 	a := ledger.Artifact{ID: ledger.ArtifactID(run, "/0"), Kind: kind, Asset: "a", Item: item, Run: run, Step: "/0", Created: time.Unix(int64(h.n), 0).UTC(),
 		Files: []ledger.File{{Name: "f", Size: 1}}, Bytes: 1}
-	a.Origin = map[string]string{"spool": a.ID}
+	a.Origin = ledger.Origin{Spool: a.ID}
 	facts := ledger.Facts{Artifacts: []ledger.Artifact{a}}
 	for _, name := range on {
 		facts.Copies = append(facts.Copies, ledger.Copy{ID: ledger.CopyID(a.ID, name), Artifact: a.ID, Kind: kind, Asset: "a", Item: item, Target: name, Taken: a.Created, Created: a.Created})
@@ -139,11 +139,11 @@ func TestNamesDoNotLeadOutOfTheSpool(t *testing.T) {
 	h := newShelf(t)
 	id := h.put("vm", "x")
 	for _, c := range [][2]string{{"../" + id, "f"}, {id, "../" + id + "/f"}, {"", "f"}, {id, ""}} {
-		if _, err := h.w.OpenFile(t.Context(), map[string]string{"spool": c[0], "volid": "x"}, c[1], 0); err == nil {
+		if _, err := h.w.OpenFile(t.Context(), ledger.Origin{Spool: c[0], Volume: "x"}, c[1], 0); err == nil {
 			t.Errorf("%q was opened", c)
 		}
 	}
-	r, err := h.w.OpenFile(t.Context(), map[string]string{"spool": id}, "f", 0)
+	r, err := h.w.OpenFile(t.Context(), ledger.Origin{Spool: id}, "f", 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -169,22 +169,22 @@ func (w *Systems) ownCertificate(system string) bool {
 }
 
 // ArchiveSize asks for the size of an archive where it lies.
-func (w *Systems) ArchiveSize(ctx context.Context, origin map[string]string) (int64, error) {
-	c, _, err := w.Proxmox(ctx, origin["system"])
+func (w *Systems) ArchiveSize(ctx context.Context, origin ledger.Origin) (int64, error) {
+	c, _, err := w.Proxmox(ctx, origin.System)
 	if err != nil {
 		return 0, err
 	}
-	v, err := c.Archive(ctx, origin["node"], origin["volid"])
+	v, err := c.Archive(ctx, origin.Node, origin.Volume)
 	return v.Size, err
 }
 
 // ArchiveDevice identifies the device of an archive that is counted in place.
 // Where runner is not on the node, the node and storage stand for it.
-func (w *Systems) ArchiveDevice(origin map[string]string) ledger.Device {
-	if w.OnNode(origin["system"], origin["node"]) {
-		if d, err := w.Env.Device(filepath.Dir(origin["path"])); err == nil {
+func (w *Systems) ArchiveDevice(origin ledger.Origin) ledger.Device {
+	if w.OnNode(origin.System, origin.Node) {
+		if d, err := w.Env.Device(filepath.Dir(origin.Path)); err == nil {
 			return d
 		}
 	}
-	return ledger.Device{ID: "host:" + origin["system"] + "/" + origin["node"] + "/" + origin["storage"]}
+	return ledger.Device{ID: "host:" + origin.System + "/" + origin.Node + "/" + origin.Storage}
 }

@@ -45,14 +45,14 @@ func TargetCodes() []failure.Code {
 	}
 }
 
-// OpenTarget opens a target of the site: its identity is checked. Origins say
-// where the artifacts lie that a pve:// target counts in place.
-func (w *Systems) OpenTarget(ctx context.Context, s *runtime.Step, name string, origins ...map[string]string) (*target.Target, error) {
+// OpenTarget opens a target of the site: its identity is checked. Given are
+// the artifacts that a pve:// target counts in place.
+func (w *Systems) OpenTarget(ctx context.Context, s *runtime.Step, name string, placed ...ledger.Artifact) (*target.Target, error) {
 	spec, err := w.Site.Target(name)
 	if err != nil {
 		return nil, err
 	}
-	env := w.targetEnv(s, origins)
+	env := w.targetEnv(s, placed)
 	env.Binary = w.program(name)
 	t, err := target.Open(ctx, w.spec(spec), env)
 	return t, err
@@ -71,25 +71,26 @@ func (w *Systems) spec(t *site.Target) target.Spec {
 	return spec
 }
 
-func (w *Systems) targetEnv(s *runtime.Step, origins []map[string]string) target.Env {
-	find := func(origin map[string]string) map[string]string {
-		for _, o := range origins {
-			if o["volid"] == origin["volid"] {
-				return o
+func (w *Systems) targetEnv(s *runtime.Step, placed []ledger.Artifact) target.Env {
+	find := func(volume string) ledger.Artifact {
+		for _, a := range placed {
+			if a.Origin.Volume == volume {
+				return a
 			}
 		}
-		return origin
+		return ledger.Artifact{Origin: ledger.Origin{Volume: volume}}
 	}
 	return target.Env{
 		Root: w.Env.Root, Dial: w.Env.Dial, Now: s.Now,
 		Device: func(path string) (ledger.Device, error) {
 			return w.Env.Device(strings.TrimPrefix(path, w.Env.Root))
 		},
-		InPlace: func(ctx context.Context, origin map[string]string, offset int64) (io.ReadCloser, error) {
-			return w.OpenArchive(ctx, find(origin), offset)
+		InPlace: func(ctx context.Context, volume string, offset int64) (io.ReadCloser, error) {
+			return w.OpenArchive(ctx, find(volume).Origin, offset)
 		},
-		Remove: func(ctx context.Context, origin map[string]string) (bool, error) {
-			return w.RemoveArchive(ctx, s, find(origin))
+		Remove: func(ctx context.Context, volume string) (bool, error) {
+			a := find(volume)
+			return w.RemoveArchive(ctx, s, a.Origin, a.Token())
 		},
 		Progress: func(target, file string, done, total int64) { s.Progress(target+" "+file, done, total) },
 	}
@@ -97,38 +98,38 @@ func (w *Systems) targetEnv(s *runtime.Step, origins []map[string]string) target
 
 // RemoveArchive removes an archive of a Proxmox storage that runner itself made:
 // its notes carry the step's token, and nobody protected it. Was tells that it was there.
-func (w *Systems) RemoveArchive(ctx context.Context, s *runtime.Step, origin map[string]string) (was bool, err error) {
-	c, sys, err := w.Proxmox(ctx, origin["system"])
+func (w *Systems) RemoveArchive(ctx context.Context, s *runtime.Step, origin ledger.Origin, token string) (was bool, err error) {
+	c, sys, err := w.Proxmox(ctx, origin.System)
 	if err != nil {
-		return false, proxmox.Explain(origin["system"], "connect", err)
+		return false, proxmox.Explain(origin.System, "connect", err)
 	}
-	v, err := c.Archive(ctx, origin["node"], origin["volid"])
+	v, err := c.Archive(ctx, origin.Node, origin.Volume)
 	if proxmox.Gone(err) {
 		return false, nil
 	}
 	if err != nil {
-		return false, proxmox.Explain(sys.Name, "look at "+origin["volid"], err)
+		return false, proxmox.Explain(sys.Name, "look at "+origin.Volume, err)
 	}
 	refuse := func(why string) (bool, error) {
-		return true, &failure.Error{Code: failure.Refused, System: "proxmox " + sys.Name, Doing: "remove " + origin["volid"], Said: why}
+		return true, &failure.Error{Code: failure.Refused, System: "proxmox " + sys.Name, Doing: "remove " + origin.Volume, Said: why}
 	}
-	if !proxmox.Carries(v.Notes, origin["token"]) {
+	if !proxmox.Carries(v.Notes, token) {
 		return refuse("its notes do not carry the token of the step that made it: another tool's archive is never removed")
 	}
 	if v.Protected != 0 {
 		return refuse("somebody protected it")
 	}
-	upid, err := c.RemoveArchive(ctx, origin["node"], origin["volid"])
+	upid, err := c.RemoveArchive(ctx, origin.Node, origin.Volume)
 	if err != nil || upid == "" {
-		return true, proxmox.Explain(sys.Name, "remove "+origin["volid"], err)
+		return true, proxmox.Explain(sys.Name, "remove "+origin.Volume, err)
 	}
 	var last string
 	st, err := c.Follow(ctx, upid, s.Sleep, func(line string) { last = line })
 	if err != nil {
-		return true, proxmox.Explain(sys.Name, "remove "+origin["volid"], err)
+		return true, proxmox.Explain(sys.Name, "remove "+origin.Volume, err)
 	}
 	if st.Exit != "OK" {
-		return true, &failure.Error{Code: proxmox.CodeRefused, System: "proxmox " + sys.Name, Doing: "remove " + origin["volid"], Said: st.Exit + "; " + last}
+		return true, &failure.Error{Code: proxmox.CodeRefused, System: "proxmox " + sys.Name, Doing: "remove " + origin.Volume, Said: st.Exit + "; " + last}
 	}
 	return true, nil
 }
@@ -154,17 +155,8 @@ func (w *Systems) Identities(ctx context.Context) ([]age.Identity, error) {
 	return out, nil
 }
 
-// Origin says where an artifact lies, with the token that its notes carry.
-func Origin(a ledger.Artifact) map[string]string {
-	o := map[string]string{"token": "runner:" + a.Run + a.Step}
-	for k, v := range a.Origin {
-		o[k] = v
-	}
-	return o
-}
-
-// OriginsOf says where an artifact lies that is counted in place.
-func OriginsOf(ctx context.Context, s *runtime.Step, c ledger.Copy) ([]map[string]string, error) {
+// Placed is the artifact of a copy that is counted in place, if it is.
+func Placed(ctx context.Context, s *runtime.Step, c ledger.Copy) ([]ledger.Artifact, error) {
 	if !c.InPlace {
 		return nil, nil
 	}
@@ -176,7 +168,7 @@ func OriginsOf(ctx context.Context, s *runtime.Step, c ledger.Copy) ([]map[strin
 	if err != nil || !found {
 		return nil, err
 	}
-	return []map[string]string{Origin(art)}, nil
+	return []ledger.Artifact{art}, nil
 }
 
 // Close lets go of everything that was opened.

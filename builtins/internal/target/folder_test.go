@@ -270,14 +270,14 @@ func TestArtifactThatLiesInTheStorage(t *testing.T) {
 	data := Bytes(10, 100_000)
 	removed := ""
 	env := Env(Stick())
-	env.InPlace = func(_ context.Context, origin map[string]string, offset int64) (io.ReadCloser, error) {
-		if origin["volid"] != "local:backup/x.vma.zst" || origin["storage"] != "local" || origin["file"] != "x.vma.zst" {
+	env.InPlace = func(_ context.Context, volume string, offset int64) (io.ReadCloser, error) {
+		if volume != "local:backup/x.vma.zst" {
 			return nil, errors.New("not found")
 		}
 		return io.NopCloser(bytes.NewReader(data[offset:])), nil
 	}
-	env.Remove = func(_ context.Context, origin map[string]string) (bool, error) {
-		removed = origin["volid"]
+	env.Remove = func(_ context.Context, volume string) (bool, error) {
+		removed = volume
 		return true, nil
 	}
 	ctx := context.Background()
@@ -288,7 +288,7 @@ func TestArtifactThatLiesInTheStorage(t *testing.T) {
 	src := Source(File{Name: "x.vma.zst", Data: data})
 	o := target.Copy(ctx, src, []*target.Target{tgt})[0]
 	Refused(t, o.Err, target.CodeNotFound)
-	src.Artifact.Origin = map[string]string{"volid": "local:backup/x.vma.zst"}
+	src.Artifact.Origin = ledger.Origin{Volume: "local:backup/x.vma.zst"}
 	o = One(t, src, tgt)
 	if !o.Copy.InPlace || o.Copy.Ref != "local:backup/x.vma.zst" || o.Copy.Files[0].SHA256 != o.Clear["x.vma.zst"] {
 		t.Errorf("got %+v, want the archive counted in place", o.Copy)

@@ -49,7 +49,7 @@ func (t Tree) Head() (h ledger.Head, err error) {
 
 func encodeManifest(m Manifest) ([]byte, error) {
 	m.Version = manifestVersion
-	m.Artifact.Origin = nil
+	m.Artifact.Origin = ledger.Origin{}
 	m.oneLine()
 	b, err := json.MarshalIndent(m, "", "  ")
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 
 // checkOrigin holds that an artifact lies in the storage.
 func (t *Target) checkOrigin(a ledger.Artifact) error {
-	volid := a.Origin["volid"]
+	volid := a.Origin.Volume
 	storage, _, ok := strings.Cut(volid, ":")
 	switch {
 	case !ok || !printable(volid):
@@ -32,16 +32,12 @@ func (t *Target) checkOrigin(a ledger.Artifact) error {
 // inPlace counts the source's own archive.
 func (j *job) inPlace(p *pass) {
 	c := j.newCopy()
-	c.Ref, c.InPlace = j.src.Artifact.Origin["volid"], true
+	c.Ref, c.InPlace = j.src.Artifact.Origin.Volume, true
 	for _, f := range j.src.Artifact.Files {
 		c.Files = append(c.Files, ledger.StoredFile{Name: f.Name, Of: f.Name, Size: p.sizes[f.Name], SHA256: p.clear[f.Name]})
 		c.Bytes += p.sizes[f.Name]
 	}
 	j.copy = c
-}
-
-func (t *Target) origin(c ledger.Copy, file string) map[string]string {
-	return map[string]string{"volid": c.Ref, "storage": t.storage, "file": file}
 }
 
 // checkPlace holds that a copy is of this storage.
@@ -59,7 +55,7 @@ func (t *Target) openInPlace(ctx context.Context, c ledger.Copy, file string) (i
 	if t.env.InPlace == nil {
 		return nil, &failure.Error{Code: CodeDown, System: system(t.spec.Name), Doing: "read " + c.Ref, Said: "nothing here reads from Proxmox storages"}
 	}
-	rc, err := t.env.InPlace(ctx, t.origin(c, file), 0)
+	rc, err := t.env.InPlace(ctx, c.Ref, 0)
 	if err != nil {
 		return nil, t.placeError("read "+c.Ref, err)
 	}

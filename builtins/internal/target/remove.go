@@ -96,7 +96,7 @@ func (t *Target) removeInPlace(ctx context.Context, c ledger.Copy) (was bool, er
 	if t.env.Remove == nil {
 		return false, &failure.Error{Code: CodeDown, System: system(t.spec.Name), Doing: "remove " + c.Ref, Said: "nothing here deletes from Proxmox storages"}
 	}
-	if was, err = t.env.Remove(ctx, t.origin(c, "")); err != nil {
+	if was, err = t.env.Remove(ctx, c.Ref); err != nil {
 		return was, t.placeError("remove "+c.Ref, err)
 	}
 	return was, nil

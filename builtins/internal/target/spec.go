@@ -43,10 +43,10 @@ type Env struct {
 	Silence time.Duration
 	// Device looks up the medium behind a directory (Root included); nil is SystemDevice.
 	Device func(path string) (ledger.Device, error)
-	// InPlace opens what a pve:// target holds. The origin has "volid", "storage" and "file".
-	InPlace func(ctx context.Context, origin map[string]string, offset int64) (io.ReadCloser, error)
-	// Remove deletes what a pve:// target holds; origin as for InPlace.
-	Remove func(ctx context.Context, origin map[string]string) (was bool, err error)
+	// InPlace opens a volume that a pve:// target holds.
+	InPlace func(ctx context.Context, volume string, offset int64) (io.ReadCloser, error)
+	// Remove deletes a volume that a pve:// target holds; was reports that it was there.
+	Remove func(ctx context.Context, volume string) (was bool, err error)
 	// Binary is the static runner to leave on targets. An empty path with ok means
 	// that it was left already.
 	Binary func() (path string, ok bool)

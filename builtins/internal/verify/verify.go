@@ -137,11 +137,11 @@ func prove(ctx context.Context, s *runtime.Step, w *systems.Systems, a *Request,
 	if had, found, err := earlier(ctx, s, c, level); err != nil || found {
 		return had, "", err
 	}
-	origins, err := systems.OriginsOf(ctx, s, c)
+	placed, err := systems.Placed(ctx, s, c)
 	if err != nil {
 		return ledger.Proof{}, "", err
 	}
-	t, err := w.OpenTarget(ctx, s, c.Target, origins...)
+	t, err := w.OpenTarget(ctx, s, c.Target, placed...)
 	if err != nil {
 		return ledger.Proof{}, "", about(c, err)
 	}
