@@ -39,9 +39,6 @@ func (t *Target) PutCheckpoint(ctx context.Context, name, text string) error {
 // One that is too large is an error.
 func (t *Target) Checkpoints(ctx context.Context) (map[string]string, error) {
 	all := map[string]string{}
-	if t.InPlace() {
-		return all, nil
-	}
 	infos, err := t.store.List(ctx, ".")
 	if err != nil {
 		return nil, err

@@ -157,7 +157,9 @@ func (t *Target) openStored(ctx context.Context, c ledger.Copy, f ledger.StoredF
 	var rc io.ReadCloser
 	var err error
 	if t.InPlace() {
-		rc, err = t.openInPlace(ctx, c, f.Of)
+		if err = t.checkPlace(c); err == nil {
+			rc, err = t.store.Get(ctx, c.Ref, 0, -1)
+		}
 	} else {
 		rc, err = t.openListed(ctx, c, f)
 	}

@@ -3,7 +3,6 @@ package target
 import (
 	"context"
 	"net"
-	"net/url"
 	"path"
 	"strings"
 	"time"
@@ -16,7 +15,8 @@ import (
 const patience = 30 * time.Second // for connecting
 
 // openSFTP opens an sftp:// target.
-func (t *Target) openSFTP(ctx context.Context, u *url.URL) error {
+func openSFTP(ctx context.Context, t *Target) error {
+	u := t.place.URL
 	if _, err := ssh.HostKeys(t.spec.HostKey); err != nil {
 		return &failure.Error{Code: ssh.CodeHostKey, System: system(t.spec.Name), Doing: "open " + u.Redacted(), Said: err.Error(),
 			Hint: "put the server's key into the site: ssh-keyscan " + u.Hostname() + ", compared with the server's own console"}
@@ -41,7 +41,7 @@ func (t *Target) openSFTP(ctx context.Context, u *url.URL) error {
 	store := &sftpStore{target: t.spec.Name, base: base, dialer: d}
 	t.store, t.account = store, u.User.Username()+"@"+u.Hostname()
 	t.device = ledger.Device{ID: "host:" + addr}
-	t.caps = Capabilities{Space: store.Space, Program: store.Program, Close: store.Close}
+	t.caps = Capabilities{Rename: true, Append: true, Space: store.Space, Program: store.Program, Close: store.Close}
 	info, err := store.Stat(ctx, ".")
 	if err == nil && !info.Dir {
 		err = &failure.Error{Code: CodeNotFound, System: system(t.spec.Name), Doing: "open " + base, Said: "it is not a folder"}

@@ -9,7 +9,7 @@
 //
 // # Two layers
 //
-// Store is what a scheme can do with named bytes: one file per scheme. The
+// Store is what a scheme of the table in scheme.go can do with named bytes. The
 // layout above it is the same for all:
 //
 //	README.txt                        what this is and how to use it

@@ -44,6 +44,19 @@ func openFolder(t testing.TB, dir string, change func(*target.Spec, *target.Env)
 	return tgt
 }
 
+// A store that can neither rename nor append keeps the same promises.
+func TestObjects(t *testing.T) {
+	Run(t, func(t *testing.T) (*target.Target, Hooks) {
+		dir := newFolder(t)
+		open := func(t *testing.T, change func(*target.Spec, *target.Env)) *target.Target {
+			tgt := openFolder(t, dir, change)
+			target.AsObjects(tgt)
+			return tgt
+		}
+		return open(t, nil), Hooks{Dir: dir, Objects: true, Open: open}
+	})
+}
+
 func TestFolder(t *testing.T) {
 	Run(t, func(t *testing.T) (*target.Target, Hooks) {
 		dir := newFolder(t)

@@ -40,7 +40,7 @@ type job struct {
 func newJob(t *Target, src Source) *job {
 	j := &job{t: t, src: src, id: ledger.CopyID(src.Artifact.ID, t.spec.Name), final: folderOf(src.Artifact)}
 	j.parts = path.Join(partsFolder, j.id)
-	if t.spec.Immutable {
+	if !t.drafts() {
 		j.parts = j.final
 	}
 	return j
@@ -57,7 +57,7 @@ func (j *job) settle(err error) {
 }
 
 // writes reports that the job needs the bytes of the source, not only their digests.
-func (j *job) writes() bool { return j.there == nil && j.t.store != nil }
+func (j *job) writes() bool { return j.there == nil && !j.t.InPlace() }
 
 // again forgets what a pass did.
 func (j *job) again() {

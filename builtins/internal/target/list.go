@@ -34,9 +34,6 @@ func (e *OddError) Error() string { return fmt.Sprintf("%q %s", e.Path, e.What) 
 // other: a manifest that is not one (E_BAD_MANIFEST, as a BadFolder), and what the
 // layout cannot have made (as an OddError).
 func (t *Target) List(ctx context.Context) ([]Manifest, []error, error) {
-	if t.InPlace() {
-		return nil, nil, nil
-	}
 	l := &lister{t: t}
 	err := l.walk(ctx, ".", 0)
 	return l.good, l.bad, err
@@ -46,6 +43,7 @@ type lister struct {
 	t    *Target
 	good []Manifest
 	bad  []error
+	open []string // folders of copies that have no manifest
 	size int
 }
 
@@ -107,6 +105,7 @@ func (l *lister) take(ctx context.Context, folder string) error {
 	m, err := l.t.manifest(ctx, folder)
 	if failure.Is(err, CodeNotFound) {
 		if stamp, _, ok := strings.Cut(path.Base(folder), "-"); ok && isStamp(stamp) {
+			l.open = append(l.open, folder)
 			return l.odd(folder, "is no complete copy: it has no manifest. Writing it broke off, or what names its files was removed")
 		}
 		return l.odd(folder, "was not made by runner: nothing of it is a copy")

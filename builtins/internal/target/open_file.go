@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,8 +14,8 @@ import (
 )
 
 // openFolder opens a file:// target.
-func (t *Target) openFolder(ctx context.Context, u *url.URL) error {
-	f := &folder{spec: t.spec, env: t.env, path: filepath.Join("/", u.Path)}
+func openFolder(ctx context.Context, t *Target) error {
+	f := &folder{spec: t.spec, env: t.env, path: filepath.Join("/", t.place.URL.Path)}
 	if t.env.Root != "" {
 		f.path = filepath.Join(t.env.Root, f.path)
 	}
@@ -34,7 +33,7 @@ func (t *Target) openFolder(ctx context.Context, u *url.URL) error {
 	f.device, f.root = device, root
 	store := &fileStore{target: t.spec.Name, root: root, guard: f.guard}
 	t.device, t.store = device, store
-	t.caps = Capabilities{Stages: true, Space: store.Space, Guard: f.guard, Program: store.Program, Close: root.Close}
+	t.caps = Capabilities{Rename: true, Append: true, Stages: true, Space: store.Space, Guard: f.guard, Program: store.Program, Close: root.Close}
 	return nil
 }
 

@@ -78,7 +78,7 @@ func (t *Target) leaveProgram(ctx context.Context, file string) error {
 		return fmt.Errorf("read the program: %w", err)
 	}
 	draft := name + ".part"
-	if t.spec.Immutable {
+	if !t.drafts() {
 		draft = name
 	}
 	if _, err := t.store.Put(ctx, draft, 0, size, struct{ io.Reader }{f}); err != nil {

@@ -12,17 +12,73 @@ import (
 
 // A pve:// target is a storage of the source itself: the artifact lies there
 // already, so nothing is moved and there is no manifest.
+func openStorage(_ context.Context, t *Target) error {
+	_, storage := t.place.Storage()
+	t.store = &volumes{t}
+	t.device = ledger.Device{ID: "pve:" + storage}
+	return nil
+}
+
+// volumes is the store of a pve:// target: its names are volumes, which it reads.
+type volumes struct{ t *Target }
+
+var _ Store = (*volumes)(nil)
+
+// Put implements Store.
+func (v *volumes) Put(context.Context, string, int64, int64, io.Reader) (int64, error) {
+	return 0, badTarget(v.t.spec.Name, "archives are counted where they are made; nothing is written there")
+}
+
+// Get implements Store.
+func (v *volumes) Get(ctx context.Context, volume string, offset, length int64) (io.ReadCloser, error) {
+	if v.t.env.InPlace == nil {
+		return nil, v.t.unreachable("read " + volume)
+	}
+	rc, err := v.t.env.InPlace(ctx, volume, offset)
+	if err != nil {
+		return nil, v.t.placeError("read "+volume, err)
+	}
+	r := &inPlaceReader{rc, v.t, volume}
+	if length < 0 {
+		return r, nil
+	}
+	return struct {
+		io.Reader
+		io.Closer
+	}{io.LimitReader(r, length), r}, nil
+}
+
+// Stat implements Store.
+func (v *volumes) Stat(_ context.Context, name string) (Info, error) {
+	return Info{}, &failure.Error{Code: CodeNotFound, System: system(v.t.spec.Name), Doing: "look up " + name, Said: "nothing of runner lies there"}
+}
+
+// List implements Store: none of what is there is runner's.
+func (v *volumes) List(context.Context, string) ([]Info, error) { return nil, nil }
+
+// Rename implements Store.
+func (v *volumes) Rename(ctx context.Context, from, _ string) error {
+	_, err := v.Put(ctx, from, 0, 0, nil)
+	return err
+}
+
+// Delete implements Store. RemoveInPlace removes volumes: it says whether they were there.
+func (v *volumes) Delete(ctx context.Context, name string) error {
+	_, err := v.Put(ctx, name, 0, 0, nil)
+	return err
+}
 
 // checkOrigin holds that an artifact lies in the storage.
 func (t *Target) checkOrigin(a ledger.Artifact) error {
 	volid := a.Origin.Volume
 	storage, _, ok := strings.Cut(volid, ":")
+	_, own := t.place.Storage()
 	switch {
 	case !ok || !printable(volid):
 		return &failure.Error{Code: CodeNotFound, System: system(t.spec.Name), Doing: "count the artifact in place", Said: "the artifact lies in no Proxmox storage"}
-	case storage != t.storage:
+	case storage != own:
 		return &failure.Error{Code: CodeNotFound, System: system(t.spec.Name), Doing: "count the artifact in place",
-			Said: fmt.Sprintf("the artifact lies in storage %s, not in %s", storage, t.storage), Hint: "let the snapshot write to the storage of the target"}
+			Said: fmt.Sprintf("the artifact lies in storage %s, not in %s", storage, own), Hint: "let the snapshot write to the storage of the target"}
 	case len(t.seals) > 0 || t.spec.PartSize > 0:
 		return badTarget(t.spec.Name, "what lies in a Proxmox storage is neither sealed nor cut into parts")
 	}
@@ -42,24 +98,16 @@ func (j *job) inPlace(p *pass) {
 
 // checkPlace holds that a copy is of this storage.
 func (t *Target) checkPlace(c ledger.Copy) error {
-	if storage, _, ok := strings.Cut(c.Ref, ":"); !ok || storage != t.storage || !c.InPlace {
-		return &failure.Error{Code: CodeNotFound, System: system(t.spec.Name), Doing: "find copy " + c.ID, Said: fmt.Sprintf("%q is not in storage %s", c.Ref, t.storage)}
+	_, own := t.place.Storage()
+	if storage, _, ok := strings.Cut(c.Ref, ":"); !ok || storage != own || !c.InPlace {
+		return &failure.Error{Code: CodeNotFound, System: system(t.spec.Name), Doing: "find copy " + c.ID, Said: fmt.Sprintf("%q is not in storage %s", c.Ref, own)}
 	}
 	return nil
 }
 
-func (t *Target) openInPlace(ctx context.Context, c ledger.Copy, file string) (io.ReadCloser, error) {
-	if err := t.checkPlace(c); err != nil {
-		return nil, err
-	}
-	if t.env.InPlace == nil {
-		return nil, &failure.Error{Code: CodeDown, System: system(t.spec.Name), Doing: "read " + c.Ref, Said: "nothing here reads from Proxmox storages"}
-	}
-	rc, err := t.env.InPlace(ctx, c.Ref, 0)
-	if err != nil {
-		return nil, t.placeError("read "+c.Ref, err)
-	}
-	return &inPlaceReader{rc, t, c.Ref}, nil
+// unreachable is the error where the world has no way to the storage: on a bare medium.
+func (t *Target) unreachable(doing string) error {
+	return &failure.Error{Code: CodeDown, System: system(t.spec.Name), Doing: doing, Said: "nothing here reaches Proxmox storages"}
 }
 
 // placeError keeps an error that says its own code.

@@ -12,9 +12,6 @@ import (
 // delete it. It is true only when all three are refused and the file is as it
 // was. Where the file can be deleted, it is.
 func ProbeImmutable(ctx context.Context, t *Target) (bool, error) {
-	if t.InPlace() {
-		return false, nil
-	}
 	name := ".runner-probe-" + t.env.Now().UTC().Format("20060102")
 	moved := name + ".moved"
 	text := []byte("runner tries whether this file can be changed\n")
@@ -32,6 +29,9 @@ func ProbeImmutable(ctx context.Context, t *Target) (bool, error) {
 			return err
 		},
 		func() error {
+			if !t.caps.Rename { // there is no such request
+				return &failure.Error{Code: CodeDenied}
+			}
 			err := t.store.Rename(ctx, name, moved)
 			if err == nil {
 				err = t.store.Rename(ctx, moved, name)

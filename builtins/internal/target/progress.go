@@ -10,7 +10,7 @@ import (
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
-// progress lists the sealed files of a copy that are complete.
+// progress lists the files of a copy that are complete, where their bytes cannot tell.
 type progress struct {
 	SealedTo []string            `json:"sealed_to"`
 	PartSize int64               `json:"part_size"`
@@ -28,7 +28,7 @@ type finished struct {
 // is sent again.
 func (j *job) loadProgress(ctx context.Context) error {
 	j.progress = progress{SealedTo: j.t.prints, PartSize: j.t.spec.PartSize, Files: map[string]finished{}}
-	if len(j.t.seals) == 0 || j.t.spec.Immutable {
+	if !j.noted() || j.t.spec.Immutable {
 		return nil
 	}
 	b, err := j.t.small(ctx, path.Join(j.parts, progressFile), maxManifest)
@@ -43,6 +43,10 @@ func (j *job) loadProgress(ctx context.Context) error {
 	}
 	return nil
 }
+
+// noted reports that what is complete must be written down: sealed bytes are never the
+// same twice, and where a store cannot append there is nothing to go on from.
+func (j *job) noted() bool { return len(j.t.seals) > 0 || !j.t.caps.Append }
 
 func sameSealing(a, b progress) bool {
 	if a.PartSize != b.PartSize || len(a.SealedTo) != len(b.SealedTo) {

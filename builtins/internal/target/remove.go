@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"path"
+	"slices"
+	"strings"
 
 	"github.com/neosofia/runner/runtime/failure"
 	"github.com/neosofia/runner/runtime/ledger"
@@ -69,24 +71,44 @@ func (t *Target) removeEmpty(ctx context.Context, dir string) error {
 // CleanUp deletes what broken transfers left, but for the copies that keep names,
 // and returns the ids of those that are gone.
 func (t *Target) CleanUp(ctx context.Context, keep func(copyID string) bool) (gone []string, err error) {
-	if t.InPlace() {
-		return nil, nil
-	}
-	infos, err := t.store.List(ctx, partsFolder)
-	if failure.Is(err, CodeNotFound) {
-		return nil, nil
-	}
-	for _, info := range infos {
-		if !info.Dir || !plain(info.Name) || keep(info.Name) {
+	broken, err := t.broken(ctx)
+	for folder, id := range broken {
+		if keep(id) {
 			continue
 		}
-		if rerr := t.removeFolder(ctx, path.Join(partsFolder, info.Name)); rerr != nil {
+		if rerr := t.removeFolder(ctx, folder); rerr != nil {
 			err = errors.Join(err, rerr)
 			continue
 		}
-		gone = append(gone, info.Name)
+		gone = append(gone, id)
 	}
+	slices.Sort(gone)
 	return gone, err
+}
+
+// broken returns the folders of transfers that are not complete, with the copies that
+// they were to make. Without drafts they are those that lack their manifest.
+func (t *Target) broken(ctx context.Context) (map[string]string, error) {
+	out := map[string]string{}
+	if !t.drafts() && !t.spec.Immutable {
+		l := &lister{t: t}
+		err := l.walk(ctx, ".", 0)
+		for _, folder := range l.open {
+			_, artifact, _ := strings.Cut(path.Base(folder), "-")
+			out[folder] = ledger.CopyID(artifact, t.spec.Name)
+		}
+		return out, err
+	}
+	infos, err := t.store.List(ctx, partsFolder)
+	if failure.Is(err, CodeNotFound) {
+		return out, nil
+	}
+	for _, info := range infos {
+		if info.Dir && plain(info.Name) {
+			out[path.Join(partsFolder, info.Name)] = info.Name
+		}
+	}
+	return out, err
 }
 
 func (t *Target) removeInPlace(ctx context.Context, c ledger.Copy) (was bool, err error) {
@@ -94,7 +116,7 @@ func (t *Target) removeInPlace(ctx context.Context, c ledger.Copy) (was bool, er
 		return false, err
 	}
 	if t.env.Remove == nil {
-		return false, &failure.Error{Code: CodeDown, System: system(t.spec.Name), Doing: "remove " + c.Ref, Said: "nothing here deletes from Proxmox storages"}
+		return false, t.unreachable("remove " + c.Ref)
 	}
 	if was, err = t.env.Remove(ctx, c.Ref); err != nil {
 		return was, t.placeError("remove "+c.Ref, err)

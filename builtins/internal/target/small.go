@@ -31,10 +31,17 @@ func (t *Target) small(ctx context.Context, name string, most int64) ([]byte, er
 	return b, err
 }
 
+// drafts reports that what is not complete has a name of its own, from which it moves.
+func (t *Target) drafts() bool { return t.caps.Rename && !t.spec.Immutable }
+
 // putSmall writes a small file atomically, where the target can rename.
 func (t *Target) putSmall(ctx context.Context, name string, b []byte) error {
-	if t.spec.Immutable {
+	switch {
+	case t.spec.Immutable:
 		return t.putOnce(ctx, name, b)
+	case !t.drafts():
+		_, err := t.store.Put(ctx, name, 0, int64(len(b)), bytes.NewReader(b))
+		return err
 	}
 	draft := path.Join(path.Dir(name), path.Base(name)+".part")
 	if _, err := t.store.Put(ctx, draft, 0, int64(len(b)), bytes.NewReader(b)); err != nil {

@@ -16,7 +16,7 @@ import (
 // Spec declares a target.
 type Spec struct {
 	Name      string
-	URL       string // file:///mnt/usb, sftp://user@host[:port]/path (/~/path below the login's folder), pve://storage
+	URL       string // file:///mnt/usb, sftp://user@host[:port]/path (/~/path below the login's folder), pve://[system/]storage
 	Medium    string
 	Location  string
 	Offline   bool // meant to be taken away
@@ -122,11 +122,11 @@ type Verified struct {
 type Target struct {
 	spec    Spec
 	env     Env
-	store   Store // nil for pve://
+	place   Place
+	store   Store
 	caps    Capabilities
 	device  ledger.Device
 	account string
-	storage string // of pve://
 	seals   []age.Recipient
 	prints  []string // fingerprints of the recipients
 	head    int64    // bytes of an age header for them
@@ -135,7 +135,7 @@ type Target struct {
 }
 
 // InPlace reports that the target counts archives where they were made.
-func (t *Target) InPlace() bool { return t.store == nil }
+func (t *Target) InPlace() bool { return t.place.InPlace }
 
 // Name returns the target's name.
 func (t *Target) Name() string { return t.spec.Name }

@@ -10,7 +10,7 @@ import (
 // the reader as it is, or ctx's.
 type Store interface {
 	// Put writes what r has from offset on, drops what follows, and makes it
-	// durable. Folders are made. size is the file's expected size, -1 unknown. It
+	// durable. The offset is 0 where the store cannot append. Folders are made. size is the file's expected size, -1 unknown. It
 	// returns the bytes taken from r; after an error those before a hole count.
 	Put(ctx context.Context, name string, offset, size int64, r io.Reader) (int64, error)
 	// Get reads length bytes from offset (-1: to the end), past any cache of this host.
@@ -18,7 +18,8 @@ type Store interface {
 	Stat(ctx context.Context, name string) (Info, error)
 	// List returns what is directly in a folder, at most maxEntries.
 	List(ctx context.Context, dir string) ([]Info, error)
-	// Rename moves a file over another, or a folder to a free name. Folders are made.
+	// Rename moves a file over another, or a folder to a free name, in one step. Folders
+	// are made. It is not called where the store cannot rename.
 	Rename(ctx context.Context, from, to string) error
 	// Delete removes a file or an empty folder. What is not there is no error.
 	Delete(ctx context.Context, name string) error
@@ -37,6 +38,12 @@ const maxEntries = 100_000
 
 // Capabilities are what a store can do beyond Store.
 type Capabilities struct {
+	// Rename: what is there can move in one step. Where it cannot, files are written where
+	// they stay, and a copy becomes visible by its manifest alone, which is written last.
+	Rename bool
+	// Append: Put takes an offset. Where it does not, a stored file is there whole or not
+	// at all, and a transfer that broke off goes on at the part: set a part size.
+	Append bool
 	// Stages: sealing gets a goroutine of its own, since Put waits for a disk.
 	Stages bool
 	// Space returns free and total bytes, -1 where unknown.

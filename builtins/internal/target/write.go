@@ -105,6 +105,9 @@ func (w *writer) clear() (string, error) {
 func (w *writer) writePlain(s *ledger.StoredFile, want, most int64) error {
 	name := path.Join(w.parts, s.Name)
 	p := &part{f: w.f, left: most}
+	if !w.t.caps.Append {
+		return w.writeWhole(p, s, want)
+	}
 	same, err := w.match(p, name)
 	if err != nil {
 		return err
@@ -118,6 +121,25 @@ func (w *writer) writePlain(s *ledger.StoredFile, want, most int64) error {
 	s.Size = same + n
 	s.SHA256, err = w.clear()
 	return err
+}
+
+// writeWhole stores bytes as they are, unless an earlier transfer finished them.
+func (w *writer) writeWhole(p *part, s *ledger.StoredFile, want int64) error {
+	if done, ok, err := w.finished(w.ctx, s.Name); err != nil {
+		return err
+	} else if ok {
+		return w.skip(p, s, done)
+	}
+	n, err := w.t.store.Put(w.ctx, path.Join(w.parts, s.Name), 0, want, w.t.limit.wrap(w.ctx, p))
+	w.sent += n
+	if err != nil {
+		return err
+	}
+	s.Size = n
+	if s.SHA256, err = w.clear(); err != nil {
+		return err
+	}
+	return w.finish(w.ctx, *s, s.SHA256)
 }
 
 // match consumes the bytes that an earlier transfer left already and returns

@@ -22,7 +22,8 @@ import (
 
 // Hooks are what the suite needs beside a target.
 type Hooks struct {
-	Dir string // the folder behind the target, as others see it
+	Dir     string // the folder behind the target, as others see it
+	Objects bool   // the store can neither rename nor append
 	// Open opens the same place with another declaration.
 	Open func(t *testing.T, change func(*target.Spec, *target.Env)) *target.Target
 }

@@ -1,5 +1,0 @@
-//go:build !race
-
-package targettest
-
-const slow = false
