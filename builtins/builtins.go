@@ -26,6 +26,7 @@ import (
 	"github.com/neosofia/runner/builtins/internal/rearhost"
 	"github.com/neosofia/runner/builtins/internal/recoverykey"
 	"github.com/neosofia/runner/builtins/internal/restorevm"
+	"github.com/neosofia/runner/builtins/internal/savefiles"
 	"github.com/neosofia/runner/builtins/internal/site"
 	"github.com/neosofia/runner/builtins/internal/spool"
 	"github.com/neosofia/runner/builtins/internal/systems"
@@ -127,6 +128,7 @@ var (
 	JoinLedger      = checkpoints.Join
 	TakeOverCopies  = checkpoints.TakeOver
 	ObserveMedia    = checkpoints.ObserveMedia
+	FilesAsset      = savefiles.Asset
 	DaysUntilFull   = capacity.DaysUntilFull
 	ForeseeNight    = preflight.Night
 	LookAround      = newsite.LookAround

@@ -101,7 +101,7 @@ func (s *session) ask(ctx context.Context, all []*checked) (a asked, err error) 
 	if err := s.openWorld(ctx); err != nil {
 		return a, err
 	}
-	var needs builtins.NightNeeds
+	needs := builtins.NightNeeds{FilesAsset: builtins.FilesAsset}
 	images := sync.OnceValue(func() []builtins.Foreseen { return builtins.ForeseeImages(ctx, s.world, catalog) })
 	for _, c := range all {
 		if c.program == nil {
@@ -114,6 +114,7 @@ func (s *session) ask(ctx context.Context, all []*checked) (a asked, err error) 
 		needs.Logs = needs.Logs || c.program.Calls("ship_logs")
 		needs.Files = needs.Files || c.program.Calls("save_files")
 		needs.Restores = needs.Restores || c.program.Calls("restore_vm")
+		needs.Paths = append(needs.Paths, c.program.Paths("save_files")...)
 		if !c.program.Calls("rear_host") {
 			continue
 		}

@@ -30,6 +30,7 @@ type Artifact struct {
 	Gaps        []Gap             `json:"gaps,omitempty"`
 	Needs       []string          `json:"needs,omitempty"`    // earlier artifacts without which it cannot be restored
 	Declared    map[string]string `json:"declared,omitempty"` // what the source said of the content: disk sizes…
+	Devices     []string          `json:"devices,omitempty"`  // identities of those that the source lies on, as far as they are known
 }
 
 // ArtifactID names the artifact that a step makes.
@@ -91,6 +92,7 @@ type Copy struct {
 	Offsite    bool         `json:"offsite,omitempty"`
 	Immutable  bool         `json:"immutable,omitempty"`   // probed, not declared
 	InPlace    bool         `json:"in_place,omitempty"`    // the source's own archive, counted where it lies
+	OnSource   bool         `json:"on_source,omitempty"`   // it lies on a device of its source: they are lost together
 	WriteBytes int64        `json:"write_bytes,omitempty"` // bytes sent, for rates
 	WriteNanos int64        `json:"write_nanos,omitempty"`
 }

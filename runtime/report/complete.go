@@ -96,6 +96,7 @@ func (j judge) item(a ledger.AssetDemand, it *item) []ledger.Finding {
 			out = append(out, *f)
 		}
 	}
+	out = append(out, j.onSource(a, it)...)
 	if len(a.On) == 0 && (it.newest == nil || it.newest.Created.Before(j.since.Add(-behind))) {
 		text := it.name + " was not backed up by this run"
 		if it.newest != nil {

@@ -111,7 +111,8 @@ func (m *Machine) targetsText(say func(string, ...any), p plan) {
 	for _, t := range p.targets {
 		say("\n# %s", oneLine(strings.TrimSuffix("A folder here: "+about(t.Device), ": ")))
 		if m.shares(t.Device) {
-			say("# It lies on a disk whose files are saved: when that disk dies, so do both.")
+			say("# It lies on a disk whose files are saved: when that disk dies, so do both. A copy")
+			say("# here is made, and does not count.")
 		}
 		if slices.Contains(p.procedures, "operating_system") {
 			say("# Rescue images hold password hashes and keys of the host: who reads this folder has")

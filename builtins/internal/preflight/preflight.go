@@ -29,6 +29,9 @@ type Needs struct {
 	Logs     bool // logs of hosts are shipped
 	Files    bool // files of hosts are saved
 	Restores bool // guests are brought back by way of the API
+
+	FilesAsset string   // the asset of files, where policies name none
+	Paths      []string // of this machine, as policies name them
 }
 
 // Fault is something that would keep a night from its work, or, as a note, something to
@@ -46,6 +49,11 @@ type Fault struct {
 // at once.
 func Night(ctx context.Context, w *systems.Systems, catalog ledger.Catalog, needs Needs) []Fault {
 	out := others(ctx, w, needs)
+	shared, err := lookAtDisks(ctx, w, catalog, needs)
+	if err != nil {
+		out = append(out, faultOf("this machine", err))
+	}
+	out = append(out, shared...)
 	if !needs.Guests && !needs.Firewall && !needs.Restores {
 		return out
 	}
@@ -65,6 +73,8 @@ func Night(ctx context.Context, w *systems.Systems, catalog ledger.Catalog, need
 func within(ctx context.Context) (context.Context, context.CancelFunc) {
 	return runtime.RealClock{}.Within(ctx, 2*time.Minute, errors.New("it did not answer within two minutes"))
 }
+
+func now() time.Time { return runtime.RealClock{}.Now() }
 
 // night is the look at one system.
 type night struct {
@@ -136,7 +146,7 @@ func (n *night) look(ctx context.Context, needs Needs) (err error) {
 		}
 	}
 	for _, id := range hidden {
-		if _, excused := n.w.Site.Demands.Excused(fmt.Sprint(id), runtime.RealClock{}.Now()); !excused {
+		if _, excused := n.w.Site.Demands.Excused(fmt.Sprint(id), now()); !excused {
 			r := right(fmt.Sprintf("/vms/%d", id), "VM.Audit")
 			n.add(false, systems.RightHint(n.sys.TokenID, r.Refusal()), "guest %d exists, and the token may not see it: it is not saved: %s", id, r.Refusal())
 		}
@@ -243,7 +253,7 @@ func hasBind(config map[string]string) bool {
 
 func (n *night) excused(g proxmox.Guest) bool {
 	for _, name := range []string{g.Name, fmt.Sprint(g.VMID), fmt.Sprintf("%s-%d", g.Name, g.VMID)} {
-		if _, ok := n.w.Site.Demands.Excused(name, runtime.RealClock{}.Now()); ok {
+		if _, ok := n.w.Site.Demands.Excused(name, now()); ok {
 			return true
 		}
 	}

@@ -271,6 +271,7 @@ func (j *dumpJob) finish(ctx context.Context, upid proxmox.UPID) (runtime.Result
 		Files: []ledger.File{{Name: path.Base(vol.Path), Size: vol.Size}}, Bytes: vol.Size, Consistency: log.Consistency(),
 		Gaps: Gaps(src), Declared: Facts(src),
 	}
+	art.Devices = devices(systems.Of(j.s), art.Origin, j.guest.Type, config)
 	if !log.SizeFits(vol.Size) {
 		j.s.Log("the archive of %s has %d bytes where its task's log says %s: reading it back will tell", j.item, vol.Size, log.SizeText)
 	}
