@@ -106,6 +106,7 @@ type (
 	Bare           = medium.Bare
 	Identity       = age.Identity
 	KeyBound       = recoverykey.Bound
+	SiteFaults     = site.Faults
 	SiteWish       = newsite.Wish
 	SiteFile       = newsite.File
 	Machine        = newsite.Machine

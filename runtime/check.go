@@ -2,8 +2,6 @@ package runtime
 
 import (
 	"fmt"
-	"path"
-	"slices"
 	"sort"
 	"strings"
 
@@ -65,31 +63,6 @@ func (p *Program) Calls(primitive string) (found bool) {
 		calls(m, func(_ *syntax.CallExpr, name string) { found = found || name == primitive })
 	}
 	return found
-}
-
-// Paths are the absolute paths that stand, as texts, in the files that call a primitive.
-func (p *Program) Paths(primitive string) (out []string) {
-	for _, m := range p.Graph.Modules {
-		calls(m, func(_ *syntax.CallExpr, name string) {
-			if name == primitive {
-				out = append(out, paths(m)...)
-			}
-		})
-	}
-	slices.Sort(out)
-	return slices.Compact(out)
-}
-
-func paths(m *source.Module) (out []string) {
-	syntax.Walk(m.File, func(n syntax.Node) bool {
-		if l, ok := n.(*syntax.Literal); ok {
-			if text, ok := l.Value.(string); ok && path.IsAbs(text) {
-				out = append(out, text)
-			}
-		}
-		return true
-	})
-	return out
 }
 
 type checker struct {
