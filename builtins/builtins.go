@@ -27,6 +27,7 @@ import (
 	"github.com/neosofia/runner/builtins/internal/recoverykey"
 	"github.com/neosofia/runner/builtins/internal/restorevm"
 	"github.com/neosofia/runner/builtins/internal/savefiles"
+	"github.com/neosofia/runner/builtins/internal/sealsecrets"
 	"github.com/neosofia/runner/builtins/internal/site"
 	"github.com/neosofia/runner/builtins/internal/spool"
 	"github.com/neosofia/runner/builtins/internal/systems"
@@ -129,6 +130,7 @@ var (
 	JoinLedger      = checkpoints.Join
 	TakeOverCopies  = checkpoints.TakeOver
 	ObserveMedia    = checkpoints.ObserveMedia
+	KindsOfSystems  = site.KindsOfSystems
 	FilesAsset      = savefiles.Asset
 	DaysUntilFull   = capacity.DaysUntilFull
 	ForeseeNight    = preflight.Night
@@ -136,6 +138,7 @@ var (
 	SiteParts       = newsite.Parts
 	RestorePlace    = restorevm.Place
 	ForeseeImages   = rearhost.Foresee
+	ForeseeSecrets  = sealsecrets.Foresee
 	OpenMedium      = medium.Open
 	BareArchive     = medium.BareArchive
 	ReadKeys        = sheet.Read

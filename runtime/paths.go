@@ -32,3 +32,19 @@ func paths(m *source.Module) (out []string) {
 	})
 	return out
 }
+
+// CallsWithout reports whether a call of a primitive names none of some arguments.
+func (p *Program) CallsWithout(primitive string, args ...string) (found bool) {
+	for _, m := range p.Graph.Modules {
+		calls(m, func(call *syntax.CallExpr, name string) {
+			found = found || name == primitive && !slices.ContainsFunc(call.Args, func(a syntax.Expr) bool {
+				kw, ok := a.(*syntax.BinaryExpr)
+				if !ok || kw.Op != syntax.EQ {
+					return true // what it holds cannot be seen from here
+				}
+				return slices.Contains(args, kw.X.(*syntax.Ident).Name)
+			})
+		})
+	}
+	return found
+}

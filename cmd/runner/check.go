@@ -64,6 +64,10 @@ func (f *flags) check(ctx context.Context, policies []string, ask bool) (err err
 		for _, d := range c.program.Check(s.site.Names()) {
 			c.Faults = append(c.Faults, d.String())
 		}
+		if _, saved := s.site.Demands.Asset(builtins.KindsOfSystems["keyring"]); saved && c.program.CallsWithout("seal_secrets", "recipients", "threshold") {
+			c.refusal("seal_secrets()", builtins.ForeseeSecrets(s.site))
+		}
+		c.Notes = append(c.Notes, c.program.Lacks(s.site.Names())...)
 	}
 	var a asked
 	if ask {
@@ -79,6 +83,13 @@ func (f *flags) check(ctx context.Context, policies []string, ask bool) (err err
 		return &exit{code, nil}
 	}
 	return nil
+}
+
+// refusal notes that a call would be refused.
+func (c *checked) refusal(call string, err error) {
+	if err != nil {
+		c.Faults = append(c.Faults, call+" is refused: "+err.Error())
+	}
 }
 
 // asked is what systems and targets answered.
@@ -115,7 +126,7 @@ func (s *session) ask(ctx context.Context, all []*checked) (a asked, err error) 
 		needs.Files = needs.Files || c.program.Calls("save_files")
 		needs.Restores = needs.Restores || c.program.Calls("restore_vm")
 		needs.Paths = append(needs.Paths, c.program.Paths("save_files")...)
-		if !c.program.Calls("rear_host") {
+		if _, saved := s.site.Demands.Asset(builtins.KindsOfSystems["host"]); !saved || !c.program.Calls("rear_host") {
 			continue
 		}
 		for _, i := range images() {

@@ -16,6 +16,10 @@ import (
 // the run because of them.
 func List(ctx context.Context, s *runtime.Step, system string) (runtime.Result, error) {
 	w := systems.Of(s)
+	if system == "" && len(w.Site.Proxmox) == 0 {
+		s.Log("no Proxmox VE in the site: nothing to do")
+		return runtime.Result{Value: []string{}}, nil
+	}
 	c, sys, err := w.Proxmox(ctx, system)
 	if err != nil {
 		return runtime.Result{}, systems.PVEError(system, "connect", err)
