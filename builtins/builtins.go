@@ -45,6 +45,7 @@ func All() []runtime.Declaration {
 		destroyVMDeclaration(),
 		exportDNSDeclaration(),
 		exportFirewallDeclaration(),
+		guestAssetsDeclaration(),
 		guestsDeclaration(),
 		historyDeclaration(),
 		logDeclaration(),

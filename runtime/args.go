@@ -203,6 +203,9 @@ func fill(dst reflect.Value, v starlark.Value) error {
 	case reflect.TypeFor[time.Time]():
 		return fillTime(dst, v)
 	}
+	if own, ok := dst.Addr().Interface().(starlark.Unpacker); ok {
+		return own.Unpack(v)
+	}
 	if n, ok := named(t); ok {
 		return fillNamed(dst, v, n)
 	}

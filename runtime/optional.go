@@ -31,14 +31,19 @@ func (p *Program) Protects(d ledger.Demands) (out []string, none bool) {
 	left := 0
 	for _, pol := range p.Policies {
 		for _, a := range pol.Protects {
-			if _, declared := d.Asset(a); pol.Optional && !declared {
+			parts := d.Parts(a)
+			if len(parts) == 0 && pol.Optional {
 				left++
-			} else if !slices.Contains(out, a) {
-				out = append(out, a)
+				continue
 			}
+			if len(parts) == 0 {
+				parts = []string{a} // whoever judges the run says that it is not declared
+			}
+			out = append(out, parts...)
 		}
 	}
-	return out, len(out) == 0 && left > 0
+	slices.Sort(out)
+	return slices.Compact(out), len(out) == 0 && left > 0
 }
 
 // empty is what a run ends with that had nothing to do: a success would protect nothing.

@@ -73,7 +73,9 @@ func (b *builder) verb(verb, arg string) string {
 // command is what to type to have an asset backed up.
 func (b *builder) command(asset string) string {
 	for _, h := range b.recent {
-		protects := func(p ledger.Policy) bool { return slices.Contains(p.Protects, asset) }
+		protects := func(p ledger.Policy) bool {
+			return slices.ContainsFunc(p.Protects, func(name string) bool { return name == asset || slices.Contains(b.j.d.Parts(name), asset) })
+		}
 		if !slices.ContainsFunc(h.Policies, protects) {
 			continue
 		}

@@ -173,6 +173,11 @@ func (m *Machine) assetsText(say func(string, ...any), p plan) {
 		say("asset(name = %s, title = %s, rpo = \"1d\", retention = %s, copies = %d,", quote(a), quote(row.title), quote(row.retention), m.copies(a, p))
 		say("    on = {%s}%s)", strings.Join(on, ", "), m.itemsText(a))
 	}
+	if m.Proxmox != nil && p.storage != "" {
+		say("\n# Guests with objectives of their own: those of a tag or pool of Proxmox VE, or by name.")
+		say("# All others stay in virtual_machines.")
+		say("# asset(name = \"workstations\", guests = tagged(\"workstation\"), rpo = \"7d\", on = {\"node\": \"opened\"})")
+	}
 	say("\n# DNS zones at Cloudflare: cloudflare(...) and asset(name = \"public_dns\", ...) here, and")
 	say("# public_dns.star into nightly.star. UniFi gateways: unifi(...). runner builtins has both.")
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/neosofia/runner/builtins/internal/capacity"
 	"github.com/neosofia/runner/builtins/internal/client/proxmox"
+	"github.com/neosofia/runner/builtins/internal/guests"
 	"github.com/neosofia/runner/builtins/internal/site"
 	"github.com/neosofia/runner/builtins/internal/systems"
 	"github.com/neosofia/runner/runtime"
@@ -154,7 +155,27 @@ func (n *night) look(ctx context.Context, needs Needs) (err error) {
 	if err := n.lacks(ctx, "no archive can be made or read without it", right("/storage/"+n.sys.Storage, "Datastore.AllocateSpace")); err != nil {
 		return err
 	}
-	return errors.Join(n.guests(ctx, guests), n.storage(ctx, guests))
+	return errors.Join(n.sorted(ctx, guests), n.guests(ctx, guests), n.storage(ctx, guests))
+}
+
+// sorted looks for guests that belong to no asset, or to several.
+func (n *night) sorted(ctx context.Context, list []proxmox.Guest) (err error) {
+	pools := map[proxmox.Int]string{}
+	if n.w.Site.UsesPools() {
+		if pools, err = n.c.Pools(ctx); err != nil {
+			return err
+		}
+	}
+	for _, g := range list {
+		if n.excused(g) {
+			continue
+		}
+		matches := n.w.Site.Matches(site.Traits{Names: []string{g.Name, fmt.Sprint(g.VMID)}, Tags: g.TagList(), Pool: pools[g.VMID]})
+		if text, hint := guests.Unsorted(n.sys, g.Name, n.w.Site.AssetOf(n.sys, matches), matches); text != "" {
+			n.add(false, hint, "%s", text)
+		}
+	}
+	return nil
 }
 
 // restores looks for the rights that make a guest, wherever the token has them: for
@@ -357,7 +378,15 @@ func (n *night) jobs(ctx context.Context) error {
 
 // lastNight sums the newest archives of the guests of each node.
 func (n *night) lastNight(ctx context.Context, guests []proxmox.Guest) (map[string]int64, error) {
-	arts, err := n.catalog.Artifacts(ctx, ledger.Query{Asset: n.sys.Asset})
+	var arts []ledger.Artifact
+	for _, asset := range n.w.Site.GuestAssets(n.sys) {
+		list, err := n.catalog.Artifacts(ctx, ledger.Query{Asset: asset})
+		if err != nil {
+			return nil, err
+		}
+		arts = append(arts, list...)
+	}
+	slices.SortStableFunc(arts, func(a, b ledger.Artifact) int { return a.Created.Compare(b.Created) })
 	bytes := map[string]int64{} // the newest of each VMID is the last
 	for _, a := range arts {
 		bytes[a.Origin["vmid"]] = a.Bytes
@@ -368,5 +397,5 @@ func (n *night) lastNight(ctx context.Context, guests []proxmox.Guest) (map[stri
 			out[g.Node] += bytes[fmt.Sprint(g.VMID)]
 		}
 	}
-	return out, err
+	return out, nil
 }

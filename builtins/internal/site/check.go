@@ -34,7 +34,7 @@ func (b *builder) check() {
 			b.add(pos, fmt.Errorf("proxmox %s and %s have the asset %q: guests of one name would be taken for each other\nhint: give each an asset of its own, with asset = …", other, p.Name, p.Asset))
 		}
 		owner[p.Asset] = p.Name
-		if _, ok := b.site.Demands.Asset(p.Asset); p.Asset != "" && !ok && !b.broken[p.Asset] {
+		if _, ok := b.site.Demands.Asset(p.Asset); p.Asset != "" && !ok && !b.broken[p.Asset] && len(b.site.Groups) == 0 {
 			b.add(pos, fmt.Errorf("proxmox %s: its guests belong to the asset %q, which is not declared\nhint: asset(name = %q, …), or another one with asset = …", p.Name, p.Asset, p.Asset))
 		}
 	}

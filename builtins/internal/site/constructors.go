@@ -127,6 +127,8 @@ func (b *builder) list() []constructor {
 		construct("logs", "a source of logs", b.logs),
 		construct("target", "a place that holds copies", b.target),
 		construct("asset", "a row of the SOP's table, and what is demanded of its copies", b.asset),
+		construct("tagged", "guests with a tag of Proxmox VE, for guests of asset(…)", tagged),
+		construct("pool", "guests of a pool of Proxmox VE, for guests of asset(…)", pool),
 		construct("custodian", "who keeps a share of what opens the sealed secrets", b.custodian),
 		construct("identity", "an age identity that this host may use to open sealed copies", b.identity),
 		construct("allow", "what the site allows: primitives that remove things", b.allow),
@@ -276,6 +278,7 @@ type assetArgs struct {
 	Offsite   int               `star:"offsite?" doc:"1 of 3-2-1-1-0"`
 	Offline   int               `star:"offline?" doc:"1 of 3-2-1-1-0"`
 	On        map[string]string `star:"on?" doc:"target -> level of proof: stored, read, opened"`
+	Guests    *Choice           `star:"guests?" doc:"the guests that belong to it: tagged(…), pool(…), a list of names, or a list of all of them; left out: those that no other asset chooses, where proxmox names this one"`
 	Items     []string          `star:"items?" doc:"what it consists of; left out: an inventory tells"`
 	Note      string            `star:"note?" doc:"a conflict in the SOP, say; status shows it"`
 }
@@ -289,7 +292,7 @@ func (b *builder) asset(a *assetArgs) (starlark.Value, error) {
 	if row.Title == "" {
 		row.Title = row.Name
 	}
-	var wrong []error
+	wrong := []error{b.group(a.Name, a.Guests)}
 	for _, name := range sortedKeys(a.On) {
 		level, ok := ledger.ParseLevel(a.On[name])
 		if !ok || level > ledger.Opened {

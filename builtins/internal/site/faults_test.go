@@ -57,6 +57,12 @@ asset(name = "a", copies = 2, on = {"t": "read"})
 		{"what ends the evaluation is told with what came before", `host(name = "h")
 x = 1 // 0
 `, []at{{1, 5, "say either local"}, {2, 7, "division by zero"}}},
+		{"guests that two assets name, and none", `asset(name = "a", guests = ["erp", tagged("x")])
+asset(name = "b", guests = ["erp"])
+asset(name = "c", guests = [])
+asset(name = "d", guests = "erp")
+asset(name = "e", guests = pool(""))
+`, []at{{2, 29, "guest erp belongs to the asset a already"}, {3, 28, "guests is empty"}, {4, 28, "want tagged(…), pool(…) or a list of names"}, {5, 32, "the pool has no name"}}},
 		{"a secret, and a loop that declares", `[target(name = n, url = "tape://" + n, medium = "disk", location = "l") for n in ["a", "b"]]
 secret("../x")
 `, []at{{1, 25, "want file://"}, {2, 7, "bad name of a secret"}}},

@@ -94,6 +94,7 @@ type Site struct {
 	Identities []Identity
 	Custodians []Custodian
 	Demands    ledger.Demands
+	Groups     []Group // assets that choose their guests
 	Allowed    map[string]bool
 }
 
@@ -114,6 +115,7 @@ func Load(path string, text []byte, limits runtime.Limits) (*Site, error) {
 		s.Demands.Targets = append(s.Demands.Targets, t.TargetFacts)
 	}
 	s.acceptZones()
+	s.joinGroups()
 	return s, nil
 }
 
@@ -220,6 +222,9 @@ func (s *Site) Names() runtime.Names {
 		n["asset"] = append(n["asset"], a.Name)
 	}
 	for _, p := range s.Proxmox {
+		if _, declared := s.Demands.Asset(p.Asset); !declared && len(s.Groups) > 0 {
+			n["asset"] = append(n["asset"], p.Asset) // it stands for its groups, in protects
+		}
 		n["proxmox"] = append(n["proxmox"], p.Name)
 	}
 	return n
