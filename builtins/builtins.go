@@ -101,6 +101,8 @@ type (
 	Evidence      = checkpoints.Evidence
 	NightNeeds    = preflight.Needs
 	NightFault    = preflight.Fault
+	Trial         = preflight.Trial
+	Catalog       = ledger.Catalog
 
 	Medium         = medium.Medium
 	MediumEntry    = medium.Entry
@@ -135,6 +137,8 @@ var (
 	FilesAsset      = savefiles.Asset
 	DaysUntilFull   = capacity.DaysUntilFull
 	ForeseeNight    = preflight.Night
+	Doctor          = preflight.Doctor
+	FaultOf         = preflight.FaultOf
 	LookAround      = newsite.LookAround
 	SiteParts       = newsite.Parts
 	RestorePlace    = restorevm.Place

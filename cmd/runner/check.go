@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -100,16 +101,8 @@ type asked struct {
 
 // ask dials targets and hosts, and reads. Without a ledger nothing is proven yet.
 func (s *session) ask(ctx context.Context, all []*checked) (a asked, err error) {
-	catalog := ledger.Catalog{Store: ledger.NewMemory()}
-	if _, err := os.Stat(s.ledgerPath()); err == nil {
-		if err := s.openLedger(ctx, false); err != nil {
-			return a, err
-		}
-		catalog.Store = s.ledger
-	} else if !errors.Is(err, fs.ErrNotExist) {
-		return a, err
-	}
-	if err := s.openWorld(ctx); err != nil {
+	catalog, err := s.known(ctx)
+	if err != nil {
 		return a, err
 	}
 	needs := builtins.NightNeeds{FilesAsset: builtins.FilesAsset}
@@ -136,6 +129,21 @@ func (s *session) ask(ctx context.Context, all []*checked) (a asked, err error) 
 	a.systems = builtins.ForeseeNight(ctx, s.world, catalog, needs)
 	a.targets = builtins.DaysUntilFull(ctx, s.world, s.ledger, time.Now())
 	return a, nil
+}
+
+// known opens what systems are asked through, and what the ledger knows of them: nothing,
+// where there is none yet.
+func (s *session) known(ctx context.Context) (ledger.Catalog, error) {
+	catalog := ledger.Catalog{Store: ledger.NewMemory()}
+	if _, err := os.Stat(s.ledgerPath()); err == nil {
+		if err := s.openLedger(ctx, false); err != nil {
+			return catalog, err
+		}
+		catalog.Store = s.ledger
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return catalog, err
+	}
+	return catalog, s.openWorld(ctx)
 }
 
 // foresee refuses a policy whose image would be refused. One that copies guests
@@ -174,18 +182,18 @@ func (f *flags) printCheck(all []*checked, a asked, expired []string) error {
 			fmt.Printf("%snote  %s\n", lab, t)
 		}
 	}
+	f.printAsked(expired, a)
+	return nil
+}
+
+// printAsked says what systems and targets answered.
+func (f *flags) printAsked(expired []string, a asked) {
+	lab := labMark(f.lab)
 	for _, e := range expired {
 		fmt.Printf("%snote  %s: renew it in site.star, or act on it\n", lab, e)
 	}
 	for _, n := range a.systems {
-		word := "FAULT"
-		if n.Note {
-			word = "note "
-		}
-		fmt.Printf("%s%s %s: %s\n", lab, word, n.System, n.Text)
-		if n.Hint != "" {
-			fmt.Printf("hint: %s\n", n.Hint)
-		}
+		f.printFault(n)
 	}
 	for _, t := range a.targets {
 		if !t.Refused() {
@@ -197,5 +205,15 @@ func (f *flags) printCheck(all []*checked, a asked, expired []string) error {
 			fmt.Printf("hint: %s\n", t.Hint)
 		}
 	}
-	return nil
+}
+
+func (f *flags) printFault(n builtins.NightFault) {
+	word := "FAULT"
+	if n.Note {
+		word = "note "
+	}
+	fmt.Printf("%s%s %s: %s\n", labMark(f.lab), word, n.System, strings.TrimPrefix(n.Text, n.System+": "))
+	if n.Hint != "" {
+		fmt.Printf("hint: %s\n", n.Hint)
+	}
 }

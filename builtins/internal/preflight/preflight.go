@@ -52,7 +52,7 @@ func Night(ctx context.Context, w *systems.Systems, catalog ledger.Catalog, need
 	out := others(ctx, w, needs)
 	shared, err := lookAtDisks(ctx, w, catalog, needs)
 	if err != nil {
-		out = append(out, faultOf("this machine", err))
+		out = append(out, FaultOf("this machine", err))
 	}
 	out = append(out, shared...)
 	if !needs.Guests && !needs.Firewall && !needs.Restores {
@@ -91,7 +91,7 @@ func (n *night) add(note bool, hint, format string, args ...any) {
 }
 
 func (n *night) fail(err error) {
-	n.faults = append(n.faults, faultOf(n.sys.Name, err))
+	n.faults = append(n.faults, FaultOf(n.sys.Name, err))
 }
 
 // lacks tells of a right that is missing, and for what.

@@ -8,6 +8,7 @@ package site
 import (
 	"fmt"
 	"net/url"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -228,4 +229,33 @@ func (s *Site) Names() runtime.Names {
 		n["proxmox"] = append(n["proxmox"], p.Name)
 	}
 	return n
+}
+
+// Secrets are all that the site names, each once, in their order.
+func (s *Site) Secrets() (out []Secret) {
+	add := func(x Secret) {
+		if x.Name != "" && !slices.Contains(out, x) {
+			out = append(out, x)
+		}
+	}
+	for _, p := range s.Proxmox {
+		add(p.Token)
+		add(p.SSHKey)
+	}
+	for _, h := range s.Hosts {
+		add(h.Key)
+	}
+	for _, c := range s.Cloudflare {
+		add(c.Token)
+	}
+	for _, u := range s.UniFi {
+		add(u.Password)
+	}
+	for _, t := range s.Targets {
+		add(t.Key)
+	}
+	for _, i := range s.Identities {
+		add(i.Secret)
+	}
+	return out
 }
