@@ -139,7 +139,7 @@ func (b *bench) config(policy string) runtime.Config {
 	b.t.Cleanup(func() { w.Close() })
 	b.runs++
 	var complete runtime.Completeness // of policies that say what they protect
-	if len(p.Protects()) > 0 {
+	if list, none := p.Protects(s.Demands); len(list) > 0 || none {
 		complete = report.Complete
 	}
 	return runtime.Config{Program: p, Ledger: ledger.New(b.store), Clock: b.clock, World: w, Demands: s.Demands, Allowed: s.Allowed,

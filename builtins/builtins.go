@@ -26,6 +26,8 @@ import (
 	"github.com/neosofia/runner/builtins/internal/rearhost"
 	"github.com/neosofia/runner/builtins/internal/recoverykey"
 	"github.com/neosofia/runner/builtins/internal/restorevm"
+	"github.com/neosofia/runner/builtins/internal/savefiles"
+	"github.com/neosofia/runner/builtins/internal/sealsecrets"
 	"github.com/neosofia/runner/builtins/internal/site"
 	"github.com/neosofia/runner/builtins/internal/spool"
 	"github.com/neosofia/runner/builtins/internal/systems"
@@ -43,6 +45,7 @@ func All() []runtime.Declaration {
 		destroyVMDeclaration(),
 		exportDNSDeclaration(),
 		exportFirewallDeclaration(),
+		guestAssetsDeclaration(),
 		guestsDeclaration(),
 		historyDeclaration(),
 		logDeclaration(),
@@ -98,6 +101,8 @@ type (
 	Evidence      = checkpoints.Evidence
 	NightNeeds    = preflight.Needs
 	NightFault    = preflight.Fault
+	Trial         = preflight.Trial
+	Catalog       = ledger.Catalog
 
 	Medium         = medium.Medium
 	MediumEntry    = medium.Entry
@@ -105,6 +110,7 @@ type (
 	Bare           = medium.Bare
 	Identity       = age.Identity
 	KeyBound       = recoverykey.Bound
+	SiteFaults     = site.Faults
 	SiteWish       = newsite.Wish
 	SiteFile       = newsite.File
 	Machine        = newsite.Machine
@@ -127,12 +133,17 @@ var (
 	JoinLedger      = checkpoints.Join
 	TakeOverCopies  = checkpoints.TakeOver
 	ObserveMedia    = checkpoints.ObserveMedia
+	KindsOfSystems  = site.KindsOfSystems
+	FilesAsset      = savefiles.Asset
 	DaysUntilFull   = capacity.DaysUntilFull
 	ForeseeNight    = preflight.Night
+	Doctor          = preflight.Doctor
+	FaultOf         = preflight.FaultOf
 	LookAround      = newsite.LookAround
 	SiteParts       = newsite.Parts
 	RestorePlace    = restorevm.Place
 	ForeseeImages   = rearhost.Foresee
+	ForeseeSecrets  = sealsecrets.Foresee
 	OpenMedium      = medium.Open
 	BareArchive     = medium.BareArchive
 	ReadKeys        = sheet.Read

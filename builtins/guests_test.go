@@ -2,6 +2,7 @@ package builtins
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -230,5 +231,85 @@ func TestGuestsOfAnyName(t *testing.T) {
 				t.Errorf("got %s, %v, %v", out.Result, out.Err, out.Findings)
 			}
 		})
+	}
+}
+
+// groups is a site in which two assets choose guests, and all others belong to the third.
+func groups(b *bench, services, office string) {
+	b.edit("unprotected(guest", fmt.Sprintf(`asset(name = "services", guests = %s, rpo = "1h", on = {"node": "opened"})
+asset(name = "office", guests = %s, rpo = "7d", on = {"node": "opened"})
+unprotected(guest`, services, office))
+}
+
+func TestGuestsBelongToTheAssetsThatChooseThem(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name             string
+		services, office string
+		edit             func(*bench)
+		want             map[string]string // item -> asset
+		find             []string          // in the findings
+	}{
+		{name: "by tag, by pool, and the rest", services: `tagged("Prod")`, office: `pool("office")`,
+			want: map[string]string{"erp": "services", "mail": "services", "git": "office", "wiki": "office"}},
+		{name: "by name and VMID", services: `["erp", "101"]`, office: `[tagged("none"), "wiki"]`,
+			want: map[string]string{"erp": "services", "mail": "services", "wiki": "office", "git": "virtual_machines"}},
+		{name: "several choose one", services: `tagged("prod")`, office: `["erp"]`,
+			want: map[string]string{"erp": "services", "mail": "services", "git": "virtual_machines", "wiki": "virtual_machines"},
+			find: []string{"guest erp of pve belongs to several assets: services (tag prod), office (name erp)"}},
+		{name: "none chooses one", services: `tagged("prod")`, office: `["wiki"]`,
+			edit: func(b *bench) { b.edit(`name = "virtual_machines",`, `name = "machines",`) },
+			want: map[string]string{"erp": "services", "mail": "services", "wiki": "office"},
+			find: []string{"guest git of pve belongs to no asset: it is not saved"}},
+		{name: "the asset of the system chooses, too", services: `tagged("prod")`, office: `["wiki"]`,
+			edit: func(b *bench) {
+				b.edit(`name = "virtual_machines",`, `name = "virtual_machines", guests = ["git", "scratch"],`)
+			},
+			want: map[string]string{"erp": "services", "mail": "services", "wiki": "office", "git": "virtual_machines"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			groups(b, c.services, c.office)
+			if c.edit != nil {
+				c.edit(b)
+			}
+			out := b.run(`return guests()`)
+			if out.Err != nil {
+				t.Fatal(out.Err)
+			}
+			got := map[string]string{}
+			for _, it := range rows[ledger.Item](b, ledger.RowItem, ledger.Query{Run: out.Run}) {
+				got[it.Name] = it.Asset
+			}
+			if !maps.Equal(got, c.want) {
+				t.Errorf("got %v, want %v", got, c.want)
+			}
+			var found []string
+			for _, f := range out.Findings {
+				found = append(found, f.Text)
+			}
+			if text := strings.Join(found, "\n"); len(found) != len(c.find) || len(c.find) > 0 && !strings.Contains(text, c.find[0]) {
+				t.Errorf("got findings %q, want %q", found, c.find)
+			}
+		})
+	}
+}
+
+func TestAGuestKeepsItsItemWhenItsAssetChanges(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	groups(b, `tagged("prod")`, `pool("office")`)
+	first := b.good(`return snapshot_vm(guest = "git").asset`)
+	b.set(102, func(g *lab.Guest) { g.Config["tags"], g.Config["name"] = "prod;more", "gitea" })
+	second := b.run(`return (guests(asset = "services"), snapshot_vm(guest = "git").asset, [a for a in guest_assets()])`)
+	if second.Err != nil {
+		t.Fatal(second.Err)
+	}
+	if got := first.Value.String(); got != `"office"` {
+		t.Errorf("got %s", got)
+	}
+	if got, want := second.Value.String(), `(["erp", "mail", "git"], "services", ["virtual_machines", "services", "office"])`; got != want {
+		t.Errorf("got %s, want %s", got, want)
 	}
 }

@@ -24,7 +24,8 @@ func systemsDeclaration() runtime.Declaration {
 		Name: "systems", Kind: runtime.Read, Resume: runtime.Retry, Returns: "list of names",
 		Doc: "systems: the names of what site.star declares of a kind.\n\n" +
 			"host: machines that Relax-and-Recover saves. zone: DNS zones. firewall: every system with a packet filter. keyring: the keyring. logs: sources of logs. " +
-			"Each of them is expected to have its copies and proofs when the run ends; unprotected(...) leaves one out.",
+			"Each of them is expected to have its copies and proofs when the run ends; unprotected(...) leaves one out. " +
+			"Where the site has none, or no asset for them, the list is empty, and a line says so.",
 		Example: `systems(kind = "host")`,
 		Codes:   []failure.Code{site.CodeNoAsset},
 		Fake:    listSystems, Answered: answeredSystems, Run: listSystems,
@@ -49,8 +50,15 @@ func expectSystems(s *runtime.Step, a *systemsArgs, names []string) (runtime.Res
 	if !ok {
 		return runtime.Result{}, fmt.Errorf("kind %q: want %s", a.Kind, strings.Join(slices.Sorted(maps.Keys(site.KindsOfSystems)), ", "))
 	}
-	if len(names) == 0 {
+	nothing := func(what string) (runtime.Result, error) {
+		s.Log("no %s in the site: nothing to do", what)
 		return runtime.Result{Value: []string{}}, nil
+	}
+	if len(names) == 0 {
+		return nothing(a.Kind)
+	}
+	if _, declared := w.Site.Demands.Asset(usual); a.Asset == "" && !declared {
+		return nothing(fmt.Sprintf("asset %s for %s", usual, strings.Join(names, ", ")))
 	}
 	asset, err := w.Asset(a.Asset, usual)
 	if err != nil {

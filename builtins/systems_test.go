@@ -38,7 +38,10 @@ func TestSystemsRefusesWhatItCannotAnswer(t *testing.T) {
 		t.Errorf("got %v", out.Err)
 	}
 	b.edit(`name = "credentials",`, `name = "other",`)
-	out = b.run(`return systems(kind = "keyring")`)
+	if out = b.run(`return systems(kind = "keyring")`); out.Err != nil || out.Value.String() != `[]` {
+		t.Errorf("where the site has no asset for them: got %v, %v", out.Value, out.Err)
+	}
+	out = b.run(`return systems(kind = "keyring", asset = "".join(["cred", "entials"]))`) // check does not see it
 	if failure.CodeOf(out.Err).Name != "E_NO_ASSET" {
 		t.Errorf("got %v", out.Err)
 	}

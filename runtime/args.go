@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"reflect"
@@ -24,9 +25,32 @@ type Param struct {
 // TypeNamed is implemented by types that keep their name in Starlark.
 type TypeNamed interface{ StarlarkType() string }
 
-// Unpack fills the struct that a points to from the arguments of a constructor.
+// ArgumentError is what is wrong with one argument of a call.
+type ArgumentError struct {
+	Arg string
+	Key string // within it: the key of a dict, or ""
+	Err error
+}
+
+func (e *ArgumentError) Error() string { return e.Err.Error() }
+func (e *ArgumentError) Unwrap() error { return e.Err }
+
+// Unpack fills the struct that a points to from the arguments of a call.
 func Unpack(fn string, a any, args starlark.Tuple, kwargs []starlark.Tuple) error {
 	return unpackInto(fn, a, args, kwargs)
+}
+
+// UnpackAll is Unpack that goes on: the struct is filled as far as arguments can be read.
+// Each that cannot is an ArgumentError; an error of another type is one of the whole call.
+func UnpackAll(fn string, a any, args starlark.Tuple, kwargs []starlark.Tuple) []error {
+	var bad []error
+	if err := unpack(fn, a, args, kwargs, func(name string, err error) {
+		bad = append(bad, &ArgumentError{Arg: name, Err: fmt.Errorf("for parameter %s: %w", name, err)})
+	}); err != nil {
+		text := strings.TrimPrefix(err.Error(), fn+": ")
+		bad = append(bad, errors.New(text))
+	}
+	return bad
 }
 
 // Params lists the arguments that the fields of A declare.
@@ -90,6 +114,12 @@ func typeName(t reflect.Type) string {
 // are those of starlark.UnpackArgs, with a suggestion for unknown names. Arguments are
 // named; one alone may stand without its name, where it is the one that a reader expects.
 func unpackInto(fn string, a any, args starlark.Tuple, kwargs []starlark.Tuple) error {
+	return unpack(fn, a, args, kwargs, nil)
+}
+
+// unpack calls bad with each argument that cannot be read, and goes on; without bad the
+// first is the error.
+func unpack(fn string, a any, args starlark.Tuple, kwargs []starlark.Tuple, bad func(name string, err error)) error {
 	v := reflect.ValueOf(a).Elem()
 	if len(args) > 1 || len(args) == 1 && (len(kwargs) > 0 || !loneArgument(v.Type())) {
 		return fmt.Errorf("%s: arguments are named: %s(%s = …)", fn, fn, firstName(a))
@@ -99,9 +129,9 @@ func unpackInto(fn string, a any, args starlark.Tuple, kwargs []starlark.Tuple) 
 		switch name := v.Type().Field(i).Tag.Get("star"); {
 		case name == "":
 		case strings.HasSuffix(name, "?"):
-			optional = append(optional, name, &field{v.Field(i), true})
+			optional = append(optional, name, &field{v.Field(i), strings.TrimSuffix(name, "?"), true, bad})
 		default:
-			pairs = append(pairs, name, &field{v.Field(i), false})
+			pairs = append(pairs, name, &field{v.Field(i), name, false, bad})
 		}
 	}
 	return starlark.UnpackArgs(fn, args, kwargs, append(pairs, optional...)...)
@@ -137,7 +167,9 @@ func firstName(a any) string {
 // field is the starlark.Unpacker of one struct field.
 type field struct {
 	v        reflect.Value
+	name     string
 	optional bool
+	bad      func(name string, err error)
 }
 
 // Unpack implements starlark.Unpacker.
@@ -145,7 +177,12 @@ func (f *field) Unpack(v starlark.Value) error {
 	if v == starlark.None && f.optional {
 		return nil
 	}
-	return fill(f.v, v)
+	err := fill(f.v, v)
+	if err != nil && f.bad != nil {
+		f.bad(f.name, err)
+		return nil
+	}
+	return err
 }
 
 func want(t reflect.Type, v starlark.Value) error {
@@ -165,6 +202,9 @@ func fill(dst reflect.Value, v starlark.Value) error {
 		return fillDuration(dst, v)
 	case reflect.TypeFor[time.Time]():
 		return fillTime(dst, v)
+	}
+	if own, ok := dst.Addr().Interface().(starlark.Unpacker); ok {
+		return own.Unpack(v)
 	}
 	if n, ok := named(t); ok {
 		return fillNamed(dst, v, n)

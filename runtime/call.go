@@ -138,6 +138,9 @@ func (r *Run) do(ctx context.Context, c *call) (outcome, error) {
 		return outcome{}, err
 	}
 	if c.info.Kind == Destroy && !r.cfg.Allowed[c.info.Name] {
+		if r.spared(c) {
+			return r.spare(ctx, c)
+		}
 		return outcome{}, &failure.Error{Code: failure.Refused, Doing: c.info.Name + " removes things, and the site does not allow it",
 			Hint: fmt.Sprintf("write allow(destroy = [%q]) in site.star if it shall", c.info.Name)}
 	}

@@ -5,6 +5,7 @@ import (
 	"sort"
 	"strings"
 
+	"github.com/neosofia/runner/runtime/ledger"
 	"github.com/neosofia/runner/runtime/source"
 	"go.starlark.net/syntax"
 )
@@ -38,6 +39,7 @@ func (p *Program) Check(names Names) []Diagnostic {
 		c.prims[d.Info().Name] = d.Info()
 	}
 	for _, m := range p.Graph.Modules {
+		c.policy, c.optional = p.optional(m.Label)
 		calls(m, func(call *syntax.CallExpr, name string) {
 			if info, ok := c.prims[name]; ok {
 				c.call(call, info)
@@ -46,7 +48,7 @@ func (p *Program) Check(names Names) []Diagnostic {
 	}
 	for _, pol := range p.Policies {
 		for _, a := range pol.Protects {
-			if !contains(names["asset"], a) {
+			if !pol.Optional && !contains(names["asset"], a) {
 				c.add(syntax.MakePosition(&pol.Label, 1, 1), fmt.Sprintf("policy protects the asset %q, which the site does not have", a), have("assets", names["asset"]))
 			}
 		}
@@ -69,6 +71,9 @@ type checker struct {
 	names Names
 	prims map[string]Info
 	out   []Diagnostic
+
+	policy   ledger.Policy // of the file that is looked at
+	optional bool
 }
 
 func (c *checker) add(pos syntax.Position, text, hint string) {
@@ -117,7 +122,7 @@ func (c *checker) call(call *syntax.CallExpr, info Info) {
 			c.argument(pos, info, info.Params[0].Name, a)
 		}
 	}
-	if allowed, known := c.names["destroy"]; known && info.Kind == Destroy && !contains(allowed, info.Name) && (!info.Tells || applies(call)) {
+	if allowed, known := c.names["destroy"]; known && info.Kind == Destroy && !contains(allowed, info.Name) && (!info.Tells || applies(call) && !c.optional) {
 		c.add(start, info.Name+" removes things, and the site does not allow it", fmt.Sprintf("write allow(destroy = [%q]) in site.star if it shall", info.Name))
 	}
 	for _, p := range info.Params {
@@ -189,7 +194,8 @@ func (c *checker) literal(pos syntax.Position, info Info, p Param, lit *syntax.L
 
 func (c *checker) known(pos syntax.Position, p Param, lit *syntax.Literal) {
 	name, ok := lit.Value.(string)
-	if list, can := c.names[p.Names]; ok && can && !contains(list, name) {
+	spared := p.Names == "asset" && c.optional && contains(c.policy.Protects, name)
+	if list, can := c.names[p.Names]; ok && can && !contains(list, name) && !spared {
 		c.add(pos, fmt.Sprintf("the site has no %s %q", p.Names, name), have(p.Names+"s", list))
 	}
 }

@@ -184,6 +184,7 @@ func declarePolicy(t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple,
 		Section  string   `star:"section" doc:"its section"`
 		Version  string   `star:"version" doc:"version of this procedure"`
 		Protects []string `star:"protects?" doc:"assets of the site that must be complete after a run"`
+		Optional bool     `star:"optional?" doc:"True: where the site does not declare what it protects, or does not allow it to prune, that part has nothing to do"`
 	}
 	if err := unpackInto(b.Name(), &a, args, kwargs); err != nil {
 		return nil, err
@@ -193,23 +194,8 @@ func declarePolicy(t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple,
 			return nil, errors.New("policy: is declared twice in this file")
 		}
 	}
-	l.program.Policies = append(l.program.Policies, ledger.Policy{Label: l.label, SOP: a.SOP, Section: a.Section, Version: a.Version, Protects: a.Protects})
+	l.program.Policies = append(l.program.Policies, ledger.Policy{Label: l.label, SOP: a.SOP, Section: a.Section, Version: a.Version, Protects: a.Protects, Optional: a.Optional})
 	return starlark.None, nil
-}
-
-// Protects lists the assets that a run of the program must leave complete.
-func (p *Program) Protects() []string {
-	var out []string
-	seen := map[string]bool{}
-	for _, pol := range p.Policies {
-		for _, a := range pol.Protects {
-			if !seen[a] {
-				seen[a] = true
-				out = append(out, a)
-			}
-		}
-	}
-	return out
 }
 
 var habits = map[string]string{

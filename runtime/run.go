@@ -266,9 +266,13 @@ func (r *Run) finish(ctx context.Context, out *Outcome) error {
 		r.sound(ctx)
 	}
 	out.Findings = r.findings
+	protects, none := r.cfg.Program.Protects(r.cfg.Demands)
+	if none {
+		out.Findings = append(out.Findings, empty())
+	}
 	if r.cfg.Complete != nil {
 		more, err := r.cfg.Complete(ctx, ledger.Catalog{Store: r.ledger}, r.cfg.Demands,
-			ledger.Judged{Run: r.header.ID, Protects: r.cfg.Program.Protects(), Since: r.since, Now: r.engine.Now()})
+			ledger.Judged{Run: r.header.ID, Protects: protects, Since: r.since, Now: r.engine.Now()})
 		if err != nil {
 			return fmt.Errorf("judge the run: %w", err)
 		}

@@ -225,6 +225,9 @@ func condition(name string) (bool, error) {
 	switch name {
 	case "root":
 		return os.Getuid() == 0, nil
+	case "shm": // is there a file system beside that of the story?
+		info, err := os.Stat("/dev/shm")
+		return err == nil && info.IsDir(), nil
 	case "mount": // may a process have mounts of its own?
 		return exec.Command("unshare", "-m", "mount", "-t", "tmpfs", "none", "/mnt").Run() == nil, nil
 	}

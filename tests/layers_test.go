@@ -42,7 +42,7 @@ var floors = []floor{
 	{"copying exportdns exportfirewall prune rearhost restorevm savefiles sealsecrets shiplogs snapshotvm verify",
 		"guests kind kind/* kinds site spool systems target client/* format/* /runtime /runtime/failure /runtime/ledger", "/builtins/lab"},
 	// What several of them, and the program, share.
-	{"capacity checkpoints guests medium newsite preflight recoverykey", "capacity kind kind/* kinds site systems target client/* format/* /runtime /runtime/failure /runtime/ledger", "/builtins/lab"},
+	{"capacity checkpoints guests medium newsite preflight recoverykey", "capacity guests kind kind/* kinds site systems target client/* format/* /runtime /runtime/failure /runtime/ledger", "/builtins/lab"},
 	{"systems", "site spool target client/* format/* /runtime /runtime/failure /runtime/ledger", "/builtins/lab"},
 	{"spool", "kind kinds target /runtime /runtime/failure /runtime/ledger", ""},
 	{"site", "format/* /runtime /runtime/failure /runtime/ledger", "/builtins/lab"},

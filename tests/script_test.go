@@ -37,6 +37,10 @@ func TestScript(t *testing.T) {
 			for _, name := range []string{"HOME", "XDG_STATE_HOME", "STATE_DIRECTORY"} {
 				env.Setenv(name, filepath.Join(env.WorkDir, "home"))
 			}
+			if other, err := os.MkdirTemp("/dev/shm", "runner-script-"); err == nil { // another device than the story's
+				env.Setenv("OTHER", other)
+				env.Defer(func() { os.RemoveAll(other) })
+			}
 			env.Values[startedKey{}] = map[string]*started{}
 			return os.CopyFS(filepath.Join(env.WorkDir, "policies"), os.DirFS(policies))
 		},

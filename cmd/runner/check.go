@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -64,6 +65,10 @@ func (f *flags) check(ctx context.Context, policies []string, ask bool) (err err
 		for _, d := range c.program.Check(s.site.Names()) {
 			c.Faults = append(c.Faults, d.String())
 		}
+		if _, saved := s.site.Demands.Asset(builtins.KindsOfSystems["keyring"]); saved && c.program.CallsWithout("seal_secrets", "recipients", "threshold") {
+			c.refusal("seal_secrets()", builtins.ForeseeSecrets(s.site))
+		}
+		c.Notes = append(c.Notes, c.program.Lacks(s.site.Names())...)
 	}
 	var a asked
 	if ask {
@@ -81,6 +86,13 @@ func (f *flags) check(ctx context.Context, policies []string, ask bool) (err err
 	return nil
 }
 
+// refusal notes that a call would be refused.
+func (c *checked) refusal(call string, err error) {
+	if err != nil {
+		c.Faults = append(c.Faults, call+" is refused: "+err.Error())
+	}
+}
+
 // asked is what systems and targets answered.
 type asked struct {
 	targets []builtins.Fullness
@@ -89,19 +101,11 @@ type asked struct {
 
 // ask dials targets and hosts, and reads. Without a ledger nothing is proven yet.
 func (s *session) ask(ctx context.Context, all []*checked) (a asked, err error) {
-	catalog := ledger.Catalog{Store: ledger.NewMemory()}
-	if _, err := os.Stat(s.ledgerPath()); err == nil {
-		if err := s.openLedger(ctx, false); err != nil {
-			return a, err
-		}
-		catalog.Store = s.ledger
-	} else if !errors.Is(err, fs.ErrNotExist) {
+	catalog, err := s.known(ctx)
+	if err != nil {
 		return a, err
 	}
-	if err := s.openWorld(ctx); err != nil {
-		return a, err
-	}
-	var needs builtins.NightNeeds
+	needs := builtins.NightNeeds{FilesAsset: builtins.FilesAsset}
 	images := sync.OnceValue(func() []builtins.Foreseen { return builtins.ForeseeImages(ctx, s.world, catalog) })
 	for _, c := range all {
 		if c.program == nil {
@@ -114,7 +118,8 @@ func (s *session) ask(ctx context.Context, all []*checked) (a asked, err error) 
 		needs.Logs = needs.Logs || c.program.Calls("ship_logs")
 		needs.Files = needs.Files || c.program.Calls("save_files")
 		needs.Restores = needs.Restores || c.program.Calls("restore_vm")
-		if !c.program.Calls("rear_host") {
+		needs.Paths = append(needs.Paths, c.program.Paths("save_files")...)
+		if _, saved := s.site.Demands.Asset(builtins.KindsOfSystems["host"]); !saved || !c.program.Calls("rear_host") {
 			continue
 		}
 		for _, i := range images() {
@@ -124,6 +129,21 @@ func (s *session) ask(ctx context.Context, all []*checked) (a asked, err error) 
 	a.systems = builtins.ForeseeNight(ctx, s.world, catalog, needs)
 	a.targets = builtins.DaysUntilFull(ctx, s.world, s.ledger, time.Now())
 	return a, nil
+}
+
+// known opens what systems are asked through, and what the ledger knows of them: nothing,
+// where there is none yet.
+func (s *session) known(ctx context.Context) (ledger.Catalog, error) {
+	catalog := ledger.Catalog{Store: ledger.NewMemory()}
+	if _, err := os.Stat(s.ledgerPath()); err == nil {
+		if err := s.openLedger(ctx, false); err != nil {
+			return catalog, err
+		}
+		catalog.Store = s.ledger
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return catalog, err
+	}
+	return catalog, s.openWorld(ctx)
 }
 
 // foresee refuses a policy whose image would be refused. One that copies guests
@@ -162,18 +182,18 @@ func (f *flags) printCheck(all []*checked, a asked, expired []string) error {
 			fmt.Printf("%snote  %s\n", lab, t)
 		}
 	}
+	f.printAsked(expired, a)
+	return nil
+}
+
+// printAsked says what systems and targets answered.
+func (f *flags) printAsked(expired []string, a asked) {
+	lab := labMark(f.lab)
 	for _, e := range expired {
 		fmt.Printf("%snote  %s: renew it in site.star, or act on it\n", lab, e)
 	}
 	for _, n := range a.systems {
-		word := "FAULT"
-		if n.Note {
-			word = "note "
-		}
-		fmt.Printf("%s%s %s: %s\n", lab, word, n.System, n.Text)
-		if n.Hint != "" {
-			fmt.Printf("hint: %s\n", n.Hint)
-		}
+		f.printFault(n)
 	}
 	for _, t := range a.targets {
 		if !t.Refused() {
@@ -185,5 +205,15 @@ func (f *flags) printCheck(all []*checked, a asked, expired []string) error {
 			fmt.Printf("hint: %s\n", t.Hint)
 		}
 	}
-	return nil
+}
+
+func (f *flags) printFault(n builtins.NightFault) {
+	word := "FAULT"
+	if n.Note {
+		word = "note "
+	}
+	fmt.Printf("%s%s %s: %s\n", labMark(f.lab), word, n.System, strings.TrimPrefix(n.Text, n.System+": "))
+	if n.Hint != "" {
+		fmt.Printf("hint: %s\n", n.Hint)
+	}
 }

@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/neosofia/runner/builtins"
 	_ "github.com/neosofia/runner/cmd/runner/internal/nodbus"
 	"github.com/neosofia/runner/runtime"
 	"github.com/neosofia/runner/runtime/failure"
@@ -79,7 +80,7 @@ func (e *exit) Unwrap() error { return e.err }
 func usage(format string, args ...any) error { return &exit{exitUsage, fmt.Errorf(format, args...)} }
 
 func message(err error) string {
-	var t *runtime.Trace
+	var t interface{ Details() string } // a runtime.Trace, or all that is wrong with a site
 	if errors.As(err, &t) {
 		return t.Details()
 	}
@@ -102,6 +103,8 @@ func codeOf(err error) int {
 		return exitInterrupted
 	case errors.As(err, &own) && own.Code == failure.Limit:
 		return exitLimit
+	case errors.As(err, new(*builtins.SiteFaults)):
+		return exitRefused
 	case errors.As(err, &own) && own.Code == failure.Refused:
 		return exitRefused
 	case errors.As(err, &own) && own.Temporary:

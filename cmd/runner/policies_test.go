@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"filippo.io/age"
@@ -29,7 +30,11 @@ func TestTheExampleSiteLoads(t *testing.T) {
 		t.Fatal(err)
 	}
 	site := filepath.Join(t.TempDir(), "site.star")
-	if err := os.WriteFile(site, bytes.ReplaceAll(example, []byte("age1pq1..."), []byte(key.Recipient().String())), 0o600); err != nil {
+	own := bytes.ReplaceAll(example, []byte("age1pq1..."), []byte(key.Recipient().String()))
+	for _, placeholder := range []string{"AA:BB:...", "ssh-ed25519 AAAA...", "1b2c3d4e-...", "0a1b2c3d-..."} {
+		own = bytes.ReplaceAll(own, []byte(placeholder), []byte(strings.TrimSuffix(placeholder, "...")+"1"))
+	}
+	if err := os.WriteFile(site, own, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if code := run(t.Context(), []string{"check", "--ask=false", "--site", "../../policies/site.example.star", "--state", t.TempDir(), "../../policies/nightly.star"}); code == exitOK {

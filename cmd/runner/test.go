@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"regexp"
 	"runtime/debug"
 	"strings"
@@ -21,7 +22,7 @@ func testCommand(f *flags) *cobra.Command {
 	var verbose, failFast, failOnEmpty bool
 	c := &cobra.Command{
 		Use: "test [PATH...]", Short: "run the tests of policies (*_test.star) without a site; default: this folder",
-		Long: "test runs every case against a fresh fake world, with a virtual clock: nothing real can be reached. Targets, assets and demands are those of --site, else of the lab's site.\n\n" +
+		Long: "test runs every case against a fresh fake world, with a virtual clock: nothing real can be reached. Targets, assets and demands are those of --site, else of the site.star beside the tests, else of the lab's site.\n\n" +
 			"What asserts nothing fails: a test without an expectation, a case that is never run, a failed run that nobody looked at. runner builtins lists the words of tests.",
 		RunE: func(c *cobra.Command, args []string) error {
 			boundData()
@@ -29,10 +30,7 @@ func testCommand(f *flags) *cobra.Command {
 			if len(args) == 0 {
 				args = []string{"."}
 			}
-			cfg, err := f.testConfig(match)
-			if err != nil {
-				return err
-			}
+			sites := &testSites{f: f, match: match, known: map[string]policytest.Config{}}
 			if f.json && !c.Flags().Changed("format") {
 				format = "json"
 			}
@@ -41,7 +39,7 @@ func testCommand(f *flags) *cobra.Command {
 				return usage("--format: %v", err)
 			}
 			t := &tally{report: report, failFast: failFast, failOnEmpty: failOnEmpty}
-			return t.run(c.Context(), cfg, args)
+			return t.run(c.Context(), sites, args)
 		},
 	}
 	c.Flags().StringVar(&match, "run", "", "regular expression on file/test/case")
@@ -52,18 +50,44 @@ func testCommand(f *flags) *cobra.Command {
 	return c
 }
 
-func (f *flags) testConfig(match string) (policytest.Config, error) {
+// testSites gives each file of tests its site: that of --site, else the one beside it,
+// else the lab's.
+type testSites struct {
+	f     *flags
+	match string
+	known map[string]policytest.Config // by the path of the site
+}
+
+func (t *testSites) of(file string) (policytest.Config, error) {
+	path := t.f.site
+	if beside := filepath.Join(filepath.Dir(file), "site.star"); path == "" && !t.f.lab {
+		if _, err := os.Stat(beside); err == nil {
+			path = beside
+		}
+	}
+	if cfg, ok := t.known[path]; ok {
+		return cfg, nil
+	}
+	cfg, err := t.f.testConfig(path, t.match)
+	if err == nil {
+		t.known[path] = cfg
+	}
+	return cfg, err
+}
+
+// testConfig is what tests are run with in a site; without a path it is the lab's.
+func (f *flags) testConfig(path, match string) (policytest.Config, error) {
 	cfg := policytest.Config{Runtime: f.runtime(), Complete: report.Complete,
 		Print: func(text string) { fmt.Fprintln(os.Stderr, text) }}
-	path, text := "lab/site.star", lab.Site
-	if f.site != "" {
+	name, text := "lab/site.star", lab.Site
+	if path != "" {
 		var err error
-		path = f.site
+		name = path
 		if text, err = os.ReadFile(path); err != nil {
 			return cfg, usage("read site: %v", err)
 		}
 	}
-	site, err := builtins.LoadSite(path, text, f.limits)
+	site, err := builtins.LoadSite(name, text, f.limits)
 	if err != nil {
 		return cfg, err
 	}
@@ -88,7 +112,7 @@ type tally struct {
 	policytest.Tally
 }
 
-func (t *tally) run(ctx context.Context, cfg policytest.Config, paths []string) error {
+func (t *tally) run(ctx context.Context, sites *testSites, paths []string) error {
 	for _, path := range paths {
 		files, err := policytest.Files([]string{path})
 		if err != nil {
@@ -97,6 +121,10 @@ func (t *tally) run(ctx context.Context, cfg policytest.Config, paths []string) 
 		before := t.Passed + t.Failed
 		for _, file := range files {
 			t.Files++
+			cfg, err := sites.of(file)
+			if err != nil {
+				return err
+			}
 			if err := policytest.RunFile(ctx, cfg, file, t.add); err != nil {
 				t.add(policytest.Broken(file, err))
 			}

@@ -1,6 +1,9 @@
 package ledger
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Demands are what site.star asks for, recorded when they change, so that a
 // report of an old run is judged by the demands of its time.
@@ -28,6 +31,7 @@ type AssetDemand struct {
 	Offline   int           `json:"offline,omitempty"`
 	On        []CopyDemand  `json:"on,omitempty"`
 	Items     []string      `json:"items,omitempty"` // fixed items; else an inventory names them
+	In        []string      `json:"in,omitempty"`    // assets that it is a part of: a policy that protects one of them protects it
 	Note      string        `json:"note,omitempty"`  // a conflict in the SOP, say
 }
 
@@ -76,6 +80,17 @@ func (d Demands) Asset(name string) (AssetDemand, bool) {
 		}
 	}
 	return AssetDemand{}, false
+}
+
+// Parts are the assets that who protects an asset protects: itself, where it is declared,
+// and those that are parts of it.
+func (d Demands) Parts(name string) (out []string) {
+	for _, a := range d.Assets {
+		if a.Name == name || slices.Contains(a.In, name) {
+			out = append(out, a.Name)
+		}
+	}
+	return out
 }
 
 // Target returns what the site states of a target.

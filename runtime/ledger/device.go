@@ -1,5 +1,10 @@
 package ledger
 
+import (
+	"slices"
+	"strings"
+)
+
 // Device identifies the medium behind a directory, as looked up when a copy
 // was written: never as declared, so that two folders on one disk are one
 // device.
@@ -11,4 +16,28 @@ type Device struct {
 	FS        string `json:"fs,omitempty"`        // type of the file system
 	Mount     string `json:"mount,omitempty"`     // where it is mounted
 	Removable bool   `json:"removable,omitempty"` // USB or other hot-plug bus
+}
+
+// OwnDisk is what a copy lacks that lies on a disk of its source, as the site accepts it.
+func OwnDisk(target string) string { return "disk of its own for " + target }
+
+// Shares reports whether one of several devices, by their identities, has a disk in
+// common with d.
+func (d Device) Shares(ids []string) bool {
+	mine := disksOf(d.ID)
+	return slices.ContainsFunc(ids, func(id string) bool {
+		return slices.ContainsFunc(disksOf(id), func(disk string) bool { return slices.Contains(mine, disk) })
+	})
+}
+
+// disksOf are the disks that an identity is made of; of one without serials, itself.
+func disksOf(id string) []string {
+	serials, ok := strings.CutPrefix(id, "serial:")
+	switch {
+	case id == "":
+		return nil
+	case !ok:
+		return []string{id}
+	}
+	return strings.Split(serials, "+")
 }

@@ -15,21 +15,22 @@ type File struct {
 
 // Artifact is what a backup primitive made.
 type Artifact struct {
-	ID          string            `json:"id"`   // ArtifactID(run, step)
-	Kind        string            `json:"kind"` // "vm", "ct", …
+	ID          string            `json:"id"`    // ArtifactID(run, step)
+	Kind        string            `json:"kind"`  // "vm", "ct", …
 	Asset       string            `json:"asset"` // row of the SOP's table
 	Item        string            `json:"item"`  // which one of the row: a guest's name
 	Run         string            `json:"run"`
 	Step        string            `json:"step"`
-	Source      string            `json:"source"`           // system and thing: "pve:qemu/100"
+	Source      string            `json:"source"`          // system and thing: "pve:qemu/100"
 	Origin      Origin            `json:"origin,omitzero"` // where the files lie now, for its primitive only
-	Created     time.Time         `json:"created"`          // the state that it holds is of this time
+	Created     time.Time         `json:"created"`         // the state that it holds is of this time
 	Files       []File            `json:"files"`
 	Bytes       int64             `json:"bytes"`
 	Consistency string            `json:"consistency,omitempty"` // "agent freeze", "suspended", "stopped", "crash-consistent"
 	Gaps        []Gap             `json:"gaps,omitempty"`
 	Needs       []string          `json:"needs,omitempty"`    // earlier artifacts without which it cannot be restored
 	Declared    map[string]string `json:"declared,omitempty"` // what the source said of the content: disk sizes…
+	Devices     []string          `json:"devices,omitempty"`  // identities of those that the source lies on, as far as they are known
 }
 
 // Origin is where the files of an artifact lie now: in a folder of the spool, in a folder
@@ -120,6 +121,7 @@ type Copy struct {
 	Offsite    bool         `json:"offsite,omitempty"`
 	Immutable  bool         `json:"immutable,omitempty"`   // probed, not declared
 	InPlace    bool         `json:"in_place,omitempty"`    // the source's own archive, counted where it lies
+	OnSource   bool         `json:"on_source,omitempty"`   // it lies on a device of its source: they are lost together
 	WriteBytes int64        `json:"write_bytes,omitempty"` // bytes sent, for rates
 	WriteNanos int64        `json:"write_nanos,omitempty"`
 }

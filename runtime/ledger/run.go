@@ -20,6 +20,7 @@ type Policy struct {
 	Section  string   `json:"section,omitempty"`
 	Version  string   `json:"version,omitempty"`
 	Protects []string `json:"protects,omitempty"` // assets that must be complete after a run
+	Optional bool     `json:"optional,omitempty"` // has nothing to do where the site declares none of them
 }
 
 // Run is the body of RunBegin: who ran what.

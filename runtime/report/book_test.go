@@ -77,6 +77,7 @@ func (b *book) artifact(run, item string, at time.Time, gaps ...ledger.Gap) ledg
 var devices = map[string]ledger.Copy{
 	"nas":       {Medium: "disk", Location: "office", Device: ledger.Device{ID: "serial:NAS1"}},
 	"second":    {Medium: "disk", Location: "office", Device: ledger.Device{ID: "serial:NAS1"}},
+	"beside":    {Medium: "disk", Location: "office", Device: ledger.Device{ID: "serial:NAS1"}, OnSource: true},
 	"offsite":   {Medium: "disk", Location: "berlin", Account: "backup@offsite", Offsite: true, SealedTo: []string{"age1x"}, Opened: true},
 	"offline-a": {Medium: "usb", Location: "safe", Device: ledger.Device{ID: "serial:USB1"}, Offline: true},
 }

@@ -53,6 +53,13 @@ func (j judge) asset(ctx context.Context, c ledger.Catalog, name string, gaps ma
 	if err != nil {
 		return nil, err
 	}
+	if len(names) == 0 && len(a.In) > 0 {
+		return []ledger.Finding{{Severity: ledger.DegradedRun, Asset: name, Text: fmt.Sprintf("nothing belongs to %s: what it chooses is not there", name),
+			Type: fmt.Sprintf("correct guests = … of asset(name = %q) in site.star, or the tags and pools that it names; or remove it", name)}}, nil
+	}
+	if len(names) == 0 && len(j.d.Parts(name)) > 1 {
+		return nil, nil // its parts hold everything
+	}
 	if len(names) == 0 {
 		return j.unlisted(ctx, c, name)
 	}
@@ -96,6 +103,7 @@ func (j judge) item(a ledger.AssetDemand, it *item) []ledger.Finding {
 			out = append(out, *f)
 		}
 	}
+	out = append(out, j.onSource(a, it)...)
 	if len(a.On) == 0 && (it.newest == nil || it.newest.Created.Before(j.since.Add(-behind))) {
 		text := it.name + " was not backed up by this run"
 		if it.newest != nil {

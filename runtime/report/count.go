@@ -36,6 +36,7 @@ type counted struct {
 	unmet    []ledger.Finding
 	shared   map[string][]string // device -> targets that lie on it, where several do
 	attached []string            // targets whose copy counts, but not as offline
+	onSource int                 // copies that do not count, for they lie where their source lies
 }
 
 // deviceOf names what a copy fails together with. A remote target is known by
@@ -75,6 +76,10 @@ func (b *builder) count(a ledger.AssetDemand, it *item) counted {
 			continue
 		}
 		done[c.Target] = true
+		if !b.j.counts(c.Copy) {
+			out.onSource++
+			continue
+		}
 		device := deviceOf(c.Copy)
 		out.shared[device] = append(out.shared[device], c.Target)
 		media[c.Medium] = true

@@ -132,6 +132,42 @@ func (j judge) demand(a ledger.AssetDemand, on ledger.CopyDemand, it *item) *led
 	return j.nightly(f, j.d.MaxAge(a, on), on, it, believed)
 }
 
+// counts reports whether a copy is one at all: what lies on a device of its source is lost
+// with it, unless the site accepts that.
+func (j judge) counts(c ledger.Copy) bool {
+	if !c.OnSource {
+		return true
+	}
+	_, ok := j.d.Accepts(ledger.Gap{Item: c.Item, What: ledger.OwnDisk(c.Target)}, j.now)
+	return ok
+}
+
+// onSource tells of targets whose newest good copy lies on a device of its source. It is
+// the worse where there is no good copy elsewhere.
+func (j judge) onSource(a ledger.AssetDemand, it *item) (out []ledger.Finding) {
+	severity := ledger.Failed
+	var on []ledger.Copy
+	seen := map[string]bool{}
+	for _, c := range it.copies {
+		if seen[c.Target] || c.Level < ledger.Read {
+			continue
+		}
+		seen[c.Target] = true
+		if j.counts(c.Copy) {
+			severity = ledger.DegradedRun
+		} else {
+			on = append(on, c.Copy)
+		}
+	}
+	for _, c := range on {
+		out = append(out, ledger.Finding{Severity: severity, Asset: a.Name, Item: it.name, Target: c.Target,
+			Text: fmt.Sprintf("%s on %s lies on the disk that it was saved from (%s): when that disk dies, so do both, and it is not counted", it.name, c.Target, deviceOf(c)),
+			Type: fmt.Sprintf("in site.star: a target(...) on another disk, named in on of asset(name = %q); or accept_gap(item = %q, gap = %q, reason = \"…\", until = %q)",
+				a.Name, it.name, ledger.OwnDisk(c.Target), date(j.now.AddDate(0, 6, 0)))})
+	}
+	return out
+}
+
 // nightly judges a target that every run writes.
 func (j judge) nightly(f *ledger.Finding, maxAge time.Duration, on ledger.CopyDemand, it *item, copies []ledger.Proven) *ledger.Finding {
 	var fresh []ledger.Proven

@@ -73,7 +73,9 @@ func (b *builder) verb(verb, arg string) string {
 // command is what to type to have an asset backed up.
 func (b *builder) command(asset string) string {
 	for _, h := range b.recent {
-		protects := func(p ledger.Policy) bool { return slices.Contains(p.Protects, asset) }
+		protects := func(p ledger.Policy) bool {
+			return slices.ContainsFunc(p.Protects, func(name string) bool { return name == asset || slices.Contains(b.j.d.Parts(name), asset) })
+		}
 		if !slices.ContainsFunc(h.Policies, protects) {
 			continue
 		}
@@ -115,6 +117,9 @@ func (b *builder) missing(a ledger.AssetDemand, it *item, s ItemStatus, c counte
 		}
 		b.need(f)
 	}
+	for _, f := range b.j.onSource(a, it) {
+		b.need(f)
+	}
 	f := ledger.Finding{Severity: ledger.DegradedRun, Asset: a.Name, Item: it.name}
 	add := func(text, hint string) {
 		f.Text, f.Type = it.name+" "+text, hint
@@ -154,7 +159,7 @@ func (b *builder) short(a ledger.AssetDemand, c counted, add func(text, hint str
 	declare := func(what string) string {
 		return fmt.Sprintf("in site.star: a target(...) %s, named in on of asset(name = %q)", what, a.Name)
 	}
-	if c.sum.Copies < a.Copies {
+	if c.sum.Copies+c.onSource < a.Copies { // the others were told of
 		text := fmt.Sprintf("has %d of %d copies", c.sum.Copies, a.Copies)
 		var shared []string
 		for device, targets := range c.shared {

@@ -232,10 +232,11 @@ func (b *builder) asset(ctx context.Context, a ledger.AssetDemand, met map[strin
 		}
 		out.Items = append(out.Items, line)
 	}
-	if len(out.Items) == 0 && (len(a.On) > 0 || a.Copies > 0) {
+	whole := len(b.j.d.Parts(a.Name)) > 1 // its parts may hold everything
+	if len(out.Items) == 0 && !whole && (len(a.On) > 0 || a.Copies > 0) {
 		b.need(ledger.Finding{Severity: ledger.Failed, Asset: a.Name, Text: fmt.Sprintf("nothing of %s was ever backed up", a.Name), Type: b.command(a.Name)})
 	}
-	if len(out.Items) == 0 && len(a.On) == 0 && a.Copies == 0 && (a.RPO > 0 || a.Retention > 0) {
+	if len(out.Items) == 0 && !whole && len(a.On) == 0 && a.Copies == 0 && (a.RPO > 0 || a.Retention > 0) {
 		b.need(ledger.Finding{Severity: ledger.DegradedRun, Asset: a.Name, Text: fmt.Sprintf("nothing protects %s: the SOP asks for it, and the site demands no copy", a.Name),
 			Type: fmt.Sprintf("add on = {\"TARGET\": \"read\"} to asset(name = %q), and run a policy that protects it", a.Name)})
 	}

@@ -51,6 +51,30 @@ func TestTheSumOfAnItem(t *testing.T) {
 			b.facts(now, "m", ledger.Facts{Media: []ledger.Medium{{Target: "offline-a", State: "detached", At: now, Device: ledger.Device{ID: "serial:USB9"}}}})
 		}, Live{}, "3/3 copies, 2/2 media, 1/1 offsite, 0/1 offline, 0 unproven",
 			[]string{"erp has 0 of 1 offline copies: it is not known whether offline-a was taken away since it was written | unmount offline-a and take it away, then: runner status"}},
+		{"a copy on the disk of its source beside others", func(b *book, d *ledger.Demands) {
+			d.Assets[0].On = []ledger.CopyDemand{{Target: "beside", Level: 1}, {Target: "offsite", Level: 1}}
+			d.Assets[0].Copies, d.Assets[0].Offline, d.Assets[0].Media = 2, 0, 1
+			b.begin("r", at)
+			a := b.artifact("r", "erp", at)
+			b.copy(a, "beside", 2)
+			b.copy(a, "offsite", 1)
+			b.end("r", now, ledger.OK)
+		}, Live{}, "1/2 copies, 1/1 media, 1/1 offsite, 0 offline, 0 unproven",
+			[]string{besideText + " | " + besideType}},
+		{"no copy but on the disk of its source", func(b *book, d *ledger.Demands) {
+			d.Assets[0] = ledger.AssetDemand{Name: "vms", On: []ledger.CopyDemand{{Target: "beside", Level: 1}}}
+			b.begin("r", at)
+			b.copy(b.artifact("r", "erp", at), "beside", 2)
+			b.end("r", now, ledger.OK)
+		}, Live{}, "0 copies, 0 media, 0 offsite, 0 offline, 0 unproven",
+			[]string{besideText + " | " + besideType}},
+		{"a copy on the disk of its source that the site accepts", func(b *book, d *ledger.Demands) {
+			d.Assets[0] = ledger.AssetDemand{Name: "vms", Copies: 1, On: []ledger.CopyDemand{{Target: "beside", Level: 1}}}
+			d.Accepted = []ledger.Exception{{Item: "erp", What: ledger.OwnDisk("beside"), Reason: "a rented machine has one disk", Until: now.AddDate(0, 1, 0)}}
+			b.begin("r", at)
+			b.copy(b.artifact("r", "erp", at), "beside", 2)
+			b.end("r", now, ledger.OK)
+		}, Live{}, "1/1 copies, 1 media, 0 offsite, 0 offline, 0 unproven", nil},
 		{"two folders on one disk", func(b *book, d *ledger.Demands) {
 			d.Assets[0].On = []ledger.CopyDemand{{Target: "nas", Level: 1}, {Target: "second", Level: 1}, {Target: "offsite", Level: 1}}
 			d.Assets[0].Offline, d.Assets[0].Media = 0, 1
@@ -394,3 +418,10 @@ func TestNothingThatASystemSaysReachesTheTerminalAsCode(t *testing.T) {
 		t.Error("the name itself is missing")
 	}
 }
+
+// What is said of a copy that is lost together with its source.
+const (
+	besideText = "erp on beside lies on the disk that it was saved from (serial:NAS1): when that disk dies, so do both, and it is not counted"
+	besideType = `in site.star: a target(...) on another disk, named in on of asset(name = "vms"); or ` +
+		`accept_gap(item = "erp", gap = "disk of its own for beside", reason = "…", until = "2027-05-23")`
+)

@@ -146,6 +146,7 @@ func (c *job) outcome(ctx context.Context, o target.Outcome) {
 	if cp.InPlace {
 		cp.Device = c.w.ArchiveDevice(c.art.Origin)
 	}
+	cp.OnSource = cp.Device.Shares(c.art.Devices)
 	if spec, err := c.w.Site.Target(o.Target); err == nil && spec.Immutable {
 		cp.Immutable = c.immutable(ctx, o.Target)
 	}

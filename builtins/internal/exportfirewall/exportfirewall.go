@@ -80,6 +80,9 @@ func Export(ctx context.Context, s *runtime.Step, a *Request) (runtime.Result, e
 	if err != nil {
 		return runtime.Result{}, err
 	}
+	if h, err := w.Site.Host(a.System); err == nil && h.Local {
+		art.Devices = w.DevicesOf("/etc") // what sets it up at boot
+	}
 	for _, m := range x.doc.Missing {
 		gap := ledger.Gap{Asset: asset, Item: a.System, What: m.Part, Why: m.Why}
 		if x.token != "" && strings.Contains(m.Why, "Permission check failed") {

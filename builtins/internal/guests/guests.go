@@ -11,6 +11,7 @@
 package guests
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -29,7 +30,9 @@ import (
 // Guest is one of a roster.
 type Guest struct {
 	proxmox.Guest
-	Item string // under which its copies are recorded
+	Item    string // under which its copies are recorded
+	Asset   string // that it belongs to; "": none
+	matches []site.Match
 }
 
 // Shown is the name that the guest has now, where it is not that of its item.
@@ -60,7 +63,27 @@ func Read(ctx context.Context, s *runtime.Step, c *proxmox.Client, sys *site.Pro
 		return nil, err
 	}
 	r := &Roster{past: known.(past)}
-	return r, r.name(ctx, c, sys, list)
+	if err := r.name(ctx, c, sys, list); err != nil {
+		return nil, err
+	}
+	return r, r.sort(ctx, s, c, sys)
+}
+
+// sort finds the asset that each guest belongs to.
+func (r *Roster) sort(ctx context.Context, s *runtime.Step, c *proxmox.Client, sys *site.Proxmox) (err error) {
+	here := systems.Of(s).Site
+	pools := map[proxmox.Int]string{}
+	if here.UsesPools() {
+		if pools, err = c.Pools(ctx); err != nil {
+			return proxmox.Explain(sys.Name, "list the pools of guests", err)
+		}
+	}
+	for i := range r.Guests {
+		g := &r.Guests[i]
+		g.matches = here.Matches(site.Traits{Names: []string{g.Item, g.Name, fmt.Sprint(g.VMID)}, Tags: g.TagList(), Pool: pools[g.VMID]})
+		g.Asset = here.AssetOf(sys, g.matches)
+	}
+	return nil
 }
 
 // Look finds what is hidden.
@@ -84,7 +107,7 @@ func (r *Roster) Look(ctx context.Context, c *proxmox.Client, sys *site.Proxmox)
 		if was, ok := r.past.mine[id]; ok {
 			item = was.item
 		}
-		r.Hidden = append(r.Hidden, Guest{proxmox.Guest{VMID: id}, item})
+		r.Hidden = append(r.Hidden, Guest{Guest: proxmox.Guest{VMID: id}, Item: item, Asset: cmp.Or(r.past.mine[id].asset, sys.Asset)})
 	}
 	return nil
 }
@@ -161,7 +184,7 @@ func (r *Roster) name(ctx context.Context, c *proxmox.Client, sys *site.Proxmox,
 			fresh = append(fresh, g)
 			continue
 		}
-		r.Guests = append(r.Guests, Guest{g, was.item})
+		r.Guests = append(r.Guests, Guest{Guest: g, Item: was.item})
 	}
 	for id, was := range r.past.mine {
 		if !slices.ContainsFunc(list, func(g proxmox.Guest) bool { return g.VMID == id }) {
@@ -169,7 +192,7 @@ func (r *Roster) name(ctx context.Context, c *proxmox.Client, sys *site.Proxmox,
 		}
 	}
 	for _, g := range fresh {
-		r.Guests = append(r.Guests, Guest{g, newItem(g, list, taken, sys.Name)})
+		r.Guests = append(r.Guests, Guest{Guest: g, Item: newItem(g, list, taken, sys.Name)})
 	}
 	sort.Slice(r.Guests, func(i, j int) bool { return r.Guests[i].VMID < r.Guests[j].VMID })
 	return nil
@@ -242,7 +265,7 @@ type past struct {
 	others map[string]bool     // items of other clusters
 }
 
-type was struct{ item, identity string }
+type was struct{ item, identity, asset string }
 
 func remember(ctx context.Context, s *runtime.Step, sys *site.Proxmox) (past, error) {
 	p := past{mine: map[proxmox.Int]was{}, others: map[string]bool{}}
@@ -250,10 +273,15 @@ func remember(ctx context.Context, s *runtime.Step, sys *site.Proxmox) (past, er
 	if err != nil {
 		return p, err
 	}
-	arts, err := catalog.Artifacts(ctx, ledger.Query{Asset: sys.Asset})
-	if err != nil {
-		return p, err
+	var arts []ledger.Artifact
+	for _, asset := range systems.Of(s).Site.GuestAssets(sys) {
+		list, err := catalog.Artifacts(ctx, ledger.Query{Asset: asset})
+		if err != nil {
+			return p, err
+		}
+		arts = append(arts, list...)
 	}
+	slices.SortStableFunc(arts, func(a, b ledger.Artifact) int { return a.Created.Compare(b.Created) })
 	var others []string
 	for _, o := range systems.Of(s).Site.Proxmox {
 		others = append(others, o.Name)
@@ -263,7 +291,7 @@ func remember(ctx context.Context, s *runtime.Step, sys *site.Proxmox) (past, er
 		switch {
 		case !ok:
 		case system == sys.Name, !slices.Contains(others, system): // one that the site does not name was renamed
-			p.mine[id] = was{a.Item, a.Origin.Identity}
+			p.mine[id] = was{a.Item, a.Origin.Identity, a.Asset}
 		default:
 			p.others[a.Item] = true
 		}

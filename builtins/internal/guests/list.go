@@ -3,6 +3,7 @@ package guests
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/neosofia/runner/builtins/internal/client/proxmox"
 	"github.com/neosofia/runner/builtins/internal/site"
@@ -14,8 +15,12 @@ import (
 
 // List returns the names of the guests that the site protects, and what is expected of
 // the run because of them.
-func List(ctx context.Context, s *runtime.Step, system string) (runtime.Result, error) {
+func List(ctx context.Context, s *runtime.Step, system, asset string) (runtime.Result, error) {
 	w := systems.Of(s)
+	if system == "" && len(w.Site.Proxmox) == 0 {
+		s.Log("no Proxmox VE in the site: nothing to do")
+		return runtime.Result{Value: []string{}}, nil
+	}
 	c, sys, err := w.Proxmox(ctx, system)
 	if err != nil {
 		return runtime.Result{}, proxmox.Explain(system, "connect", err)
@@ -41,14 +46,46 @@ func List(ctx context.Context, s *runtime.Step, system string) (runtime.Result, 
 		if g.Shown() != "" {
 			s.Log("guest %d is named %s now; its copies stay recorded as %s", g.VMID, g.Shown(), g.Item)
 		}
-		items = append(items, ledger.Item{Asset: sys.Asset, Name: g.Item, ID: fmt.Sprint(g.VMID), State: g.Status, Source: sys.Name, Label: g.Shown()})
+		if g.Asset != "" && (asset == "" || g.Asset == asset) {
+			items = append(items, ledger.Item{Asset: g.Asset, Name: g.Item, ID: fmt.Sprint(g.VMID), State: g.Status, Source: sys.Name, Label: g.Shown()})
+		}
 	}
 	res := systems.Inventory(s, items)
+	unsorted(s, w, sys, r, &res)
 	hide(s, w, sys, r, &res)
 	if !r.Whole {
 		s.Log("the cluster leaves more VMIDs free than can be asked for one by one: a guest far from all others, and hidden from the token, would not be found")
 	}
 	return res, nil
+}
+
+// unsorted tells of guests that no asset chooses, and of those that several do.
+func unsorted(s *runtime.Step, w *systems.Systems, sys *site.Proxmox, r *Roster, res *runtime.Result) {
+	for _, g := range r.Guests {
+		if _, excused := w.Site.Demands.Excused(g.Item, s.Now()); excused {
+			continue
+		}
+		if text, hint := Unsorted(sys, g.Item, g.Asset, g.matches); text != "" {
+			res.Facts.Findings = append(res.Facts.Findings, ledger.Finding{Severity: ledger.Failed, Asset: g.Asset, Item: g.Item, Text: text, Type: hint})
+		}
+	}
+}
+
+// Unsorted says what is wrong with the assets that a guest belongs to; "" is nothing.
+func Unsorted(sys *site.Proxmox, item, asset string, matches []site.Match) (text, hint string) {
+	switch {
+	case asset == "":
+		return fmt.Sprintf("guest %s of %s belongs to no asset: it is not saved", item, sys.Name),
+			fmt.Sprintf("choose it in site.star: guests = … of an asset(…), or asset(name = %q, …) for all others; or unprotected(guest = %q, …)", sys.Asset, item)
+	case len(matches) > 1:
+		var all []string
+		for _, m := range matches {
+			all = append(all, m.Asset+" ("+m.Why+")")
+		}
+		return fmt.Sprintf("guest %s of %s belongs to several assets: %s; it was taken for one of %s", item, sys.Name, strings.Join(all, ", "), asset),
+			"let one asset alone choose it: guests = … in site.star, or its tags and pool"
+	}
+	return "", ""
 }
 
 // hide tells of guests that the token may not see. They are expected to have their
@@ -67,8 +104,8 @@ func hide(s *runtime.Step, w *systems.Systems, sys *site.Proxmox, r *Roster, res
 		if g.Item != id {
 			text = fmt.Sprintf("guest %s (%s) exists on %s, and the token may not see it any more: it is not saved", id, g.Item, sys.Name)
 		}
-		res.Facts.Expected = append(res.Facts.Expected, ledger.Item{Asset: sys.Asset, Name: g.Item, ID: id, State: ledger.Hidden, Source: sys.Name})
-		res.Facts.Findings = append(res.Facts.Findings, ledger.Finding{Severity: ledger.Failed, Asset: sys.Asset, Item: g.Item, Text: text,
+		res.Facts.Expected = append(res.Facts.Expected, ledger.Item{Asset: g.Asset, Name: g.Item, ID: id, State: ledger.Hidden, Source: sys.Name})
+		res.Facts.Findings = append(res.Facts.Findings, ledger.Finding{Severity: ledger.Failed, Asset: g.Asset, Item: g.Item, Text: text,
 			Type: proxmox.RightHint(sys.TokenID, right.Refusal()) + fmt.Sprintf("; or in site.star: unprotected(guest = %q, …)", g.Item)})
 	}
 }

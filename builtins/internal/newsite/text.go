@@ -111,7 +111,8 @@ func (m *Machine) targetsText(say func(string, ...any), p plan) {
 	for _, t := range p.targets {
 		say("\n# %s", oneLine(strings.TrimSuffix("A folder here: "+about(t.Device), ": ")))
 		if m.shares(t.Device) {
-			say("# It lies on a disk whose files are saved: when that disk dies, so do both.")
+			say("# It lies on a disk whose files are saved: when that disk dies, so do both. A copy")
+			say("# here is made, and does not count.")
 		}
 		if slices.Contains(p.procedures, "operating_system") {
 			say("# Rescue images hold password hashes and keys of the host: who reads this folder has")
@@ -171,6 +172,11 @@ func (m *Machine) assetsText(say func(string, ...any), p plan) {
 		row := rows[a]
 		say("asset(name = %s, title = %s, rpo = \"1d\", retention = %s, copies = %d,", quote(a), quote(row.title), quote(row.retention), m.copies(a, p))
 		say("    on = {%s}%s)", strings.Join(on, ", "), m.itemsText(a))
+	}
+	if m.Proxmox != nil && p.storage != "" {
+		say("\n# Guests with objectives of their own: those of a tag or pool of Proxmox VE, or by name.")
+		say("# All others stay in virtual_machines.")
+		say("# asset(name = \"workstations\", guests = tagged(\"workstation\"), rpo = \"7d\", on = {\"node\": \"opened\"})")
 	}
 	say("\n# DNS zones at Cloudflare: cloudflare(...) and asset(name = \"public_dns\", ...) here, and")
 	say("# public_dns.star into nightly.star. UniFi gateways: unifi(...). runner builtins has both.")

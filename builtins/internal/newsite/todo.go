@@ -79,13 +79,13 @@ func (m *Machine) ToDo(dir string) (out []string) {
 			"make the token, as root on the node; the second line prints its secret, and nothing has RunnerRestore yet:\n"+Token(p.storage),
 			fmt.Sprintf("store it:\n(umask 077; head -c 32 /dev/urandom | base64 > %s/keyring.password)\nrunner secret set pve-token%s", dir, site))
 	}
-	out = append(out, "runner check "+dir+"/nightly.star", "runner exec "+dir+"/nightly.star", "runner status"+site)
 	for _, t := range p.targets {
 		if m.shares(t.Device) {
-			out = append(out, fmt.Sprintf("%s lies on the disk of what is saved: add a target on another disk", t.Path))
+			out = append(out, fmt.Sprintf("%s lies on the disk of what is saved: a copy there is not counted, add a target on another disk", t.Path))
 			break
 		}
 	}
+	out = append(out, "runner check "+dir+"/nightly.star", "runner exec "+dir+"/nightly.star", "runner status"+site)
 	return append(out,
 		"a second place, sealed: runner recovery-key new on another machine, its recipient and the target into site.star",
 		fmt.Sprintf("every night by itself:\ncp %[1]s/runner.service %[1]s/runner.timer /etc/systemd/system/\nsystemctl enable --now runner.timer", dir))

@@ -14,6 +14,7 @@ import (
 
 	"github.com/neosofia/runner/builtins/internal/capacity"
 	"github.com/neosofia/runner/builtins/internal/client/proxmox"
+	"github.com/neosofia/runner/builtins/internal/guests"
 	"github.com/neosofia/runner/builtins/internal/site"
 	"github.com/neosofia/runner/builtins/internal/systems"
 	"github.com/neosofia/runner/runtime"
@@ -29,6 +30,9 @@ type Needs struct {
 	Logs     bool // logs of hosts are shipped
 	Files    bool // files of hosts are saved
 	Restores bool // guests are brought back by way of the API
+
+	FilesAsset string   // the asset of files, where policies name none
+	Paths      []string // of this machine, as policies name them
 }
 
 // Fault is something that would keep a night from its work, or, as a note, something to
@@ -46,6 +50,11 @@ type Fault struct {
 // at once.
 func Night(ctx context.Context, w *systems.Systems, catalog ledger.Catalog, needs Needs) []Fault {
 	out := others(ctx, w, needs)
+	shared, err := lookAtDisks(ctx, w, catalog, needs)
+	if err != nil {
+		out = append(out, FaultOf("this machine", err))
+	}
+	out = append(out, shared...)
 	if !needs.Guests && !needs.Firewall && !needs.Restores {
 		return out
 	}
@@ -66,6 +75,8 @@ func within(ctx context.Context) (context.Context, context.CancelFunc) {
 	return runtime.RealClock{}.Within(ctx, 2*time.Minute, errors.New("it did not answer within two minutes"))
 }
 
+func now() time.Time { return runtime.RealClock{}.Now() }
+
 // night is the look at one system.
 type night struct {
 	w       *systems.Systems
@@ -80,7 +91,7 @@ func (n *night) add(note bool, hint, format string, args ...any) {
 }
 
 func (n *night) fail(err error) {
-	n.faults = append(n.faults, faultOf(n.sys.Name, err))
+	n.faults = append(n.faults, FaultOf(n.sys.Name, err))
 }
 
 // lacks tells of a right that is missing, and for what.
@@ -136,7 +147,7 @@ func (n *night) look(ctx context.Context, needs Needs) (err error) {
 		}
 	}
 	for _, id := range hidden {
-		if _, excused := n.w.Site.Demands.Excused(fmt.Sprint(id), runtime.RealClock{}.Now()); !excused {
+		if _, excused := n.w.Site.Demands.Excused(fmt.Sprint(id), now()); !excused {
 			r := right(fmt.Sprintf("/vms/%d", id), "VM.Audit")
 			n.add(false, proxmox.RightHint(n.sys.TokenID, r.Refusal()), "guest %d exists, and the token may not see it: it is not saved: %s", id, r.Refusal())
 		}
@@ -144,7 +155,27 @@ func (n *night) look(ctx context.Context, needs Needs) (err error) {
 	if err := n.lacks(ctx, "no archive can be made or read without it", right("/storage/"+n.sys.Storage, "Datastore.AllocateSpace")); err != nil {
 		return err
 	}
-	return errors.Join(n.guests(ctx, guests), n.storage(ctx, guests))
+	return errors.Join(n.sorted(ctx, guests), n.guests(ctx, guests), n.storage(ctx, guests))
+}
+
+// sorted looks for guests that belong to no asset, or to several.
+func (n *night) sorted(ctx context.Context, list []proxmox.Guest) (err error) {
+	pools := map[proxmox.Int]string{}
+	if n.w.Site.UsesPools() {
+		if pools, err = n.c.Pools(ctx); err != nil {
+			return err
+		}
+	}
+	for _, g := range list {
+		if n.excused(g) {
+			continue
+		}
+		matches := n.w.Site.Matches(site.Traits{Names: []string{g.Name, fmt.Sprint(g.VMID)}, Tags: g.TagList(), Pool: pools[g.VMID]})
+		if text, hint := guests.Unsorted(n.sys, g.Name, n.w.Site.AssetOf(n.sys, matches), matches); text != "" {
+			n.add(false, hint, "%s", text)
+		}
+	}
+	return nil
 }
 
 // restores looks for the rights that make a guest, wherever the token has them: for
@@ -243,7 +274,7 @@ func hasBind(config map[string]string) bool {
 
 func (n *night) excused(g proxmox.Guest) bool {
 	for _, name := range []string{g.Name, fmt.Sprint(g.VMID), fmt.Sprintf("%s-%d", g.Name, g.VMID)} {
-		if _, ok := n.w.Site.Demands.Excused(name, runtime.RealClock{}.Now()); ok {
+		if _, ok := n.w.Site.Demands.Excused(name, now()); ok {
 			return true
 		}
 	}
@@ -347,7 +378,15 @@ func (n *night) jobs(ctx context.Context) error {
 
 // lastNight sums the newest archives of the guests of each node.
 func (n *night) lastNight(ctx context.Context, guests []proxmox.Guest) (map[string]int64, error) {
-	arts, err := n.catalog.Artifacts(ctx, ledger.Query{Asset: n.sys.Asset})
+	var arts []ledger.Artifact
+	for _, asset := range n.w.Site.GuestAssets(n.sys) {
+		list, err := n.catalog.Artifacts(ctx, ledger.Query{Asset: asset})
+		if err != nil {
+			return nil, err
+		}
+		arts = append(arts, list...)
+	}
+	slices.SortStableFunc(arts, func(a, b ledger.Artifact) int { return a.Created.Compare(b.Created) })
 	bytes := map[string]int64{} // the newest of each VMID is the last
 	for _, a := range arts {
 		bytes[a.Origin.Number] = a.Bytes
@@ -358,5 +397,5 @@ func (n *night) lastNight(ctx context.Context, guests []proxmox.Guest) (map[stri
 			out[g.Node] += bytes[fmt.Sprint(g.VMID)]
 		}
 	}
-	return out, err
+	return out, nil
 }

@@ -12,9 +12,9 @@ import (
 	"github.com/neosofia/runner/runtime/failure"
 )
 
-// faultOf words an error of a system. One that waiting mends, such as a host that is
+// FaultOf words an error of a system. One that waiting mends, such as a host that is
 // down, is a note: nothing is wrong with the site.
-func faultOf(system string, err error) Fault {
+func FaultOf(system string, err error) Fault {
 	f := Fault{System: system, Text: strings.Split(err.Error(), "\n")[0]}
 	var own *failure.Error
 	if errors.As(err, &own) {
@@ -37,14 +37,14 @@ func others(ctx context.Context, w *systems.Systems, needs Needs) (out []Fault) 
 		}
 		if len(programs) > 0 || needs.Files || needs.Images && h.Rear || needs.Logs && hasLogs(w.Site, h.Name) {
 			if err := tryHost(ctx, w, h.Name, programs); err != nil {
-				out = append(out, faultOf("host "+h.Name, err))
+				out = append(out, FaultOf("host "+h.Name, err))
 			}
 		}
 	}
 	secret := func(system string, s site.Secret) {
 		v, err := w.Secret(ctx, s)
 		if err != nil {
-			out = append(out, faultOf(system, err))
+			out = append(out, FaultOf(system, err))
 			return
 		}
 		clear(v)
@@ -87,11 +87,19 @@ func tryHost(ctx context.Context, w *systems.Systems, name string, programs []st
 	defer h.Close()
 	for _, program := range programs {
 		if _, err := h.Run(ctx, host.Command{Args: []string{program, versionOption[program]}}); err != nil {
-			return host.Explain(name, fmt.Sprintf("look for %s", program), err)
+			err = host.Explain(name, fmt.Sprintf("look for %s", program), err)
+			var own *failure.Error
+			if errors.As(err, &own) && own.Code == host.CodeProgram {
+				own.Hint = "on " + name + ", as root: apt install " + packageOf[program]
+			}
+			return err
 		}
 	}
 	return nil
 }
+
+// packageOf is the package of Debian that a program is in.
+var packageOf = map[string]string{"nft": "nftables", "ip": "iproute2", "tar": "tar"}
 
 // versionOption makes a program say its version, and nothing else.
 var versionOption = map[string]string{"nft": "-V", "ip": "-V", "tar": "--version"}

@@ -75,7 +75,7 @@ func lookThrough(ctx context.Context, s *runtime.Step, asset, item string) (*sto
 		}
 	}
 	for _, sys := range systems.Of(s).Site.Proxmox {
-		if sys.Asset != asset {
+		if !slices.Contains(systems.Of(s).Site.GuestAssets(sys), asset) {
 			continue
 		}
 		if err := h.system(ctx, sys.Name); ctx.Err() != nil {

@@ -99,7 +99,11 @@ func Save(ctx context.Context, s *runtime.Step, a Request) (runtime.Result, erro
 		Consistency: "files as they were read, one after another"}
 	j := &job{s: s, h: h, draft: draft, mounts: readMounts(ctx, s, h)}
 	j.choose(a.Paths)
-	got, err := j.run(ctx, a.Exclude, j.own(w))
+	own := j.own(w)
+	if h.Local() {
+		art.Devices = w.DevicesOf(j.places(own)...)
+	}
+	got, err := j.run(ctx, a.Exclude, own)
 	if err != nil {
 		return runtime.Result{}, host.Explain(on.Name, "save "+strings.Join(a.Paths, ", "), err)
 	}
@@ -172,6 +176,21 @@ func (j *job) own(w *systems.Systems) (out []string) {
 		if slices.ContainsFunc(j.paths, func(p string) bool { return p != f && below(f, p) }) {
 			j.s.Log("%s is left out: it is runner's own", f)
 			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// places are what is saved, each on a file system of its own: the paths, and what is
+// mounted below them.
+func (j *job) places(own []string) []string {
+	out := slices.Clone(j.paths)
+	for place, fs := range j.mounts {
+		inside := func(dirs []string) bool {
+			return slices.ContainsFunc(dirs, func(dir string) bool { return below(place, dir) })
+		}
+		if inside(j.paths) && !inside(own) && !virtual[fs] {
+			out = append(out, place)
 		}
 	}
 	return out

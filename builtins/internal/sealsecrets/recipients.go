@@ -69,6 +69,12 @@ func Openers(s *site.Site, a Ask) (*Opening, error) {
 	return o, nil
 }
 
+// Foresee says why the keyring could not be sealed as the site alone would have it.
+func Foresee(s *site.Site) error {
+	_, err := Openers(s, Ask{})
+	return err
+}
+
 func (o *Opening) readCustodians(s *site.Site, a Ask) error {
 	fail := func(said, hint string) error {
 		return &failure.Error{Code: CodeCustodians, Doing: "seal the secrets", Said: said, Hint: hint}

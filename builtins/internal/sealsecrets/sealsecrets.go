@@ -53,6 +53,9 @@ func Seal(ctx context.Context, s *runtime.Step, a *Request) (runtime.Result, err
 		return runtime.Result{}, err
 	}
 	art := ledger.Artifact{ID: s.ArtifactID(), Kind: "secrets", Asset: asset, Item: Item, Run: s.Run, Step: s.ID, Source: "keyring", Created: s.Now(), Declared: who.Declared(set, len(r.names))}
+	if dir := w.Site.Keyring.Dir; dir != "" && w.Env.Root == "" {
+		art.Devices = w.DevicesOf(dir)
+	}
 	var findings []ledger.Finding
 	if art.Gaps, findings, err = r.tell(s, asset, a.Names); err != nil {
 		return runtime.Result{}, err

@@ -5,8 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"path"
+	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/neosofia/runner/builtins/internal/client/host"
@@ -207,9 +210,35 @@ func (h *shipment) after(a ledger.Artifact) error {
 // from names where the logs come from.
 func (h *shipment) from() string { return h.index.Kind + " on " + h.src.Host }
 
+// devices are those that the source lies on, where that is this machine.
+func (h *shipment) devices() []string {
+	if h.src.Ledger {
+		return h.w.DevicesOf(filepath.Dir(h.w.Env.Spool))
+	}
+	if on, err := h.w.Site.Host(h.src.Host); err != nil || !on.Local || h.w.Env.Root != "" {
+		return nil
+	}
+	var places []string
+	switch {
+	case h.src.Journal:
+		places = []string{"/var/log/journal"}
+	case h.src.PVETasks:
+		places = []string{"/var/log/pve/tasks"}
+	}
+	for _, pattern := range h.src.Files {
+		dir := path.Dir(pattern)
+		for strings.ContainsAny(dir, "*?[") {
+			dir = path.Dir(dir)
+		}
+		places = append(places, dir)
+	}
+	return h.w.DevicesOf(places...)
+}
+
 // batch collects one batch into the spool.
 func (h *shipment) batch(ctx context.Context) (ledger.Artifact, error) {
 	art := ledger.Artifact{ID: h.s.ArtifactID(), Kind: "logs", Asset: h.asset, Item: h.src.Name, Run: h.s.Run, Step: h.s.ID, Source: "logs " + h.src.Name, Created: h.s.Now()}
+	art.Devices = h.devices()
 	sp, err := h.w.Spool().Begin(h.s)
 	if err != nil {
 		return art, err

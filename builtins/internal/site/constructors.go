@@ -3,6 +3,7 @@ package site
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -13,52 +14,77 @@ import (
 	"go.starlark.net/starlark"
 )
 
-// builder collects what the constructors of one site.star state.
-type builder struct{ site *Site }
+// builder collects what the constructors of one site.star state, and what is wrong in it.
+type builder struct {
+	site *Site
+	*book
+}
 
 // constructor is one function of a site.star.
 type constructor struct {
 	Name   string
 	Doc    string
 	Params []runtime.Param
-	call   func(fn string, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error)
+	call   func(fn string, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, []error)
 }
 
 func construct[A any](name, doc string, apply func(*A) (starlark.Value, error)) constructor {
-	return constructor{name, doc, runtime.Params[A](), func(fn string, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	return constructor{name, doc, runtime.Params[A](), func(fn string, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, []error) {
 		a := new(A)
-		if err := runtime.Unpack(fn, a, args, kwargs); err != nil {
-			return nil, err
+		errs := runtime.UnpackAll(fn, a, args, kwargs)
+		if slices.ContainsFunc(errs, func(err error) bool { return !errors.As(err, new(*runtime.ArgumentError)) }) {
+			return nil, errs // what is missing altogether would only be told twice
 		}
 		v, err := apply(a)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", fn, err)
-		}
-		if v == nil {
-			v = starlark.None
-		}
-		return v, nil
+		return v, append(errs, err)
 	}}
 }
 
+// constructors are the functions of a site.star. None of them fails: what is wrong is
+// noted, and the rest of the file is read, so that all is told at once.
 func (b *builder) constructors() starlark.StringDict {
 	env := starlark.StringDict{}
 	for _, c := range b.list() {
-		env[c.Name] = starlark.NewBuiltin(c.Name, func(_ *starlark.Thread, fn *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
-			return c.call(fn.Name(), args, kwargs)
+		env[c.Name] = starlark.NewBuiltin(c.Name, func(thread *starlark.Thread, fn *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+			call, pos := b.caller(thread)
+			v, errs := c.call(fn.Name(), args, kwargs)
+			name := nameOf(kwargs)
+			if errs = flat(errs); len(errs) > 0 {
+				b.broken[name] = true
+			}
+			if key := fn.Name() + " " + name; b.made[key] == nil {
+				b.made[key] = call
+			}
+			b.book.call(fn.Name(), call, pos, errs)
+			if v == nil {
+				v = starlark.None
+			}
+			return v, nil
 		})
 	}
-	env["secret"] = starlark.NewBuiltin("secret", func(_ *starlark.Thread, fn *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	env["secret"] = starlark.NewBuiltin("secret", func(thread *starlark.Thread, fn *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 		var name string
 		if err := starlark.UnpackArgs(fn.Name(), args, kwargs, "name", &name); err != nil {
 			return nil, err
 		}
 		if err := CheckSecretName(name); err != nil {
-			return nil, err
+			call, pos := b.caller(thread)
+			b.book.call(fn.Name(), call, pos, []error{err})
 		}
 		return runtime.NewOpaque(Secret{name}), nil
 	})
 	return env
+}
+
+// nameOf is the name that a call gives to what it declares.
+func nameOf(kwargs []starlark.Tuple) string {
+	for _, kv := range kwargs {
+		if key, _ := starlark.AsString(kv[0]); key == "name" {
+			name, _ := starlark.AsString(kv[1])
+			return name
+		}
+	}
+	return ""
 }
 
 // Docs describes the constructors, for runner builtins.
@@ -70,7 +96,7 @@ func Docs() []struct {
 		Name, Doc string
 		Params    []runtime.Param
 	}
-	for _, c := range (&builder{site: &Site{}}).list() {
+	for _, c := range (&builder{site: &Site{}, book: newBook("", nil)}).list() {
 		out = append(out, struct {
 			Name, Doc string
 			Params    []runtime.Param
@@ -101,6 +127,8 @@ func (b *builder) list() []constructor {
 		construct("logs", "a source of logs", b.logs),
 		construct("target", "a place that holds copies", b.target),
 		construct("asset", "a row of the SOP's table, and what is demanded of its copies", b.asset),
+		construct("tagged", "guests with a tag of Proxmox VE, for guests of asset(…)", tagged),
+		construct("pool", "guests of a pool of Proxmox VE, for guests of asset(…)", pool),
 		construct("custodian", "who keeps a share of what opens the sealed secrets", b.custodian),
 		construct("identity", "an age identity that this host may use to open sealed copies", b.identity),
 		construct("allow", "what the site allows: primitives that remove things", b.allow),
@@ -122,13 +150,13 @@ func (b *builder) keyring(a *keyringArgs) (starlark.Value, error) {
 	switch a.Backend {
 	case "", "file", "secret-service", "keyctl", "pass", "kwallet":
 	default:
-		return nil, fmt.Errorf("unknown backend %q: want file, secret-service, keyctl, pass or kwallet", a.Backend)
+		return nil, bad("backend", "unknown backend %q: want file, secret-service, keyctl, pass or kwallet", a.Backend)
 	}
 	if a.Names == "" {
 		a.Names = "hidden"
 	}
 	if a.Names != "hidden" && a.Names != "shown" {
-		return nil, fmt.Errorf("names %q: want hidden or shown", a.Names)
+		return nil, bad("names", "names %q: want hidden or shown", a.Names)
 	}
 	b.site.Keyring = Keyring{a.Backend, a.Dir, a.Credential, a.PassFile, a.Names}
 	return nil, nil
@@ -153,30 +181,33 @@ func (b *builder) proxmox(a *proxmoxArgs) (starlark.Value, error) {
 	if a.URL != "" {
 		urls = append([]string{a.URL}, urls...)
 	}
+	var wrong []error
 	if len(urls) == 0 {
-		return nil, errors.New("missing argument for url")
+		wrong = append(wrong, errors.New("missing argument for url"))
 	}
-	for _, u := range urls {
-		if err := checkURL(u, "https"); err != nil {
-			return nil, err
+	for i, u := range urls {
+		if err := checkURL(u, "https"); err != nil && i == 0 && a.URL != "" {
+			wrong = append(wrong, bad("url", "%w", err))
+		} else if err != nil {
+			wrong = append(wrong, bad("urls", "%w", err))
 		}
 	}
 	if len(a.Fingerprints) == 0 {
-		return nil, errors.New("fingerprints is empty: a certificate is always checked; pvenode cert info shows it")
+		wrong = append(wrong, bad("fingerprints", "fingerprints is empty: a certificate is always checked; pvenode cert info shows it"))
 	}
 	if !strings.Contains(a.TokenID, "@") || !strings.Contains(a.TokenID, "!") {
-		return nil, fmt.Errorf("token_id %q: want user@realm!token", a.TokenID)
+		wrong = append(wrong, bad("token_id", "token_id %q: want user@realm!token", a.TokenID))
 	}
-	for node := range a.SSH {
+	for _, node := range sortedKeys(a.SSH) {
 		if a.HostKeys[node] == "" {
-			return nil, fmt.Errorf("ssh names node %s, host_keys does not: a host key is always checked (ssh-keyscan -t ed25519 %s, compared on its console)", node, node)
+			wrong = append(wrong, badKey("ssh", node, "ssh names node %s, host_keys does not: a host key is always checked (ssh-keyscan -t ed25519 %s, compared on its console)", node, node))
 		}
 	}
 	if a.Asset == "" {
 		a.Asset = "virtual_machines"
 	}
 	b.site.Proxmox = append(b.site.Proxmox, &Proxmox{a.Name, urls, a.Fingerprints, a.TokenID, a.Token, a.Storage, a.SSH, a.HostKeys, a.SSHKey, a.Asset})
-	return nil, b.named(a.Name)
+	return nil, errors.Join(append(wrong, b.named(a.Name))...)
 }
 
 type targetArgs struct {
@@ -199,35 +230,38 @@ type targetArgs struct {
 }
 
 func (b *builder) target(a *targetArgs) (starlark.Value, error) {
+	var wrong []error
 	if err := checkURL(a.URL, "file", "sftp", "pve"); err != nil {
-		return nil, err
+		wrong = append(wrong, bad("url", "%w", err))
 	}
-	switch {
-	case strings.HasPrefix(a.URL, "sftp:") && a.HostKey == "":
-		return nil, errors.New("host_key is missing: a host key is always checked (ssh-keyscan -t ed25519 HOST, compared on its console)")
-	case a.Offline && strings.HasPrefix(a.URL, "file:") && (a.UUID == "" || a.Serial == ""):
-		return nil, errors.New("an offline medium needs uuid and serial: a label or a mount point alone is not identity (lsblk -o NAME,UUID,SERIAL)")
-	case a.Offline && a.Due == 0:
-		return nil, errors.New("an offline medium needs due: how often it is fetched and written")
-	case a.PartSize < 0 || a.PartSize > 0 && a.PartSize < 1<<20:
-		return nil, errors.New("part_size: want at least 1048576 bytes")
-	case a.Bandwidth < 0:
-		return nil, errors.New("bandwidth: want bytes a second")
+	if strings.HasPrefix(a.URL, "sftp:") && a.HostKey == "" {
+		wrong = append(wrong, errors.New("host_key is missing: a host key is always checked (ssh-keyscan -t ed25519 HOST, compared on its console)"))
+	}
+	if a.Offline && strings.HasPrefix(a.URL, "file:") && (a.UUID == "" || a.Serial == "") {
+		wrong = append(wrong, bad("offline", "an offline medium needs uuid and serial: a label or a mount point alone is not identity (lsblk -o NAME,UUID,SERIAL)"))
+	} else if a.Offline && a.Due == 0 {
+		wrong = append(wrong, bad("offline", "an offline medium needs due: how often it is fetched and written"))
+	}
+	if a.PartSize < 0 || a.PartSize > 0 && a.PartSize < 1<<20 {
+		wrong = append(wrong, bad("part_size", "part_size: want at least 1048576 bytes"))
+	}
+	if a.Bandwidth < 0 {
+		wrong = append(wrong, bad("bandwidth", "bandwidth: want bytes a second"))
 	}
 	for _, r := range a.SealedTo {
 		if _, _, err := bundle.ParseRecipient(r); err != nil {
-			return nil, fmt.Errorf("sealed_to %q: it is no age recipient: runner recovery-key new prints one (%w)", r, err)
+			wrong = append(wrong, bad("sealed_to", "sealed_to %q: it is no age recipient: runner recovery-key new prints one (%w)", r, err))
 		}
 	}
 	for _, t := range b.site.Targets {
 		if t.Name == a.Name {
-			return nil, fmt.Errorf("%q is declared twice", a.Name)
+			return nil, errors.Join(append(wrong, bad("name", "%q is declared twice", a.Name))...)
 		}
 	}
 	b.site.Targets = append(b.site.Targets, &Target{
 		TargetFacts: ledger.TargetFacts{Name: a.Name, URL: a.URL, Medium: a.Medium, Location: a.Location, Offline: a.Offline, Offsite: a.Offsite, Due: a.Due, Grace: a.Grace},
 		SealedTo:    a.SealedTo, UUID: a.UUID, Serial: a.Serial, HostKey: a.HostKey, Key: a.Key, PartSize: a.PartSize, Bandwidth: a.Bandwidth, Immutable: a.Immutable})
-	return nil, nil
+	return nil, errors.Join(wrong...)
 }
 
 type assetArgs struct {
@@ -244,28 +278,30 @@ type assetArgs struct {
 	Offsite   int               `star:"offsite?" doc:"1 of 3-2-1-1-0"`
 	Offline   int               `star:"offline?" doc:"1 of 3-2-1-1-0"`
 	On        map[string]string `star:"on?" doc:"target -> level of proof: stored, read, opened"`
+	Guests    *Choice           `star:"guests?" doc:"the guests that belong to it: tagged(…), pool(…), a list of names, or a list of all of them; left out: those that no other asset chooses, where proxmox names this one"`
 	Items     []string          `star:"items?" doc:"what it consists of; left out: an inventory tells"`
 	Note      string            `star:"note?" doc:"a conflict in the SOP, say; status shows it"`
 }
 
 func (b *builder) asset(a *assetArgs) (starlark.Value, error) {
 	if _, twice := b.site.Demands.Asset(a.Name); twice {
-		return nil, fmt.Errorf("%q is declared twice", a.Name)
+		return nil, bad("name", "%q is declared twice", a.Name)
 	}
 	row := ledger.AssetDemand{Name: a.Name, Title: a.Title, RPO: a.RPO, RTO: a.RTO, Every: a.Every, Retention: a.Retention, Online: a.Online, Keep: a.Keep,
 		Copies: a.Copies, Media: a.Media, Offsite: a.Offsite, Offline: a.Offline, Items: a.Items, Note: a.Note}
 	if row.Title == "" {
 		row.Title = row.Name
 	}
+	wrong := []error{b.group(a.Name, a.Guests)}
 	for _, name := range sortedKeys(a.On) {
 		level, ok := ledger.ParseLevel(a.On[name])
 		if !ok || level > ledger.Opened {
-			return nil, fmt.Errorf("on: %s: %q is no level of proof that a nightly run can reach: want stored, read or opened", name, a.On[name])
+			wrong = append(wrong, badKey("on", name, "on: %s: %q is no level of proof that a nightly run can reach: want stored, read or opened", name, a.On[name]))
 		}
 		row.On = append(row.On, ledger.CopyDemand{Target: name, Level: level})
 	}
 	b.site.Demands.Assets = append(b.site.Demands.Assets, row)
-	return nil, nil
+	return nil, errors.Join(wrong...)
 }
 
 func sortedKeys(m map[string]string) []string {

@@ -8,6 +8,7 @@ package site
 import (
 	"fmt"
 	"net/url"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -94,15 +95,20 @@ type Site struct {
 	Identities []Identity
 	Custodians []Custodian
 	Demands    ledger.Demands
+	Groups     []Group // assets that choose their guests
 	Allowed    map[string]bool
 }
 
 // Load evaluates the text of a site.star.
 func Load(path string, text []byte, limits runtime.Limits) (*Site, error) {
 	s := &Site{Path: path, Allowed: map[string]bool{}}
-	b := &builder{site: s}
+	b := &builder{site: s, book: newBook(path, text)}
+	b.placeholders()
 	digest, err := runtime.EvalSite(path, text, b.constructors(), limits)
-	if err != nil {
+	if err == nil {
+		b.check()
+	}
+	if err := b.err(err); err != nil {
 		return nil, err
 	}
 	s.Digest = digest
@@ -110,9 +116,7 @@ func Load(path string, text []byte, limits runtime.Limits) (*Site, error) {
 		s.Demands.Targets = append(s.Demands.Targets, t.TargetFacts)
 	}
 	s.acceptZones()
-	if err := s.check(); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
+	s.joinGroups()
 	return s, nil
 }
 
@@ -149,77 +153,6 @@ func unknown(what, name string, have []string) error {
 		return fmt.Errorf("the site has several: name one of %s", strings.Join(have, ", "))
 	}
 	return fmt.Errorf("the site has no %s %q\nhint: it has %s", what, name, strings.Join(have, ", "))
-}
-
-// check finds what is wrong in the site as a whole.
-func (s *Site) check() error {
-	for _, a := range s.Demands.Assets {
-		for _, d := range a.On {
-			t, err := s.Target(d.Target)
-			if err != nil {
-				return fmt.Errorf("asset %s: %w", a.Name, err)
-			}
-			if d.Level >= ledger.Opened && len(t.SealedTo) > 0 && !s.hasIdentityOnHost() {
-				return fmt.Errorf("asset %s demands %s on %s, which is sealed, and this host has no identity to open it with\nhint: demand \"read\" (the clear stream is opened before it is sealed), or give the host identity(secret = …, on_host = True)", a.Name, ledger.LevelName(d.Level), t.Name)
-			}
-		}
-	}
-	if err := s.reachable(); err != nil {
-		return err
-	}
-	for _, l := range s.Logs {
-		if l.Host == "" {
-			continue
-		}
-		if _, err := s.Host(l.Host); err != nil {
-			return fmt.Errorf("logs %s: %w", l.Name, err)
-		}
-	}
-	owner := map[string]string{}
-	for _, p := range s.Proxmox {
-		if other := owner[p.Asset]; other != "" {
-			return fmt.Errorf("proxmox %s and %s have the asset %q: guests of one name would be taken for each other\nhint: give each an asset of its own, with asset = …", other, p.Name, p.Asset)
-		}
-		owner[p.Asset] = p.Name
-		if _, ok := s.Demands.Asset(p.Asset); p.Asset != "" && !ok {
-			return fmt.Errorf("proxmox %s: its guests belong to the asset %q, which is not declared", p.Name, p.Asset)
-		}
-	}
-	return nil
-}
-
-// reachable refuses an asset whose own list of targets cannot give the copies that
-// it asks for.
-func (s *Site) reachable() error {
-	for _, a := range s.Demands.Assets {
-		if len(a.On) == 0 {
-			continue
-		}
-		media := map[string]bool{}
-		offsite, offline := 0, 0
-		for _, d := range a.On {
-			t, err := s.Target(d.Target)
-			if err != nil {
-				return err
-			}
-			media[t.Medium] = true
-			if t.Offsite {
-				offsite++
-			}
-			if t.Offline {
-				offline++
-			}
-		}
-		for _, c := range []struct {
-			what       string
-			want, have int
-		}{{"copies", a.Copies, len(a.On)}, {"media", a.Media, len(media)}, {"offsite copies", a.Offsite, offsite}, {"offline copies", a.Offline, offline}} {
-			if c.have < c.want {
-				return fmt.Errorf("asset %s asks for %d %s, and the targets in its on = {…} can give %d\nhint: name more targets there, or ask for less", a.Name, c.want, c.what, c.have)
-			}
-		}
-	}
-	return nil
 }
 
 func (s *Site) hasIdentityOnHost() bool {
@@ -290,7 +223,39 @@ func (s *Site) Names() runtime.Names {
 		n["asset"] = append(n["asset"], a.Name)
 	}
 	for _, p := range s.Proxmox {
+		if _, declared := s.Demands.Asset(p.Asset); !declared && len(s.Groups) > 0 {
+			n["asset"] = append(n["asset"], p.Asset) // it stands for its groups, in protects
+		}
 		n["proxmox"] = append(n["proxmox"], p.Name)
 	}
 	return n
+}
+
+// Secrets are all that the site names, each once, in their order.
+func (s *Site) Secrets() (out []Secret) {
+	add := func(x Secret) {
+		if x.Name != "" && !slices.Contains(out, x) {
+			out = append(out, x)
+		}
+	}
+	for _, p := range s.Proxmox {
+		add(p.Token)
+		add(p.SSHKey)
+	}
+	for _, h := range s.Hosts {
+		add(h.Key)
+	}
+	for _, c := range s.Cloudflare {
+		add(c.Token)
+	}
+	for _, u := range s.UniFi {
+		add(u.Password)
+	}
+	for _, t := range s.Targets {
+		add(t.Key)
+	}
+	for _, i := range s.Identities {
+		add(i.Secret)
+	}
+	return out
 }

@@ -2,7 +2,6 @@ package site
 
 import (
 	"errors"
-	"fmt"
 	"path"
 	"slices"
 	"strings"
@@ -65,17 +64,19 @@ type hostArgs struct {
 }
 
 func (b *builder) host(a *hostArgs) (starlark.Value, error) {
-	switch {
-	case a.Local == (a.SSH != ""):
-		return nil, errors.New("say either local = True or ssh = \"root@host:22\"")
-	case a.SSH != "" && a.HostKey == "":
-		return nil, errors.New("host_key is missing: a host key is always checked (ssh-keyscan -t ed25519 HOST, compared on its console)")
-	case a.SSH != "" && a.Key.Name == "":
-		return nil, errors.New("ssh_key is missing: name it with secret(…)")
+	var wrong []error
+	if a.Local == (a.SSH != "") {
+		wrong = append(wrong, errors.New("say either local = True or ssh = \"root@host:22\""))
+	}
+	if a.SSH != "" && a.HostKey == "" {
+		wrong = append(wrong, bad("ssh", "host_key is missing: a host key is always checked (ssh-keyscan -t ed25519 HOST, compared on its console)"))
+	}
+	if a.SSH != "" && a.HostKey != "" && a.Key.Name == "" {
+		wrong = append(wrong, bad("ssh", "ssh_key is missing: name it with secret(…)"))
 	}
 	yes := func(p *bool) bool { return p == nil || *p }
 	b.site.Hosts = append(b.site.Hosts, &Host{a.Name, a.Local, a.SSH, a.HostKey, a.Key, yes(a.Rear), yes(a.Firewall)})
-	return nil, b.named(a.Name)
+	return nil, errors.Join(append(wrong, b.named(a.Name))...)
 }
 
 type cloudflareArgs struct {
@@ -91,24 +92,23 @@ func (b *builder) cloudflare(a *cloudflareArgs) (starlark.Value, error) {
 	if a.URL == "" {
 		a.URL = "https://api.cloudflare.com/client/v4"
 	}
+	var wrong []error
 	if err := checkURL(a.URL, "https"); err != nil {
-		return nil, err
+		wrong = append(wrong, bad("url", "%w", err))
 	}
 	for i, z := range a.Zones {
 		a.Zones[i] = zone.Name(z)
 		if !strings.Contains(z, ".") {
-			return nil, fmt.Errorf("zone %q is no name of a domain", z)
+			wrong = append(wrong, bad("zones", "zone %q is no name of a domain", z))
 		}
 		for _, c := range b.site.Cloudflare {
-			for _, other := range c.Zones {
-				if other == a.Zones[i] {
-					return nil, fmt.Errorf("zone %s is in %s already", z, c.Name)
-				}
+			if slices.Contains(c.Zones, a.Zones[i]) {
+				wrong = append(wrong, bad("zones", "zone %s is in %s already", z, c.Name))
 			}
 		}
 	}
 	b.site.Cloudflare = append(b.site.Cloudflare, &Cloudflare{a.Name, a.Token, a.Zones, a.Account, strings.TrimSuffix(a.URL, "/"), a.Fingerprints})
-	return nil, b.named(a.Name)
+	return nil, errors.Join(append(wrong, b.named(a.Name))...)
 }
 
 type unifiArgs struct {
@@ -121,17 +121,18 @@ type unifiArgs struct {
 }
 
 func (b *builder) unifi(a *unifiArgs) (starlark.Value, error) {
+	var wrong []error
 	if err := checkURL(a.URL, "https"); err != nil {
-		return nil, err
+		wrong = append(wrong, bad("url", "%w", err))
 	}
 	if len(a.Fingerprints) == 0 {
-		return nil, errors.New("fingerprints is empty: a certificate is always checked; openssl s_client -connect HOST:443 | openssl x509 -noout -fingerprint -sha256 shows it")
+		wrong = append(wrong, bad("fingerprints", "fingerprints is empty: a certificate is always checked; openssl s_client -connect HOST:443 | openssl x509 -noout -fingerprint -sha256 shows it"))
 	}
 	if a.Site == "" {
 		a.Site = "default"
 	}
 	b.site.UniFi = append(b.site.UniFi, &UniFi{a.Name, strings.TrimSuffix(a.URL, "/"), a.Fingerprints, a.User, a.Password, a.Site})
-	return nil, b.named(a.Name)
+	return nil, errors.Join(append(wrong, b.named(a.Name))...)
 }
 
 type logsArgs struct {
@@ -151,27 +152,27 @@ func (b *builder) logs(a *logsArgs) (starlark.Value, error) {
 			kinds++
 		}
 	}
+	var wrong []error
 	if kinds != 1 {
-		return nil, errors.New("say one of journal = True, files = […], pve_tasks = True, ledger = True")
+		wrong = append(wrong, errors.New("say one of journal = True, files = […], pve_tasks = True, ledger = True"))
 	}
 	if a.Ledger == (a.Host != "") {
-		return nil, errors.New("host names the machine that the logs are on; the ledger is runner's own and has none")
+		wrong = append(wrong, errors.New("host names the machine that the logs are on; the ledger is runner's own and has none"))
 	}
 	for _, f := range a.Files {
 		if !path.IsAbs(f) || path.Clean(f) != f {
-			return nil, fmt.Errorf("files: %q: want an absolute path without dots that lead up", f)
-		}
-		if _, err := path.Match(f, ""); err != nil {
-			return nil, fmt.Errorf("files: %q: %v", f, err)
+			wrong = append(wrong, bad("files", "files: %q: want an absolute path without dots that lead up", f))
+		} else if _, err := path.Match(f, ""); err != nil {
+			wrong = append(wrong, bad("files", "files: %q: %v", f, err))
 		}
 	}
 	for _, l := range b.site.Logs {
 		if l.Name == a.Name {
-			return nil, fmt.Errorf("%q is declared twice", a.Name)
+			wrong = append(wrong, bad("name", "%q is declared twice", a.Name))
 		}
 	}
 	b.site.Logs = append(b.site.Logs, &Logs{a.Name, a.Host, a.Journal, a.Files, a.PVETasks, a.Ledger, a.Silent})
-	return nil, nil
+	return nil, errors.Join(wrong...)
 }
 
 // named refuses a second system of one name: policies could not tell them apart.
@@ -183,7 +184,7 @@ func (b *builder) named(name string) error {
 		}
 	}
 	if seen > 1 {
-		return fmt.Errorf("%q is declared twice: systems need names of their own", name)
+		return bad("name", "%q is declared twice: systems need names of their own", name)
 	}
 	return nil
 }

@@ -45,7 +45,7 @@ func openDump(ctx context.Context, s *runtime.Step, a *Request) (*dumpJob, error
 	if err != nil {
 		return nil, proxmox.Explain(a.System, "connect", err)
 	}
-	j := &dumpJob{s: s, a: a, c: c, sys: sys.Name, asset: sys.Asset, store: cmp.Or(a.Storage, sys.Storage), site: sys}
+	j := &dumpJob{s: s, a: a, c: c, sys: sys.Name, store: cmp.Or(a.Storage, sys.Storage), site: sys}
 	return j, j.find(ctx)
 }
 
@@ -56,8 +56,11 @@ func (j *dumpJob) find(ctx context.Context) error {
 		return err
 	}
 	g, found := r.Find(j.a.Guest)
-	if j.guest, j.item = g.Guest, g.Item; !found {
+	if j.guest, j.item, j.asset = g.Guest, g.Item, g.Asset; !found {
 		return r.Missing(ctx, j.c, j.site, j.a.Guest)
+	}
+	if text, hint := guests.Unsorted(j.site, g.Item, g.Asset, nil); text != "" {
+		return &failure.Error{Code: site.CodeNoAsset, System: "proxmox " + j.sys, Doing: "find the asset of " + g.Item, Said: text, Hint: hint}
 	}
 	return nil
 }
@@ -271,6 +274,7 @@ func (j *dumpJob) finish(ctx context.Context, upid proxmox.UPID) (runtime.Result
 		Files: []ledger.File{{Name: path.Base(vol.Path), Size: vol.Size}}, Bytes: vol.Size, Consistency: log.Consistency(),
 		Gaps: Gaps(src), Declared: Facts(src),
 	}
+	art.Devices = devices(systems.Of(j.s), art.Origin, j.guest.Type, config)
 	if !log.SizeFits(vol.Size) {
 		j.s.Log("the archive of %s has %d bytes where its task's log says %s: reading it back will tell", j.item, vol.Size, log.SizeText)
 	}

@@ -259,9 +259,7 @@ func option(value, name string) string {
 func Disks(guestType string, config map[string]string) map[string]string {
 	out := map[string]string{}
 	for k, v := range config {
-		isDisk := guestType == "qemu" && diskKey.MatchString(k) && !strings.Contains(v, "media=cdrom") ||
-			guestType == "lxc" && (k == "rootfs" || mountKey.MatchString(k))
-		if size := option(v, "size"); isDisk && size != "" {
+		if size := option(v, "size"); size != "" && isDisk(guestType, k, v) {
 			out[k] = size
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -166,6 +167,21 @@ func (w *Systems) ownCertificate(system string) bool {
 		return proxmox.Accepts(sys.Fingerprints, block.Bytes)
 	}
 	return false
+}
+
+// DevicesOf identifies the devices that paths of this machine lie on, as far as they can
+// be looked up.
+func (w *Systems) DevicesOf(paths ...string) (ids []string) {
+	if w.Env.Device == nil {
+		return nil
+	}
+	for _, p := range paths {
+		if d, err := w.Env.Device(p); err == nil && d.ID != "" {
+			ids = append(ids, d.ID)
+		}
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids)
 }
 
 // ArchiveSize asks for the size of an archive where it lies.

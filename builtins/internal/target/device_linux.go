@@ -25,6 +25,8 @@ import (
 //   - UUID, label and type of the file system: /run/udev/data, else /dev/disk/by-uuid,
 //     the kernel (FS_IOC_GETFSUUID), and the superblock of ext4, xfs, btrfs and FAT.
 //
+// Of /dev/mapper/NAME it is the disks alone.
+//
 // The ID is the serials, else the UUID, else "host:" and the server of a network
 // file system or this machine's id and the mount's source.
 func SystemDevice(path string) (ledger.Device, error) {
@@ -39,6 +41,9 @@ func (w world) path(elem ...string) string {
 }
 
 func (w world) device(path string) (ledger.Device, error) {
+	if name, ok := strings.CutPrefix(path, "/dev/mapper/"); ok {
+		return w.mapped(name)
+	}
 	real, err := filepath.EvalSymlinks(path)
 	if err != nil {
 		return ledger.Device{}, err
@@ -62,13 +67,36 @@ func (w world) device(path string) (ledger.Device, error) {
 	}
 	switch {
 	case d.Serial != "":
-		d.ID = "serial:" + d.Serial
+		d.ID = serialID(d)
 	case d.UUID != "":
 		d.ID = "uuid:" + d.UUID
 	default:
 		d.ID = "host:" + w.place(m)
 	}
 	return d, nil
+}
+
+func serialID(d ledger.Device) string { return "serial:" + d.Serial }
+
+// mapped looks up a volume of the device mapper by the name that it has there: what it
+// holds need not be a file system.
+func (w world) mapped(name string) (ledger.Device, error) {
+	names, err := filepath.Glob(w.path("sys/block/dm-*/dm/name"))
+	if err != nil {
+		return ledger.Device{}, err
+	}
+	for _, file := range names {
+		if w.text(file) != name {
+			continue
+		}
+		var d ledger.Device
+		w.disks(w.text(filepath.Dir(filepath.Dir(file)), "dev"), &d)
+		if d.Serial != "" {
+			d.ID = serialID(d)
+		}
+		return d, nil
+	}
+	return ledger.Device{}, fmt.Errorf("look up %s: the device mapper has no such volume", name)
 }
 
 // place names a file system that has neither disk nor UUID.

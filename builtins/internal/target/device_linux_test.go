@@ -104,6 +104,25 @@ func TestDeviceOfATable(t *testing.T) {
 	}
 }
 
+func TestAVolumeOfTheDeviceMapperIsKnownByItsDisks(t *testing.T) {
+	const dm = "sys/devices/virtual/block/"
+	w := machine(t, map[string]string{
+		dm + "dm-2/dm/name": "pve-data_tdata\n", dm + "dm-2/dev": "253:2\n", dm + "dm-2/slaves/sda3/dev": "8:3\n",
+		dm + "dm-1/dm/name": "pve-root\n", dm + "dm-1/dev": "253:1\n",
+		"sys/devices/sda/sda3/partition": "3\n", "sys/devices/sda/sda3/dev": "8:3\n", "sys/devices/sda/dev": "8:0\n", "sys/devices/sda/serial": "AAA\n",
+	}, map[string]string{
+		"sys/block/dm-1": dm + "dm-1", "sys/block/dm-2": dm + "dm-2", "sys/dev/block/253:2": dm + "dm-2",
+		"sys/dev/block/8:3": "sys/devices/sda/sda3", "sys/dev/block/8:0": "sys/devices/sda",
+	})
+	got, err := w.device("/dev/mapper/pve-data_tdata")
+	if want := (ledger.Device{ID: "serial:AAA", Serial: "AAA"}); err != nil || got != want {
+		t.Errorf("got %+v, error %v, want %+v", got, err, want)
+	}
+	if _, err := w.device("/dev/mapper/gone"); err == nil {
+		t.Error("a volume that is not there has a device")
+	}
+}
+
 func TestMountsAreEscaped(t *testing.T) {
 	table := []byte("1 0 8:1 / / rw - ext4 /dev/a rw\n2 1 8:2 / /mnt/my\\040stick rw - vfat /dev/b rw\n3 1 8:3 / /mnt/my rw - vfat /dev/c rw\nnonsense\n")
 	for path, want := range map[string]string{"/mnt/my stick/x": "8:2", "/mnt/my": "8:3", "/mnt/mystick": "8:1", "/": "8:1"} {

@@ -111,6 +111,11 @@ func (m *Manifest) validate() error {
 	if strings.ContainsAny(a.Asset, `/\`) || !safePart(safeKind(a.Kind)) {
 		return fmt.Errorf("%q of kind %q is no asset", a.Asset, a.Kind)
 	}
+	for _, id := range a.Devices {
+		if !printable(id) {
+			return fmt.Errorf("device %q has characters that cannot be shown", id)
+		}
+	}
 	for _, n := range a.Needs {
 		if !plain(n) {
 			return fmt.Errorf("it needs %q, which is no artifact", n)

@@ -20,6 +20,7 @@ func Create(dir string, seed uint64, now time.Time, tokens map[string]*Token) er
 			"local":  {Type: "dir", Path: "/var/lib/vz", Content: "images,rootdir,iso,backup", Prune: "keep-all=1"},
 			"backup": {Type: "dir", Path: "/srv/backup", Content: "backup"},
 		},
+		Pools: map[string][]int{"office": {102, 103}},
 		Guests: map[int]guestState{
 			100: {Running: true, Since: now.Unix() - 86400, Agent: "up"},
 			101: {Running: true, Since: now.Unix() - 86400},

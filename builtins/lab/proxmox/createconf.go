@@ -59,6 +59,7 @@ onboot: 1
 ostype: debian
 rootfs: local:101/vm-101-disk-0.raw,size=1G
 swap: 0
+tags: prod
 unprivileged: 1
 `
 

@@ -127,8 +127,13 @@ func (c *Cluster) getResources(r *request) (any, error) {
 		for _, g := range guests {
 			if r.user.has("/vms/"+strconv.Itoa(g.id), "VM.Audit") {
 				e := c.resource(g)
+				if pool := r.s.poolOf(g.id); pool != "" {
+					e["pool"] = pool
+				}
 				if c.blind(g.node) {
-					maps.DeleteFunc(e, func(k string, _ any) bool { return !slices.Contains([]string{"id", "node", "tags", "type", "vmid"}, k) })
+					maps.DeleteFunc(e, func(k string, _ any) bool {
+						return !slices.Contains([]string{"id", "node", "pool", "tags", "type", "vmid"}, k)
+					})
 					e["status"] = "unknown"
 				}
 				out = append(out, e)
@@ -151,6 +156,16 @@ func (c *Cluster) getResources(r *request) (any, error) {
 		}
 	}
 	return out, nil
+}
+
+// poolOf is the pool that a guest is in: one at most.
+func (s *state) poolOf(id int) string {
+	for _, name := range sortedKeys(s.Pools) {
+		if containsInt(s.Pools[name], id) {
+			return name
+		}
+	}
+	return ""
 }
 
 // resource is a guest in /cluster/resources.

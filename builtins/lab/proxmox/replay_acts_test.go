@@ -18,6 +18,7 @@ func (s *stage) inventory() {
 		"lxc-list", "lxc-config", "lxc-pending", "lxc-status-current", "lxc-config-after-stopped-backup",
 		"storage", "storage-one", "node-storage", "node-storage-content-backup", "node-storage-status", "vzdump-defaults")
 	must(s.t, s.c.change(func(st *state) error {
+		st.Pools = map[string][]int{"prod": {100, 101}}
 		st.Jobs = []map[string]any{{"comment": "nightly", "compress": "zstd", "enabled": 1, "id": "backup-nightly", "mode": "suspend", "next-run": "1795835700",
 			"notes-template": "{{guestname}}", "pool": "prod", "prune-backups": map[string]any{"keep-last": "3"}, "schedule": "sat 03:15", "storage": "backup", "type": "vzdump"}}
 		return nil

@@ -108,7 +108,7 @@ func (s *stage) guests() {
 		must(t, err)
 		must(t, os.WriteFile(filepath.Join(path, "file"), []byte("content\n"), 0o644))
 	}
-	must(t, c.change(func(st *state) error { st.Pools = map[string][]int{"prod": {100, 101}}; return nil }))
+	must(t, c.change(func(st *state) error { st.Pools = nil; return nil }))
 	must(t, c.SetStorage("local", func(st *Storage) { st.Content = "images,vztmpl,snippets,backup,iso,rootdir" }))
 }
 

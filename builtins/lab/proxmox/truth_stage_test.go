@@ -81,6 +81,7 @@ func newTruth(t *testing.T, name string, calls []call) *truth {
 	s.c.zone = time.UTC // the recorded node's
 	s.base = serve(t, s.c)
 	must(t, s.c.change(func(st *state) error {
+		st.Pools = nil
 		st.Storages = map[string]*Storage{
 			"backup": {Type: "dir", Path: "/srv/backup", Content: "backup", Prune: "keep-all=1"},
 			"local":  {Type: "dir", Path: "/var/lib/vz", Content: "iso,vztmpl,rootdir,images,backup"},

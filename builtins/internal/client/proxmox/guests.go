@@ -48,7 +48,28 @@ type Guest struct {
 	Status   string `json:"status"`
 	Template Int    `json:"template"`
 	Lock     string `json:"lock"`
-	Tags     string `json:"tags"`
+	Tags     string `json:"tags"` // "a;b"
+	Pool     string `json:"pool"` // in the list of the cluster alone: see Pools
+}
+
+// TagList are the tags of a guest: Proxmox writes them with semicolons, and reads others.
+func (g Guest) TagList() []string {
+	return strings.FieldsFunc(g.Tags, func(r rune) bool { return r == ';' || r == ',' || r == ' ' })
+}
+
+// Pools are the pools that guests are in, by VMID; the lists of nodes do not have them.
+func (c *Client) Pools(ctx context.Context) (map[Int]string, error) {
+	var all []Guest
+	if err := c.Get(ctx, "/cluster/resources?type=vm", &all); err != nil {
+		return nil, err
+	}
+	out := map[Int]string{}
+	for _, g := range all {
+		if g.Pool != "" {
+			out[g.VMID] = g.Pool
+		}
+	}
+	return out, nil
 }
 
 func (g Guest) path() string {

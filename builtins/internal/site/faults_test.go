@@ -1,0 +1,111 @@
+package site
+
+import (
+	"errors"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/neosofia/runner/runtime"
+)
+
+// at is where a fault stands and what is said of it.
+type at struct {
+	line, col int32
+	said      string
+}
+
+func faultsOf(t *testing.T, text string) []*runtime.Trace {
+	t.Helper()
+	_, err := Load("site.star", []byte(text), runtime.Limits{})
+	var all *Faults
+	if !errors.As(err, &all) {
+		t.Fatalf("got %v, want faults", err)
+	}
+	return all.List
+}
+
+func TestAllFaultsAreToldEachWhereTheValueStands(t *testing.T) {
+	for _, c := range []struct {
+		name, text string
+		want       []at
+	}{
+		{"several calls, and several arguments of one", `target(name = "a", url = "ftp://x/y", medium = "disk", location = "l", part_size = 3)
+host(name = "h")
+asset(
+    name = "files",
+    rpo = "soon",
+    on = {
+        "nowhere": "read",
+        "a": "perfect",
+    },
+)
+logs(name = "x", host = "gone", journal = True)
+`, []at{
+			{1, 26, "want file:// or sftp:// or pve://"}, {1, 84, "part_size"}, {2, 5, "say either local"},
+			{5, 11, `bad duration "soon"`}, {7, 20, `no target "nowhere"`}, {8, 14, `"perfect" is no level`}, {11, 25, `no host "gone"`},
+		}},
+		{"a name stands for the value", "BAD = \"x\"\n" + `target(name = "a", url = "file:///a", medium = "disk", location = "l", sealed_to = [BAD])`, []at{{1, 7, "no age recipient"}}},
+		{"placeholders, by the names that they stand under", `KEY = "age1pq1..."
+proxmox(name = "p", url = "https://h:8006", fingerprints = ["AA:BB:..."], token_id = "u@pve!t", token = secret("t"), storage = "s", asset = "vm")
+target(name = "t", url = "file:///t", medium = "disk", location = "l", uuid = "1b2c-…", sealed_to = [KEY])
+asset(name = "vm", title = "and so on ...", on = {"t": "read"})
+`, []at{{1, 7, `KEY holds the placeholder "age1pq1..."`}, {2, 61, "fingerprints holds the placeholder"}, {3, 79, "uuid holds the placeholder"}}},
+		{"what refers to a call with a fault is not judged", `target(name = "t", url = "file:///t", medium = "disk")
+asset(name = "a", copies = 2, on = {"t": "read"})
+`, []at{{1, 7, "missing argument for location"}}},
+		{"what ends the evaluation is told with what came before", `host(name = "h")
+x = 1 // 0
+`, []at{{1, 5, "say either local"}, {2, 7, "division by zero"}}},
+		{"guests that two assets name, and none", `asset(name = "a", guests = ["erp", tagged("x")])
+asset(name = "b", guests = ["erp"])
+asset(name = "c", guests = [])
+asset(name = "d", guests = "erp")
+asset(name = "e", guests = pool(""))
+`, []at{{2, 29, "guest erp belongs to the asset a already"}, {3, 28, "guests is empty"}, {4, 28, "want tagged(…), pool(…) or a list of names"}, {5, 32, "the pool has no name"}}},
+		{"a secret, and a loop that declares", `[target(name = n, url = "tape://" + n, medium = "disk", location = "l") for n in ["a", "b"]]
+secret("../x")
+`, []at{{1, 25, "want file://"}, {2, 7, "bad name of a secret"}}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got := faultsOf(t, c.text)
+			if len(got) != len(c.want) {
+				t.Errorf("got %d faults, want %d", len(got), len(c.want))
+			}
+			for i, f := range got {
+				if i >= len(c.want) {
+					t.Errorf("beyond: %v", f)
+					continue
+				}
+				pos, w := f.Position(), c.want[i]
+				if pos.Line != w.line || pos.Col != w.col || !strings.Contains(f.Error(), w.said) {
+					t.Errorf("got %v, want %q at %d:%d", f, w.said, w.line, w.col)
+				}
+			}
+		})
+	}
+}
+
+func TestTheExampleHasNoFaultsButItsPlaceholders(t *testing.T) {
+	text, err := os.ReadFile("../../../policies/site.example.star")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range faultsOf(t, string(text)) {
+		if !strings.Contains(f.Error(), "holds the placeholder") {
+			t.Errorf("%v", f)
+		}
+	}
+}
+
+func TestAHintStandsBelowTheLine(t *testing.T) {
+	_, err := Load("site.star", []byte("K = \"age1...\"\n"), runtime.Limits{})
+	var all *Faults
+	if !errors.As(err, &all) {
+		t.Fatal(err)
+	}
+	want := "site.star:1:5: K holds the placeholder \"age1...\"\n    K = \"age1...\"\n        ^\nhint: runner recovery-key new, on another machine, prints the recipient"
+	if got := all.Details(); got != want {
+		t.Errorf("got %s\nwant %s", got, want)
+	}
+}

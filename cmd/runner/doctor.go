@@ -1,0 +1,95 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/neosofia/runner/builtins"
+	"github.com/spf13/cobra"
+)
+
+func doctorCommand(f *flags) *cobra.Command {
+	return &cobra.Command{
+		Use: "doctor", Short: "try everything that the site names, and say each repair", Args: cobra.NoArgs,
+		Long: "doctor tries the site itself, whatever policies do with it: every secret, every login, each right of a Proxmox VE token guest by guest, " +
+			"storages and the way to their archives, programs and clocks of hosts, zones of DNS, every target with its space, disks that would hold a copy beside its source, " +
+			"and whether a rescue image of a host would erase what is proven nowhere else. It reads only. Each fault comes with what to do.\n\n" +
+			"check looks at policies, and tries what these need; doctor needs no policy, and tries more. Both end with 4 where something is wrong.",
+		RunE: func(c *cobra.Command, _ []string) error { return f.doctor(c.Context()) },
+	}
+}
+
+func (f *flags) doctor(ctx context.Context) (err error) {
+	s, err := f.session()
+	if err != nil {
+		return err
+	}
+	defer s.done(&err)
+	if err := s.openSite(""); err != nil {
+		return err
+	}
+	catalog, err := s.known(ctx)
+	if err != nil {
+		return err
+	}
+	trials := builtins.Doctor(ctx, s.world, catalog, builtins.FilesAsset)
+	trials = append(trials, s.images(ctx, catalog)...)
+	if _, saved := s.site.Demands.Asset(builtins.KindsOfSystems["keyring"]); saved {
+		trials = append(trials, trialOf("seal_secrets", "who can open the secrets", builtins.ForeseeSecrets(s.site)))
+	}
+	targets := builtins.DaysUntilFull(ctx, s.world, s.ledger, time.Now())
+	expired := s.site.Expired(time.Now())
+	if f.json {
+		err = json.NewEncoder(os.Stdout).Encode(map[string]any{"trials": trials, "targets": targets, "expired": expired, "lab": f.lab})
+	} else {
+		f.printTrials(trials)
+		f.printAsked(expired, asked{targets: targets})
+	}
+	bad := slices.ContainsFunc(targets, builtins.Fullness.Refused) || slices.ContainsFunc(trials, func(t builtins.Trial) bool {
+		return slices.ContainsFunc(t.Faults, func(n builtins.NightFault) bool { return !n.Note })
+	})
+	if err == nil && bad {
+		return &exit{exitRefused, nil}
+	}
+	return err
+}
+
+// images tries what a rescue image of each host would erase, where images are wanted.
+func (s *session) images(ctx context.Context, catalog builtins.Catalog) (out []builtins.Trial) {
+	if _, saved := s.site.Demands.Asset(builtins.KindsOfSystems["host"]); !saved {
+		return nil
+	}
+	for _, i := range builtins.ForeseeImages(ctx, s.world, catalog) {
+		t := builtins.Trial{System: "rear_host " + i.Host, What: "what a recovery of it would erase"}
+		if i.Error != "" {
+			t.Faults = append(t.Faults, builtins.NightFault{System: t.System, Text: i.Error, Hint: i.Hint, Note: !i.Refused})
+		}
+		out = append(out, t)
+	}
+	return out
+}
+
+func trialOf(system, what string, err error) builtins.Trial {
+	t := builtins.Trial{System: system, What: what}
+	if err != nil {
+		t.Faults = append(t.Faults, builtins.FaultOf(system, err))
+	}
+	return t
+}
+
+func (f *flags) printTrials(trials []builtins.Trial) {
+	lab := labMark(f.lab)
+	for _, t := range trials {
+		if !slices.ContainsFunc(t.Faults, func(n builtins.NightFault) bool { return !n.Note }) && t.What != "" {
+			fmt.Printf("%sok    %s: %s\n", lab, t.System, plain(t.What))
+		}
+		for _, n := range t.Faults {
+			n.System = t.System
+			f.printFault(n)
+		}
+	}
+}
