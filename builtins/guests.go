@@ -11,7 +11,7 @@ import (
 )
 
 type guestsArgs struct {
-	System string `star:"system?" doc:"proxmox of the site; default: the only one"`
+	System string `star:"system?" doc:"proxmox of the site; default: the only one" names:"proxmox"`
 }
 
 func guestsDeclaration() runtime.Declaration {
