@@ -12,6 +12,7 @@ import (
 
 	"github.com/neosofia/runner/runtime"
 	"github.com/neosofia/runner/runtime/report"
+	"github.com/neosofia/runner/runtime/words"
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
 	"golang.org/x/term"
@@ -31,7 +32,7 @@ type screen struct {
 	color  bool
 	bars   *mpb.Progress
 	bar    map[string]*mpb.Bar
-	told   map[string]time.Time
+	since  map[string]time.Time // a transfer was told of
 	closed bool
 
 	verbose bool
@@ -41,7 +42,7 @@ type screen struct {
 const tellEvery = 30 * time.Second
 
 func newScreen(out, err *os.File, f *flags) *screen {
-	s := &screen{out: out, err: err, json: f.json, verbose: f.verbose, lab: labMark(f.lab), bar: map[string]*mpb.Bar{}, told: map[string]time.Time{}}
+	s := &screen{out: out, err: err, json: f.json, verbose: f.verbose, lab: labMark(f.lab), bar: map[string]*mpb.Bar{}, since: map[string]time.Time{}}
 	live := term.IsTerminal(int(err.Fd())) && os.Getenv("TERM") != "dumb" && !f.json
 	s.color = useColor(f.color, live)
 	if live {
@@ -96,7 +97,7 @@ func (s *screen) event(e runtime.Event) {
 		if s.verbose {
 			s.line("%-10s %s: %s", e.Step, e.Primitive, e.Text)
 		} else {
-			s.line("%s         %s: %s", clock(e.Time), e.Primitive, e.Text)
+			s.told(e)
 		}
 	case runtime.EventPrint:
 		s.line("%s", e.Text)
@@ -150,7 +151,7 @@ func (s *screen) end(e runtime.Event) {
 	if e.Text != "" {
 		s.line("%-10s %s: %s", e.Step, e.Primitive, e.Text)
 	}
-	s.line("%s %-10s %-7s %s%s", state, e.Step, took(e.Elapsed), callText(e.Primitive, e.Args), s.made(e))
+	s.line("%s %-10s %-7s %s%s", state, e.Step, words.Took(e.Elapsed), callText(e.Primitive, e.Args), s.made(e))
 	if e.Failure != nil {
 		s.line("     %s", e.Failure.Message)
 	}
@@ -163,7 +164,7 @@ func (s *screen) made(e runtime.Event) string {
 	}
 	var parts []string
 	for _, a := range e.Facts.Artifacts {
-		text := a.Item + ", " + sizeText(a.Bytes)
+		text := a.Item + ", " + words.Size(a.Bytes)
 		if a.Consistency != "" {
 			text += ", " + a.Consistency
 		}
@@ -195,11 +196,11 @@ func (s *screen) progress(e runtime.Event) {
 	key := e.Step + "\x00" + e.Transfer
 	if s.bars == nil {
 		now := time.Now()
-		if last, ok := s.told[key]; ok && now.Sub(last) >= tellEvery {
-			s.line("     %-10s %s: %s of %s", e.Step, e.Transfer, sizeText(e.Done), sizeText(e.Total))
-			s.told[key] = now
+		if last, ok := s.since[key]; ok && now.Sub(last) >= tellEvery {
+			s.line("     %-10s %s: %s of %s", e.Step, e.Transfer, words.Size(e.Done), words.Size(e.Total))
+			s.since[key] = now
 		} else if !ok {
-			s.told[key] = now
+			s.since[key] = now
 		}
 		return
 	}
@@ -251,29 +252,6 @@ func plain(text string) string {
 		}
 	}
 	return strings.Join(lines, "\n")
-}
-
-func took(d time.Duration) string {
-	switch {
-	case d < time.Second:
-		return fmt.Sprintf("%dms", d.Milliseconds())
-	case d < time.Minute:
-		return fmt.Sprintf("%.1fs", d.Seconds())
-	}
-	return d.Round(time.Second).String()
-}
-
-func sizeText(n int64) string {
-	const unit = 1024
-	if n < unit {
-		return fmt.Sprintf("%d B", n)
-	}
-	f, i := float64(n)/unit, 0
-	for f >= unit && i < 4 {
-		f /= unit
-		i++
-	}
-	return fmt.Sprintf("%.1f %ciB", f, "KMGTP"[i])
 }
 
 // shown makes a text that a medium brought such as a terminal may have: on its own
