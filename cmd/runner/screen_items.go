@@ -132,7 +132,7 @@ func (s *screen) brief(e runtime.Event) {
 			first := proven[id][0]
 			m = made{first.Asset + "/" + first.Item, first.Item, first.Bytes, e.Time.Add(-e.Elapsed)}
 		}
-		state, where := s.paint("32", "ok")+"    ", levels(proven[id])
+		state, where := s.paint("32", "ok")+"    ", levels(proven[id]) // as wide as FAILED
 		if not := slices.Sorted(maps.Keys(p.short[m.key])); len(not) > 0 {
 			state, where = s.paint("31", "FAILED"), where+"; NOT on "+strings.Join(not, ", ")
 		} else {

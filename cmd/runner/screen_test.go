@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"strings"
 	"testing"
 	"time"
 
@@ -131,6 +132,65 @@ func TestAnItemThatATargetLacksIsNotOK(t *testing.T) {
 		"01:41:20 ok      keyring          2.0 KiB in 0.0 s   nas read\n"
 	if got := out.String(); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+// A line is broken between words where the terminal is narrow, its colours are kept, and
+// what a system says paints nothing.
+func TestLinesFitTheTerminal(t *testing.T) {
+	green := "\x1b[32mok\x1b[0m"
+	for _, c := range []struct {
+		name  string
+		width int
+		line  string
+		want  string
+	}{
+		{"wide enough", 80, "01:41:20 " + green + "      erp  5.0 GiB in 16 min  node opened", "01:41:20 " + green + "      erp  5.0 GiB in 16 min  node opened\n"},
+		{"narrow", 44, "01:41:20 " + green + "      erp  5.0 GiB in 16 min  node opened; offsite read",
+			"01:41:20 " + green + "      erp  5.0 GiB in 16 min\n                 node opened; offsite read\n"},
+		{"just as wide", 30, "123456789 123456789 1234567890", "123456789 123456789 1234567890\n"},
+		{"one too many", 30, "123456789 123456789 1234567890 x", "123456789 123456789 1234567890\n     x\n"},
+		{"one long word", 30, strings.Repeat("x", 50), strings.Repeat("x", 50) + "\n"},
+		{"no terminal", 0, strings.Repeat("long line ", 20), strings.Repeat("long line ", 20) + "\n"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var out bytes.Buffer
+			s := &screen{err: &out}
+			if c.width > 0 {
+				s.columns = func() int { return c.width }
+			}
+			s.line("%s", painted(c.line))
+			if got := out.String(); got != c.want {
+				t.Errorf("got\n%s\nwant\n%s", got, c.want)
+			}
+		})
+	}
+	var out bytes.Buffer
+	s := &screen{err: &out, color: true}
+	s.line("%s %s  %s", "01:41:20", s.paint("31", "FAILED"), "vzdump: \x1b[2Jgone")
+	if got, want := out.String(), "01:41:20 \x1b[31mFAILED\x1b[0m  vzdump: \uFFFD[2Jgone\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestATransferSaysWhatThereIsRoomFor(t *testing.T) {
+	const gib = 1 << 30
+	for _, c := range []struct {
+		done, total int64
+		took        time.Duration
+		room        int
+		want        string
+	}{
+		{29 * gib, 48 * gib, 290 * time.Second, 140, "vzdump erp  60 %  29.0 GiB of 48.0 GiB  3:10 left  102.4 MiB/s"},
+		{29 * gib, 48 * gib, 290 * time.Second, 60, "vzdump erp  60 %  29.0 GiB of 48.0 GiB  3:10 left"},
+		{29 * gib, 48 * gib, 290 * time.Second, 30, "vzdump erp  60 %  3:10 left"},
+		{gib, 4 * gib, time.Millisecond, 80, "vzdump erp  25 %  1.0 GiB of 4.0 GiB"},
+		{0, gib, time.Minute, 80, "vzdump erp"},
+		{gib, 0, time.Minute, 80, "vzdump erp"},
+	} {
+		if got := transfer("vzdump erp", c.done, c.total, c.took, c.room); got != c.want {
+			t.Errorf("%d of %d at %d columns: got %q, want %q", c.done, c.total, c.room, got, c.want)
+		}
 	}
 }
 
