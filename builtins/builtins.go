@@ -139,6 +139,7 @@ var (
 	ForeseeNight    = preflight.Night
 	Doctor          = preflight.Doctor
 	FaultOf         = preflight.FaultOf
+	GuestNames      = preflight.GuestNames
 	LookAround      = newsite.LookAround
 	SiteParts       = newsite.Parts
 	RestorePlace    = restorevm.Place
@@ -157,6 +158,16 @@ var (
 	Fingerprint     = target.Fingerprint
 	Quote           = kind.Quote
 )
+
+// SiteNames lists what policies can name; a host is one whatever is made of it.
+func SiteNames(s *Site) runtime.Names {
+	names := s.Names()
+	names["host"] = nil
+	for _, h := range s.Hosts {
+		names["host"] = append(names["host"], h.Name)
+	}
+	return names
+}
 
 // FakeWorld is the world of one case of a policy test: the site's names and
 // demands, and nothing behind them.

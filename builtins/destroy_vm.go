@@ -11,7 +11,7 @@ import (
 type destroyVMArgs struct {
 	VMID   int64  `star:"vmid" doc:"VMID of a guest that runner restored"`
 	Token  string `star:"token" doc:"token that the guest's description carries: runner:RUN/STEP"`
-	System string `star:"system?" doc:"proxmox of the site; default: the only one"`
+	System string `star:"system?" doc:"proxmox of the site; default: the only one" names:"proxmox"`
 }
 
 func destroyVMDeclaration() runtime.Declaration {

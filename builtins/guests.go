@@ -12,7 +12,7 @@ import (
 )
 
 type guestsArgs struct {
-	System string `star:"system?" doc:"proxmox of the site; default: the only one"`
+	System string `star:"system?" doc:"proxmox of the site; default: the only one" names:"proxmox"`
 	Asset  string `star:"asset?" doc:"those alone that belong to this asset; default: all" names:"asset"`
 }
 

@@ -13,7 +13,7 @@ import (
 )
 
 type rearHostArgs struct {
-	Host         string         `star:"host?" doc:"host of the site; default: the only one"`
+	Host         string         `star:"host?" doc:"host of the site; default: the only one" names:"host"`
 	Output       string         `star:"output?" doc:"iso (default) or usb: a stick that rear format made, known by usb and usb_uuid"`
 	Backup       string         `star:"backup?" doc:"iso (default): the archive lies inside the image; file: beside it, in dir, which must not be on the root file system; usb with output usb"`
 	Dir          string         `star:"dir?" doc:"folder on the host where images are made; default /var/lib/runner/rear"`

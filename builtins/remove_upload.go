@@ -13,7 +13,7 @@ import (
 )
 
 type removeUploadArgs struct {
-	System string `star:"system" doc:"proxmox of the site"`
+	System string `star:"system" doc:"proxmox of the site" names:"proxmox"`
 	Node   string `star:"node" doc:"node on which the archive lies"`
 	Path   string `star:"path" doc:"the archive on that node: /srv/backup/dump/vzdump-…"`
 	Token  string `star:"token" doc:"token that the archive's notes carry: runner:RUN/STEP"`

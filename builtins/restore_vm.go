@@ -19,7 +19,7 @@ type restoreVMArgs struct {
 	Storage  string    `star:"storage" doc:"Proxmox storage that receives the disks"`
 	At       time.Time `star:"at?" doc:"take none that is younger; default: the newest"`
 	From     string    `star:"from_target?" doc:"take this target's copy only" names:"target"`
-	System   string    `star:"system?" doc:"proxmox of the site; default: the only one"`
+	System   string    `star:"system?" doc:"proxmox of the site; default: the only one" names:"proxmox"`
 	Node     string    `star:"node?" doc:"node that restores; default: the one that made the archive"`
 	Name     string    `star:"name?" doc:"name of the restored guest; default: its own, or NAME-VMID while a guest of that name is there"`
 	NICs     string    `star:"nics?" doc:"down (default): every network interface is disconnected; up: as they were"`

@@ -11,7 +11,7 @@ import (
 )
 
 type saveFilesArgs struct {
-	Host    string   `star:"host?" doc:"host of the site; default: the only one"`
+	Host    string   `star:"host?" doc:"host of the site; default: the only one" names:"host"`
 	Paths   []string `star:"paths" doc:"absolute paths of folders and files"`
 	Exclude []string `star:"exclude?" doc:"patterns of tar: /srv/cache is that path alone, *.tmp is a name in any folder"`
 	Name    string   `star:"name?" doc:"what the set is called in status and recover; default: the host and its paths"`

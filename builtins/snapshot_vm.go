@@ -13,8 +13,8 @@ import (
 )
 
 type snapshotVMArgs struct {
-	Guest   string         `star:"guest" doc:"name or VMID of a VM or container in the site"`
-	System  string         `star:"system?" doc:"proxmox of the site; default: the only one"`
+	Guest   string         `star:"guest" doc:"name or VMID of a VM or container in the site" names:"guest"`
+	System  string         `star:"system?" doc:"proxmox of the site; default: the only one" names:"proxmox"`
 	Storage string         `star:"storage?" doc:"Proxmox storage that receives the archive; default: the site's"`
 	Mode    string         `star:"mode?" doc:"snapshot (default), suspend or stop; Proxmox falls back where a guest cannot"`
 	Wait    *time.Duration `star:"wait?" doc:"how long to wait for a guest that is locked; default 30m"`

@@ -7,10 +7,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/neosofia/runner/runtime/failure"
 	"github.com/neosofia/runner/runtime/ledger"
+	"github.com/neosofia/runner/runtime/words"
 	"go.starlark.net/starlark"
 )
 
@@ -186,7 +188,8 @@ func (r *Run) attempts(ctx context.Context, c *call, s *Step, was *past) (outcom
 		if !again {
 			return outcome{value: raw}, err
 		}
-		s.Log("attempt %d of %d: %v; next in %v", s.Attempt, c.info.Retries.Attempts, err, wait)
+		said, _, _ := strings.Cut(err.Error(), "\nhint: ") // to be acted on once the last attempt has failed
+		s.Log("attempt %d of %d: %s; next in %s", s.Attempt, c.info.Retries.Attempts, said, words.Span(wait))
 		if err := s.Sleep(ctx, wait); err != nil {
 			return outcome{}, err
 		}
@@ -260,7 +263,7 @@ func (r *Run) end(ctx context.Context, c *call, res Result, failed error, again 
 		return nil, err
 	}
 	r.observe(Event{Kind: EventEnd, Time: r.engine.Now(), Step: c.id, Primitive: c.info.Name, Args: c.begin.Args,
-		Failure: end.Failure, Facts: &end.Facts, Elapsed: took})
+		Failure: end.Failure, Facts: &end.Facts, Elapsed: took, Again: again})
 	for _, f := range res.Facts.Findings {
 		r.find(f)
 	}

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/neosofia/runner/runtime/failure"
 	"github.com/neosofia/runner/runtime/source"
+	"github.com/neosofia/runner/runtime/words"
 	"go.starlark.net/starlark"
 	"go.starlark.net/syntax"
 )
@@ -24,6 +26,9 @@ func ownFault(err error) error {
 }
 
 func limitError(what string, value any, flag string) *failure.Error {
+	if d, ok := value.(time.Duration); ok {
+		value = words.Span(d)
+	}
 	return &failure.Error{Code: failure.Limit, Doing: fmt.Sprintf("%s is limited to %v", what, value), Hint: "raise it with " + flag + " if the policy is right"}
 }
 

@@ -67,7 +67,7 @@ func (p *Program) init(extra starlark.StringDict) error {
 		thread.SetLocal(moduleKey, &loading{program: p, label: m.Label})
 		globals, err := initialise(thread, prog, env, limits)
 		if err != nil {
-			return p.trace(err)
+			return p.placed(err, Frame{Pos: syntax.MakePosition(&m.Name, 1, 1), Name: "<toplevel>"})
 		}
 		p.Globals[m.Label] = globals
 	}
@@ -77,16 +77,8 @@ func (p *Program) init(extra starlark.StringDict) error {
 
 // initialise runs the top level of a file within the limits.
 func initialise(thread *starlark.Thread, prog *starlark.Program, env starlark.StringDict, limits Limits) (starlark.StringDict, error) {
-	m := newMeter(limits)
-	ctx, stop := context.WithCancelCause(context.Background())
-	defer stop(nil)
-	ctx, cancel := RealClock{}.Within(ctx, min(limits.Wall, maxLoad), limitError("the time that a file takes to load", min(limits.Wall, maxLoad), "--max-time"))
-	defer cancel()
-	unhook := context.AfterFunc(ctx, func() { thread.Cancel("") })
-	defer unhook()
-	_, done := m.bound(thread, stop, func() error { return context.Cause(ctx) })
-	globals, err := watched(ctx, m, stop, func() (starlark.StringDict, error) {
-		defer done()
+	wall := min(limits.Wall, maxLoad)
+	return bounded(context.Background(), thread, limits, wall, "the time that a file takes to load", func(context.Context) (starlark.StringDict, error) {
 		globals, err := prog.Init(thread, env)
 		for _, name := range globals.Keys() {
 			if ferr := freeze(globals[name]); err == nil {
@@ -95,10 +87,6 @@ func initialise(thread *starlark.Thread, prog *starlark.Program, env starlark.St
 		}
 		return globals, err
 	})
-	if cause := context.Cause(ctx); cause != nil && err != nil {
-		err = cause
-	}
-	return globals, err
 }
 
 // maxLoad bounds the top level of a file, which has no effects to wait for.

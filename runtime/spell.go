@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"io/fs"
 	"regexp"
-	"sort"
+	"slices"
 	"strings"
 
 	"go.starlark.net/starlark"
@@ -32,17 +32,21 @@ func (v vocabulary) suggest(msg string) (said, hint string) {
 	for n := range starlark.Universe {
 		names = append(names, n)
 	}
-	sort.Strings(names)
-	best, near := "", min(3, 1+max(1, len(m[1])/3)) // of a short name more is another name
-	for _, n := range names {
-		if d := distance(m[1], n); d < near {
+	return msg + nearest(m[1], names), ""
+}
+
+// nearest asks for the one of several names that was meant; of none near it says nothing.
+func nearest(name string, names []string) string {
+	best, near := "", min(3, 1+max(1, len(name)/3)) // of a short name more is another name
+	for _, n := range slices.Sorted(slices.Values(names)) {
+		if d := distance(name, n); d < near {
 			best, near = n, d
 		}
 	}
 	if best == "" {
-		return msg, ""
+		return ""
 	}
-	return msg + " (did you mean " + best + "?)", ""
+	return " (did you mean " + best + "?)"
 }
 
 // loadable is the label of the file of the library that defines a name; "" is none.
@@ -66,21 +70,25 @@ func (v vocabulary) loadable(name string) string {
 	return ""
 }
 
-// distance is how many characters must be inserted, removed or replaced.
+// distance is how many characters must be inserted, removed, replaced, or exchanged with
+// their neighbour.
 func distance(a, b string) int {
+	var before, last []int
 	row := make([]int, len(b)+1)
 	for j := range row {
 		row[j] = j
 	}
-	for i := range len(a) {
-		last := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			next := last
-			if a[i] != b[j] {
-				next = 1 + min(last, row[j], row[j+1])
+	for i := 1; i <= len(a); i++ {
+		before, last, row = last, row, make([]int, len(b)+1)
+		row[0] = i
+		for j := 1; j <= len(b); j++ {
+			row[j] = 1 + min(last[j], row[j-1], last[j-1])
+			if a[i-1] == b[j-1] {
+				row[j] = last[j-1]
 			}
-			last, row[j+1] = row[j+1], next
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				row[j] = min(row[j], before[j-2]+1)
+			}
 		}
 	}
 	return row[len(b)]

@@ -19,6 +19,7 @@ func TestWhatWasMeant(t *testing.T) {
 		{"undefined: snapshot_v", "undefined: snapshot_v (did you mean snapshot_vm?)", ""},
 		{"undefined: logg", "undefined: logg (did you mean log?)", ""},
 		{"undefined: cpy", "undefined: cpy (did you mean copy?)", ""},
+		{"undefined: lgo", "undefined: lgo (did you mean log?)", ""},
 		{"undefined: lxx", "undefined: lxx", ""},
 		{"undefined: backup", "undefined: backup", ""},
 		{"undefined: protect", "undefined: protect", `load("@stdlib//protect.star", "protect")`},

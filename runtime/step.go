@@ -128,6 +128,11 @@ func (s *Step) Fault(key, value string) error {
 	return s.run.cfg.Script.Fault(s.ID, s.name, map[string]any{key: value})
 }
 
+// Detail is Log for who wants to see everything.
+func (s *Step) Detail(format string, args ...any) {
+	s.run.observe(Event{Kind: EventLog, Step: s.ID, Primitive: s.name, Text: fmt.Sprintf(format, args...), Detail: true})
+}
+
 // Log tells the operator a line; it is not recorded.
 func (s *Step) Log(format string, args ...any) {
 	s.run.observe(Event{Kind: EventLog, Step: s.ID, Primitive: s.name, Text: fmt.Sprintf(format, args...)})
@@ -170,4 +175,6 @@ type Event struct {
 	Failure   *ledger.Failure
 	Facts     *ledger.Facts
 	Elapsed   time.Duration
+	Again     bool // of the end of a step: it failed, and another attempt follows
+	Detail    bool // of a log: nobody needs to act on it
 }

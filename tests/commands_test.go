@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/neosofia/runner/builtins"
+	"github.com/neosofia/runner/tests/memdir"
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
@@ -225,9 +226,8 @@ func condition(name string) (bool, error) {
 	switch name {
 	case "root":
 		return os.Getuid() == 0, nil
-	case "shm": // is there a file system beside that of the story?
-		info, err := os.Stat("/dev/shm")
-		return err == nil && info.IsDir(), nil
+	case "other": // is there a file system beside that of the story?
+		return memdir.Other != "", nil
 	case "mount": // may a process have mounts of its own?
 		return exec.Command("unshare", "-m", "mount", "-t", "tmpfs", "none", "/mnt").Run() == nil, nil
 	}

@@ -38,11 +38,11 @@ var floors = []floor{
 	{"/builtins/lab/internal/schema", "", ""},
 
 	// Declarations: one file a primitive. Behind them bodies, named after their primitive.
-	{"/builtins", "* client/* format/* /runtime /runtime/failure /runtime/ledger", "kind kind/* /builtins/lab /builtins/lab/host /runtime/policytest /runtime/report /stdlib"},
+	{"/builtins", "* client/* format/* /runtime /runtime/failure /runtime/ledger /runtime/words", "kind kind/* /builtins/lab /builtins/lab/host /runtime/policytest /runtime/report /stdlib"},
 	{"copying exportdns exportfirewall prune rearhost restorevm savefiles sealsecrets shiplogs snapshotvm verify",
-		"guests kind kind/* kinds site spool systems target client/* format/* /runtime /runtime/failure /runtime/ledger", "/builtins/lab"},
+		"guests kind kind/* kinds site spool systems target client/* format/* /runtime /runtime/failure /runtime/ledger /runtime/words", "/builtins/lab"},
 	// What several of them, and the program, share.
-	{"capacity checkpoints guests medium newsite preflight recoverykey", "capacity guests kind kind/* kinds site systems target client/* format/* /runtime /runtime/failure /runtime/ledger", "/builtins/lab"},
+	{"capacity checkpoints guests medium newsite preflight recoverykey", "capacity guests kind kind/* kinds site systems target client/* format/* /runtime /runtime/failure /runtime/ledger /runtime/words", "/builtins/lab"},
 	{"systems", "site spool target client/* format/* /runtime /runtime/failure /runtime/ledger", "/builtins/lab"},
 	{"spool", "kind kinds target /runtime /runtime/failure /runtime/ledger", ""},
 	{"site", "format/* /runtime /runtime/failure /runtime/ledger", "/builtins/lab"},
@@ -58,9 +58,9 @@ var floors = []floor{
 
 	// The runtime knows Starlark and the ledger, and no backup system.
 	{"/runtime/policytest", "/runtime /runtime/failure /runtime/ledger", ""},
-	{"/runtime", "/runtime/failure /runtime/ledger /runtime/source", ""},
-	{"/runtime/report", "/runtime/ledger", ""},
-	{"/runtime/ledger /runtime/source /runtime/failure /stdlib /policies", "", ""},
+	{"/runtime", "/runtime/failure /runtime/ledger /runtime/source /runtime/words", ""},
+	{"/runtime/report", "/runtime/ledger /runtime/words", ""},
+	{"/runtime/ledger /runtime/source /runtime/failure /runtime/words /stdlib /policies", "", ""},
 }
 
 // on reports whether a package is among the names of a floor.

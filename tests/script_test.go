@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/neosofia/runner/tests/internal/program"
+	"github.com/neosofia/runner/tests/memdir"
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
@@ -37,7 +38,11 @@ func TestScript(t *testing.T) {
 			for _, name := range []string{"HOME", "XDG_STATE_HOME", "STATE_DIRECTORY"} {
 				env.Setenv(name, filepath.Join(env.WorkDir, "home"))
 			}
-			if other, err := os.MkdirTemp("/dev/shm", "runner-script-"); err == nil { // another device than the story's
+			if memdir.Other != "" {
+				other, err := os.MkdirTemp(memdir.Other, "runner-script-")
+				if err != nil {
+					return err
+				}
 				env.Setenv("OTHER", other)
 				env.Defer(func() { os.RemoveAll(other) })
 			}

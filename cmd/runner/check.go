@@ -22,7 +22,7 @@ func checkCommand(f *flags) *cobra.Command {
 	var ask bool
 	c := &cobra.Command{
 		Use: "check POLICY.star...", Short: "find faults without running anything",
-		Long: "check resolves the load graph, compiles every file, and checks the arguments of every call and the names that it uses against the site. Unless --ask=false, it also tries, changing nothing, what the night will need: every target with its free space, where one that the site describes wrongly is a fault; of a Proxmox VE the token and its rights guest by guest, the storage with its space and limits, and the way to the archives; of other systems the login or the secret; of every host whether a rescue image of it would erase guests that are proven nowhere else. All faults are told at once.",
+		Long: "check resolves the load graph, compiles every file, and checks the arguments of every call and the names that it uses against the site. Unless --ask=false, it also tries, changing nothing, what the night will need: every target with its free space, where one that the site describes wrongly is a fault; of a Proxmox VE the token and its rights guest by guest, the storage with its space and limits, and the way to the archives; of other systems the login or the secret; of every host whether a rescue image of it would erase guests that are proven nowhere else. All faults are told at once, and last. What exec would run all the same is a warning, and does not refuse the policy: a load that is not used, a line that is never reached, a name that hides a builtin, a name of the site that a loop might not use.",
 		Args: cobra.MinimumNArgs(1), ValidArgsFunction: policies,
 		RunE: func(c *cobra.Command, args []string) error { return f.check(c.Context(), args, ask) },
 	}
@@ -31,11 +31,12 @@ func checkCommand(f *flags) *cobra.Command {
 }
 
 type checked struct {
-	Policy string   `json:"policy"`
-	Files  int      `json:"files"`
-	Code   string   `json:"code"`
-	Faults []string `json:"faults,omitempty"`
-	Notes  []string `json:"notes,omitempty"`
+	Policy   string   `json:"policy"`
+	Files    int      `json:"files"`
+	Code     string   `json:"code"`
+	Faults   []string `json:"faults,omitempty"`
+	Warnings []string `json:"warnings,omitempty"`
+	Notes    []string `json:"notes,omitempty"`
 
 	program *runtime.Program
 }
@@ -62,19 +63,33 @@ func (f *flags) check(ctx context.Context, policies []string, ask bool) (err err
 			continue
 		}
 		c.Files, c.Code = len(c.program.Graph.Modules), c.program.Graph.Digest()
-		for _, d := range c.program.Check(s.site.Names()) {
-			c.Faults = append(c.Faults, d.String())
+	}
+	names := builtins.SiteNames(s.site)
+	var catalog ledger.Catalog
+	if ask {
+		if catalog, err = s.known(ctx); err != nil {
+			return err
 		}
-		if _, saved := s.site.Demands.Asset(builtins.KindsOfSystems["keyring"]); saved && c.program.CallsWithout("seal_secrets", "recipients", "threshold") {
+		if calls(all, "snapshot_vm") {
+			if guests, ok := builtins.GuestNames(ctx, s.world, catalog); ok {
+				names["guest"] = guests
+			}
+		}
+	}
+	_, saved := s.site.Demands.Asset(builtins.KindsOfSystems["keyring"])
+	for _, c := range all {
+		c.look(names)
+		if c.program == nil {
+			continue
+		}
+		if saved && c.program.CallsWithout("seal_secrets", "recipients", "threshold") {
 			c.refusal("seal_secrets()", builtins.ForeseeSecrets(s.site))
 		}
 		c.Notes = append(c.Notes, c.program.Lacks(s.site.Names())...)
 	}
 	var a asked
 	if ask {
-		if a, err = s.ask(ctx, all); err != nil {
-			return err
-		}
+		a = s.ask(ctx, catalog, all)
 	}
 	if err := f.printCheck(all, a, s.site.Expired(time.Now())); err != nil {
 		return err
@@ -93,18 +108,32 @@ func (c *checked) refusal(call string, err error) {
 	}
 }
 
+// look finds what can be seen in the policy itself.
+func (c *checked) look(names runtime.Names) {
+	if c.program == nil {
+		return
+	}
+	for _, d := range c.program.Check(names) {
+		if d.Warning {
+			c.Warnings = append(c.Warnings, d.String())
+		} else {
+			c.Faults = append(c.Faults, d.String())
+		}
+	}
+}
+
+func calls(all []*checked, primitive string) bool {
+	return slices.ContainsFunc(all, func(c *checked) bool { return c.program != nil && c.program.Calls(primitive) })
+}
+
 // asked is what systems and targets answered.
 type asked struct {
 	targets []builtins.Fullness
 	systems []builtins.NightFault
 }
 
-// ask dials targets and hosts, and reads. Without a ledger nothing is proven yet.
-func (s *session) ask(ctx context.Context, all []*checked) (a asked, err error) {
-	catalog, err := s.known(ctx)
-	if err != nil {
-		return a, err
-	}
+// ask dials targets and hosts, and reads.
+func (s *session) ask(ctx context.Context, catalog ledger.Catalog, all []*checked) (a asked) {
 	needs := builtins.NightNeeds{FilesAsset: builtins.FilesAsset}
 	images := sync.OnceValue(func() []builtins.Foreseen { return builtins.ForeseeImages(ctx, s.world, catalog) })
 	for _, c := range all {
@@ -128,7 +157,7 @@ func (s *session) ask(ctx context.Context, all []*checked) (a asked, err error) 
 	}
 	a.systems = builtins.ForeseeNight(ctx, s.world, catalog, needs)
 	a.targets = builtins.DaysUntilFull(ctx, s.world, s.ledger, time.Now())
-	return a, nil
+	return a
 }
 
 // known opens what systems are asked through, and what the ledger knows of them: nothing,
@@ -168,52 +197,73 @@ func (f *flags) printCheck(all []*checked, a asked, expired []string) error {
 	if f.json {
 		return json.NewEncoder(os.Stdout).Encode(map[string]any{"policies": all, "targets": a.targets, "systems": a.systems, "expired": expired, "lab": f.lab})
 	}
-	lab := labMark(f.lab)
+	sheet := &checkSheet{lab: labMark(f.lab)}
 	for _, c := range all {
-		if len(c.Faults) == 0 {
-			fmt.Printf("%sok    %s: %d files, code %.12s\n", lab, c.Policy, c.Files, c.Code)
-		} else {
-			fmt.Printf("%sFAULT %s\n", lab, c.Policy)
-		}
-		for _, t := range c.Faults {
-			fmt.Printf("%s\n", t)
-		}
-		for _, t := range c.Notes {
-			fmt.Printf("%snote  %s\n", lab, t)
-		}
+		sheet.policy(c)
 	}
-	f.printAsked(expired, a)
+	sheet.asked(expired, a)
+	sheet.print()
 	return nil
 }
 
-// printAsked says what systems and targets answered.
-func (f *flags) printAsked(expired []string, a asked) {
-	lab := labMark(f.lab)
+// checkSheet collects what check prints: faults come last, where a reader looks first.
+type checkSheet struct {
+	lab           string
+	lines, faults []string
+}
+
+func (s *checkSheet) add(fault bool, word, text, hint string) {
+	line := s.lab + word + text + "\n"
+	if hint != "" {
+		line += "hint: " + hint + "\n"
+	}
+	if fault {
+		s.faults = append(s.faults, line)
+	} else {
+		s.lines = append(s.lines, line)
+	}
+}
+
+func (s *checkSheet) print() { fmt.Print(strings.Join(append(s.lines, s.faults...), "")) }
+
+// asked is what systems and targets answered.
+func (s *checkSheet) asked(expired []string, a asked) {
 	for _, e := range expired {
-		fmt.Printf("%snote  %s: renew it in site.star, or act on it\n", lab, e)
+		s.add(false, "note  ", e+": renew it in site.star, or act on it", "")
 	}
 	for _, n := range a.systems {
-		f.printFault(n)
+		s.fault(n)
 	}
 	for _, t := range a.targets {
-		if !t.Refused() {
-			fmt.Printf("%sspace %s\n", lab, t.Text())
-			continue
+		if t.Refused() {
+			s.add(true, "FAULT ", "target "+t.Text(), t.Hint)
 		}
-		fmt.Printf("%sFAULT target %s\n", lab, t.Text())
-		if t.Hint != "" {
-			fmt.Printf("hint: %s\n", t.Hint)
+	}
+	if len(s.faults) == 0 { // how full targets are is not what is looked for beside a fault
+		for _, t := range a.targets {
+			s.add(false, "space ", t.Text(), "")
 		}
 	}
 }
 
-func (f *flags) printFault(n builtins.NightFault) {
-	word := "FAULT"
+func (s *checkSheet) fault(n builtins.NightFault) {
+	word := "FAULT "
 	if n.Note {
-		word = "note "
+		word = "note  "
 	}
-	fmt.Printf("%s%s %s: %s\n", labMark(f.lab), word, n.System, strings.TrimPrefix(n.Text, n.System+": "))
-	if n.Hint != "" {
-		fmt.Printf("hint: %s\n", n.Hint)
+	s.add(!n.Note, word, n.System+": "+strings.TrimPrefix(n.Text, n.System+": "), n.Hint)
+}
+
+func (s *checkSheet) policy(c *checked) {
+	if len(c.Faults) == 0 {
+		s.add(false, "ok    ", fmt.Sprintf("%s: %d files, code %.12s", c.Policy, c.Files, c.Code), "")
+	} else {
+		s.add(true, "FAULT ", c.Policy+"\n"+strings.Join(c.Faults, "\n"), "")
+	}
+	for _, t := range c.Notes {
+		s.add(false, "note  ", t, "")
+	}
+	for _, t := range c.Warnings {
+		s.add(false, "warn  ", t, "")
 	}
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"os"
 	"slices"
 	"time"
@@ -46,8 +45,10 @@ func (f *flags) doctor(ctx context.Context) (err error) {
 	if f.json {
 		err = json.NewEncoder(os.Stdout).Encode(map[string]any{"trials": trials, "targets": targets, "expired": expired, "lab": f.lab})
 	} else {
-		f.printTrials(trials)
-		f.printAsked(expired, asked{targets: targets})
+		sheet := &checkSheet{lab: labMark(f.lab)}
+		sheet.trials(trials)
+		sheet.asked(expired, asked{targets: targets})
+		sheet.print()
 	}
 	bad := slices.ContainsFunc(targets, builtins.Fullness.Refused) || slices.ContainsFunc(trials, func(t builtins.Trial) bool {
 		return slices.ContainsFunc(t.Faults, func(n builtins.NightFault) bool { return !n.Note })
@@ -81,15 +82,14 @@ func trialOf(system, what string, err error) builtins.Trial {
 	return t
 }
 
-func (f *flags) printTrials(trials []builtins.Trial) {
-	lab := labMark(f.lab)
+func (s *checkSheet) trials(trials []builtins.Trial) {
 	for _, t := range trials {
 		if !slices.ContainsFunc(t.Faults, func(n builtins.NightFault) bool { return !n.Note }) && t.What != "" {
-			fmt.Printf("%sok    %s: %s\n", lab, t.System, plain(t.What))
+			s.add(false, "ok    ", t.System+": "+plain(t.What), "")
 		}
 		for _, n := range t.Faults {
 			n.System = t.System
-			f.printFault(n)
+			s.fault(n)
 		}
 	}
 }

@@ -114,7 +114,7 @@ func (s *session) load(policy string) (*runtime.Program, error) {
 	case err != nil:
 		return nil, err
 	}
-	if faults := program.Check(s.site.Names()); len(faults) > 0 {
+	if faults := runtime.Faults(program.Check(builtins.SiteNames(s.site))); len(faults) > 0 {
 		return nil, refused(faults)
 	}
 	return program, nil

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/neosofia/runner/builtins"
+	"github.com/neosofia/runner/runtime/words"
 	"github.com/spf13/cobra"
 )
 
@@ -159,7 +160,7 @@ func (f *flags) listMedium(m *builtins.Medium, r recoverFlags) (err error) {
 		if proven == "" {
 			proven = "not noted"
 		}
-		fmt.Printf("%s%-8s %-16s %-20s %-10s %-7s %-22s %s\n", lab, e.Kind, e.Item, e.Taken.UTC().Format("2006-01-02 15:04:05"), sizeText(e.Bytes), state, proven, e.ID)
+		fmt.Printf("%s%-8s %-16s %-20s %-10s %-7s %-22s %s\n", lab, e.Kind, e.Item, e.Taken.UTC().Format("2006-01-02 15:04:05"), words.Size(e.Bytes), state, proven, e.ID)
 		for _, g := range e.Gaps {
 			fmt.Printf("%s     not in it: %s\n", lab, shown(g))
 		}
@@ -269,7 +270,7 @@ func (f *flags) bringOne(ctx context.Context, m *builtins.Medium, e builtins.Med
 		if err != nil {
 			return err
 		}
-		fmt.Printf("%sok   %s: %s, %s\n", lab, what, builtins.LevelWords(v.Level, e.Sealed, e.Opened), sizeText(v.Bytes))
+		fmt.Printf("%sok   %s: %s, %s\n", lab, what, builtins.LevelWords(v.Level, e.Sealed, e.Opened), words.Size(v.Bytes))
 		if v.Note != "" {
 			fmt.Printf("%snote %s\n", lab, shown(v.Note))
 		}
@@ -306,7 +307,7 @@ func (f *flags) recoverBare(ctx context.Context, b *builtins.Bare, r recoverFlag
 	if f.json && r.to == "" {
 		return json.NewEncoder(os.Stdout).Encode(c)
 	}
-	fmt.Printf("ok   %s: %s, opened, %s inside\nok   sha256 %s (there is no manifest to compare it with)\n", r.from, c.Format, sizeText(c.Bytes), c.SHA256)
+	fmt.Printf("ok   %s: %s, opened, %s inside\nok   sha256 %s (there is no manifest to compare it with)\n", r.from, c.Format, words.Size(c.Bytes), c.SHA256)
 	for _, name := range slices.Sorted(maps.Keys(c.Disks)) {
 		fmt.Printf("ok   disk %s, %d bytes\n", shown(name), c.Disks[name])
 	}

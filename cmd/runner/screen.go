@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/neosofia/runner/runtime"
 	"github.com/neosofia/runner/runtime/report"
+	"github.com/neosofia/runner/runtime/words"
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
 	"golang.org/x/term"
@@ -23,16 +25,18 @@ import (
 // is a line every 30 seconds. With --verbose each step is a line. --json makes every event
 // a line of JSON on standard error, so that standard output holds one document.
 type screen struct {
-	mu     sync.Mutex
-	out    io.Writer
-	err    io.Writer
-	json   bool
-	lab    string
-	color  bool
-	bars   *mpb.Progress
-	bar    map[string]*mpb.Bar
-	told   map[string]time.Time
-	closed bool
+	mu    sync.Mutex
+	out   io.Writer
+	err   io.Writer
+	json  bool
+	lab   string
+	color bool
+	bars  *mpb.Progress
+
+	columns func() int // of the terminal; nil: there is none
+	bar     map[string]*mpb.Bar
+	since   map[string]time.Time // a transfer was told of
+	closed  bool
 
 	verbose bool
 	items   progress
@@ -41,10 +45,16 @@ type screen struct {
 const tellEvery = 30 * time.Second
 
 func newScreen(out, err *os.File, f *flags) *screen {
-	s := &screen{out: out, err: err, json: f.json, verbose: f.verbose, lab: labMark(f.lab), bar: map[string]*mpb.Bar{}, told: map[string]time.Time{}}
+	s := &screen{out: out, err: err, json: f.json, verbose: f.verbose, lab: labMark(f.lab), bar: map[string]*mpb.Bar{}, since: map[string]time.Time{}}
 	live := term.IsTerminal(int(err.Fd())) && os.Getenv("TERM") != "dumb" && !f.json
 	s.color = useColor(f.color, live)
 	if live {
+		s.columns = func() int {
+			if w, _, err := term.GetSize(int(err.Fd())); err == nil && w > 0 {
+				return w
+			}
+			return 80
+		}
 		s.bars = mpb.New(mpb.WithOutput(err), mpb.WithRefreshRate(200*time.Millisecond), mpb.WithAutoRefresh())
 		s.count()
 	}
@@ -96,7 +106,7 @@ func (s *screen) event(e runtime.Event) {
 		if s.verbose {
 			s.line("%-10s %s: %s", e.Step, e.Primitive, e.Text)
 		} else {
-			s.line("%s         %s: %s", clock(e.Time), e.Primitive, e.Text)
+			s.told(e)
 		}
 	case runtime.EventPrint:
 		s.line("%s", e.Text)
@@ -120,13 +130,82 @@ func jsonEvent(e runtime.Event) map[string]any {
 }
 
 func (s *screen) line(format string, args ...any) {
-	text := plain(fmt.Sprintf(format, args...))
-	text = s.lab + strings.ReplaceAll(text, "\n", "\n"+s.lab+"     ") + "\n"
+	for i, a := range args {
+		if text, ok := a.(string); ok { // what this file paints is of another type
+			args[i] = plain(text)
+		}
+	}
+	var b strings.Builder
+	for i, l := range strings.Split(fmt.Sprintf(format, args...), "\n") {
+		if i > 0 {
+			l = "     " + l
+		}
+		for _, part := range s.fit(l) {
+			b.WriteString(s.lab + part + "\n")
+		}
+	}
 	if s.bars != nil {
-		_, _ = s.bars.Write([]byte(text))
+		_, _ = s.bars.Write([]byte(b.String()))
 		return
 	}
-	_, _ = io.WriteString(s.err, text)
+	_, _ = io.WriteString(s.err, b.String())
+}
+
+// stamped begins with the time and a word, below which no further line of it begins.
+var stamped = regexp.MustCompile(`^[0-9:]{8} `)
+
+// fit breaks a line between words where the terminal is narrower; a log has no width.
+func (s *screen) fit(line string) []string {
+	if s.columns == nil {
+		return []string{line}
+	}
+	room := max(30, s.columns()-len(s.lab))
+	indent := "     "
+	if stamped.MatchString(line) {
+		indent = strings.Repeat(" ", 17)
+	}
+	var out []string
+	for columns(line) > room {
+		cut, at, seen := 0, 0, 0
+		for i, r := range line {
+			if at = escape(line, i, at); at > i {
+				continue
+			}
+			if seen++; seen > room+1 {
+				break
+			}
+			if r == ' ' && seen > len(indent)+1 {
+				cut = i
+			}
+		}
+		if cut == 0 {
+			break // one word
+		}
+		out = append(out, strings.TrimRight(line[:cut], " "))
+		line = indent + strings.TrimLeft(line[cut:], " ")
+	}
+	return append(out, line)
+}
+
+// escape is where a colour ends that begins at i; done is where the last one did.
+func escape(s string, i, done int) int {
+	if strings.HasPrefix(s[i:], "\x1b[") {
+		if n := strings.IndexByte(s[i:], 'm'); n >= 0 {
+			return i + n + 1
+		}
+	}
+	return done
+}
+
+// columns is how wide a line is, without its colours.
+func columns(s string) (n int) {
+	done := 0
+	for i := range s {
+		if done = escape(s, i, done); done <= i {
+			n++
+		}
+	}
+	return n
 }
 
 func (s *screen) end(e runtime.Event) {
@@ -150,7 +229,7 @@ func (s *screen) end(e runtime.Event) {
 	if e.Text != "" {
 		s.line("%-10s %s: %s", e.Step, e.Primitive, e.Text)
 	}
-	s.line("%s %-10s %-7s %s%s", state, e.Step, took(e.Elapsed), callText(e.Primitive, e.Args), s.made(e))
+	s.line("%s %-10s %-7s %s%s", state, e.Step, words.Took(e.Elapsed), callText(e.Primitive, e.Args), s.made(e))
 	if e.Failure != nil {
 		s.line("     %s", e.Failure.Message)
 	}
@@ -163,7 +242,7 @@ func (s *screen) made(e runtime.Event) string {
 	}
 	var parts []string
 	for _, a := range e.Facts.Artifacts {
-		text := a.Item + ", " + sizeText(a.Bytes)
+		text := a.Item + ", " + words.Size(a.Bytes)
 		if a.Consistency != "" {
 			text += ", " + a.Consistency
 		}
@@ -184,22 +263,25 @@ func (s *screen) made(e runtime.Event) string {
 	return "  -> " + strings.Join(parts, "; ")
 }
 
-func (s *screen) paint(code, text string) string {
+// painted is a word in its colour.
+type painted string
+
+func (s *screen) paint(code, text string) painted {
 	if !s.color {
-		return text
+		return painted(text)
 	}
-	return "\x1b[" + code + "m" + text + "\x1b[0m"
+	return painted("\x1b[" + code + "m" + text + "\x1b[0m")
 }
 
 func (s *screen) progress(e runtime.Event) {
 	key := e.Step + "\x00" + e.Transfer
 	if s.bars == nil {
 		now := time.Now()
-		if last, ok := s.told[key]; ok && now.Sub(last) >= tellEvery {
-			s.line("     %-10s %s: %s of %s", e.Step, e.Transfer, sizeText(e.Done), sizeText(e.Total))
-			s.told[key] = now
+		if last, ok := s.since[key]; ok && now.Sub(last) >= tellEvery {
+			s.line("     %-10s %s: %s of %s", e.Step, e.Transfer, words.Size(e.Done), words.Size(e.Total))
+			s.since[key] = now
 		} else if !ok {
-			s.told[key] = now
+			s.since[key] = now
 		}
 		return
 	}
@@ -209,14 +291,34 @@ func (s *screen) progress(e runtime.Event) {
 	}
 	if bar == nil {
 		name := s.lab + report.Clean(e.Transfer)
-		bar = s.bars.AddBar(e.Total, mpb.BarRemoveOnComplete(),
-			mpb.PrependDecorators(decor.Name(name, decor.WC{W: 30, C: decor.DindentRight})),
-			mpb.AppendDecorators(decor.CountersKibiByte("% .1f / % .1f"), decor.Name("  "),
-				decor.AverageSpeed(decor.SizeB1024(0), "% .1f"), decor.Name("  "), decor.AverageETA(decor.ET_STYLE_GO)))
+		began := time.Now()
+		bar = s.bars.New(e.Total, mpb.NopStyle(), mpb.BarRemoveOnComplete(), mpb.PrependDecorators(decor.Any(func(st decor.Statistics) string {
+			return transfer(name, st.Current, st.Total, time.Since(began), s.columns())
+		})))
 		s.bar[key] = bar
 	}
 	bar.SetTotal(e.Total, false)
 	bar.SetCurrent(e.Done)
+}
+
+// transfer is the line of one that goes on: how far it is, how fast, and how long it will
+// take, as much of it as there is room for.
+func transfer(name string, done, total int64, took time.Duration, room int) string {
+	if total <= 0 || done <= 0 {
+		return name
+	}
+	parts := []string{fmt.Sprintf("%d %%", done*100/total), fmt.Sprintf("%s of %s", words.Size(done), words.Size(total))}
+	if rate := float64(done) / max(took.Seconds(), 0.001); took >= time.Second {
+		left := time.Duration(float64(total-done)/rate) * time.Second
+		parts = append(parts, words.Clock(left)+" left", words.Size(int64(rate))+"/s")
+	}
+	text := name
+	for _, p := range parts {
+		if len(text)+2+len(p) < room {
+			text += "  " + p
+		}
+	}
+	return text
 }
 
 func (s *screen) close() {
@@ -234,46 +336,13 @@ func (s *screen) close() {
 	}
 }
 
-// plain cleans each line of a text, but for the colours that this file paints.
+// plain cleans each line of a text.
 func plain(text string) string {
 	lines := strings.Split(text, "\n")
 	for i, l := range lines {
-		for _, code := range []string{"32", "31"} { // ok, FAIL
-			if on, rest, ok := strings.Cut(l, "\x1b["+code+"m"); ok && on == "" {
-				word, after, _ := strings.Cut(rest, "\x1b[0m")
-				lines[i] = "\x1b[" + code + "m" + report.Clean(word) + "\x1b[0m" + report.Clean(after)
-				l = ""
-				break
-			}
-		}
-		if l != "" {
-			lines[i] = report.Clean(l)
-		}
+		lines[i] = report.Clean(l)
 	}
 	return strings.Join(lines, "\n")
-}
-
-func took(d time.Duration) string {
-	switch {
-	case d < time.Second:
-		return fmt.Sprintf("%dms", d.Milliseconds())
-	case d < time.Minute:
-		return fmt.Sprintf("%.1fs", d.Seconds())
-	}
-	return d.Round(time.Second).String()
-}
-
-func sizeText(n int64) string {
-	const unit = 1024
-	if n < unit {
-		return fmt.Sprintf("%d B", n)
-	}
-	f, i := float64(n)/unit, 0
-	for f >= unit && i < 4 {
-		f /= unit
-		i++
-	}
-	return fmt.Sprintf("%.1f %ciB", f, "KMGTP"[i])
 }
 
 // shown makes a text that a medium brought such as a terminal may have: on its own

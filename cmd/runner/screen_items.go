@@ -2,12 +2,14 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/neosofia/runner/runtime"
 	"github.com/neosofia/runner/runtime/ledger"
+	"github.com/neosofia/runner/runtime/words"
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
 )
@@ -18,10 +20,12 @@ const smallest = 8 << 20
 // progress is what is known of the items of a run so far.
 type progress struct {
 	began    time.Time
-	expected map[string]bool // asset/item
-	made     map[string]made // by artifact
-	done     map[string]bool // asset/item with a proven copy
-	failed   int             // steps
+	expected map[string]bool            // asset/item
+	made     map[string]made            // by artifact
+	done     map[string]bool            // asset/item with a proven copy
+	failed   int                        // steps
+	short    map[string]map[string]bool // asset/item -> targets that it was not copied to
+	said     map[string]bool            // lines that were printed: what many steps say is said once
 	bar      *mpb.Bar
 }
 
@@ -44,22 +48,65 @@ func (s *screen) count() {
 
 func (p *progress) text(elapsed time.Duration) string {
 	text := fmt.Sprintf("%d of %d items done", len(p.done), max(len(p.expected), len(p.done)))
-	if p.failed > 0 {
-		text += fmt.Sprintf(", %d FAILED", p.failed)
+	if n := p.failed + len(p.short); n > 0 {
+		text += fmt.Sprintf(", %d FAILED", n)
 	}
-	return text + "   " + elapsed.Truncate(time.Second).String()
+	return text + "   " + words.Clock(elapsed)
+}
+
+// lacking keeps in mind which targets an item was to be copied to and was not.
+func (p *progress) lacking(f *ledger.Facts) {
+	for _, c := range f.Copies {
+		key := c.Asset + "/" + c.Item
+		delete(p.short[key], c.Target)
+		if len(p.short[key]) == 0 {
+			delete(p.short, key)
+		}
+	}
+	for _, x := range f.Findings {
+		if x.Severity == ledger.Failed && x.Item != "" && x.Target != "" {
+			targets := p.short[x.Asset+"/"+x.Item]
+			put(&targets, x.Target, true)
+			put(&p.short, x.Asset+"/"+x.Item, targets)
+		}
+	}
+}
+
+// call is a call with the names of the items in place of the ids of their artifacts.
+func (p *progress) call(e runtime.Event) string {
+	text := callText(e.Primitive, e.Args)
+	for id, m := range p.made {
+		text = strings.ReplaceAll(text, id, m.item)
+	}
+	return text
+}
+
+// told prints a line of a primitive, once if many steps say the same.
+func (s *screen) told(e runtime.Event) {
+	text := e.Primitive + ": " + e.Text
+	if e.Detail || s.items.said[text] {
+		return
+	}
+	put(&s.items.said, text, true)
+	s.line("%s         %s", clock(e.Time), text)
 }
 
 // brief tells of an item that is proven, and of what fails.
 func (s *screen) brief(e runtime.Event) {
 	p := &s.items
-	if e.Failure != nil {
+	if e.Failure != nil && !e.Again {
 		p.failed++
-		s.line("%s %s  %s", clock(e.Time), s.paint("31", "FAILED"), callText(e.Primitive, e.Args))
+		s.line("%s %s  %s", clock(e.Time), s.paint("31", "FAILED"), p.call(e))
 		s.line("     %s", e.Failure.Message)
+		if e.Failure.Hint != "" {
+			s.line("     hint: %s", e.Failure.Hint)
+		}
 	}
 	if e.Facts == nil {
 		return
+	}
+	if !e.Again {
+		p.lacking(e.Facts)
 	}
 	for _, it := range e.Facts.Expected {
 		put(&p.expected, it.Asset+"/"+it.Name, true)
@@ -85,9 +132,22 @@ func (s *screen) brief(e runtime.Event) {
 			first := proven[id][0]
 			m = made{first.Asset + "/" + first.Item, first.Item, first.Bytes, e.Time.Add(-e.Elapsed)}
 		}
-		put(&p.done, m.key, true)
-		s.line("%s %s      %-14s %9s in %-6s  %s", clock(e.Time), s.paint("32", "ok"), m.item, sizeText(m.bytes), took(e.Time.Sub(m.began)), levels(proven[id]))
+		state, where := s.paint("32", "ok")+"    ", levels(proven[id]) // as wide as FAILED
+		if not := slices.Sorted(maps.Keys(p.short[m.key])); len(not) > 0 {
+			state, where = s.paint("31", "FAILED"), where+"; NOT on "+strings.Join(not, ", ")
+		} else {
+			put(&p.done, m.key, true)
+		}
+		s.line("%s %s  %-14s %9s in %-7s %s", clock(e.Time), state, m.item, words.Size(m.bytes), lasted(e.Time.Sub(m.began)), where)
 	}
+}
+
+// lasted is how long an item took: what took minutes is told in whole ones.
+func lasted(d time.Duration) string {
+	if d < time.Minute {
+		return words.Took(d)
+	}
+	return words.Roughly(d)
 }
 
 func put[V any](m *map[string]V, key string, v V) {

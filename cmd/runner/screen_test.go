@@ -2,32 +2,13 @@ package main
 
 import (
 	"bytes"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/neosofia/runner/runtime"
 	"github.com/neosofia/runner/runtime/ledger"
 )
-
-func TestSizes(t *testing.T) {
-	for n, want := range map[int64]string{
-		0: "0 B", 1023: "1023 B", 1024: "1.0 KiB", 1536: "1.5 KiB", 1 << 20: "1.0 MiB", 5<<30 + 1<<29: "5.5 GiB", 3 << 40: "3.0 TiB", 2 << 50: "2.0 PiB",
-	} {
-		if got := sizeText(n); got != want {
-			t.Errorf("%d: got %q, want %q", n, got, want)
-		}
-	}
-}
-
-func TestTimes(t *testing.T) {
-	for d, want := range map[time.Duration]string{
-		0: "0ms", 999 * time.Millisecond: "999ms", 1500 * time.Millisecond: "1.5s", 61 * time.Second: "1m1s", 2*time.Hour + 400*time.Millisecond: "2h0m0s",
-	} {
-		if got := took(d); got != want {
-			t.Errorf("%v: got %q, want %q", d, got, want)
-		}
-	}
-}
 
 func TestWhenColoursAreUsed(t *testing.T) {
 	for _, c := range []struct {
@@ -72,15 +53,15 @@ func TestLinesOfARun(t *testing.T) {
 		{"the run", "", runtime.Event{Kind: runtime.EventRun, Text: "2026-x"}, "run 2026-x\n"},
 		{"in the lab", "LAB ", runtime.Event{Kind: runtime.EventRun, Text: "2026-x"}, "LAB run 2026-x\n"},
 		{"a beginning says nothing", "", runtime.Event{Kind: runtime.EventBegin, Step: "/0", Primitive: "guests"}, ""},
-		{"an end", "", end, "ok   /0         12ms    guests()\n"},
-		{"a failure", "LAB ", failed, "LAB FAIL /0         12ms    guests()\nLAB      proxmox pve: list guests: connection refused\n"},
+		{"an end", "", end, "ok   /0         0.0 s   guests()\n"},
+		{"a failure", "LAB ", failed, "LAB FAIL /0         0.0 s   guests()\nLAB      proxmox pve: list guests: connection refused\n"},
 		{"a line of a primitive", "", runtime.Event{Kind: runtime.EventLog, Step: "/0", Primitive: "copy", Text: "resumed"}, "/0         copy: resumed\n"},
 		{"a line of several", "LAB ", runtime.Event{Kind: runtime.EventLog, Step: "/0", Primitive: "copy", Text: "resumed\nhint: wait"}, "LAB /0         copy: resumed\nLAB      hint: wait\n"},
 		{"print", "", runtime.Event{Kind: runtime.EventPrint, Text: "hello"}, "hello\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var out bytes.Buffer
-			s := &screen{err: &out, lab: c.lab, told: map[string]time.Time{}, verbose: true}
+			s := &screen{err: &out, lab: c.lab, since: map[string]time.Time{}, verbose: true}
 			s.event(c.e)
 			if got := out.String(); got != c.want {
 				t.Errorf("got %q, want %q", got, c.want)
@@ -98,19 +79,118 @@ func TestLinesOfARun(t *testing.T) {
 // unless it fails.
 func TestLinesOfItems(t *testing.T) {
 	var out bytes.Buffer
-	s := &screen{err: &out, told: map[string]time.Time{}}
+	s := &screen{err: &out, since: map[string]time.Time{}}
 	at := time.Date(2026, 11, 23, 1, 41, 20, 0, time.Local)
 	artifact := ledger.Artifact{ID: "a", Asset: "vms", Item: "erp", Bytes: 5 << 30}
 	s.event(runtime.Event{Kind: runtime.EventEnd, Time: at.Add(-16 * time.Minute), Primitive: "snapshot_vm", Facts: &ledger.Facts{Artifacts: []ledger.Artifact{artifact}}})
 	s.event(runtime.Event{Kind: runtime.EventEnd, Time: at, Primitive: "verify", Facts: &ledger.Facts{Proofs: []ledger.Proof{
 		{Artifact: "a", Asset: "vms", Item: "erp", Target: "offsite", Level: ledger.Read}, {Artifact: "a", Asset: "vms", Item: "erp", Target: "node", Level: ledger.Opened}}}})
 	s.event(runtime.Event{Kind: runtime.EventEnd, Time: at, Primitive: "guests", Args: []byte(`{}`), Failure: &ledger.Failure{Message: "connection refused"}})
-	want := "01:41:20 ok      erp              5.0 GiB in 16m0s   node opened; offsite read\n01:41:20 FAILED  guests()\n     connection refused\n"
+	want := "01:41:20 ok      erp              5.0 GiB in 16 min  node opened; offsite read\n01:41:20 FAILED  guests()\n     connection refused\n"
 	if got := out.String(); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
-	if got, want := s.items.text(time.Minute), "1 of 1 items done, 1 FAILED   1m0s"; got != want {
+	if got, want := s.items.text(time.Minute), "1 of 1 items done, 1 FAILED   1:00"; got != want {
 		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// An item is ok when it is on every target that it was to be copied to. An attempt that
+// is followed by another is no failure, and what many steps say is said once.
+func TestAnItemThatATargetLacksIsNotOK(t *testing.T) {
+	var out bytes.Buffer
+	s := &screen{err: &out, since: map[string]time.Time{}}
+	at := time.Date(2026, 11, 23, 1, 41, 20, 0, time.Local)
+	end := func(prim string, f ledger.Facts) runtime.Event {
+		return runtime.Event{Kind: runtime.EventEnd, Time: at, Primitive: prim, Args: []byte(`{"artifact":{"id":"a1"}}`), Facts: &f}
+	}
+	lost := []ledger.Finding{{Severity: ledger.Failed, Asset: "keys", Item: "keyring", Target: "offsite", Text: "keyring was not copied to offsite"}}
+	copies := []ledger.Copy{{Artifact: "a1", Asset: "keys", Item: "keyring", Target: "nas"}}
+	proofs := []ledger.Proof{{Artifact: "a1", Asset: "keys", Item: "keyring", Target: "nas", Level: ledger.Read}}
+	s.event(end("seal_secrets", ledger.Facts{Artifacts: []ledger.Artifact{{ID: "a1", Asset: "keys", Item: "keyring", Bytes: 2048}}}))
+	again := end("copy", ledger.Facts{Copies: copies, Findings: lost})
+	again.Failure, again.Again = &ledger.Failure{Message: "target offsite: log in: EOF"}, true
+	s.event(again)
+	for range 3 {
+		s.event(runtime.Event{Kind: runtime.EventLog, Time: at, Primitive: "copy", Text: "attempt 1 of 3: target offsite: log in: EOF; next in 5 s"})
+		s.event(runtime.Event{Kind: runtime.EventLog, Time: at, Primitive: "copy", Text: "nas: 9 bytes were there already", Detail: true})
+	}
+	s.event(end("copy", ledger.Facts{Copies: copies, Findings: lost}))
+	s.event(end("verify", ledger.Facts{Proofs: proofs}))
+	if got, want := s.items.text(time.Minute), "0 of 1 items done, 1 FAILED   1:00"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	failed := end("copy", ledger.Facts{})
+	failed.Failure = &ledger.Failure{Message: "target offsite: log in: EOF", Hint: "look at sshd's log"}
+	s.event(failed)
+	copies[0].Target = "offsite"
+	s.event(end("copy", ledger.Facts{Copies: copies})) // it came to be there after all
+	s.event(end("verify", ledger.Facts{Proofs: proofs}))
+	want := "01:41:20         copy: attempt 1 of 3: target offsite: log in: EOF; next in 5 s\n" +
+		"01:41:20 FAILED  keyring          2.0 KiB in 0.0 s   nas read; NOT on offsite\n" +
+		"01:41:20 FAILED  copy(artifact = keyring)\n     target offsite: log in: EOF\n     hint: look at sshd's log\n" +
+		"01:41:20 ok      keyring          2.0 KiB in 0.0 s   nas read\n"
+	if got := out.String(); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+// A line is broken between words where the terminal is narrow, its colours are kept, and
+// what a system says paints nothing.
+func TestLinesFitTheTerminal(t *testing.T) {
+	green := "\x1b[32mok\x1b[0m"
+	for _, c := range []struct {
+		name  string
+		width int
+		line  string
+		want  string
+	}{
+		{"wide enough", 80, "01:41:20 " + green + "      erp  5.0 GiB in 16 min  node opened", "01:41:20 " + green + "      erp  5.0 GiB in 16 min  node opened\n"},
+		{"narrow", 44, "01:41:20 " + green + "      erp  5.0 GiB in 16 min  node opened; offsite read",
+			"01:41:20 " + green + "      erp  5.0 GiB in 16 min\n                 node opened; offsite read\n"},
+		{"just as wide", 30, "123456789 123456789 1234567890", "123456789 123456789 1234567890\n"},
+		{"one too many", 30, "123456789 123456789 1234567890 x", "123456789 123456789 1234567890\n     x\n"},
+		{"one long word", 30, strings.Repeat("x", 50), strings.Repeat("x", 50) + "\n"},
+		{"no terminal", 0, strings.Repeat("long line ", 20), strings.Repeat("long line ", 20) + "\n"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var out bytes.Buffer
+			s := &screen{err: &out}
+			if c.width > 0 {
+				s.columns = func() int { return c.width }
+			}
+			s.line("%s", painted(c.line))
+			if got := out.String(); got != c.want {
+				t.Errorf("got\n%s\nwant\n%s", got, c.want)
+			}
+		})
+	}
+	var out bytes.Buffer
+	s := &screen{err: &out, color: true}
+	s.line("%s %s  %s", "01:41:20", s.paint("31", "FAILED"), "vzdump: \x1b[2Jgone")
+	if got, want := out.String(), "01:41:20 \x1b[31mFAILED\x1b[0m  vzdump: \uFFFD[2Jgone\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestATransferSaysWhatThereIsRoomFor(t *testing.T) {
+	const gib = 1 << 30
+	for _, c := range []struct {
+		done, total int64
+		took        time.Duration
+		room        int
+		want        string
+	}{
+		{29 * gib, 48 * gib, 290 * time.Second, 140, "vzdump erp  60 %  29.0 GiB of 48.0 GiB  3:10 left  102.4 MiB/s"},
+		{29 * gib, 48 * gib, 290 * time.Second, 60, "vzdump erp  60 %  29.0 GiB of 48.0 GiB  3:10 left"},
+		{29 * gib, 48 * gib, 290 * time.Second, 30, "vzdump erp  60 %  3:10 left"},
+		{gib, 4 * gib, time.Millisecond, 80, "vzdump erp  25 %  1.0 GiB of 4.0 GiB"},
+		{0, gib, time.Minute, 80, "vzdump erp"},
+		{gib, 0, time.Minute, 80, "vzdump erp"},
+	} {
+		if got := transfer("vzdump erp", c.done, c.total, c.took, c.room); got != c.want {
+			t.Errorf("%d of %d at %d columns: got %q, want %q", c.done, c.total, c.room, got, c.want)
+		}
 	}
 }
 

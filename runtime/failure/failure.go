@@ -9,6 +9,7 @@ package failure
 
 import (
 	"errors"
+	"regexp"
 	"strings"
 )
 
@@ -54,6 +55,7 @@ func (e *Error) Error() string {
 	if text == "" && e.Cause != nil {
 		text = e.Cause.Error()
 	}
+	text = ports.ReplaceAllString(text, "")
 	if e.Code.Name != "" {
 		text += " (" + e.Code.Name + ")"
 	}
@@ -62,6 +64,10 @@ func (e *Error) Error() string {
 	}
 	return text
 }
+
+// ports are what the network library puts before a reason: addresses that differ each time
+// make one fault look like many, and say nothing that is not said before them.
+var ports = regexp.MustCompile(`(read|write) (tcp|udp)[46]? \S+->\S+: ((read|write): )?`)
 
 // Unwrap gives the cause.
 func (e *Error) Unwrap() error { return e.Cause }

@@ -128,7 +128,8 @@ type Finding struct {
 	Item     string `json:"item,omitempty"`
 	Target   string `json:"target,omitempty"`
 	Text     string `json:"text"`
-	Type     string `json:"hint,omitempty"` // what to type
+	Hint     string `json:"advice,omitempty"` // what to look at
+	Type     string `json:"hint,omitempty"`   // what to type
 }
 
 // RunOutcome is the body of RunEnd.

@@ -61,6 +61,13 @@ func (s *suite) keep(c *testCase) {
 	s.made = append(s.made, c)
 }
 
+// cases are those that were made until now.
+func (s *suite) cases() []*testCase {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.made)
+}
+
 // isShared reports that a case is of the top level, where several tests may have it.
 func (s *suite) isShared(c *testCase) bool { return slices.Contains(s.made[:s.shared], c) }
 
@@ -172,11 +179,19 @@ func (s *suite) runTest(test *test, r row) Outcome {
 	}
 	out.At = place(test.fn.Position())
 	t := &tester{ctx: s.ctx, suite: s}
-	made := len(s.made)
-	err := s.call(t, test, r)
-	cases := slices.Clone(s.made[made:])
+	made := len(s.cases())
+	left, err := s.call(t, test, r)
+	cases := s.cases()[made:]
 	if c, ok := r.value.(*testCase); ok {
 		cases = append(cases, c)
+	}
+	out.Millis = float64(now().Sub(started).Microseconds()) / 1000
+	if left { // t may still be in use
+		for _, c := range cases {
+			s.ran[c], s.wanted[c] = true, true
+		}
+		out.Failures = []Failure{failureOf(s.program, err)}
+		return out
 	}
 	if err != nil {
 		t.failures = append(t.failures, failureOf(s.program, err))
@@ -191,20 +206,21 @@ func (s *suite) runTest(test *test, r row) Outcome {
 		s.wanted[c] = s.wanted[c] || err != nil || t.playedOf(c) == nil
 	}
 	out.Failures = t.failures
-	out.Millis = float64(now().Sub(started).Microseconds()) / 1000
 	return out
 }
 
 // now measures how long a case took; policies see the virtual clock.
 func now() time.Time { return runtime.RealClock{}.Now() }
 
-func (s *suite) call(t *tester, test *test, r row) error {
-	args := starlark.Tuple{t}
-	if r.value != nil {
-		args = append(args, r.value)
-	}
-	_, err := starlark.Call(s.thread(test.name), test.fn, args, nil)
-	return err
+func (s *suite) call(t *tester, test *test, r row) (left bool, err error) {
+	return s.program.CallTest(s.ctx, s.thread(test.name), test.fn, func(ctx context.Context) starlark.Tuple {
+		t.ctx = ctx // what the test runs ends with it
+		args := starlark.Tuple{t}
+		if r.value != nil {
+			args = append(args, r.value)
+		}
+		return args
+	})
 }
 
 func (s *suite) thread(name string) *starlark.Thread {

@@ -125,7 +125,8 @@ func (t *tester) run(thread *starlark.Thread, b *starlark.Builtin, args starlark
 		return nil, err
 	}
 	cfg, s := t.config(p, main, during)
-	out, err := runtime.Exec(t.ctx, cfg)
+	var out *runtime.Outcome
+	runtime.Away(thread, func() { out, err = runtime.Exec(t.ctx, cfg) })
 	if err != nil {
 		return nil, err
 	}
@@ -154,7 +155,9 @@ func (t *tester) retry(thread *starlark.Thread, b *starlark.Builtin, args starla
 		return nil, fmt.Errorf("t.retry: got %s, want what t.run returned", r.Type())
 	}
 	cfg, s := t.config(newPlayed(&testCase{}), main, nil)
-	out, err := runtime.RetryRun(t.ctx, cfg, old.id)
+	var out *runtime.Outcome
+	var err error
+	runtime.Away(thread, func() { out, err = runtime.RetryRun(t.ctx, cfg, old.id) })
 	if err != nil {
 		return nil, err
 	}

@@ -153,8 +153,11 @@ func (p *printer) faults(found []ledger.Finding) {
 		if len(f.also) > 0 {
 			p.wrap(indent, p.few(f.all()))
 		}
+		if f.Hint != "" {
+			p.wrap(indent+"hint: ", f.Hint)
+		}
 		if f.Type != "" {
-			p.wrap(indent+"type: ", p.command(f.Type))
+			p.wrap(indent+"type: ", p.command(f.command()))
 		}
 	}
 }

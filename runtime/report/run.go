@@ -62,6 +62,7 @@ type ItemLine struct {
 	Gaps     []ledger.Gap     `json:"gaps,omitempty"`
 	Nanos    int64            `json:"nanos"`            // of the steps that did it
 	Reused   bool             `json:"reused,omitempty"` // the artifact is of an earlier run
+	Free     bool             `json:"free,omitempty"`   // the site demands no copy of it
 	Erases   []Erased         `json:"erases,omitempty"` // guests that a recovery of this host erases
 }
 
@@ -262,6 +263,8 @@ func (r *runReader) proofs(ctx context.Context, c ledger.Catalog) error {
 		return err
 	}
 	for _, it := range r.items {
+		a, known := d.Asset(it.Asset)
+		it.Free = !known || len(a.On) == 0 && a.Copies == 0
 		if it.Artifact != nil {
 			if it.Erases, err = erased(ctx, c, d, it.Artifact.Created, it.Artifact); err != nil {
 				return err

@@ -56,6 +56,7 @@ type AssetStatus struct {
 	Online    string       `json:"online,omitempty"` // the SOP's words
 	Keep      int          `json:"keep_full,omitempty"`
 	Demanded  Sum          `json:"demanded"`
+	Free      bool         `json:"free,omitempty"` // no copy is demanded
 	Items     []ItemStatus `json:"items"`
 	Note      string       `json:"note,omitempty"`
 }
@@ -205,7 +206,8 @@ func (b *builder) asset(ctx context.Context, a ledger.AssetDemand, met map[strin
 		return err
 	}
 	out := AssetStatus{Name: a.Name, Title: a.Title, RPO: int64(a.RPO / time.Second), RTO: int64(a.RTO / time.Second), Retention: int64(a.Retention / time.Second),
-		Online: a.Online, Keep: a.Keep, Note: a.Note, Items: []ItemStatus{}, Demanded: Sum{a.Copies, a.Media, a.Offsite, a.Offline, 0}}
+		Online: a.Online, Keep: a.Keep, Note: a.Note, Items: []ItemStatus{}, Demanded: Sum{a.Copies, a.Media, a.Offsite, a.Offline, 0},
+		Free: len(a.On) == 0 && a.Copies == 0}
 	names := slices.Clone(inv.listed)
 	for n := range known {
 		names = append(names, n)

@@ -131,7 +131,7 @@ func TestTheSumOfAnItem(t *testing.T) {
 			b.night("r", at, "erp")
 			detach(b)
 		}, Live{}, "3/3 copies, 2/2 media, 1/1 offsite, 1/1 offline, 0 unproven",
-			[]string{"erp takes about 11 s to read back (estimate: at 102.4 MiB/s), RTO 5.0 s | a faster target, or in site.star: deviation(...)"}},
+			[]string{"erp takes about 11 s to read back (estimate: at 102.4 MiB/s), RTO 5 s | a faster target, or in site.star: deviation(...)"}},
 		{"nothing is demanded but an RPO", func(b *book, d *ledger.Demands) {
 			d.Assets[0] = ledger.AssetDemand{Name: "vms", RPO: day}
 			b.night("r", now.Add(-50*time.Hour), "erp")

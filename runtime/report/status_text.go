@@ -143,8 +143,10 @@ func (s *Status) brief(p *printer) {
 		}
 		row := []string{a.Name, fmt.Sprintf("%d/%d", safe, n), "", ""}
 		switch {
-		case n == 0 && len(a.Items) == 0 && a.Demanded.Copies == 0:
+		case a.Free && oldest < 0:
 			row[1], row[2] = "-", "no copies demanded"
+		case n == 0 && len(a.Items) == 0:
+			row[1], row[2] = "-", "never backed up"
 		case oldest >= 0:
 			row[2] = "newest copies at most " + age(time.Duration(oldest)*time.Second) + " old"
 		default:
@@ -257,17 +259,6 @@ func (it ItemStatus) cells(a AssetStatus) []string {
 		name += " (now named " + it.Label + ")"
 	}
 	return []string{name, it.Sum.Of(a.Demanded), ago, restore, kept}
-}
-
-// roughly says an estimated duration without false precision.
-func roughly(d time.Duration) string {
-	switch {
-	case d < time.Minute:
-		return fmt.Sprintf("%d s", d/time.Second)
-	case d < 2*time.Hour:
-		return fmt.Sprintf("%d min", (d+30*time.Second)/time.Minute)
-	}
-	return fmt.Sprintf("%d h", (d+30*time.Minute)/time.Hour)
 }
 
 // exceptions lists what the site leaves out on purpose.

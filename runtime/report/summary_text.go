@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"path"
@@ -37,58 +38,113 @@ func (r *Run) Summary(w io.Writer, o TextOptions) error {
 	return p.flush()
 }
 
-// verdict says of how many items the run left copies that were read back; a run that is
+// verdict says of how many items the run left copies that were read back, all that were
+// demanded of them; of what nothing is demanded it says that it was made. A run that is
 // about none has no verdict.
 func (r *Run) verdict(p *printer) {
-	bad := map[string]bool{}
+	bad := map[[2]string]bool{} // asset and item
 	for _, f := range r.Findings {
 		if f.Severity == ledger.Failed && f.Item != "" {
-			bad[f.Item] = true
+			bad[[2]string{f.Asset, f.Item}] = true
 		}
 	}
-	var not []string
-	n := 0
+	var not [][2]string
+	n, free := 0, 0
 	for _, it := range r.Items {
-		n++
-		if !it.safe() || bad[it.Item] {
-			not = append(not, it.Item)
+		key := [2]string{it.Asset, it.Item}
+		if it.Free && len(it.Copies) == 0 && !bad[key] {
+			free++
+			continue
 		}
-		delete(bad, it.Item)
-	}
-	for item := range bad { // nothing was made of it
 		n++
-		not = append(not, item)
+		if !it.safe() || bad[key] {
+			not = append(not, key)
+		}
+		delete(bad, key)
 	}
-	if n == 0 || r.Outcome == nil {
+	for key := range bad { // nothing was made of it
+		n++
+		not = append(not, key)
+	}
+	if n+free == 0 || r.Outcome == nil {
 		return
 	}
-	slices.Sort(not)
-	not = slices.Compact(not)
+	slices.SortFunc(not, func(a, b [2]string) int { return cmp.Or(cmp.Compare(a[1], b[1]), cmp.Compare(a[0], b[0])) })
 	word := map[string]string{ledger.Failed: "FAILED", ledger.DegradedRun: "DEGRADED"}[r.Result]
 	if word == "" {
 		word = r.Result
 	}
-	text := fmt.Sprintf("%s %s: %d of %d items safe", clean(r.policy()), word, n-len(not), n)
-	switch len(not) {
-	case 0:
-	case 1:
-		text += ", " + not[0] + " is not"
-		if on := r.heldOn(not[0]); len(on) > 0 {
-			text += " (read back on " + strings.Join(on, ", ") + " alone)"
-		}
+	text := clean(r.policy()) + " " + word + ": "
+	switch {
+	case free == 0:
+		text += fmt.Sprintf("%d of %d items safe", n-len(not), n)
+	case n == 0:
+		text += ofItems(free) + " made, no copy demanded"
 	default:
-		text += ", these are not: " + p.few(not)
+		text += fmt.Sprintf("%d of %d items safe, %d more made, no copy demanded", n-len(not), n, free)
 	}
-	p.verdict(text, word, r.Result)
+	switch names := distinct(not); len(not) {
+	case 0:
+		if r.Result == ledger.Failed {
+			text += ", but a step failed"
+		}
+	case 1:
+		text += ", " + names[0] + " is not"
+	default:
+		text += ", these are not: " + p.few(names)
+	}
+	p.verdict(text+r.held(not), word, r.Result)
 }
 
-// heldOn are the targets that hold a copy of the item that was read back: what fell
-// short of the demand may still be there to restore from.
-func (r *Run) heldOn(item string) []string {
+// held says where what is not safe is held all the same: what fell short of the demand may
+// still be there to restore from.
+func (r *Run) held(not [][2]string) string {
+	places := map[string][]string{} // targets -> names
+	var order []string
+	names := distinct(not)
+	for i, key := range not {
+		on := strings.Join(r.heldOn(key), ", ")
+		if places[on] == nil {
+			order = append(order, on)
+		}
+		places[on] = append(places[on], names[i])
+	}
+	nowhere := len(places[""])
+	switch {
+	case nowhere == len(not):
+		return ""
+	case len(order) == 1 && len(not) == 1:
+		return " (read back on " + order[0] + " alone)"
+	case len(order) == 1:
+		return " (all read back on " + order[0] + " alone)"
+	case len(order) > 3:
+		text := fmt.Sprintf(" (%d of these read back on fewer targets than demanded", len(not)-nowhere)
+		if nowhere > 0 {
+			return text + fmt.Sprintf(", %d on none)", nowhere)
+		}
+		return text + ")"
+	}
+	var parts []string
+	for _, on := range order {
+		who := strings.Join(places[on], ", ")
+		if n := len(places[on]); n > 3 {
+			who = fmt.Sprint(n)
+		}
+		where := " on " + on
+		if on == "" {
+			where = " nowhere"
+		}
+		parts = append(parts, who+where)
+	}
+	return " (read back: " + strings.Join(parts, "; ") + ")"
+}
+
+// heldOn are the targets that hold a copy of the item that was read back.
+func (r *Run) heldOn(key [2]string) []string {
 	var on []string
 	for _, it := range r.Items {
 		for _, c := range it.Copies {
-			if it.Item == item && c.readBack() {
+			if it.Asset == key[0] && it.Item == key[1] && c.readBack() {
 				on = append(on, c.Target)
 			}
 		}

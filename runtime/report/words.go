@@ -7,60 +7,19 @@ import (
 	"unicode"
 
 	"github.com/neosofia/runner/runtime/ledger"
+	"github.com/neosofia/runner/runtime/words"
 )
 
 const day = 24 * time.Hour
 
-// age says how old something is: "45 min", "26 h", "3 d".
-func age(d time.Duration) string {
-	switch {
-	case d < 0:
-		return "in the future"
-	case d < 2*time.Hour:
-		return fmt.Sprintf("%d min", d/time.Minute)
-	case d < 2*day:
-		return fmt.Sprintf("%d h", d/time.Hour)
-	}
-	return fmt.Sprintf("%d d", d/day)
-}
-
-// span says a stated duration in its largest whole unit: "1 d", "25 y", "90 min".
-func span(d time.Duration) string {
-	for _, u := range []struct {
-		of   time.Duration
-		name string
-	}{{365 * day, "y"}, {day, "d"}, {time.Hour, "h"}, {time.Minute, "min"}} {
-		if d >= u.of && d%u.of == 0 {
-			return fmt.Sprintf("%d %s", d/u.of, u.name)
-		}
-	}
-	return took(d)
-}
-
-// took says how long something lasted: "0.2 s", "3 min 5 s", "1 h 5 min".
-func took(d time.Duration) string {
-	switch {
-	case d < 10*time.Second:
-		return fmt.Sprintf("%.1f s", d.Seconds())
-	case d < time.Minute:
-		return fmt.Sprintf("%d s", d/time.Second)
-	case d < time.Hour:
-		return fmt.Sprintf("%d min %d s", d/time.Minute, d%time.Minute/time.Second)
-	}
-	return fmt.Sprintf("%d h %d min", d/time.Hour, d%time.Hour/time.Minute)
-}
-
-// size says bytes in binary units.
-func size(n int64) string {
-	if n < 1024 {
-		return fmt.Sprintf("%d B", n)
-	}
-	f, unit := float64(n), 0
-	for f >= 1024 && unit < 5 {
-		f, unit = f/1024, unit+1
-	}
-	return fmt.Sprintf("%.1f %ciB", f, " KMGTP"[unit])
-}
+// Durations and sizes, as on every screen.
+var (
+	age     = words.Age
+	span    = words.Span
+	took    = words.Took
+	roughly = words.Roughly
+	size    = words.Size
+)
 
 // when says a time in UTC, with the local one beside it.
 func when(t time.Time, zone *time.Location) string {

@@ -18,6 +18,9 @@ const (
 	garbage = 400     // percent
 )
 
+// Other is a folder on another file system than that of temporary files; "" is none.
+var Other = shm
+
 // Main is a TestMain: it runs the tests of a package and removes what they left.
 func Main(m *testing.M) {
 	done := Use()
@@ -31,12 +34,16 @@ func Main(m *testing.M) {
 func Use() (done func()) {
 	debug.SetGCPercent(garbage)
 	if !room(shm, spare) {
+		if _, err := os.Stat(shm); err != nil {
+			Other = ""
+		}
 		return func() {}
 	}
 	dir, err := os.MkdirTemp(shm, "runner-test-")
 	if err != nil {
 		return func() {}
 	}
+	Other = os.TempDir()
 	before, had := os.LookupEnv("TMPDIR")
 	if err := os.Setenv("TMPDIR", dir); err != nil {
 		panic(err)

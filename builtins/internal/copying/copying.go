@@ -65,15 +65,15 @@ func (c *job) fail(name string, err error) {
 	if failure.Is(err, target.CodeMediaOverdue) {
 		severity = ledger.DegradedRun
 	}
-	text := fmt.Sprintf("%s was not copied to %s: %s", c.art.Item, name, failure.OneLine(err))
+	said, hint, _ := strings.Cut(err.Error(), "\nhint: ")
+	text := fmt.Sprintf("%s was not copied to %s: %s", c.art.Item, name, failure.OneLine(errors.New(said)))
 	if c.needed != "" {
 		text = fmt.Sprintf("%s on %s needs %s, which has no copy there: %s", c.art.Item, name, c.needed, failure.OneLine(err))
-		if failure.Is(err, target.CodeArchiveMissing) {
-			said, _, _ := strings.Cut(err.Error(), "\nhint: ") // a new run makes another one, not that one
+		if hint = ""; failure.Is(err, target.CodeArchiveMissing) { // a new run makes another one, not that one
 			text = fmt.Sprintf("%s on %s needs %s, which has no copy there: %s; the next full image begins a new chain", c.art.Item, name, c.needed, failure.OneLine(errors.New(said)))
 		}
 	}
-	c.lost = append(c.lost, ledger.Finding{Severity: severity, Asset: c.art.Asset, Item: c.art.Item, Target: name, Text: text})
+	c.lost = append(c.lost, ledger.Finding{Severity: severity, Asset: c.art.Asset, Item: c.art.Item, Target: name, Text: text, Hint: strings.ReplaceAll(hint, "\n", " ")})
 }
 
 // end makes the result: the copies, or the error when there is none. A temporary
@@ -140,7 +140,7 @@ func (c *job) outcome(ctx context.Context, o target.Outcome) {
 		c.s.Log("%s: %s", o.Target, n)
 	}
 	if o.Resumed > 0 {
-		c.s.Log("%s: %d bytes were there already", o.Target, o.Resumed)
+		c.s.Detail("%s: %d bytes were there already", o.Target, o.Resumed)
 	}
 	cp := o.Copy
 	if cp.InPlace {

@@ -157,7 +157,7 @@ func (j *job) prepare(ctx context.Context, sh *site.Host) error {
 		return err
 	}
 	for _, k := range j.plan.Kept {
-		j.s.Log("the image leaves %s alone: %s", k.Name, k.Why)
+		j.s.Detail("the image leaves %s alone: %s", k.Name, k.Why)
 	}
 	catalog, err := j.s.Catalog(ctx)
 	if err != nil {

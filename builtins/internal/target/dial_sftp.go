@@ -103,14 +103,19 @@ func (d *dialer) down(ctx context.Context, err error) error {
 		e.Said = "the server presents " + other.Seen + ", which is not the one in the site"
 		e.Hint = "find out on the server's console whether its key was changed; if not, somebody else answers"
 	case isA[*ssh.AuthError](err):
-		e.Code, e.Temporary, e.Said, e.Hint = CodeDenied, false, "the server refuses the key", "check authorized_keys on the server"
+		e.Code, e.Temporary, e.Said, e.Hint = CodeDenied, false, "the server refuses the key", lookAtLogin
 	case isA[*ssh.KeyError](err):
 		e.Code, e.Temporary = CodeDenied, false
 	case isA[*ssh.NoiseError](err), isA[*ssh.NoSFTPError](err):
 		return d.noSFTP(doing, err)
+	case e.Hint == "":
+		e.Hint = "is the server up, and does its sshd listen there? If so, " + lookAtLogin
 	}
 	return e
 }
+
+// lookAtLogin is where the reason for a login that did not succeed is found.
+const lookAtLogin = "look at sshd's log on the server (journalctl -u ssh), at authorized_keys of the account, and at the target's key in the site"
 
 // noSFTP is the error for a login that works and leads to something else.
 func (d *dialer) noSFTP(doing string, err error) *failure.Error {
