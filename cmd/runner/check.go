@@ -180,49 +180,61 @@ func (f *flags) printCheck(all []*checked, a asked, expired []string) error {
 	if f.json {
 		return json.NewEncoder(os.Stdout).Encode(map[string]any{"policies": all, "targets": a.targets, "systems": a.systems, "expired": expired, "lab": f.lab})
 	}
-	sheet := &checkSheet{lab: labMark(f.lab)}
+	out := &checkSheet{lab: labMark(f.lab)}
 	for _, c := range all {
-		sheet.policy(c)
+		out.policy(c)
 	}
 	for _, e := range expired {
-		sheet.add(false, "note  ", e+": renew it in site.star, or act on it", "")
+		out.add(false, "note  ", e+": renew it in site.star, or act on it", "")
 	}
 	for _, n := range a.systems {
 		if n.Note {
-			sheet.add(false, "note  ", n.System+": "+n.Text, n.Hint)
+			out.add(false, "note  ", n.System+": "+n.Text, n.Hint)
 		} else {
-			sheet.add(true, "FAULT ", n.System+": "+n.Text, n.Hint)
+			out.add(true, "FAULT ", n.System+": "+n.Text, n.Hint)
 		}
 	}
 	for _, t := range a.targets {
 		if t.Refused() {
-			sheet.add(true, "FAULT ", "target "+t.Text(), t.Hint)
+			out.add(true, "FAULT ", "target "+t.Text(), t.Hint)
 		}
 	}
-	if len(sheet.faults) == 0 { // how full targets are is not what is looked for beside a fault
+	if len(out.faults) == 0 { // how full targets are is not what is looked for beside a fault
 		for _, t := range a.targets {
-			sheet.add(false, "space ", t.Text(), "")
+			out.add(false, "space ", t.Text(), "")
 		}
 	}
-	fmt.Print(strings.Join(append(sheet.lines, sheet.faults...), ""))
+	for _, e := range append(out.lines, out.faults...) {
+		e.print(out.lab)
+	}
 	return nil
+}
+
+// checkEntry is one thing that check found: its text may hold lines of a policy.
+type checkEntry struct{ word, text, hint string }
+
+func (e checkEntry) print(lab string) {
+	first, rest, _ := strings.Cut(e.text, "\n")
+	sheet{lab}.print(e.word, first)
+	if rest != "" {
+		fmt.Println(rest)
+	}
+	if e.hint != "" {
+		sheet{}.print("hint: ", e.hint)
+	}
 }
 
 // checkSheet collects what check prints: faults come last, where a reader looks first.
 type checkSheet struct {
 	lab           string
-	lines, faults []string
+	lines, faults []checkEntry
 }
 
 func (s *checkSheet) add(fault bool, word, text, hint string) {
-	line := s.lab + word + text + "\n"
-	if hint != "" {
-		line += "hint: " + hint + "\n"
-	}
-	if fault {
-		s.faults = append(s.faults, line)
+	if e := (checkEntry{word, text, hint}); fault {
+		s.faults = append(s.faults, e)
 	} else {
-		s.lines = append(s.lines, line)
+		s.lines = append(s.lines, e)
 	}
 }
 
