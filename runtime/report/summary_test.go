@@ -86,6 +86,10 @@ func TestAFaultIsToldOnce(t *testing.T) {
 		r.Findings = append(r.Findings, ledger.Finding{Severity: ledger.Failed, Asset: asset, Text: "nothing of " + asset + " was ever backed up",
 			Type: "runner exec POLICY.star, with a policy that protects " + asset})
 	}
+	for _, target := range []string{"usb", "offsite"} {
+		r.Findings = append(r.Findings, ledger.Finding{Severity: ledger.DegradedRun, Target: target,
+			Text: "the ledger's checkpoint was not left on " + target + ": disk full", Type: "runner ledger verify"})
+	}
 	var out bytes.Buffer
 	if err := r.Summary(&out, TextOptions{Width: 120, Zone: time.UTC}); err != nil {
 		t.Fatal(err)
@@ -100,6 +104,10 @@ func TestAFaultIsToldOnce(t *testing.T) {
   2 assets  nothing of them was ever backed up
             hosts, dns
             type: runner exec POLICY.star, with a policy that protects them
+TO DO (1)
+  2 targets  the ledger's checkpoint was not left on them: disk full
+             usb, offsite
+             type: runner ledger verify
 run r: failed after 0.0 s
 `
 	if got := out.String(); got != want {
