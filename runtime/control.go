@@ -132,7 +132,8 @@ func each(t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs [
 }
 
 func failureFinding(err error) ledger.Finding {
-	return ledger.Finding{Severity: ledger.Failed, Text: strings.ReplaceAll(err.Error(), "\nhint: ", "; ")}
+	text, hint, _ := strings.Cut(err.Error(), "\nhint: ")
+	return ledger.Finding{Severity: ledger.Failed, Text: text, Hint: strings.ReplaceAll(hint, "\nhint: ", "; ")}
 }
 
 // catch calls a function and returns struct(ok, value, error); only codes that

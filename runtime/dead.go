@@ -39,7 +39,7 @@ func (r *Run) closeDead(ctx context.Context) error {
 		}
 		r.say("run %s died; this one takes its place", old.ID)
 		r.cleanUp(ctx, old.ID)
-		out := ledger.RunOutcome{Result: ledger.Interrupted, Ended: r.engine.Now().UTC(),
+		out := ledger.RunOutcome{Result: ledger.Interrupted, By: r.header.ID, Ended: r.engine.Now().UTC(),
 			Failure: &ledger.Failure{Message: "the run died; run " + r.header.ID + " took its place"}}
 		e, err := ledger.NewEntry(ledger.RunEnd, out.Ended, old.ID, "", out)
 		if err != nil {

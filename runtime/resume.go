@@ -33,6 +33,9 @@ func ResumeRun(ctx context.Context, cfg Config, id string) (*Outcome, error) {
 	if err != nil {
 		return nil, err
 	}
+	if end != nil && end.By != "" {
+		return nil, superseded(id, end.By)
+	}
 	if end != nil {
 		return nil, fmt.Errorf("run %s has ended: %s\nhint: runner retry %s does what is missing", id, end.Result, id)
 	}

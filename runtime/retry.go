@@ -74,12 +74,24 @@ func RetryRun(ctx context.Context, cfg Config, id string) (*Outcome, error) {
 	return r.execute(ctx)
 }
 
+// superseded refuses a run that died and was followed by another of its policy.
+func superseded(id, by string) error {
+	return fmt.Errorf("run %s died, and is superseded by run %s\nhint: runner show %s; if it is not ok: runner retry %s", id, by, by, by)
+}
+
 // notRetried refuses a run whose place another one took: what that one has done
 // would be done again.
 func notRetried(ctx context.Context, s ledger.Store, id string) error {
 	runs, err := ledger.All[ledger.Run](ctx, s, ledger.Query{Kind: ledger.RowRun})
 	if err != nil {
 		return ledgerError(err)
+	}
+	var end ledger.RunOutcome
+	if _, err := ledger.One(ctx, s, ledger.Query{Kind: ledger.RowRunEnd, ID: id}, &end); err != nil {
+		return ledgerError(err)
+	}
+	if end.By != "" {
+		return superseded(id, end.By)
 	}
 	for _, r := range runs {
 		if r.RetryOf == id {

@@ -197,34 +197,48 @@ func (f *flags) printCheck(all []*checked, a asked, expired []string) error {
 	if f.json {
 		return json.NewEncoder(os.Stdout).Encode(map[string]any{"policies": all, "targets": a.targets, "systems": a.systems, "expired": expired, "lab": f.lab})
 	}
-	sheet := &checkSheet{lab: labMark(f.lab)}
+	out := &checkSheet{lab: labMark(f.lab)}
 	for _, c := range all {
-		sheet.policy(c)
+		out.policy(c)
 	}
-	sheet.asked(expired, a)
-	sheet.print()
+	out.asked(expired, a)
+	out.print()
 	return nil
+}
+
+// checkEntry is one thing that check found: its text may hold lines of a policy.
+type checkEntry struct{ word, text, hint string }
+
+func (e checkEntry) print(lab string) {
+	first, rest, _ := strings.Cut(e.text, "\n")
+	sheet{lab}.print(e.word, first)
+	if rest != "" {
+		fmt.Println(rest)
+	}
+	if e.hint != "" {
+		sheet{}.print("hint: ", e.hint)
+	}
 }
 
 // checkSheet collects what check prints: faults come last, where a reader looks first.
 type checkSheet struct {
 	lab           string
-	lines, faults []string
+	lines, faults []checkEntry
 }
 
 func (s *checkSheet) add(fault bool, word, text, hint string) {
-	line := s.lab + word + text + "\n"
-	if hint != "" {
-		line += "hint: " + hint + "\n"
-	}
-	if fault {
-		s.faults = append(s.faults, line)
+	if e := (checkEntry{word, text, hint}); fault {
+		s.faults = append(s.faults, e)
 	} else {
-		s.lines = append(s.lines, line)
+		s.lines = append(s.lines, e)
 	}
 }
 
-func (s *checkSheet) print() { fmt.Print(strings.Join(append(s.lines, s.faults...), "")) }
+func (s *checkSheet) print() {
+	for _, e := range append(s.lines, s.faults...) {
+		e.print(s.lab)
+	}
+}
 
 // asked is what systems and targets answered.
 func (s *checkSheet) asked(expired []string, a asked) {

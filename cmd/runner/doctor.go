@@ -45,10 +45,10 @@ func (f *flags) doctor(ctx context.Context) (err error) {
 	if f.json {
 		err = json.NewEncoder(os.Stdout).Encode(map[string]any{"trials": trials, "targets": targets, "expired": expired, "lab": f.lab})
 	} else {
-		sheet := &checkSheet{lab: labMark(f.lab)}
-		sheet.trials(trials)
-		sheet.asked(expired, asked{targets: targets})
-		sheet.print()
+		out := &checkSheet{lab: labMark(f.lab)}
+		out.trials(trials)
+		out.asked(expired, asked{targets: targets})
+		out.print()
 	}
 	bad := slices.ContainsFunc(targets, builtins.Fullness.Refused) || slices.ContainsFunc(trials, func(t builtins.Trial) bool {
 		return slices.ContainsFunc(t.Faults, func(n builtins.NightFault) bool { return !n.Note })

@@ -11,6 +11,7 @@ import (
 
 	"github.com/neosofia/runner/runtime"
 	"github.com/neosofia/runner/runtime/ledger"
+	"github.com/neosofia/runner/runtime/words"
 	"github.com/spf13/cobra"
 )
 
@@ -97,14 +98,15 @@ func (f *flags) printPlan(lines []planLine, notes []string) error {
 	if f.json {
 		return json.NewEncoder(os.Stdout).Encode(map[string]any{"steps": lines, "notes": notes, "lab": f.lab})
 	}
+	out := sheet{lab: labMark(f.lab)}
 	mark := map[string]string{"read": " ", "write": "+", "destroy": "-"}
 	for _, l := range lines {
-		fmt.Printf("%s%s %-14s %s\n", labMark(f.lab), mark[l.Kind], l.Step, callText(l.Primitive, l.Args))
+		out.print(mark[l.Kind]+fmt.Sprintf(" %-14s ", l.Step), callText(l.Primitive, l.Args))
 	}
 	for _, n := range notes {
-		fmt.Printf("%s  %s\n", labMark(f.lab), n)
+		out.print("  ", n)
 	}
-	fmt.Printf("%s%d steps; + makes something, - removes something; nothing was changed\n", labMark(f.lab), len(lines))
+	out.print("", fmt.Sprintf("%d steps; + makes something, - removes something; nothing was changed", len(lines)))
 	return nil
 }
 
@@ -140,6 +142,15 @@ func callText(name string, raw json.RawMessage) string {
 	return text
 }
 
+// shownIDs is how many artifacts of a list are named.
+const shownIDs = 2
+
+func isArtifact(v any) bool {
+	m, ok := v.(map[string]any)
+	_, has := m["id"].(string)
+	return ok && has
+}
+
 func argText(v any) string {
 	switch v := v.(type) {
 	case map[string]any:
@@ -148,12 +159,18 @@ func argText(v any) string {
 		}
 	case []any:
 		var parts []string
+		if n := len(v) - shownIDs; n > 1 && isArtifact(v[0]) {
+			for _, e := range v[:shownIDs] {
+				parts = append(parts, argText(e))
+			}
+			return fmt.Sprintf("[%s and %d more]", strings.Join(parts, ", "), n)
+		}
 		for _, e := range v {
 			parts = append(parts, argText(e))
 		}
 		return "[" + strings.Join(parts, ", ") + "]"
 	case string:
-		return v
+		return words.Argument(v)
 	}
 	raw, err := json.Marshal(v)
 	if err != nil {

@@ -61,7 +61,7 @@ func (f *flags) pick(ctx context.Context, args []string, fits func(ended string,
 		if _, err := ledger.One(ctx, s.ledger, ledger.Query{Kind: ledger.RowRunEnd, ID: runs[i].ID}, &end); err != nil {
 			return run, err
 		}
-		if fits(end.Result, retried[runs[i].ID]) && !(end.Result == "" && runtime.Alive(s.state, runs[i].ID)) {
+		if fits(end.Result, retried[runs[i].ID] || end.By != "") && !(end.Result == "" && runtime.Alive(s.state, runs[i].ID)) {
 			return runs[i], nil
 		}
 	}

@@ -159,12 +159,16 @@ func (s *screen) fit(line string) []string {
 	if s.columns == nil {
 		return []string{line}
 	}
-	room := max(30, s.columns()-len(s.lab))
-	indent := "     "
+	indent := 5
 	if stamped.MatchString(line) {
-		indent = strings.Repeat(" ", 17)
+		indent = 17
 	}
-	var out []string
+	return fit(line, s.columns()-len(s.lab), indent)
+}
+
+func fit(line string, room, below int) (out []string) {
+	room = max(30, room)
+	indent := strings.Repeat(" ", below)
 	for columns(line) > room {
 		cut, at, seen := 0, 0, 0
 		for i, r := range line {
@@ -174,7 +178,7 @@ func (s *screen) fit(line string) []string {
 			if seen++; seen > room+1 {
 				break
 			}
-			if r == ' ' && seen > len(indent)+1 {
+			if r == ' ' && seen > below+1 {
 				cut = i
 			}
 		}
@@ -185,6 +189,19 @@ func (s *screen) fit(line string) []string {
 		line = indent + strings.TrimLeft(line[cut:], " ")
 	}
 	return append(out, line)
+}
+
+// sheet prints what a verb found on standard output; on a terminal the lines fit it.
+type sheet struct{ lab string }
+
+func (s sheet) print(head, text string) {
+	lines := []string{head + text}
+	if w, _, err := term.GetSize(int(os.Stdout.Fd())); err == nil && w > 0 {
+		lines = fit(head+text, w-len(s.lab), len(head))
+	}
+	for _, l := range lines {
+		fmt.Println(strings.TrimRight(s.lab+l, " "))
+	}
 }
 
 // escape is where a colour ends that begins at i; done is where the last one did.

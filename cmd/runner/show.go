@@ -40,9 +40,9 @@ func showCommand(f *flags) *cobra.Command {
 // text is how reports are written on this terminal.
 func (s *session) text() report.TextOptions {
 	fd := int(os.Stdout.Fd())
-	o := report.TextOptions{Width: 100, More: s.flags.verbose, Flags: s.flags.typed(), Color: useColor(s.color, term.IsTerminal(fd))}
+	o := report.TextOptions{Width: 100, Wide: true, More: s.flags.verbose, Flags: s.flags.typed(), Color: useColor(s.color, term.IsTerminal(fd))}
 	if w, _, err := term.GetSize(fd); err == nil && w >= 40 {
-		o.Width = w
+		o.Width, o.Wide = w, false
 	}
 	return o
 }

@@ -137,6 +137,7 @@ type RunOutcome struct {
 	Result   string    `json:"result"`
 	Failure  *Failure  `json:"failure,omitempty"`
 	Findings []Finding `json:"findings,omitempty"`
+	By       string    `json:"superseded_by,omitempty"` // the run that took the place of this one, which had died
 	Ended    time.Time `json:"ended"`
 	Nanos    int64     `json:"nanos,omitempty"` // running time, without the time between a crash and resume
 }

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
@@ -15,12 +16,19 @@ type folded struct {
 	also []ledger.Finding
 }
 
-// about is the item that a finding is of, or the asset where it is of the whole of it.
-func about(f ledger.Finding) string {
-	if f.Item != "" {
-		return f.Item
+// about is the item that a finding is of, the asset where it is of the whole of it, else
+// the target.
+func about(f ledger.Finding) string { return cmp.Or(f.Item, f.Asset, f.Target) }
+
+// kindOf says what findings are about: "items", "assets" or "targets".
+func kindOf(f ledger.Finding) string {
+	switch {
+	case f.Item != "":
+		return "items"
+	case f.Asset != "":
+		return "assets"
 	}
-	return f.Asset
+	return "targets"
 }
 
 // coded is the code that a message ends with; behind it may stand what to do.
@@ -43,8 +51,11 @@ func fold(found []ledger.Finding) []*folded {
 	at := map[string]*folded{}
 	var out []*folded
 	for _, f := range told(found) {
-		whole := f.Item == "" && f.Asset != ""
-		key := strings.Join([]string{f.Severity, fmt.Sprint(whole), f.Target, cause(f), without(f.Type, about(f))}, "\x00")
+		kind, target := kindOf(f), f.Target
+		if kind == "targets" {
+			target = ""
+		}
+		key := strings.Join([]string{f.Severity, kind, target, cause(f), without(f.Type, about(f))}, "\x00")
 		if same := at[key]; same != nil && about(f) != "" {
 			same.also = append(same.also, f)
 			continue
@@ -75,7 +86,7 @@ func (f *folded) subject() (who, text string) {
 	n := 1 + len(f.also)
 	switch {
 	case f.Item == "" && n > 1:
-		return fmt.Sprintf("%d assets", n), strings.Replace(without(f.Text, f.Asset), "\x01", "them", 1)
+		return fmt.Sprintf("%d %s", n, kindOf(f.Finding)), strings.ReplaceAll(without(f.Text, about(f.Finding)), "\x01", "them")
 	case f.Item == "" || !found && n == 1:
 		return "", f.Text
 	case n == 1:
@@ -95,7 +106,7 @@ func (f *folded) command() string {
 	if len(f.also) == 0 || f.Item != "" {
 		return f.Type
 	}
-	return strings.Replace(without(f.Type, f.Asset), "\x01", "them", 1)
+	return strings.ReplaceAll(without(f.Type, about(f.Finding)), "\x01", "them")
 }
 
 // all names what a finding stands for.

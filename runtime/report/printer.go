@@ -15,6 +15,7 @@ import (
 // TextOptions say what a text is for.
 type TextOptions struct {
 	Width int            // columns of the terminal; 0: 100
+	Wide  bool           // there is no terminal: rows of tables stay on one line, for who searches them
 	Color bool           // mark results with colours
 	More  bool           // everything that is known, not only what to act on
 	Flags string         // of this invocation: commands that are printed carry them, "--state st"
@@ -69,7 +70,8 @@ func broken(text string, room int) (lines []string) {
 	return lines
 }
 
-// table writes rows in columns; a cell of a later column is not padded.
+// table writes rows in columns; a cell of a later column is not padded. What does not fit
+// goes on below, the last cell below itself where there is room.
 func (p *printer) table(indent string, rows [][]string) {
 	var cols []int
 	for _, r := range rows {
@@ -81,23 +83,53 @@ func (p *printer) table(indent string, rows [][]string) {
 		}
 	}
 	for _, r := range rows {
-		var b strings.Builder
-		for i, cell := range r {
-			cell = clean(cell)
-			b.WriteString(p.paint(cell))
-			if i < len(r)-1 {
-				b.WriteString(strings.Repeat(" ", cols[i]-width(cell)+2))
+		p.row(indent, cols, r)
+	}
+}
+
+func (p *printer) row(indent string, cols []int, cells []string) {
+	room := p.o.Width - len(p.mark)
+	below := indent + strings.Repeat(" ", min(cols[0]+2, room/3))
+	line, at := indent, width(indent)
+	for i, cell := range cells {
+		cell = clean(cell)
+		last := i == len(cells)-1
+		if i > 0 && at+width(cell) > room && cell != "" && !p.o.Wide {
+			if !last || room-at < max(24, (width(cell)+1)/2) { // a column of many short lines is hard to read
+				p.line("%s", line)
+				line, at = below, width(below)
+			}
+			if at+width(cell) > room {
+				parts := broken(cell, room-at)
+				for _, part := range parts[:len(parts)-1] {
+					p.line("%s%s", line, part)
+					line = strings.Repeat(" ", at)
+				}
+				cell = parts[len(parts)-1]
 			}
 		}
-		p.line("%s%s", indent, b.String())
+		line, at = line+p.paint(cell), at+width(cell)
+		if !last {
+			gap := max(0, cols[i]-width(cell)) + 2
+			line, at = line+strings.Repeat(" ", gap), at+gap
+		}
 	}
+	p.line("%s", line)
+}
+
+// path is a path as there is room for: its last two names where it is longer.
+func (p *printer) path(s string, room int) string {
+	if names := strings.Split(s, "/"); !p.o.Wide && width(s) > room && len(names) > 3 {
+		return "…/" + strings.Join(names[len(names)-2:], "/")
+	}
+	return s
 }
 
 func width(s string) int { return utf8.RuneCountInString(s) }
 
 // paint colours the words of results.
 func (p *printer) paint(word string) string {
-	code := map[string]string{ledger.OK: "32", ledger.DegradedRun: "33", ledger.Failed: "31", ledger.Interrupted: "35"}[word]
+	code := map[string]string{ledger.OK: "32", ledger.DegradedRun: "33", ledger.Failed: "31", ledger.Interrupted: "35", Superseded: "35"}[word]
 	if !p.o.Color || code == "" {
 		return word
 	}
@@ -157,7 +189,7 @@ func (p *printer) faults(found []ledger.Finding) {
 			p.wrap(indent+"hint: ", f.Hint)
 		}
 		if f.Type != "" {
-			p.wrap(indent+"type: ", p.command(f.command()))
+			p.toType(indent, p.command(f.command()))
 		}
 	}
 }
@@ -177,6 +209,16 @@ func (p *printer) judged(found []ledger.Finding) {
 		p.line("TO DO (%d)", n)
 		p.faults(open)
 	}
+}
+
+// toType writes what to type. A command stays on one line: a terminal that breaks it still
+// copies it whole.
+func (p *printer) toType(indent, text string) {
+	if strings.HasPrefix(text, "runner ") && !strings.Contains(text, ",") {
+		p.line("%stype: %s", indent, clean(text))
+		return
+	}
+	p.wrap(indent+"type: ", text)
 }
 
 // typed is a command of runner at the end of a text.

@@ -321,7 +321,7 @@ func (r *runReader) finish() {
 	}
 	slices.SortFunc(r.out.Items, func(a, b ItemLine) int { return strings.Compare(a.Asset+"\x00"+a.Item, b.Asset+"\x00"+b.Item) })
 	if o := r.out.Outcome; o != nil {
-		r.out.Result, r.out.Findings = o.Result, o.Findings
+		r.out.Result, r.out.Findings = resultOf(*o), o.Findings
 	}
 	if r.out.Result == ledger.Failed || r.out.Result == ledger.DegradedRun {
 		r.out.Next = "runner " + r.out.verb("retry") + " " + clean(r.out.Header.ID)

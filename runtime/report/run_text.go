@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/neosofia/runner/runtime/ledger"
+	"github.com/neosofia/runner/runtime/words"
 )
 
 // Text writes the record for an operator: the verdict, why the run is not ok and what to
@@ -76,7 +77,7 @@ func (r *Run) steps(p *printer) {
 
 func (r *Run) head(p *printer) {
 	h := r.Header
-	p.line("run %s  %s  %s", clean(h.ID), clean(h.Path), p.paint(r.Result))
+	p.line("run %s  %s  %s", clean(h.ID), p.path(clean(h.Path), p.o.Width-len(p.mark)-len(h.ID)-len(r.Result)-8), p.paint(r.Result))
 	line := func(name, text string) {
 		if text != "" {
 			p.wrap(fmt.Sprintf("  %-9s", name), text)
@@ -182,6 +183,9 @@ func arguments(raw json.RawMessage) string {
 			continue
 		}
 		s := string(text)
+		if d, ok := v.(string); ok && words.Argument(d) != d {
+			s = words.Argument(d)
+		}
 		if r := []rune(s); len(r) > 40 {
 			s = string(r[:40]) + "…"
 		}

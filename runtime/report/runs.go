@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/neosofia/runner/runtime/ledger"
@@ -15,6 +16,7 @@ type RunLine struct {
 	ID       string    `json:"id"`
 	Policy   string    `json:"policy"`
 	Path     string    `json:"path"`
+	By       string    `json:"superseded_by,omitempty"`
 	Began    time.Time `json:"began"`
 	Nanos    int64     `json:"nanos,omitempty"` // running time
 	Result   string    `json:"result"`          // also "running", and "interrupted" of a run that died
@@ -49,13 +51,23 @@ func Runs(ctx context.Context, c ledger.Catalog, limit int, alive func(run strin
 			return nil, fmt.Errorf("read run %s: %w", h.ID, err)
 		}
 		if ended {
-			l.Result, l.Nanos, l.Findings = end.Result, end.Nanos, len(end.Findings)
+			l.Result, l.Nanos, l.Findings, l.By = resultOf(end), end.Nanos, len(end.Findings), end.By
 		} else if alive != nil && alive(h.ID) {
 			l.Result = "running"
 		}
 		out = append(out, l)
 	}
 	return out, nil
+}
+
+// Superseded is the result of a run that died and was followed by another of its policy.
+const Superseded = "superseded"
+
+func resultOf(o ledger.RunOutcome) string {
+	if o.By != "" {
+		return Superseded
+	}
+	return o.Result
 }
 
 // Text writes a line for each run.
@@ -77,7 +89,10 @@ func (l RunList) Text(w io.Writer, o TextOptions) error {
 		if r.RetryOf != "" {
 			note = fmt.Sprintf("retry of %s %s", r.RetryOf, note)
 		}
-		rows = append(rows, []string{r.ID, r.Path, when(r.Began, o.Zone), lasted, r.Result, note})
+		if r.By != "" {
+			note = strings.TrimSpace("by " + r.By + " " + note)
+		}
+		rows = append(rows, []string{r.ID, p.path(r.Path, p.o.Width-len(p.mark)-70), when(r.Began, o.Zone), lasted, r.Result, note})
 	}
 	p.table("", rows)
 	return p.flush()

@@ -59,6 +59,7 @@ type AssetStatus struct {
 	Free      bool         `json:"free,omitempty"` // no copy is demanded
 	Items     []ItemStatus `json:"items"`
 	Note      string       `json:"note,omitempty"`
+	Parts     []string     `json:"parts,omitempty"` // assets that are a part of it, and may hold everything
 }
 
 // ItemStatus is one thing of an asset. The times are estimates from measured
@@ -234,7 +235,12 @@ func (b *builder) asset(ctx context.Context, a ledger.AssetDemand, met map[strin
 		}
 		out.Items = append(out.Items, line)
 	}
-	whole := len(b.j.d.Parts(a.Name)) > 1 // its parts may hold everything
+	for _, part := range b.j.d.Parts(a.Name) {
+		if part != a.Name {
+			out.Parts = append(out.Parts, part)
+		}
+	}
+	whole := len(out.Parts) > 0
 	if len(out.Items) == 0 && !whole && (len(a.On) > 0 || a.Copies > 0) {
 		b.need(ledger.Finding{Severity: ledger.Failed, Asset: a.Name, Text: fmt.Sprintf("nothing of %s was ever backed up", a.Name), Type: b.command(a.Name)})
 	}

@@ -370,7 +370,7 @@ func TestStatusSaysWhatACopyLacks(t *testing.T) {
 	chain(b, &d, ledger.Read, -2)
 	s := status(t, b, d, now, Live{})
 	var text, raw bytes.Buffer
-	if err := s.Text(&text, TextOptions{More: true}); err != nil {
+	if err := s.Text(&text, TextOptions{More: true, Wide: true}); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"read, opened before sealing, but it needs the full archive of 2026-11-20, which is not proven there",

@@ -145,6 +145,8 @@ func (s *Status) brief(p *printer) {
 		switch {
 		case a.Free && oldest < 0:
 			row[1], row[2] = "-", "no copies demanded"
+		case n == 0 && len(a.Parts) > 0:
+			row[1], row[2] = "-", "all of it is in "+strings.Join(a.Parts, ", ")
 		case n == 0 && len(a.Items) == 0:
 			row[1], row[2] = "-", "never backed up"
 		case oldest >= 0:

@@ -4,6 +4,7 @@ package words
 
 import (
 	"fmt"
+	"regexp"
 	"time"
 )
 
@@ -66,6 +67,19 @@ func Roughly(d time.Duration) string {
 		return fmt.Sprintf("%d min", (d+30*time.Second)/time.Minute)
 	}
 	return fmt.Sprintf("%d h", (d+30*time.Minute)/time.Hour)
+}
+
+// recorded is a duration as the ledger keeps it in the arguments of a call.
+var recorded = regexp.MustCompile(`^([0-9]+h)?([0-9]+m)?[0-9.]+s$`)
+
+// Argument says a recorded argument: a duration as Span does, anything else as it is.
+func Argument(text string) string {
+	if recorded.MatchString(text) {
+		if d, err := time.ParseDuration(text); err == nil {
+			return Span(d)
+		}
+	}
+	return text
 }
 
 // Size says bytes in binary units: "999 B", "4.9 MiB".
