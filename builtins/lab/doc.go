@@ -63,68 +63,8 @@
 // "times": 1}]; how often each was met survives the process, and Inject resets
 // it. Durations are Go's ("2s").
 //
-// Requests of Cloudflare, On = "GET /zones/*/dns_records": see package
-// lab/cloudflare for what they can meet.
-//
-// Requests, On = "POST /nodes/pve1/vzdump" (path without /api2/json):
-//
-//	answer STATUS [TEXT]        that answer, nothing is done; TEXT is the reason
-//	                            phrase; 401 and 59x have an empty body
-//	answer-after STATUS [TEXT]  the work is done (or begins), then that answer
-//	cut                         the work is done (or begins), no answer: cut
-//	cut-before                  nothing is done, the connection is cut
-//	hang, hang-after            no answer until the client leaves
-//	slow D                      the answer comes after D
-//	no-task                     200 with data "OK", nothing is done
-//	move NODE                   the request's guest is on NODE when it comes;
-//	                            the node is added when it is missing
-//	lock NAME [D]               the request's guest is locked when it comes, for
-//	                            D or for good
-//
-// Tasks, On = "vzdump 100", "qmrestore 9100", "vzrestore 9101", "qmstart 100",
-// "qmstop", "qmshutdown", "qmdestroy", "vzstart", … with the guest's id:
-//
-//	slow D                      the work takes D, spread over its bytes
-//	fail TEXT                   that guest fails; the task ends with "job errors"
-//	                            (vzdump) or TEXT
-//	full                        the storage runs full half way (vzdump)
-//	lock NAME                   vzdump finds the guest locked
-//	warnings [N]                the task ends with "WARNINGS: N", its work done
-//	exit TEXT                   the task ends with TEXT, its work done; "exit
-//	                            unexpected status" leaves the log without an end
-//	truncate [N], flip [N]      the finished archive is cut at byte N, or gets a
-//	                            flipped bit there; -N counts from its end,
-//	                            none is its middle (vzdump)
-//	remove                      the finished archive vanishes (vzdump)
-//	say LINE                    the task's log gets this line (vzdump)
-//	no-notes                    no room for the archive's notes: it has none (vzdump)
-//
-// Others:
-//
-//	pvestatd pve1      hang: the node's status is unknown, and it works all the same
-//	storage backup     disabled, unmounted, full; full wholly: not even a folder can be
-//	                   made
-//	hook job-end       fail: the node's hook script (script: in its /etc/vzdump.conf)
-//	                   ends badly in that phase
-//	agent 100          down: POST agent/ping is refused though the VM runs
-//	tls pve1.lab       new-cert: another certificate (also
-//	                   api.cloudflare.lab, unifi.lab)
-//	ssh offsite.lab    new-hostkey, refuse, hang; hang sftp: the login works, and SFTP
-//	                   never begins; say TEXT: the account's shell prints it before
-//	                   SFTP; no-sftp: SFTP is not offered (also pve1.lab)
-//	run pve1.lab nft   what a program on the node meets: see package lab/host
-//	disks pve1.lab     "without sdb": that disk is not there
-//	unifi GET /path    answer STATUS [TEXT], cut, hang, truncate N
-//	sftp offsite.lab OP, with OP get, put, remove, rename, mkdir, rmdir, list,
-//	stat, setstat, fsync, statvfs, link, symlink, readlink:
-//	  deny             permission denied
-//	  cut [N]          the connection ends, after N bytes of the file
-//	  enospc N         writing fails after N bytes
-//	  truncate N       what is read or written past byte N is lost silently
-//	  hang             no answer until the connection ends
-//	  slow D           the answer comes after D
-//	  append-only      no overwriting, renaming, removing, changing ("put",
-//	                   "rename", "remove" …: use "sftp offsite.lab *")
+// The table of all places and deeds is FaultPlaces; runner lab fault --list prints it, and
+// Inject refuses what is not in it: nothing would ever go wrong.
 //
 // # Sources of facts
 //

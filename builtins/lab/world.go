@@ -313,8 +313,15 @@ func (w *World) Node() *host.Machine {
 type Fault = fault.Fault
 
 // Inject replaces all faults of the world. Without arguments nothing goes
-// wrong any more.
-func (w *World) Inject(faults ...Fault) error { return w.faults.Replace(faults) }
+// wrong any more. One that could never happen is refused.
+func (w *World) Inject(faults ...Fault) error {
+	for _, f := range faults {
+		if err := check(f); err != nil {
+			return err
+		}
+	}
+	return w.faults.Replace(faults)
+}
 
 func writeJSON(path string, v any) error {
 	data, err := json.MarshalIndent(v, "", "  ")

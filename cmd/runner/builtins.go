@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -12,18 +13,19 @@ import (
 	"github.com/neosofia/runner/runtime"
 	"github.com/neosofia/runner/runtime/failure"
 	"github.com/neosofia/runner/runtime/policytest"
+	"github.com/neosofia/runner/stdlib"
 	"github.com/spf13/cobra"
 )
 
 func builtinsCommand(f *flags) *cobra.Command {
 	return &cobra.Command{
-		Use: "builtins [NAME]", Short: "the primitives of policies, the constructors of sites and the words of tests, with their arguments", Args: cobra.MaximumNArgs(1),
+		Use: "builtins [NAME]", Short: "all that policies, sites and tests can say, with arguments and examples", Args: cobra.MaximumNArgs(1),
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			var names []string
 			for _, d := range builtins.All() {
 				names = append(names, d.Info().Name)
 			}
-			for _, w := range policytest.Words() {
+			for _, w := range (&flags{}).words() {
 				names = append(names, w.Name)
 			}
 			return names, cobra.ShellCompDirectiveNoFileComp
@@ -48,10 +50,13 @@ func builtinsCommand(f *flags) *cobra.Command {
 					return nil
 				}
 			}
-			for _, w := range policytest.Words() {
+			for _, w := range f.words() {
 				if w.Name == args[0] {
 					return f.describeWord(w)
 				}
+			}
+			if w, found, err := libraryWord(args[0]); err != nil || found {
+				return errors.Join(err, f.describeWord(w))
 			}
 			return usage("no builtin is named %q\nhint: runner builtins lists them", args[0])
 		},
@@ -63,6 +68,8 @@ func (f *flags) listBuiltins() error {
 		all := struct {
 			Primitives   []builtinJSON `json:"primitives"`
 			Constructors []builtinJSON `json:"constructors"`
+			Steering     []builtinJSON `json:"steering"`
+			Library      []builtinJSON `json:"library"`
 			Tests        []builtinJSON `json:"tests"`
 		}{}
 		for _, d := range builtins.All() {
@@ -71,8 +78,18 @@ func (f *flags) listBuiltins() error {
 		for _, c := range builtins.Constructors() {
 			all.Constructors = append(all.Constructors, builtinJSON{Name: c.Name, Doc: c.Doc, Params: paramsJSON(c.Params)})
 		}
+		for _, w := range runtime.Words() {
+			all.Steering = append(all.Steering, wordJSON(steering(w)))
+		}
+		library, err := stdlib.Docs()
+		if err != nil {
+			return err
+		}
+		for _, d := range library {
+			all.Library = append(all.Library, wordJSON(libraryOf(d)))
+		}
 		for _, w := range policytest.Words() {
-			all.Tests = append(all.Tests, wordJSON(w))
+			all.Tests = append(all.Tests, wordJSON(ofTest(w)))
 		}
 		return json.NewEncoder(os.Stdout).Encode(all)
 	}
@@ -81,15 +98,17 @@ func (f *flags) listBuiltins() error {
 		i := d.Info()
 		fmt.Printf("  %-14s %-8s %s\n", i.Name, i.Kind, firstSentence(i.Doc))
 	}
-	fmt.Println("\nsteering (policies, inside main):")
-	for _, l := range [][2]string{
-		{"each", "run independent procedures; a failure of one fails the run and keeps no other from its work"},
-		{"parallel", "run calls that need one another's success; results in the order of the list"},
-		{"catch", "call a function; struct(ok, value, error) for the codes that primitives declare"},
-		{"policy", "declare SOP, section, version and what a run protects, at the top level"},
-		{"time", "time.parse(text), time.unix(seconds), time.duration(text); the clock is now()"},
-	} {
-		fmt.Printf("  %-14s %-8s %s\n", l[0], "", l[1])
+	fmt.Println("\nsteering (policies, inside main; policy(...) at the top level):")
+	for _, w := range runtime.Words() {
+		fmt.Printf("  %-14s %-8s %s\n", w.Name, "", firstClause(w.Doc))
+	}
+	library, err := stdlib.Docs()
+	if err != nil {
+		return err
+	}
+	fmt.Println("\nlibrary (policies, after its load):")
+	for _, d := range library {
+		fmt.Printf("  %-14s %-8s %s  load(%q, %q)\n", d.Name, "", strings.TrimSuffix(firstLine(d.Doc), "."), d.Label, d.Name)
 	}
 	fmt.Println("\nconstructors (site.star):")
 	for _, c := range builtins.Constructors() {
@@ -102,17 +121,72 @@ func (f *flags) listBuiltins() error {
 	return nil
 }
 
-func wordJSON(w policytest.Word) builtinJSON {
-	return builtinJSON{Name: w.Name, Doc: w.Doc, Example: strings.TrimSpace(w.Example), Params: []paramJSON{}}
+// word is what can be said beside primitives and constructors.
+type word struct{ Name, Args, Doc, More, Where, Example string }
+
+func steering(w runtime.Word) word {
+	where := "policies, inside main"
+	if w.Top {
+		where = "policies, at the top level"
+	}
+	return word{w.Name, w.Args, w.Name + ": " + w.Doc, "", where, w.Example}
 }
 
-func (f *flags) describeWord(w policytest.Word) error {
+func ofTest(w policytest.Word) word {
+	return word{w.Name, w.Args, w.Name + ": " + w.Doc, "", "files *_test.star", w.Example}
+}
+
+func libraryOf(d stdlib.Doc) word {
+	return word{d.Name, d.Args, d.Name + ": " + d.Doc, d.More, fmt.Sprintf("load(%q, %q)", d.Label, d.Name), d.Example}
+}
+
+// words are those of policies and of tests; time stands for what is in it.
+func (f *flags) words() (out []word) {
+	for _, w := range runtime.Words() {
+		out = append(out, steering(w))
+	}
+	for _, w := range policytest.Words() {
+		out = append(out, ofTest(w))
+	}
+	return append(out, word{"time", "parse, unix, duration", "time: moments and durations, without a clock: time.parse, time.unix and time.duration are explained by their names", "", "policies", `
+log(text = "%d" % time.parse("2026-03-31").year)`})
+}
+
+func libraryWord(name string) (w word, found bool, err error) {
+	library, err := stdlib.Docs()
+	for _, d := range library {
+		if d.Name == name {
+			return libraryOf(d), true, err
+		}
+	}
+	return w, false, err
+}
+
+func wordJSON(w word) builtinJSON {
+	_, doc, _ := strings.Cut(w.Doc, ": ")
+	return builtinJSON{Name: w.Name, Doc: doc, Example: strings.TrimSpace(w.Example), Params: []paramJSON{}}
+}
+
+func (f *flags) describeWord(w word) error {
 	if f.json {
 		return json.NewEncoder(os.Stdout).Encode(wordJSON(w))
 	}
-	fmt.Printf("%s(%s)\n\n%s: %s (files *_test.star)\nexample:\n", w.Name, w.Args, w.Name, w.Doc)
-	fmt.Printf("    %s\n", strings.ReplaceAll(strings.TrimSpace(w.Example), "\n", "\n    "))
+	fmt.Printf("%s(%s)\n\n%s (%s)\n", w.Name, w.Args, w.Doc, w.Where)
+	if w.More != "" {
+		fmt.Printf("\n%s\n", w.More)
+	}
+	fmt.Printf("example:\n    %s\n", strings.ReplaceAll(strings.TrimSpace(w.Example), "\n", "\n    "))
 	return nil
+}
+
+func firstClause(doc string) string {
+	text, _, _ := strings.Cut(doc, ". ")
+	return text
+}
+
+func firstLine(doc string) string {
+	line, _, _ := strings.Cut(doc, "\n")
+	return line
 }
 
 // builtinJSON is a builtin as programs read it.

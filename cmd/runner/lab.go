@@ -39,21 +39,46 @@ func labCommand(f *flags) *cobra.Command {
 	c.AddCommand(
 		f.onWorld("detach NAME", "take a medium away: offline-a, offline-b", 1, func(w *lab.World, args []string) error { return w.Detach(args[0]) }),
 		f.onWorld("attach NAME", "bring a medium back", 1, func(w *lab.World, args []string) error { return w.Attach(args[0]) }),
-		f.onWorld("fault [ON DO]...", "let these things fail from now on, and no others, such as: fault 'vzdump 101' 'fail disk error'; without arguments: nothing", -1, func(w *lab.World, args []string) error {
-			var all []lab.Fault
-			for pair := range slices.Chunk(args, 2) {
-				if len(pair) < 2 {
-					return usage("lab fault takes pairs of arguments, or none\nhint: go doc ./builtins/lab lists them")
-				}
-				all = append(all, lab.Fault{On: pair[0], Do: pair[1]})
-			}
-			return w.Inject(all...)
-		}),
+		f.labFault(),
 		&cobra.Command{Use: "identity", Short: "print the recovery identity of the lab (a true one lies in a safe)", Args: cobra.NoArgs,
 			RunE: func(*cobra.Command, []string) error { fmt.Println(lab.RecoveryIdentity); return nil }},
 		&cobra.Command{Use: "site", Short: "print the site.star of the lab", Args: cobra.NoArgs,
 			RunE: func(*cobra.Command, []string) error { _, err := os.Stdout.Write(lab.Site); return err }})
 	return c
+}
+
+func (f *flags) labFault() *cobra.Command {
+	var list bool
+	inject := f.onWorld("fault [ON DO]...", "let these things fail from now on, and no others; --list shows all that can; without arguments: nothing", -1, func(w *lab.World, args []string) error {
+		var all []lab.Fault
+		for pair := range slices.Chunk(args, 2) {
+			if len(pair) < 2 {
+				return usage("lab fault takes pairs of arguments, or none\nhint: runner lab fault --list")
+			}
+			all = append(all, lab.Fault{On: pair[0], Do: pair[1]})
+		}
+		if err := w.Inject(all...); err != nil {
+			return usage("%v\nhint: runner lab fault --list", err)
+		}
+		return nil
+	})
+	inject.Example = "  runner lab fault 'vzdump 101' 'fail disk error'\n  runner lab fault 'storage backup' full 'sftp offsite.lab put' 'cut 4096'"
+	run := inject.RunE
+	inject.RunE = func(c *cobra.Command, args []string) error {
+		if !list {
+			return run(c, args)
+		}
+		fmt.Println("In ON, * is any run of characters; D is a duration such as 2s.")
+		for _, p := range lab.FaultPlaces() {
+			fmt.Printf("\n%s: %s\n", p.On, p.Doc)
+			for _, d := range p.Deeds {
+				fmt.Printf("  %-28s %s\n", d.Do, d.Doc)
+			}
+		}
+		return nil
+	}
+	inject.Flags().BoolVar(&list, "list", false, "show all places and deeds")
+	return inject
 }
 
 // onWorld is a verb that changes the lab's world.

@@ -62,17 +62,6 @@ func (b *builder) constructors() starlark.StringDict {
 			return v, nil
 		})
 	}
-	env["secret"] = starlark.NewBuiltin("secret", func(thread *starlark.Thread, fn *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
-		var name string
-		if err := starlark.UnpackArgs(fn.Name(), args, kwargs, "name", &name); err != nil {
-			return nil, err
-		}
-		if err := CheckSecretName(name); err != nil {
-			call, pos := b.caller(thread)
-			b.book.call(fn.Name(), call, pos, []error{err})
-		}
-		return runtime.NewOpaque(Secret{name}), nil
-	})
 	return env
 }
 
@@ -119,6 +108,7 @@ func CheckSecretName(name string) error {
 
 func (b *builder) list() []constructor {
 	return []constructor{
+		construct("secret", "a secret of the keyring, by its name: it never stands in site.star", secretOf),
 		construct("keyring", "where secrets are kept on this machine; without it: the file backend in the state directory", b.keyring),
 		construct("proxmox", "a Proxmox VE cluster whose guests are backed up", b.proxmox),
 		construct("host", "a machine: Relax-and-Recover saves it, its firewall and logs are exported", b.host),
@@ -136,6 +126,17 @@ func (b *builder) list() []constructor {
 		construct("accept_gap", "a gap in an artifact that is accepted", b.acceptGap),
 		construct("deviation", "where the SOP is not followed to the letter", b.deviation),
 	}
+}
+
+type secretArgs struct {
+	Name string `star:"name" doc:"as runner secret set NAME stored it: a-z, 0-9, '.', '_', '-', '/'"`
+}
+
+func secretOf(a *secretArgs) (starlark.Value, error) {
+	if err := CheckSecretName(a.Name); err != nil {
+		return runtime.NewOpaque(Secret{}), bad("name", "%w", err)
+	}
+	return runtime.NewOpaque(Secret{a.Name}), nil
 }
 
 type keyringArgs struct {

@@ -1,7 +1,7 @@
 // Package fault keeps the faults of a simulated site: what goes wrong, where,
 // and how often. It knows no protocol; the servers of the lab ask it before
 // and after they act, and do the deed themselves. The table of all places and
-// deeds is in the package comment of lab.
+// deeds is lab.FaultPlaces.
 //
 // The set lives in one JSON file, so that a test which runs the real binary
 // can write it with any editor. The file is read anew when it changes. How

@@ -215,6 +215,7 @@ func TestEveryCallWasSeenTrue(t *testing.T) {
 		"StorageFolder": func() error { _, err := c.StorageFolder(ctx, "backup"); return err },
 		"PruneOf":       func() error { _, err := c.PruneOf(ctx, "pve1", "backup"); return err },
 		"Jobs":          func() error { _, err := c.Jobs(ctx); return err },
+		"Pools":         func() error { _, err := c.Pools(ctx); return err },
 		"TaskOf":        func() error { _, err := c.TaskOf(ctx, upid); return err },
 		"StopTask":      func() error { return c.StopTask(ctx, upid) },
 		"Tasks":         func() error { _, err := c.Tasks(ctx, "pve1", "vzdump", 100, time.Unix(0, 0)); return err },
