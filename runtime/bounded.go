@@ -13,7 +13,8 @@ const pulseKey = "runner.pulse"
 
 // bounded runs what a thread does outside a run, within the limits and a time of its own.
 // What is ended so says where it was, if the thread could be asked.
-func bounded[T any](ctx context.Context, thread *starlark.Thread, limits Limits, wall time.Duration, what string, run func(ctx context.Context) (T, error)) (T, error) {
+func bounded[T any](ctx context.Context, thread *starlark.Thread, limits Limits, wall time.Duration, what string,
+	run func(ctx context.Context) (T, error)) (T, error) {
 	m := newMeter(limits)
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
@@ -56,16 +57,18 @@ const maxTest = time.Minute
 
 // CallTest calls a function of a file of tests within the limits: ctx of args ends with
 // them. What it was doing may go on where it had to be left behind.
-func (p *Program) CallTest(ctx context.Context, thread *starlark.Thread, fn *starlark.Function, args func(ctx context.Context) starlark.Tuple) (left bool, err error) {
+func (p *Program) CallTest(ctx context.Context, thread *starlark.Thread, fn *starlark.Function,
+	args func(ctx context.Context) starlark.Tuple) (left bool, err error) {
 	wall := p.rt.Limits.Wall
 	if wall == 0 {
 		wall = maxTest
 	}
 	var ended atomic.Bool
-	_, err = bounded(ctx, thread, p.rt.Limits.Defaults(), wall, "the running time of a test", func(ctx context.Context) (starlark.Value, error) {
+	call := func(ctx context.Context) (starlark.Value, error) {
 		defer ended.Store(true)
 		return starlark.Call(thread, fn, args(ctx), nil)
-	})
+	}
+	_, err = bounded(ctx, thread, p.rt.Limits.Defaults(), wall, "the running time of a test", call)
 	return !ended.Load(), p.placed(err, Frame{Pos: fn.Position(), Name: fn.Name()})
 }
 

@@ -103,7 +103,8 @@ func TestWhatCheckFinds(t *testing.T) {
 			"def f(x):\n    return [time.parse(\"2026-01-01\").year, now().hour, \"-\".join([]), [].index, {}.get, x.anything]\n",
 			""},
 
-		{"an unknown host", "def f():\n    image(host = \"pve3\")\n", "2:18: the site has no host \"pve3\" (did you mean pve1?) | hosts: pve1, pve2"},
+		{"an unknown host", "def f():\n    image(host = \"pve3\")\n",
+			"2:18: the site has no host \"pve3\" (did you mean pve1?) | hosts: pve1, pve2"},
 		{"one in a list", "def f():\n    image(host = \"pve1\", to = [\"usb\", \"tape\"])\n",
 			"2:39: the site has no target \"tape\" | targets: offsite, usb"},
 		{"one in a constant", "HOST = \"box\"\n\ndef f():\n    image(host = HOST)\n    image(host = HOST)\n",

@@ -22,7 +22,8 @@ func checkCommand(f *flags) *cobra.Command {
 	var ask bool
 	c := &cobra.Command{
 		Use: "check POLICY.star...", Short: "find faults without running anything",
-		Long: "check resolves the load graph, compiles every file, and checks the arguments of every call and the names that it uses against the site. Unless --ask=false, it also tries, changing nothing, what the night will need: every target with its free space, where one that the site describes wrongly is a fault; of a Proxmox VE the token and its rights guest by guest, the storage with its space and limits, and the way to the archives; of other systems the login or the secret; of every host whether a rescue image of it would erase guests that are proven nowhere else. All faults are told at once, and last. What exec would run all the same is a warning, and does not refuse the policy: a load that is not used, a line that is never reached, a name that hides a builtin, a name of the site that a loop might not use.",
+		Long: "check resolves the load graph, compiles every file, and checks the arguments of every call and the names that it uses against the site. Unless --ask=false, it also tries, changing nothing, what the night will need: every target with its free space, where one that the site describes wrongly is a fault; of a Proxmox VE the token and its rights guest by guest, the storage with its space and limits, and the way to the archives; of other systems the login or the secret; of every host whether a rescue image of it would erase guests that are proven nowhere else. All faults are told at once, and last.\n\n" +
+			"What exec would run all the same is a warning, and does not refuse the policy: a load that is not used, a line that is never reached, a name that hides a builtin, a name of the site that a loop might not use.",
 		Args: cobra.MinimumNArgs(1), ValidArgsFunction: policies,
 		RunE: func(c *cobra.Command, args []string) error { return f.check(c.Context(), args, ask) },
 	}

@@ -203,7 +203,7 @@ func (s *session) tell(ctx context.Context, screen *screen, out *runtime.Outcome
 		return r.JSON(os.Stdout)
 	}
 	if out.Err != nil {
-		fmt.Fprintln(os.Stderr, "runner: "+plain(message(out.Err)))
+		fmt.Fprintln(os.Stderr, fitted("runner: "+plain(message(out.Err)), os.Stderr))
 	}
 	if out.Result == ledger.Interrupted {
 		fmt.Fprintf(os.Stderr, "runner: run %s is interrupted; go on with: runner resume %s%s%s\n", out.Run, out.Run, s.labFlag(), prefixed(" ", s.flags.typed()))

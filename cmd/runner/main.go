@@ -57,7 +57,7 @@ func run(ctx context.Context, args []string) int {
 	}
 	var done *exit
 	if !errors.As(err, &done) || done.err != nil {
-		fmt.Fprintln(os.Stderr, "runner: "+plain(message(err)))
+		fmt.Fprintln(os.Stderr, fitted("runner: "+plain(message(err)), os.Stderr))
 	}
 	return codeOf(err)
 }

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-	"unicode"
 
 	"github.com/neosofia/runner/runtime"
 	"github.com/neosofia/runner/runtime/report"
@@ -45,7 +44,8 @@ type screen struct {
 const tellEvery = 30 * time.Second
 
 func newScreen(out, err *os.File, f *flags) *screen {
-	s := &screen{out: out, err: err, json: f.json, verbose: f.verbose, lab: labMark(f.lab), bar: map[string]*mpb.Bar{}, since: map[string]time.Time{}}
+	s := &screen{out: out, err: err, json: f.json, verbose: f.verbose, lab: labMark(f.lab),
+		bar: map[string]*mpb.Bar{}, since: map[string]time.Time{}}
 	live := term.IsTerminal(int(err.Fd())) && os.Getenv("TERM") != "dumb" && !f.json
 	s.color = useColor(f.color, live)
 	if live {
@@ -164,65 +164,6 @@ func (s *screen) fit(line string) []string {
 		indent = 17
 	}
 	return fit(line, s.columns()-len(s.lab), indent)
-}
-
-func fit(line string, room, below int) (out []string) {
-	room = max(30, room)
-	indent := strings.Repeat(" ", below)
-	for columns(line) > room {
-		cut, at, seen := 0, 0, 0
-		for i, r := range line {
-			if at = escape(line, i, at); at > i {
-				continue
-			}
-			if seen++; seen > room+1 {
-				break
-			}
-			if r == ' ' && seen > below+1 {
-				cut = i
-			}
-		}
-		if cut == 0 {
-			break // one word
-		}
-		out = append(out, strings.TrimRight(line[:cut], " "))
-		line = indent + strings.TrimLeft(line[cut:], " ")
-	}
-	return append(out, line)
-}
-
-// sheet prints what a verb found on standard output; on a terminal the lines fit it.
-type sheet struct{ lab string }
-
-func (s sheet) print(head, text string) {
-	lines := []string{head + text}
-	if w, _, err := term.GetSize(int(os.Stdout.Fd())); err == nil && w > 0 {
-		lines = fit(head+text, w-len(s.lab), len(head))
-	}
-	for _, l := range lines {
-		fmt.Println(strings.TrimRight(s.lab+l, " "))
-	}
-}
-
-// escape is where a colour ends that begins at i; done is where the last one did.
-func escape(s string, i, done int) int {
-	if strings.HasPrefix(s[i:], "\x1b[") {
-		if n := strings.IndexByte(s[i:], 'm'); n >= 0 {
-			return i + n + 1
-		}
-	}
-	return done
-}
-
-// columns is how wide a line is, without its colours.
-func columns(s string) (n int) {
-	done := 0
-	for i := range s {
-		if done = escape(s, i, done); done <= i {
-			n++
-		}
-	}
-	return n
 }
 
 func (s *screen) end(e runtime.Event) {
@@ -351,33 +292,4 @@ func (s *screen) close() {
 	if s.bars != nil {
 		s.bars.Wait()
 	}
-}
-
-// plain cleans each line of a text.
-func plain(text string) string {
-	lines := strings.Split(text, "\n")
-	for i, l := range lines {
-		lines[i] = report.Clean(l)
-	}
-	return strings.Join(lines, "\n")
-}
-
-// shown makes a text that a medium brought such as a terminal may have: on its own
-// line, without what moves the cursor, colours or turns the writing around.
-func shown(s string) string {
-	return strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return unicode.ReplacementChar
-		}
-		return r
-	}, s)
-}
-
-// shownLines keeps the line ends of a text, each further line begun with indent.
-func shownLines(s, indent string) string {
-	lines := strings.Split(s, "\n")
-	for i, l := range lines {
-		lines[i] = shown(strings.ReplaceAll(l, "\t", " "))
-	}
-	return strings.Join(lines, "\n"+indent)
 }

@@ -55,8 +55,10 @@ func TestLinesOfARun(t *testing.T) {
 		{"a beginning says nothing", "", runtime.Event{Kind: runtime.EventBegin, Step: "/0", Primitive: "guests"}, ""},
 		{"an end", "", end, "ok   /0         0.0 s   guests()\n"},
 		{"a failure", "LAB ", failed, "LAB FAIL /0         0.0 s   guests()\nLAB      proxmox pve: list guests: connection refused\n"},
-		{"a line of a primitive", "", runtime.Event{Kind: runtime.EventLog, Step: "/0", Primitive: "copy", Text: "resumed"}, "/0         copy: resumed\n"},
-		{"a line of several", "LAB ", runtime.Event{Kind: runtime.EventLog, Step: "/0", Primitive: "copy", Text: "resumed\nhint: wait"}, "LAB /0         copy: resumed\nLAB      hint: wait\n"},
+		{"a line of a primitive", "", runtime.Event{Kind: runtime.EventLog, Step: "/0", Primitive: "copy", Text: "resumed"},
+			"/0         copy: resumed\n"},
+		{"a line of several", "LAB ", runtime.Event{Kind: runtime.EventLog, Step: "/0", Primitive: "copy", Text: "resumed\nhint: wait"},
+			"LAB /0         copy: resumed\nLAB      hint: wait\n"},
 		{"print", "", runtime.Event{Kind: runtime.EventPrint, Text: "hello"}, "hello\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -70,10 +70,12 @@ func (c *job) fail(name string, err error) {
 	if c.needed != "" {
 		text = fmt.Sprintf("%s on %s needs %s, which has no copy there: %s", c.art.Item, name, c.needed, failure.OneLine(err))
 		if hint = ""; failure.Is(err, target.CodeArchiveMissing) { // a new run makes another one, not that one
-			text = fmt.Sprintf("%s on %s needs %s, which has no copy there: %s; the next full image begins a new chain", c.art.Item, name, c.needed, failure.OneLine(errors.New(said)))
+			text = fmt.Sprintf("%s on %s needs %s, which has no copy there: %s; the next full image begins a new chain",
+				c.art.Item, name, c.needed, failure.OneLine(errors.New(said)))
 		}
 	}
-	c.lost = append(c.lost, ledger.Finding{Severity: severity, Asset: c.art.Asset, Item: c.art.Item, Target: name, Text: text, Hint: strings.ReplaceAll(hint, "\n", " ")})
+	c.lost = append(c.lost, ledger.Finding{Severity: severity, Asset: c.art.Asset, Item: c.art.Item, Target: name,
+		Text: text, Hint: strings.ReplaceAll(hint, "\n", " ")})
 }
 
 // end makes the result: the copies, or the error when there is none. A temporary

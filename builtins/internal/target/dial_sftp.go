@@ -115,7 +115,8 @@ func (d *dialer) down(ctx context.Context, err error) error {
 }
 
 // lookAtLogin is where the reason for a login that did not succeed is found.
-const lookAtLogin = "look at sshd's log on the server (journalctl -u ssh), at authorized_keys of the account, and at the target's key in the site"
+const lookAtLogin = "look at sshd's log on the server (journalctl -u ssh), " +
+	"at authorized_keys of the account, and at the target's key in the site"
 
 // noSFTP is the error for a login that works and leads to something else.
 func (d *dialer) noSFTP(doing string, err error) *failure.Error {
