@@ -45,7 +45,7 @@ var floors = []floor{
 	{"capacity checkpoints guests medium newsite preflight recoverykey", "capacity guests kind kind/* kinds site systems target client/* format/* /runtime /runtime/failure /runtime/ledger /runtime/words", "/builtins/lab"},
 	{"systems", "site spool target client/* format/* /runtime /runtime/failure /runtime/ledger", "/builtins/lab"},
 	{"spool", "kind kinds target /runtime /runtime/failure /runtime/ledger", ""},
-	{"site", "format/* /runtime /runtime/failure /runtime/ledger", "/builtins/lab"},
+	{"site", "target format/* /runtime /runtime/failure /runtime/ledger", "/builtins/lab"},
 
 	// Kinds of artifacts know no site and no Starlark: a medium alone is enough for them.
 	{"kinds", "kind kind/* target", ""},

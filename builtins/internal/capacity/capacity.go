@@ -121,10 +121,10 @@ func storages(ctx context.Context, w *systems.Systems) []Fullness {
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	for _, spec := range w.Site.Targets {
-		system, name, inPlace := spec.Storage()
-		if !inPlace {
+		if !spec.Place.InPlace {
 			continue
 		}
+		system, name := spec.Place.Storage()
 		wg.Add(1)
 		go func() {
 			defer wg.Done()

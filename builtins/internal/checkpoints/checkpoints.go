@@ -223,7 +223,7 @@ func ReadManifests(ctx context.Context, w *systems.Systems, only []string) (impo
 func ObserveMedia(w *systems.Systems) map[string]string {
 	out := map[string]string{}
 	for _, spec := range w.Site.Targets {
-		if !spec.Offline || !spec.Folder() {
+		if !spec.Offline || !spec.Place.Local {
 			continue
 		}
 		t, err := w.Target(context.Background(), spec.Name)

@@ -3,7 +3,6 @@ package copying
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"github.com/neosofia/runner/builtins/internal/target"
 	"github.com/neosofia/runner/runtime/failure"
@@ -74,10 +73,10 @@ func (c *job) liesThere(name string) error {
 	if err != nil {
 		return err
 	}
-	system, storage, inPlace := spec.Storage()
-	if !inPlace {
+	if !spec.Place.InPlace {
 		return nil
 	}
+	system, storage := spec.Place.Storage()
 	if (system == "" || system == c.art.Origin.System) && storage == c.art.Origin.Storage {
 		return nil
 	}
@@ -89,7 +88,7 @@ func (c *job) liesThere(name string) error {
 // copy, unless the site names the medium: a disk that is not mounted leaves its
 // mount point behind, on the system disk.
 func (c *job) sameMedium(ctx context.Context, catalog ledger.Catalog, t *target.Target) error {
-	if spec := t.Spec(); !strings.HasPrefix(spec.URL, "file:") || spec.UUID != "" || spec.Serial != "" {
+	if spec := t.Spec(); !t.Place().Local || spec.UUID != "" || spec.Serial != "" {
 		return nil
 	}
 	copies, err := catalog.Copies(ctx, ledger.Query{Target: t.Name()})

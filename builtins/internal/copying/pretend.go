@@ -19,7 +19,7 @@ func (c *job) pretend(context.Context) error {
 			c.fail(name, err)
 			continue
 		}
-		_, _, inPlace := spec.Storage()
+		inPlace := spec.Place.InPlace
 		var files []ledger.StoredFile
 		for _, f := range c.art.Files {
 			files = append(files, ledger.StoredFile{Name: f.Name, Of: f.Name, Size: f.Size, SHA256: strings.Repeat("0", 64)})

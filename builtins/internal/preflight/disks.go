@@ -23,10 +23,10 @@ type disks struct {
 func lookAtDisks(ctx context.Context, w *systems.Systems, catalog ledger.Catalog, needs Needs) ([]Fault, error) {
 	d := &disks{w: w, on: map[string]ledger.Device{}}
 	for _, t := range w.Site.Targets {
-		if !t.Folder() || w.Env.Device == nil {
+		if !t.Place.Local || w.Env.Device == nil {
 			continue
 		}
-		if dev, err := w.Env.Device(strings.TrimPrefix(t.URL, "file://")); err == nil && dev.ID != "" {
+		if dev, err := w.Env.Device(t.Place.Folder()); err == nil && dev.ID != "" {
 			d.on[t.Name] = dev
 		}
 	}

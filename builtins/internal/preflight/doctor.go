@@ -220,10 +220,10 @@ func (d *doctor) console(ctx context.Context, u *site.UniFi) {
 // folders looks for the right to write to targets that are folders here.
 func (d *doctor) folders() {
 	for _, t := range d.w.Site.Targets {
-		if !t.Folder() {
+		if !t.Place.Local {
 			continue
 		}
-		dir := d.w.Env.Root + strings.TrimPrefix(t.URL, "file://")
+		dir := d.w.Env.Root + t.Place.Folder()
 		if writable(dir) {
 			continue
 		}

@@ -159,8 +159,8 @@ func (h *storage) vanished(ctx context.Context, c *proxmox.Client, system, node,
 func storagesOf(s *runtime.Step, name, receives string) map[string]string {
 	out := map[string]string{receives: "storage " + receives}
 	for _, t := range systems.Of(s).Site.Targets {
-		system, storage, inPlace := t.Storage()
-		if inPlace && (system == name || system == "" && len(systems.Of(s).Site.Proxmox) == 1) {
+		system, storage := t.Place.Storage()
+		if t.Place.InPlace && (system == name || system == "" && len(systems.Of(s).Site.Proxmox) == 1) {
 			out[storage] = t.Name
 		}
 	}

@@ -25,27 +25,24 @@ func (j *look) held(ctx context.Context, sh *site.Host) (out []rear.Held, err er
 	var own *addresses
 	for _, t := range j.w.Site.Targets {
 		h := rear.Held{Target: t.Name, UUID: t.UUID, Serial: t.Serial}
-		u, err := url.Parse(t.URL)
-		if err != nil {
-			return nil, err
-		}
 		switch {
-		case u.Scheme == "file" && sh.Local:
-			h.Path = u.Path
-		case u.Scheme == "pve":
+		case t.Place.Local && sh.Local:
+			h.Path = t.Place.Folder()
+		case t.Place.InPlace:
+			_, storage := t.Place.Storage()
 			for _, s := range j.facts.Storages {
-				if s.ID == path.Base(u.Host+u.Path) && s.Set["path"] != "" {
+				if s.ID == storage && s.Set["path"] != "" {
 					h.Path = s.Set["path"]
 				}
 			}
-		case u.Scheme == "sftp":
+		case t.Place.Keyed:
 			if own == nil {
 				if own, err = j.addresses(ctx, sh); err != nil {
 					return nil, err
 				}
 			}
-			if own.are(ctx, u.Hostname()) {
-				if h.Path, err = j.folder(ctx, u); err != nil {
+			if own.are(ctx, t.Place.URL.Hostname()) {
+				if h.Path, err = j.folder(ctx, t.Place.URL); err != nil {
 					return nil, err
 				}
 			}

@@ -162,7 +162,7 @@ func (j *job) own(w *systems.Systems) (out []string) {
 	}
 	folders := []string{filepath.Dir(w.Env.Spool)}
 	for _, t := range w.Site.Targets {
-		if dir, ok := strings.CutPrefix(t.URL, "file://"); ok {
+		if dir := t.Place.Folder(); dir != "" {
 			folders = append(folders, dir)
 		}
 	}

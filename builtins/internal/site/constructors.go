@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/neosofia/runner/builtins/internal/format/bundle"
+	"github.com/neosofia/runner/builtins/internal/target"
 	"github.com/neosofia/runner/runtime"
 	"github.com/neosofia/runner/runtime/ledger"
 	"go.starlark.net/starlark"
@@ -232,13 +233,14 @@ type targetArgs struct {
 
 func (b *builder) target(a *targetArgs) (starlark.Value, error) {
 	var wrong []error
-	if err := checkURL(a.URL, "file", "sftp", "pve"); err != nil {
+	place, err := target.ParsePlace(a.URL)
+	if err != nil {
 		wrong = append(wrong, bad("url", "%w", err))
 	}
-	if strings.HasPrefix(a.URL, "sftp:") && a.HostKey == "" {
+	if place.Keyed && a.HostKey == "" {
 		wrong = append(wrong, errors.New("host_key is missing: a host key is always checked (ssh-keyscan -t ed25519 HOST, compared on its console)"))
 	}
-	if a.Offline && strings.HasPrefix(a.URL, "file:") && (a.UUID == "" || a.Serial == "") {
+	if a.Offline && place.Removable && (a.UUID == "" || a.Serial == "") {
 		wrong = append(wrong, bad("offline", "an offline medium needs uuid and serial: a label or a mount point alone is not identity (lsblk -o NAME,UUID,SERIAL)"))
 	} else if a.Offline && a.Due == 0 {
 		wrong = append(wrong, bad("offline", "an offline medium needs due: how often it is fetched and written"))
@@ -261,6 +263,7 @@ func (b *builder) target(a *targetArgs) (starlark.Value, error) {
 	}
 	b.site.Targets = append(b.site.Targets, &Target{
 		TargetFacts: ledger.TargetFacts{Name: a.Name, URL: a.URL, Medium: a.Medium, Location: a.Location, Offline: a.Offline, Offsite: a.Offsite, Due: a.Due, Grace: a.Grace},
+		Place:       place,
 		SealedTo:    a.SealedTo, UUID: a.UUID, Serial: a.Serial, HostKey: a.HostKey, Key: a.Key, PartSize: a.PartSize, Bandwidth: a.Bandwidth, Immutable: a.Immutable})
 	return nil, errors.Join(wrong...)
 }

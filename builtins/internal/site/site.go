@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/neosofia/runner/builtins/internal/format/zone"
+	"github.com/neosofia/runner/builtins/internal/target"
 	"github.com/neosofia/runner/runtime"
 	"github.com/neosofia/runner/runtime/ledger"
 )
@@ -41,6 +42,7 @@ type Proxmox struct {
 // Target is a place that holds copies.
 type Target struct {
 	ledger.TargetFacts
+	Place        target.Place // of the URL
 	SealedTo     []string
 	UUID, Serial string
 	HostKey      string
@@ -49,22 +51,6 @@ type Target struct {
 	Bandwidth    int64 // bytes a second
 	Immutable    bool
 }
-
-// Storage is where the archives lie that a target counts in place: a storage of a system,
-// "" being the system that made the archive. Other targets hold copies of their own.
-func (t *Target) Storage() (system, storage string, inPlace bool) {
-	place, ok := strings.CutPrefix(t.URL, "pve://")
-	if !ok {
-		return "", "", false
-	}
-	if system, storage, ok = strings.Cut(place, "/"); !ok {
-		system, storage = "", place
-	}
-	return system, storage, true
-}
-
-// Folder reports whether the target is a folder of this machine.
-func (t *Target) Folder() bool { return strings.HasPrefix(t.URL, "file:") }
 
 // Keyring says where secrets are kept.
 type Keyring struct {

@@ -44,7 +44,7 @@ func TestBadSites(t *testing.T) {
 		{"two targets of one name", good + goodTarget, []string{`"usb" is declared twice`}},
 		{"two assets of one name", good + goodAsset, []string{`"virtual_machines" is declared twice`}},
 		{"two systems with one asset", good + strings.Replace(goodProxmox, `"pve"`, `"pve2"`, 1), []string{"asset of its own"}},
-		{"a URL of no kind that is known", strings.Replace(goodTarget, "file:///mnt/usb", "ftp://h/x", 1), []string{"file:// or sftp:// or pve://"}},
+		{"a URL of no kind that is known", strings.Replace(goodTarget, "file:///mnt/usb", "ftp://h/x", 1), []string{"file:///folder or sftp://user@host[:port]/folder or pve://[system/]storage"}},
 		{"sftp without a host key", sftp + `, key = secret("k"))`, []string{"host_key is missing"}},
 		{"an offline disk without identity", strings.Replace(goodTarget, `"safe"`, `"safe", offline = True, due = "7d"`, 1), []string{"needs uuid and serial", "lsblk"}},
 		{"an offline disk that is never due", strings.Replace(goodTarget, `"safe"`, `"safe", offline = True, uuid = "u", serial = "s"`, 1), []string{"needs due"}},

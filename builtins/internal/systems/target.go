@@ -59,11 +59,7 @@ func (w *Systems) OpenTarget(ctx context.Context, s *runtime.Step, name string, 
 }
 
 func (w *Systems) spec(t *site.Target) target.Spec {
-	url := t.URL
-	if _, storage, inPlace := t.Storage(); inPlace {
-		url = "pve://" + storage // the system is the artifact's
-	}
-	spec := target.Spec{Name: t.Name, URL: url, Medium: t.Medium, Location: t.Location, Offline: t.Offline, Offsite: t.Offsite, Immutable: t.Immutable,
+	spec := target.Spec{Name: t.Name, URL: t.URL, Medium: t.Medium, Location: t.Location, Offline: t.Offline, Offsite: t.Offsite, Immutable: t.Immutable,
 		SealedTo: t.SealedTo, UUID: t.UUID, Serial: t.Serial, PartSize: t.PartSize, Bandwidth: t.Bandwidth, HostKey: t.HostKey}
 	if t.Key.Name != "" {
 		spec.Key = func(ctx context.Context) ([]byte, error) { return w.Secret(ctx, t.Key) }
@@ -192,7 +188,7 @@ func (w *Systems) EachTarget(ctx context.Context, only []string, fn func(ctx con
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	for _, spec := range w.Site.Targets {
-		if _, _, inPlace := spec.Storage(); inPlace || len(only) > 0 && !slices.Contains(only, spec.Name) {
+		if spec.Place.InPlace || len(only) > 0 && !slices.Contains(only, spec.Name) {
 			continue
 		}
 		wg.Add(1)

@@ -33,10 +33,18 @@ var schemes = []Scheme{
 		valid: func(u *url.URL) bool { return u.Host != "" && strings.Count(strings.Trim(u.Path, "/"), "/") == 0 }, open: openStorage},
 }
 
-// Place is a target's URL, parsed once.
+// Place is a target's URL, parsed once. The zero Place is nowhere.
 type Place struct {
 	Scheme
 	URL *url.URL
+}
+
+// Folder is the path of a local place; "" of others.
+func (p Place) Folder() string {
+	if !p.Local {
+		return ""
+	}
+	return path.Clean(p.URL.Path)
 }
 
 // ParsePlace reads the URL of a target. Errors are for whoever wrote it.
@@ -47,18 +55,18 @@ func ParsePlace(raw string) (Place, error) {
 	}
 	at := slices.IndexFunc(schemes, func(s Scheme) bool { return s.Name == u.Scheme })
 	if at < 0 {
-		var names []string
+		var forms []string
 		for _, s := range schemes {
-			names = append(names, s.Name)
+			forms = append(forms, s.Form)
 		}
-		return Place{}, fmt.Errorf("unknown scheme %q; known are %s", u.Scheme, strings.Join(names, ", "))
+		return Place{}, fmt.Errorf("unknown scheme %q: want %s", u.Scheme, strings.Join(forms, " or "))
 	}
 	p := Place{schemes[at], u}
 	switch _, password := u.User.Password(); {
 	case u.RawQuery != "" || u.Fragment != "" || u.Opaque != "":
 		return Place{}, errors.New("the url has more than scheme, host and path")
 	case password:
-		return Place{}, errors.New("a url holds no password")
+		return Place{}, errors.New("the url holds a password: name a key with secret(…)")
 	case !p.valid(u):
 		return Place{}, errors.New("the url must have the form " + p.Form)
 	}
@@ -66,8 +74,11 @@ func ParsePlace(raw string) (Place, error) {
 }
 
 // Storage names what a pve:// place counts: a storage of a system, "" being the system
-// that made the archive.
+// that made the archive. Both are "" of other places.
 func (p Place) Storage() (system, storage string) {
+	if !p.InPlace {
+		return "", ""
+	}
 	if below := strings.Trim(p.URL.Path, "/"); below != "" {
 		return p.URL.Host, below
 	}

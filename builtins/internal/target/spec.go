@@ -137,6 +137,9 @@ type Target struct {
 // InPlace reports that the target counts archives where they were made.
 func (t *Target) InPlace() bool { return t.place.InPlace }
 
+// Place is where the target is.
+func (t *Target) Place() Place { return t.place }
+
 // Name returns the target's name.
 func (t *Target) Name() string { return t.spec.Name }
 
