@@ -214,7 +214,7 @@ func (p *printer) judged(found []ledger.Finding) {
 // toType writes what to type. A command stays on one line: a terminal that breaks it still
 // copies it whole.
 func (p *printer) toType(indent, text string) {
-	if strings.HasPrefix(text, "runner ") && !strings.Contains(text, ",") {
+	if at := typed.FindStringIndex(text); at != nil && at[0] == 0 {
 		p.line("%stype: %s", indent, clean(text))
 		return
 	}

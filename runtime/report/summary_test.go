@@ -153,10 +153,12 @@ func TestTablesFitTheTerminal(t *testing.T) {
 	p := newPrinter(&out, TextOptions{Width: 40}, false)
 	p.toType("    ", "runner lab detach offline-a --state /var/lib/runner-lab")
 	p.toType("    ", "runner exec POLICY.star, with a policy that protects vms")
+	p.toType("    ", "runner check names the jobs: give them a storage")
 	if err := p.flush(); err != nil {
 		t.Fatal(err)
 	}
-	want := "    type: runner lab detach offline-a --state /var/lib/runner-lab\n    type: runner exec POLICY.star, with\n          a policy that protects vms\n"
+	want := "    type: runner lab detach offline-a --state /var/lib/runner-lab\n    type: runner exec POLICY.star, with\n          a policy that protects vms\n" +
+		"    type: runner check names the jobs:\n          give them a storage\n"
 	if got := out.String(); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
