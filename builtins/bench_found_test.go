@@ -46,7 +46,7 @@ func wantCode(t *testing.T, out *runtime.Outcome, code string, words ...string) 
 func wantFinding(t *testing.T, out *runtime.Outcome, severity string, words ...string) {
 	t.Helper()
 	for _, f := range out.Findings {
-		if f.Severity == severity && missing(f.Text, words) == "" {
+		if f.Severity == severity && missing(f.Text+"\n"+f.Hint, words) == "" {
 			return
 		}
 	}

@@ -113,7 +113,7 @@ func TestWhatInitWritesIsASite(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, d := range p.Check(site.Names()) {
+			for _, d := range p.Check(SiteNames(site)) {
 				t.Errorf("check says %s", d)
 			}
 			if unit := files[len(files)-2]; unit.Name != "runner.service" || !strings.Contains(unit.Text, "\nExecStart=/opt/runner exec /etc/runner/nightly.star\n") {

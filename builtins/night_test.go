@@ -87,7 +87,7 @@ func TestANightIsTriedBeforeItComes(t *testing.T) {
 		}, nil, []string{"Proxmox's own job old prunes on backup (keep-last=2)|a storage of its own"}},
 		{"a privileged container", func(b *bench) { b.set(101, func(g *lab.Guest) { delete(g.Config, "unprivileged") }) }, nil, []string{"privileged container wants Sys.Modify on /, which a token better has not: 101 (mail)|pct restore NEWID"}},
 		{"a host that refuses the key", func(b *bench) { b.inject(lab.Fault{On: "ssh pve1.lab", Do: "new-hostkey"}) }, []string{"host pve1: connect to", "is not the one in the site"}, nil},
-		{"a host without tar", func(b *bench) { b.inject(lab.Fault{On: "run pve1.lab tar", Do: "missing"}) }, []string{"host pve1: look for tar: run tar on pve1: no such program|install it"}, nil},
+		{"a host without tar", func(b *bench) { b.inject(lab.Fault{On: "run pve1.lab tar", Do: "missing"}) }, []string{"host pve1: look for tar: run tar on pve1: no such program|apt install tar"}, nil},
 		{"secrets that are not in the keyring", func(b *bench) {
 			b.edit(`secret("cloudflare-token")`, `secret("nowhere")`, `secret("unifi-password")`, `secret("nothing")`)
 		}, []string{"read secret nowhere|runner secret set nowhere", "read secret nothing"}, nil},
