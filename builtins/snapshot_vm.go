@@ -66,7 +66,8 @@ func fakeSnapshotVM(_ context.Context, s *runtime.Step, a *snapshotVMArgs) (runt
 	}
 	const size = 1 << 30
 	name := fmt.Sprintf("vzdump-qemu-100-%s.vma.zst", s.Now().Format("2006_01_02-15_04_05"))
-	art := ledger.Artifact{ID: s.ArtifactID(), Kind: "vm", Asset: assetOfName(s, sys, a.Guest), Item: a.Guest, Run: s.Run, Step: s.ID, Source: sys.Name + ":qemu/100",
+	art := ledger.Artifact{ID: s.ArtifactID(), Kind: "vm", Asset: assetOfName(s, sys, a.Guest), Item: a.Guest, Run: s.Run, Step: s.ID,
+		Source:  sys.Name + ":qemu/100",
 		Created: s.Now(), Origin: map[string]string{"system": sys.Name, "node": "fake", "volid": sys.Storage + ":backup/" + name, "path": "/fake/" + name},
 		Files: []ledger.File{{Name: name, Size: size}}, Bytes: size, Consistency: "agent freeze"}
 	return runtime.Result{Value: art, Facts: ledger.Facts{Artifacts: []ledger.Artifact{art}}}, nil

@@ -65,7 +65,8 @@ func (f *flags) check(ctx context.Context, policies []string, ask bool) (err err
 		for _, d := range c.program.Check(s.site.Names()) {
 			c.Faults = append(c.Faults, d.String())
 		}
-		if _, saved := s.site.Demands.Asset(builtins.KindsOfSystems["keyring"]); saved && c.program.CallsWithout("seal_secrets", "recipients", "threshold") {
+		if _, saved := s.site.Demands.Asset(builtins.KindsOfSystems["keyring"]); saved && c.program.CallsWithout("seal_secrets", "recipients",
+			"threshold") {
 			c.refusal("seal_secrets()", builtins.ForeseeSecrets(s.site))
 		}
 		c.Notes = append(c.Notes, c.program.Lacks(s.site.Names())...)

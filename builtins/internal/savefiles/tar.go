@@ -76,7 +76,8 @@ func (j *job) run(ctx context.Context, exclude, own []string) (archive.Report, e
 		return report, err
 	}
 	for _, f := range far {
-		j.notes.add("/"+short(f), fmt.Sprintf("deeper than %d levels, or a longer path than Linux takes; with all that is in it", archive.MaxDepth-1))
+		j.notes.add("/"+short(f), fmt.Sprintf("deeper than %d levels, or a longer path than Linux takes; with all that is in it",
+			archive.MaxDepth-1))
 	}
 	return report, nil
 }
