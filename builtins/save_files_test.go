@@ -2,6 +2,7 @@ package builtins
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -109,7 +110,6 @@ func TestSaveFilesFails(t *testing.T) {
 		"tar gives up":        {"exit 2 tar: memory exhausted", "", "E_TAR", "memory exhausted"},
 		"it is killed":        {"killed", "", "E_HOST", "signal KILL"},
 		"the archive is half": {"cut", "", "E_HOST", ""},
-		"too deep":            {"", `save_files(host = "pve1", paths = ["/srv/deep"], asset = "files")`, "E_TAR", `d/d/" is more than 1024 levels deep`},
 		"the host is away":    {"", "", "E_HOST_DOWN", ""},
 		"a relative path":     {"", `save_files(host = "pve1", paths = ["srv"])`, "", "is not absolute"},
 		"no path":             {"", `save_files(host = "pve1", paths = [])`, "", "paths is empty"},
@@ -124,11 +124,6 @@ func TestSaveFilesFails(t *testing.T) {
 				b.inject(lab.Fault{On: "run pve1.lab tar", Do: c.do})
 			case c.code == "E_HOST_DOWN":
 				b.inject(lab.Fault{On: "ssh pve1.lab", Do: "refuse"})
-			}
-			if name == "too deep" {
-				if err := os.MkdirAll(filepath.Join(b.lab.Node().Root, "srv/deep", strings.Repeat("d/", 1100)), 0o755); err != nil {
-					t.Fatal(err)
-				}
 			}
 			call := c.call
 			if call == "" {
@@ -150,5 +145,32 @@ func TestSaveFilesFails(t *testing.T) {
 				t.Errorf("got %v, %v", all, err)
 			}
 		})
+	}
+}
+
+// Only what no restore would take is left out, and it is named.
+func TestSaveFilesLeavesOutWhatIsTooDeep(t *testing.T) {
+	t.Parallel()
+	b := filesBench(t)
+	for name, levels := range map[string]int{"deep": 1100, "edge": 1020} { // below /srv/deep and /srv/edge
+		dir := filepath.Join(b.lab.Node().Root, "srv", name, strings.Repeat("d/", levels))
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(b.lab.Node().Root, "srv", name, "beside"), []byte("saved\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.good(`verify(copies = copy(artifact = save_files(host = "pve1", name = "both", paths = ["/srv/deep", "/srv/edge"], asset = "files")), level = "opened")`)
+	all, err := ledger.Catalog{Store: b.store}.Artifacts(t.Context(), ledger.Query{Item: "both"})
+	if err != nil || len(all) != 1 {
+		t.Fatal(all, err)
+	}
+	gaps := all[0].Gaps
+	if len(gaps) != 1 || !strings.HasPrefix(gaps[0].What, "/srv/deep/d/d/") || !strings.Contains(gaps[0].Why, "deeper than 1023 levels") || len(gaps[0].What) > 400 {
+		t.Errorf("got %+v, want /srv/deep alone, in short", gaps)
+	}
+	if got, want := all[0].Declared["entries"], fmt.Sprint(1+1021+1+1+1020+1); got != want {
+		t.Errorf("got %s entries, want %s: all that is not too deep", got, want)
 	}
 }

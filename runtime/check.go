@@ -180,7 +180,8 @@ func (c *checker) call(call *syntax.CallExpr, info Info) {
 			c.argument(pos, info, info.Params[0].Name, a)
 		}
 	}
-	if allowed, known := c.names["destroy"]; known && info.Kind == Destroy && !contains(allowed, info.Name) && (!info.Tells || applies(call) && !c.optional) {
+	if allowed, known := c.names["destroy"]; known && info.Kind == Destroy && !contains(allowed, info.Name) && (!info.Tells ||
+		applies(call) && !c.optional) {
 		c.add(start, info.Name+" removes things, and the site does not allow it", fmt.Sprintf("write allow(destroy = [%q]) in site.star if it shall", info.Name))
 	}
 	for _, p := range info.Params {

@@ -65,7 +65,8 @@ func (p *Program) Lacks(names Names) (out []string) {
 	for _, d := range p.rt.Primitives {
 		info := d.Info()
 		if info.Kind == Destroy && info.Tells && !contains(names["destroy"], info.Name) && p.spares(info.Name) {
-			out = append(out, fmt.Sprintf("the site does not allow %s: nothing is removed, and targets fill; allow(destroy = [%q]) in site.star lets it", info.Name, info.Name))
+			out = append(out, fmt.Sprintf("the site does not allow %s: nothing is removed, and targets fill; allow(destroy = [%q]) in site.star "+
+				"lets it", info.Name, info.Name))
 		}
 	}
 	return out

@@ -182,7 +182,8 @@ func declarePolicy(t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple,
 			return nil, errors.New("policy: is declared twice in this file")
 		}
 	}
-	l.program.Policies = append(l.program.Policies, ledger.Policy{Label: l.label, SOP: a.SOP, Section: a.Section, Version: a.Version, Protects: a.Protects, Optional: a.Optional})
+	l.program.Policies = append(l.program.Policies, ledger.Policy{Label: l.label, SOP: a.SOP, Section: a.Section, Version: a.Version,
+		Protects: a.Protects, Optional: a.Optional})
 	return starlark.None, nil
 }
 

@@ -28,7 +28,8 @@ func (d FaultDeed) name() string { name, _, _ := strings.Cut(d.Do, " "); return 
 func FaultPlaces() []FaultPlace {
 	machines := []string{"pve1.lab", "offsite.lab", "api.cloudflare.lab", "unifi.lab"}
 	return []FaultPlace{
-		{On: "METHOD /path", Doc: "a request of Proxmox VE (path without /api2/json) or Cloudflare (without /client/v4)", heads: []string{"GET", "POST", "PUT", "DELETE", "PATCH"}, Deeds: []FaultDeed{
+		{On: "METHOD /path", Doc: "a request of Proxmox VE (path without /api2/json) or Cloudflare (without /client/v4)", heads: []string{"GET",
+			"POST", "PUT", "DELETE", "PATCH"}, Deeds: []FaultDeed{
 			{"answer STATUS [TEXT]", "that answer, nothing is done; TEXT is the reason phrase; 401 and 59x have an empty body"},
 			{"answer-after STATUS [TEXT]", "the work is done, or begins, then that answer (Proxmox VE)"},
 			{"cut", "the work is done, or begins; no answer, the connection is cut (Proxmox VE)"},
@@ -49,7 +50,8 @@ func FaultPlaces() []FaultPlace {
 			{"short", "the last entry of a list, or of the BIND export, is left out (Cloudflare)"},
 		}},
 		{On: "vzdump VMID", Doc: "a task; also qmrestore, vzrestore, qmstart, qmstop, qmshutdown, qmdestroy, vzstart, …", rest: vmid,
-			heads: []string{"vzdump", "qmrestore", "vzrestore", "qmstart", "qmstop", "qmshutdown", "qmdestroy", "vzstart", "vzstop", "vzshutdown", "vzdestroy"}, Deeds: []FaultDeed{
+			heads: []string{"vzdump", "qmrestore", "vzrestore", "qmstart", "qmstop", "qmshutdown", "qmdestroy", "vzstart", "vzstop", "vzshutdown",
+				"vzdestroy"}, Deeds: []FaultDeed{
 				{"slow D", "the work takes D, spread over its bytes"},
 				{"fail TEXT", "that guest fails; the task ends with \"job errors\" (vzdump) or TEXT"},
 				{"full", "the storage runs full half way (vzdump)"},
@@ -62,36 +64,55 @@ func FaultPlaces() []FaultPlace {
 				{"say LINE", "the task's log gets this line (vzdump)"},
 				{"no-notes", "no room for the archive's notes: it has none (vzdump)"},
 			}},
-		{On: "pvestatd NODE", Doc: "the statistics of a node", heads: []string{"pvestatd"}, Deeds: []FaultDeed{{"hang", "the node's status is unknown, and it works all the same"}}},
+		{On: "pvestatd NODE", Doc: "the statistics of a node", heads: []string{"pvestatd"}, Deeds: []FaultDeed{{"hang",
+			"the node's status is unknown, and it works all the same"}}},
 		{On: "storage NAME", Doc: "a storage of Proxmox VE", heads: []string{"storage"}, Deeds: []FaultDeed{
-			{"disabled", "it is switched off"}, {"unmounted", "its file system is not mounted"}, {"full [wholly]", "no archive fits; wholly: not even a folder can be made"}}},
-		{On: "hook PHASE", Doc: "a phase of the node's hook script (script: in its /etc/vzdump.conf): job-end, …", heads: []string{"hook"}, Deeds: []FaultDeed{{"fail", "the script ends badly in that phase"}}},
-		{On: "agent VMID", Doc: "the guest agent of a VM", heads: []string{"agent"}, rest: vmid, Deeds: []FaultDeed{{"down", "its ping is refused though the VM runs"}}},
-		{On: "tls HOST", Doc: "the certificate of " + strings.Join(append(machines[:1:1], machines[2:]...), ", "), heads: []string{"tls"}, rest: oneOf(machines), Deeds: []FaultDeed{{"new-cert", "another certificate"}}},
+			{"disabled", "it is switched off"}, {"unmounted", "its file system is not mounted"}, {"full [wholly]",
+				"no archive fits; wholly: not even a folder can be made"}}},
+		{On: "hook PHASE", Doc: "a phase of the node's hook script (script: in its /etc/vzdump.conf): job-end, …", heads: []string{"hook"},
+			Deeds: []FaultDeed{{"fail", "the script ends badly in that phase"}}},
+		{On: "agent VMID", Doc: "the guest agent of a VM", heads: []string{"agent"}, rest: vmid, Deeds: []FaultDeed{{"down",
+			"its ping is refused though the VM runs"}}},
+		{On: "tls HOST", Doc: "the certificate of " + strings.Join(append(machines[:1:1], machines[2:]...), ", "), heads: []string{"tls"},
+			rest: oneOf(machines), Deeds: []FaultDeed{{"new-cert", "another certificate"}}},
 		{On: "ssh HOST", Doc: "the login at pve1.lab or offsite.lab", heads: []string{"ssh"}, rest: oneOf(machines), Deeds: []FaultDeed{
-			{"new-hostkey", "another host key"}, {"refuse", "the connection is refused"}, {"hang [sftp]", "no answer; sftp: the login works, and SFTP never begins"},
+			{"new-hostkey", "another host key"}, {"refuse", "the connection is refused"}, {"hang [sftp]",
+				"no answer; sftp: the login works, and SFTP never begins"},
 			{"say TEXT", "the account's shell prints it before SFTP"}, {"no-sftp", "SFTP is not offered"}}},
-		{On: "run HOST PROGRAM", Doc: "a program on the node, such as nft, tar, rear, journalctl, date", heads: []string{"run"}, rest: program, Deeds: runDeeds()},
-		{On: "disks HOST", Doc: "the disks of the node", heads: []string{"disks"}, rest: oneOf(machines), Deeds: []FaultDeed{{"without NAME", "that disk is not there"}}},
+		{On: "run HOST PROGRAM", Doc: "a program on the node, such as nft, tar, rear, journalctl, date", heads: []string{"run"}, rest: program,
+			Deeds: runDeeds()},
+		{On: "disks HOST", Doc: "the disks of the node", heads: []string{"disks"}, rest: oneOf(machines), Deeds: []FaultDeed{{"without NAME",
+			"that disk is not there"}}},
 		{On: "unifi METHOD /path", Doc: "a request of the UniFi console", heads: []string{"unifi"}, Deeds: []FaultDeed{
-			{"answer STATUS [TEXT]", "that answer"}, {"limit [SECONDS]", "429, with Retry-After when SECONDS is given"}, {"cut", "the connection is cut"},
+			{"answer STATUS [TEXT]", "that answer"}, {"limit [SECONDS]", "429, with Retry-After when SECONDS is given"}, {"cut",
+				"the connection is cut"},
 			{"hang", "no answer until the client leaves"}, {"truncate N", "the answer is cut at byte N"}}},
-		{On: "sftp HOST OP", Doc: "an operation of SFTP: get, put, remove, rename, mkdir, rmdir, list, stat, setstat, fsync, statvfs, link, symlink, readlink, or *", heads: []string{"sftp"}, rest: oneOf(machines), Deeds: []FaultDeed{
-			{"deny", "permission denied"}, {"cut [N]", "the connection ends, after N bytes of the file"}, {"enospc N", "writing fails after N bytes"},
-			{"truncate N", "what is read or written past byte N is lost silently"}, {"hang", "no answer until the connection ends"}, {"slow D", "the answer comes after D"},
+		{On: "sftp HOST OP", Doc: "an operation of SFTP: get, put, remove, rename, mkdir, rmdir, list, stat, setstat, fsync, statvfs, link, " +
+			"symlink, readlink, or *", heads: []string{"sftp"}, rest: oneOf(machines), Deeds: []FaultDeed{
+			{"deny", "permission denied"}, {"cut [N]", "the connection ends, after N bytes of the file"}, {"enospc N",
+				"writing fails after N bytes"},
+			{"truncate N", "what is read or written past byte N is lost silently"}, {"hang", "no answer until the connection ends"}, {"slow D",
+				"the answer comes after D"},
 			{"append-only", "no overwriting, renaming, removing, changing"}}},
 	}
 }
 
 // runDeeds are what programs of the node can meet; package lab/host explains those of each.
 func runDeeds() []FaultDeed {
-	out := []FaultDeed{{"missing", "no such program"}, {"exit CODE [TEXT]", "it ends so, with TEXT on standard error"}, {"killed", "a signal ends it"}, {"hang", "it never ends"},
-		{"slow D", "it begins after D"}, {"ahead D", "date: the clock is ahead"}, {"refuse", "nft: the ruleset is refused"}, {"lose", "unshare: a table comes back without a rule"},
-		{"says TEXT", "tar: it prints this line"}, {"cut", "its output ends early (tar, journalctl, rear)"}, {"corrupt", "journalctl: a file of the journal is damaged"}, {"ends", "journalctl: it ends early"}}
-	for _, d := range []FaultDeed{{"old", "it is 2.4"}, {"busy", "another one is running"}, {"asks", "it asks a question and ends because nobody answers"},
-		{"asks-on", "it asks, and goes on with its default"}, {"space", "the disk is full half way"}, {"error TEXT", "it ends with an error of its own"},
-		{"dies", "it is killed half way, by SIGKILL"}, {"no-modules", "the image has no kernel modules; it ends with 0"}, {"no-udev", "the image has no udev; it ends with 0"},
-		{"forgets", "it does not obey the exclusions of its layout"}, {"alone", "the image starts a recovery by itself"}, {"leaks PATH", "the image holds that file"},
+	out := []FaultDeed{{"missing", "no such program"}, {"exit CODE [TEXT]", "it ends so, with TEXT on standard error"}, {"killed",
+		"a signal ends it"}, {"hang", "it never ends"},
+		{"slow D", "it begins after D"}, {"ahead D", "date: the clock is ahead"}, {"refuse", "nft: the ruleset is refused"}, {"lose",
+			"unshare: a table comes back without a rule"},
+		{"says TEXT", "tar: it prints this line"}, {"cut", "its output ends early (tar, journalctl, rear)"}, {"corrupt",
+			"journalctl: a file of the journal is damaged"}, {"ends", "journalctl: it ends early"}}
+	for _, d := range []FaultDeed{{"old", "it is 2.4"}, {"busy", "another one is running"}, {"asks",
+		"it asks a question and ends because nobody answers"},
+		{"asks-on", "it asks, and goes on with its default"}, {"space", "the disk is full half way"}, {"error TEXT",
+			"it ends with an error of its own"},
+		{"dies", "it is killed half way, by SIGKILL"}, {"no-modules", "the image has no kernel modules; it ends with 0"}, {"no-udev",
+			"the image has no udev; it ends with 0"},
+		{"forgets", "it does not obey the exclusions of its layout"}, {"alone", "the image starts a recovery by itself"}, {"leaks PATH",
+			"the image holds that file"},
 		{"pulled", "the stick vanishes half way"}, {"warns", "it says that recovery may fail; it ends with 0"}} {
 		out = append(out, FaultDeed{d.Do, "rear: " + d.Doc})
 	}

@@ -148,7 +148,8 @@ func (f *flags) words() (out []word) {
 	for _, w := range policytest.Words() {
 		out = append(out, ofTest(w))
 	}
-	return append(out, word{"time", "parse, unix, duration", "time: moments and durations, without a clock: time.parse, time.unix and time.duration are explained by their names", "", "policies", `
+	return append(out, word{"time", "parse, unix, duration",
+		"time: moments and durations, without a clock: time.parse, time.unix and time.duration are explained by their names", "", "policies", `
 log(text = "%d" % time.parse("2026-03-31").year)`})
 }
 

@@ -14,8 +14,10 @@ import (
 func doctorCommand(f *flags) *cobra.Command {
 	return &cobra.Command{
 		Use: "doctor", Short: "try everything that the site names, and say each repair", Args: cobra.NoArgs,
-		Long: "doctor tries the site itself, whatever policies do with it: every secret, every login, each right of a Proxmox VE token guest by guest, " +
-			"storages and the way to their archives, programs and clocks of hosts, zones of DNS, every target with its space, disks that would hold a copy beside its source, " +
+		Long: "doctor tries the site itself, whatever policies do with it: every secret, every login, each right of a Proxmox VE token guest " +
+			"by guest, " +
+			"storages and the way to their archives, programs and clocks of hosts, zones of DNS, every target with its space, disks that would " +
+			"hold a copy beside its source, " +
 			"and whether a rescue image of a host would erase what is proven nowhere else. It reads only. Each fault comes with what to do.\n\n" +
 			"check looks at policies, and tries what these need; doctor needs no policy, and tries more. Both end with 4 where something is wrong.",
 		RunE: func(c *cobra.Command, _ []string) error { return f.doctor(c.Context()) },

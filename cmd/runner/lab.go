@@ -49,20 +49,23 @@ func labCommand(f *flags) *cobra.Command {
 
 func (f *flags) labFault() *cobra.Command {
 	var list bool
-	inject := f.onWorld("fault [ON DO]...", "let these things fail from now on, and no others; --list shows all that can; without arguments: nothing", -1, func(w *lab.World, args []string) error {
-		var all []lab.Fault
-		for pair := range slices.Chunk(args, 2) {
-			if len(pair) < 2 {
-				return usage("lab fault takes pairs of arguments, or none\nhint: runner lab fault --list")
+	inject := f.onWorld("fault [ON DO]...",
+		"let these things fail from now on, and no others; --list shows all that can; without arguments: nothing", -1, func(w *lab.World,
+			args []string) error {
+			var all []lab.Fault
+			for pair := range slices.Chunk(args, 2) {
+				if len(pair) < 2 {
+					return usage("lab fault takes pairs of arguments, or none\nhint: runner lab fault --list")
+				}
+				all = append(all, lab.Fault{On: pair[0], Do: pair[1]})
 			}
-			all = append(all, lab.Fault{On: pair[0], Do: pair[1]})
-		}
-		if err := w.Inject(all...); err != nil {
-			return usage("%v\nhint: runner lab fault --list", err)
-		}
-		return nil
-	})
-	inject.Example = "  runner lab fault 'vzdump 101' 'fail disk error'\n  runner lab fault 'storage backup' full 'sftp offsite.lab put' 'cut 4096'"
+			if err := w.Inject(all...); err != nil {
+				return usage("%v\nhint: runner lab fault --list", err)
+			}
+			return nil
+		})
+	inject.Example = "  runner lab fault 'vzdump 101' 'fail disk error'\n  runner lab fault 'storage backup' full 'sftp offsite.lab put' " +
+		"'cut 4096'"
 	run := inject.RunE
 	inject.RunE = func(c *cobra.Command, args []string) error {
 		if !list {

@@ -54,8 +54,10 @@ func (j judge) asset(ctx context.Context, c ledger.Catalog, name string, gaps ma
 		return nil, err
 	}
 	if len(names) == 0 && len(a.In) > 0 {
-		return []ledger.Finding{{Severity: ledger.DegradedRun, Asset: name, Text: fmt.Sprintf("nothing belongs to %s: what it chooses is not there", name),
-			Type: fmt.Sprintf("correct guests = … of asset(name = %q) in site.star, or the tags and pools that it names; or remove it", name)}}, nil
+		return []ledger.Finding{{Severity: ledger.DegradedRun, Asset: name,
+			Text: fmt.Sprintf("nothing belongs to %s: what it chooses is not there", name),
+			Type: fmt.Sprintf("correct guests = … of asset(name = %q) in site.star, or the tags and pools that it names; or remove it",
+				name)}}, nil
 	}
 	if len(names) == 0 && len(j.d.Parts(name)) > 1 {
 		return nil, nil // its parts hold everything

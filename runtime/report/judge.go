@@ -161,8 +161,10 @@ func (j judge) onSource(a ledger.AssetDemand, it *item) (out []ledger.Finding) {
 	}
 	for _, c := range on {
 		out = append(out, ledger.Finding{Severity: severity, Asset: a.Name, Item: it.name, Target: c.Target,
-			Text: fmt.Sprintf("%s on %s lies on the disk that it was saved from (%s): when that disk dies, so do both, and it is not counted", it.name, c.Target, deviceOf(c)),
-			Type: fmt.Sprintf("in site.star: a target(...) on another disk, named in on of asset(name = %q); or accept_gap(item = %q, gap = %q, reason = \"…\", until = %q)",
+			Text: fmt.Sprintf("%s on %s lies on the disk that it was saved from (%s): when that disk dies, so do both, and it is not counted",
+				it.name, c.Target, deviceOf(c)),
+			Type: fmt.Sprintf("in site.star: a target(...) on another disk, named in on of asset(name = %q); or accept_gap(item = %q, gap = %q, "+
+				"reason = \"…\", until = %q)",
 				a.Name, it.name, ledger.OwnDisk(c.Target), date(j.now.AddDate(0, 6, 0)))})
 	}
 	return out

@@ -47,7 +47,8 @@ func List(ctx context.Context, s *runtime.Step, system, asset string) (runtime.R
 			s.Log("guest %d is named %s now; its copies stay recorded as %s", g.VMID, g.Shown(), g.Item)
 		}
 		if g.Asset != "" && (asset == "" || g.Asset == asset) {
-			items = append(items, ledger.Item{Asset: g.Asset, Name: g.Item, ID: fmt.Sprint(g.VMID), State: g.Status, Source: sys.Name, Label: g.Shown()})
+			items = append(items, ledger.Item{Asset: g.Asset, Name: g.Item, ID: fmt.Sprint(g.VMID), State: g.Status, Source: sys.Name,
+				Label: g.Shown()})
 		}
 	}
 	res := systems.Inventory(s, items)
@@ -66,7 +67,8 @@ func unsorted(s *runtime.Step, w *systems.Systems, sys *site.Proxmox, r *Roster,
 			continue
 		}
 		if text, hint := Unsorted(sys, g.Item, g.Asset, g.matches); text != "" {
-			res.Facts.Findings = append(res.Facts.Findings, ledger.Finding{Severity: ledger.Failed, Asset: g.Asset, Item: g.Item, Text: text, Type: hint})
+			res.Facts.Findings = append(res.Facts.Findings, ledger.Finding{Severity: ledger.Failed, Asset: g.Asset, Item: g.Item, Text: text,
+				Type: hint})
 		}
 	}
 }
@@ -76,13 +78,15 @@ func Unsorted(sys *site.Proxmox, item, asset string, matches []site.Match) (text
 	switch {
 	case asset == "":
 		return fmt.Sprintf("guest %s of %s belongs to no asset: it is not saved", item, sys.Name),
-			fmt.Sprintf("choose it in site.star: guests = … of an asset(…), or asset(name = %q, …) for all others; or unprotected(guest = %q, …)", sys.Asset, item)
+			fmt.Sprintf("choose it in site.star: guests = … of an asset(…), or asset(name = %q, …) for all others; or unprotected(guest = "+
+				"%q, …)", sys.Asset, item)
 	case len(matches) > 1:
 		var all []string
 		for _, m := range matches {
 			all = append(all, m.Asset+" ("+m.Why+")")
 		}
-		return fmt.Sprintf("guest %s of %s belongs to several assets: %s; it was taken for one of %s", item, sys.Name, strings.Join(all, ", "), asset),
+		return fmt.Sprintf("guest %s of %s belongs to several assets: %s; it was taken for one of %s", item, sys.Name, strings.Join(all, ", "),
+				asset),
 			"let one asset alone choose it: guests = … in site.star, or its tags and pool"
 	}
 	return "", ""

@@ -79,7 +79,9 @@ func (d *disks) twins(a ledger.AssetDemand) {
 			continue
 		}
 		if other := first[dev.ID]; other != "" {
-			d.faults = append(d.faults, Fault{System: "asset " + a.Name, Text: fmt.Sprintf("targets %s and %s lie on one device (%s): two folders on one disk are one copy (E_SAME_DEVICE)", other, on.Target, dev.ID),
+			d.faults = append(d.faults, Fault{System: "asset " + a.Name,
+				Text: fmt.Sprintf("targets %s and %s lie on one device (%s): two folders on one disk are one copy (E_SAME_DEVICE)", other, on.Target,
+					dev.ID),
 				Hint: "put one of them on another disk, or take it out of on = {…}"})
 			continue
 		}
@@ -94,7 +96,8 @@ func (d *disks) beside(a ledger.AssetDemand, what, item string, source []string)
 		if !ok || !dev.Shares(source) || d.accepted(item, on.Target) {
 			continue
 		}
-		text := fmt.Sprintf("target %s lies on the disk of %s (%s): when that disk dies, so do both, and the copy is not counted", on.Target, what, dev.ID)
+		text := fmt.Sprintf("target %s lies on the disk of %s (%s): when that disk dies, so do both, and the copy is not counted", on.Target,
+			what, dev.ID)
 		if !slices.ContainsFunc(d.faults, func(f Fault) bool { return f.Text == text }) {
 			d.faults = append(d.faults, Fault{System: "asset " + a.Name, Text: text, Note: d.elsewhere(a, source),
 				Hint: fmt.Sprintf("in site.star: a target(…) on another disk, named in on of asset(name = %q)", a.Name)})

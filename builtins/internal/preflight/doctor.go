@@ -114,7 +114,8 @@ func (d *doctor) machine() {
 	}
 	var faults []Fault
 	if known, synchronized := clockState(); known && !synchronized {
-		faults = append(faults, Fault{System: "this machine", Note: true, Text: "its clock is not synchronized: RPO, retention and pruning go by it", Hint: "timedatectl set-ntp true"})
+		faults = append(faults, Fault{System: "this machine", Note: true,
+			Text: "its clock is not synchronized: RPO, retention and pruning go by it", Hint: "timedatectl set-ntp true"})
 	}
 	what := "the clock"
 	if len(faults) > 0 {
@@ -157,7 +158,8 @@ func clockOf(ctx context.Context, h host.Host, system string) []Fault {
 	after := now()
 	at := time.Unix(there, 0)
 	if off := max(before.Sub(at)-time.Second, at.Sub(after)); off > ahead {
-		return []Fault{{System: system, Text: fmt.Sprintf("its clock is %s off that of this machine: copies would be taken for older or newer than they are", rounded(off)),
+		return []Fault{{System: system,
+			Text: fmt.Sprintf("its clock is %s off that of this machine: copies would be taken for older or newer than they are", rounded(off)),
 			Hint: "on both machines: timedatectl set-ntp true; timedatectl shows it"}}
 	}
 	return nil
@@ -173,7 +175,8 @@ func (d *doctor) logs(ctx context.Context, h host.Host) (out []Fault) {
 			dir, _, _ := strings.Cut(pattern, "*")
 			dir = dir[:strings.LastIndexByte(dir, '/')+1]
 			if _, err := h.Stat(ctx, strings.TrimSuffix(dir, "/")); err != nil && dir != "/" {
-				out = append(out, Fault{System: "host " + h.Name(), Text: fmt.Sprintf("logs %s: %s cannot be read: %v", l.Name, dir, err), Hint: "correct files = [...] of logs(name = " + strconv.Quote(l.Name) + ") in site.star"})
+				out = append(out, Fault{System: "host " + h.Name(), Text: fmt.Sprintf("logs %s: %s cannot be read: %v", l.Name, dir, err),
+					Hint: "correct files = [...] of logs(name = " + strconv.Quote(l.Name) + ") in site.star"})
 			}
 		}
 	}
@@ -228,7 +231,8 @@ func (d *doctor) folders() {
 			continue
 		}
 		d.night = append(d.night, Fault{System: "target " + t.Name, Text: "runner may not write to " + dir + ", or it is not there",
-			Note: t.Offline, Hint: "run runner as root, or give its account the folder: chown ACCOUNT " + dir + "; mount the disk that belongs there"})
+			Note: t.Offline, Hint: "run runner as root, or give its account the folder: chown ACCOUNT " + dir + "; mount the disk that belongs " +
+				"there"})
 	}
 }
 

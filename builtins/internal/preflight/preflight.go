@@ -14,7 +14,6 @@ import (
 
 	"github.com/neosofia/runner/builtins/internal/capacity"
 	"github.com/neosofia/runner/builtins/internal/client/proxmox"
-	"github.com/neosofia/runner/builtins/internal/guests"
 	"github.com/neosofia/runner/builtins/internal/site"
 	"github.com/neosofia/runner/builtins/internal/systems"
 	"github.com/neosofia/runner/runtime"
@@ -156,26 +155,6 @@ func (n *night) look(ctx context.Context, needs Needs) (err error) {
 		return err
 	}
 	return errors.Join(n.sorted(ctx, guests), n.guests(ctx, guests), n.storage(ctx, guests))
-}
-
-// sorted looks for guests that belong to no asset, or to several.
-func (n *night) sorted(ctx context.Context, list []proxmox.Guest) (err error) {
-	pools := map[proxmox.Int]string{}
-	if n.w.Site.UsesPools() {
-		if pools, err = n.c.Pools(ctx); err != nil {
-			return err
-		}
-	}
-	for _, g := range list {
-		if n.excused(g) {
-			continue
-		}
-		matches := n.w.Site.Matches(site.Traits{Names: []string{g.Name, fmt.Sprint(g.VMID)}, Tags: g.TagList(), Pool: pools[g.VMID]})
-		if text, hint := guests.Unsorted(n.sys, g.Name, n.w.Site.AssetOf(n.sys, matches), matches); text != "" {
-			n.add(false, hint, "%s", text)
-		}
-	}
-	return nil
 }
 
 // restores looks for the rights that make a guest, wherever the token has them: for

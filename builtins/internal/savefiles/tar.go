@@ -56,9 +56,35 @@ func (j *job) args(exclude, own []string) []string {
 	return append(args, "--null", "--files-from=-", "--file=-")
 }
 
-// run packs what tar reads into the spool. The stream is parsed to its end at the same
-// time: what a restore would refuse is not called saved.
+// run packs what tar reads into the spool. What lies so deep that no restore would reach
+// it is left out, and is named; for that, tar reads once more.
 func (j *job) run(ctx context.Context, exclude, own []string) (archive.Report, error) {
+	report, err := j.pack(ctx, exclude, own)
+	far := report.OutOfReach
+	if err == nil || len(far) == 0 || ctx.Err() != nil {
+		return report, err
+	}
+	j.notes = notes{}
+	if err := j.draft.Drop(files.Archive); err != nil {
+		return report, err
+	}
+	var without []string
+	for _, f := range far {
+		without = append(without, "/"+f)
+	}
+	if report, err = j.pack(ctx, exclude, append(without, own...)); err != nil {
+		return report, err
+	}
+	for _, f := range far {
+		j.notes.add("/"+short(f), fmt.Sprintf("deeper than %d levels, or a longer path than Linux takes; with all that is in it",
+			archive.MaxDepth-1))
+	}
+	return report, nil
+}
+
+// pack reads with tar once. The stream is parsed to its end at the same time: what a
+// restore would refuse is not called saved.
+func (j *job) pack(ctx context.Context, exclude, own []string) (archive.Report, error) {
 	var names strings.Builder
 	for _, p := range j.paths {
 		if p = strings.TrimPrefix(p, "/"); p == "" {

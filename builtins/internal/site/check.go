@@ -31,11 +31,13 @@ func (b *builder) check() {
 	for _, p := range b.site.Proxmox {
 		pos := b.at("proxmox", p.Name, "asset", "")
 		if other := owner[p.Asset]; other != "" {
-			b.add(pos, fmt.Errorf("proxmox %s and %s have the asset %q: guests of one name would be taken for each other\nhint: give each an asset of its own, with asset = …", other, p.Name, p.Asset))
+			b.add(pos, fmt.Errorf("proxmox %s and %s have the asset %q: guests of one name would be taken for each other\nhint: give each an "+
+				"asset of its own, with asset = …", other, p.Name, p.Asset))
 		}
 		owner[p.Asset] = p.Name
 		if _, ok := b.site.Demands.Asset(p.Asset); p.Asset != "" && !ok && !b.broken[p.Asset] && len(b.site.Groups) == 0 {
-			b.add(pos, fmt.Errorf("proxmox %s: its guests belong to the asset %q, which is not declared\nhint: asset(name = %q, …), or another one with asset = …", p.Name, p.Asset, p.Asset))
+			b.add(pos, fmt.Errorf("proxmox %s: its guests belong to the asset %q, which is not declared\nhint: asset(name = %q, …), or "+
+				"another one with asset = …", p.Name, p.Asset, p.Asset))
 		}
 	}
 }
@@ -52,7 +54,9 @@ func (b *builder) demand(a ledger.AssetDemand, d ledger.CopyDemand) bool {
 		return false
 	}
 	if d.Level >= ledger.Opened && len(t.SealedTo) > 0 && !b.site.hasIdentityOnHost() {
-		b.add(pos, fmt.Errorf("asset %s demands %s on %s, which is sealed, and this host has no identity to open it with\nhint: demand \"read\" (the clear stream is opened before it is sealed), or give the host identity(secret = …, on_host = True)", a.Name, ledger.LevelName(d.Level), t.Name))
+		b.add(pos, fmt.Errorf("asset %s demands %s on %s, which is sealed, and this host has no identity to open it with\nhint: demand "+
+			"\"read\" (the clear stream is opened before it is sealed), or give the host identity(secret = …, on_host = "+
+			"True)", a.Name, ledger.LevelName(d.Level), t.Name))
 	}
 	return true
 }
@@ -83,7 +87,9 @@ func (b *builder) reachable(a ledger.AssetDemand) {
 		{"offsite", "offsite copies", a.Offsite, offsite}, {"offline", "offline copies", a.Offline, offline},
 	} {
 		if c.have < c.want {
-			b.add(b.at("asset", a.Name, c.arg, ""), fmt.Errorf("asset %s asks for %d %s, and the targets in its on = {…} can give %d\nhint: name more targets there, or ask for less", a.Name, c.want, c.what, c.have))
+			b.add(b.at("asset", a.Name, c.arg, ""),
+				fmt.Errorf("asset %s asks for %d %s, and the targets in its on = {…} can give %d\nhint: name more targets there, or ask for less",
+					a.Name, c.want, c.what, c.have))
 		}
 	}
 }

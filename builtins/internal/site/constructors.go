@@ -30,7 +30,8 @@ type constructor struct {
 }
 
 func construct[A any](name, doc string, apply func(*A) (starlark.Value, error)) constructor {
-	return constructor{name, doc, runtime.Params[A](), func(fn string, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, []error) {
+	return constructor{name, doc, runtime.Params[A](), func(fn string, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value,
+		[]error) {
 		a := new(A)
 		errs := runtime.UnpackAll(fn, a, args, kwargs)
 		if slices.ContainsFunc(errs, func(err error) bool { return !errors.As(err, new(*runtime.ArgumentError)) }) {
@@ -46,7 +47,8 @@ func construct[A any](name, doc string, apply func(*A) (starlark.Value, error)) 
 func (b *builder) constructors() starlark.StringDict {
 	env := starlark.StringDict{}
 	for _, c := range b.list() {
-		env[c.Name] = starlark.NewBuiltin(c.Name, func(thread *starlark.Thread, fn *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+		env[c.Name] = starlark.NewBuiltin(c.Name, func(thread *starlark.Thread, fn *starlark.Builtin, args starlark.Tuple,
+			kwargs []starlark.Tuple) (starlark.Value, error) {
 			call, pos := b.caller(thread)
 			v, errs := c.call(fn.Name(), args, kwargs)
 			name := nameOf(kwargs)
@@ -202,7 +204,8 @@ func (b *builder) proxmox(a *proxmoxArgs) (starlark.Value, error) {
 	}
 	for _, node := range sortedKeys(a.SSH) {
 		if a.HostKeys[node] == "" {
-			wrong = append(wrong, badKey("ssh", node, "ssh names node %s, host_keys does not: a host key is always checked (ssh-keyscan -t ed25519 %s, compared on its console)", node, node))
+			wrong = append(wrong, badKey("ssh", node,
+				"ssh names node %s, host_keys does not: a host key is always checked (ssh-keyscan -t ed25519 %s, compared on its console)", node, node))
 		}
 	}
 	if a.Asset == "" {
@@ -300,7 +303,8 @@ func (b *builder) asset(a *assetArgs) (starlark.Value, error) {
 	for _, name := range sortedKeys(a.On) {
 		level, ok := ledger.ParseLevel(a.On[name])
 		if !ok || level > ledger.Opened {
-			wrong = append(wrong, badKey("on", name, "on: %s: %q is no level of proof that a nightly run can reach: want stored, read or opened", name, a.On[name]))
+			wrong = append(wrong, badKey("on", name, "on: %s: %q is no level of proof that a nightly run can reach: want stored, read or opened",
+				name, a.On[name]))
 		}
 		row.On = append(row.On, ledger.CopyDemand{Target: name, Level: level})
 	}

@@ -63,7 +63,8 @@ type book struct {
 }
 
 func newBook(path string, text []byte) *book {
-	b := &book{path: path, lines: strings.Split(string(text), "\n"), calls: map[place]*syntax.CallExpr{}, made: map[string]*syntax.CallExpr{}, broken: map[string]bool{}}
+	b := &book{path: path, lines: strings.Split(string(text), "\n"), calls: map[place]*syntax.CallExpr{},
+		made: map[string]*syntax.CallExpr{}, broken: map[string]bool{}}
 	file, err := (&syntax.FileOptions{Set: true}).Parse(path, text, 0)
 	if err != nil {
 		return b // EvalSite says it, with what to write instead

@@ -8,7 +8,8 @@ import (
 )
 
 // prose are the arguments whose text is for people: dots in it stand for nothing.
-var prose = map[string]bool{"title": true, "note": true, "reason": true, "online": true, "location": true, "sop": true, "step": true, "instead": true, "approved_by": true}
+var prose = map[string]bool{"title": true, "note": true, "reason": true, "online": true, "location": true, "sop": true, "step": true,
+	"instead": true, "approved_by": true}
 
 // placeholders notes the values of an example that nobody replaced, by the name that they
 // stand under: "age1pq1...".
@@ -55,7 +56,8 @@ func replacement(text string) string {
 	case strings.HasPrefix(text, "ssh-"), strings.HasPrefix(text, "ecdsa-"):
 		return "\nhint: ssh-keyscan -t ed25519 HOST prints it; compare it on the host's console"
 	case strings.Count(text, ":") > 0 && strings.Trim(text, "0123456789abcdefABCDEF:.…") == "":
-		return "\nhint: pvenode cert info prints it, on another system: openssl s_client -connect HOST:443 | openssl x509 -noout -fingerprint -sha256"
+		return "\nhint: pvenode cert info prints it, on another system: openssl s_client -connect HOST:443 | openssl x509 -noout " +
+			"-fingerprint -sha256"
 	}
 	return ""
 }

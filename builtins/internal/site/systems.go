@@ -69,7 +69,8 @@ func (b *builder) host(a *hostArgs) (starlark.Value, error) {
 		wrong = append(wrong, errors.New("say either local = True or ssh = \"root@host:22\""))
 	}
 	if a.SSH != "" && a.HostKey == "" {
-		wrong = append(wrong, bad("ssh", "host_key is missing: a host key is always checked (ssh-keyscan -t ed25519 HOST, compared on its console)"))
+		wrong = append(wrong, bad("ssh",
+			"host_key is missing: a host key is always checked (ssh-keyscan -t ed25519 HOST, compared on its console)"))
 	}
 	if a.SSH != "" && a.HostKey != "" && a.Key.Name == "" {
 		wrong = append(wrong, bad("ssh", "ssh_key is missing: name it with secret(…)"))
@@ -126,7 +127,9 @@ func (b *builder) unifi(a *unifiArgs) (starlark.Value, error) {
 		wrong = append(wrong, bad("url", "%w", err))
 	}
 	if len(a.Fingerprints) == 0 {
-		wrong = append(wrong, bad("fingerprints", "fingerprints is empty: a certificate is always checked; openssl s_client -connect HOST:443 | openssl x509 -noout -fingerprint -sha256 shows it"))
+		wrong = append(wrong, bad("fingerprints",
+			"fingerprints is empty: a certificate is always checked; openssl s_client -connect HOST:443 | openssl x509 -noout -fingerprint "+
+				"-sha256 shows it"))
 	}
 	if a.Site == "" {
 		a.Site = "default"

@@ -23,10 +23,21 @@ type Report struct {
 	Entries int64
 	// Bytes counts the clear bytes of the payload.
 	Bytes int64
+	// OutOfReach are the topmost files and folders of a tar whose names are deeper or
+	// longer than what can be restored: Check refuses the archive because of them. Of
+	// more than 100 the others are not named.
+	OutOfReach []string
 	// Skipped names what ExtractTree did not restore and why, one line each, at
 	// most 50,000 of them and one that counts the rest.
 	Skipped []string
 }
+
+// MaxDepth is how many levels a name in a tar may have, the slash behind a folder being
+// one.
+const MaxDepth = 1024
+
+// maxOutOfReach bounds Report.OutOfReach.
+const maxOutOfReach = 100
 
 // Check reads an archive to its end, parsing all of its structure, and reports
 // what is in it. The name is that of the file and says what it is. The source is

@@ -18,7 +18,6 @@ const (
 	maxEntries  = 1 << 28
 	maxPath     = 4096 // what Linux takes
 	maxName     = 255
-	maxDepth    = 1024
 	maxID       = math.MaxUint32 - 1 // the last one means "unchanged" to chown
 	maxConfig   = 1 << 20
 	vzdumpFiles = "etc/vzdump/"
@@ -35,6 +34,7 @@ type entry struct {
 // r; what it leaves unread is passed over.
 func (s *stream) entries(report *Report, place func(e entry, r io.Reader) error) error {
 	t, tree := tar.NewReader(s), newShape()
+	var far error // the first name that is out of reach
 	for {
 		at := s.n
 		h, err := t.Next()
@@ -48,6 +48,13 @@ func (s *stream) entries(report *Report, place func(e entry, r io.Reader) error)
 			return unsupportedf(s.name, "it has more than %d entries", maxEntries)
 		}
 		e, err := s.checkEntry(h)
+		if err != nil && place == nil && beyondReach(h.Name) {
+			report.outOfReach(h.Name)
+			if far == nil {
+				far = err
+			}
+			continue // what else is out of reach?
+		}
 		if err != nil {
 			return err
 		}
@@ -57,6 +64,9 @@ func (s *stream) entries(report *Report, place func(e entry, r io.Reader) error)
 		if err := s.takeEntry(e, t, report, place); err != nil {
 			return err
 		}
+	}
+	if far != nil {
+		return far
 	}
 	if s.err != nil { // archive/tar takes any end for the end
 		return s.tarFault(s.n, errors.New("the archive ends before its two blocks of zeros"))
@@ -217,6 +227,29 @@ func (s *stream) checkEntry(h *tar.Header) (entry, error) {
 	return e, nil
 }
 
+// beyondReach reports whether no program could open a name by its path.
+func beyondReach(name string) bool {
+	return len(name) >= maxPath || strings.Count(name, "/") >= MaxDepth
+}
+
+// outOfReach notes the topmost folder or file above a name that is itself out of reach.
+func (r *Report) outOfReach(name string) {
+	top, depth := name, 0
+	for i := range len(name) {
+		if name[i] != '/' {
+			continue
+		}
+		if depth++; depth >= MaxDepth || i+1 >= maxPath {
+			top = name[:i]
+			break
+		}
+	}
+	if last := len(r.OutOfReach) - 1; last >= 0 && r.OutOfReach[last] == top || last >= maxOutOfReach {
+		return
+	}
+	r.OutOfReach = append(r.OutOfReach, top)
+}
+
 // cleanPath turns a name of the archive into a clean relative path. The errors
 // are predicates.
 func cleanPath(name string) (string, error) {
@@ -238,8 +271,8 @@ func cleanPath(name string) (string, error) {
 		case len(part) > maxName:
 			return "", fmt.Errorf("holds a name of %d bytes, Linux takes %d", len(part), maxName)
 		}
-		if depth++; depth > maxDepth {
-			return "", fmt.Errorf("is more than %d levels deep", maxDepth)
+		if depth++; depth > MaxDepth {
+			return "", fmt.Errorf("is more than %d levels deep", MaxDepth)
 		}
 	}
 	return path.Clean(name), nil
