@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/neosofia/runner/builtins/lab"
+	"github.com/neosofia/runner/builtins/site"
+	"github.com/neosofia/runner/builtins/systems"
 	"github.com/neosofia/runner/runtime"
 	"github.com/neosofia/runner/runtime/ledger"
 	"github.com/neosofia/runner/runtime/report"
@@ -122,7 +124,7 @@ func (b *bench) inject(faults ...lab.Fault) {
 func (b *bench) config(policy string) runtime.Config {
 	b.t.Helper()
 	limits := runtime.Limits{Heap: 16 << 30} // all worlds of these tests lie in one heap
-	s, err := LoadSite("site.star", []byte(b.site), limits)
+	s, err := site.Load("site.star", []byte(b.site), limits)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -135,7 +137,7 @@ func (b *bench) config(policy string) runtime.Config {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	w := NewWorld(s, Env{Root: b.lab.Root(), Dial: b.lab.Dial, Device: b.lab.Device, Keyring: labKeyring(b.ring), Version: "test", Spool: filepath.Join(b.dir, "spool")})
+	w := systems.New(s, systems.Env{Root: b.lab.Root(), Dial: b.lab.Dial, Device: b.lab.Device, Keyring: labKeyring(b.ring), Version: "test", Spool: filepath.Join(b.dir, "spool")})
 	b.t.Cleanup(func() { w.Close() })
 	b.runs++
 	var complete runtime.Completeness // of policies that say what they protect

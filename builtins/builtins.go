@@ -3,8 +3,10 @@
 // to resume, codes, plan, fake) and the function behind it. All lists them; there
 // is no registration and no global state.
 //
-// This file is also the door to what lies in builtins/internal: sites, the world
-// behind them, keyrings. What primitives share below themselves is there, too.
+// What the program joins beside them lies in packages of its own below: site, systems
+// (what is behind a site), preflight, capacity, checkpoints, medium, recoverykey, newsite.
+// The bodies of primitives and what they share lie in builtins/internal; of that the few
+// names at the end of this file are for the program.
 package builtins
 
 import (
@@ -13,25 +15,18 @@ import (
 	"slices"
 	"time"
 
-	"filippo.io/age"
-	"github.com/neosofia/runner/builtins/internal/capacity"
-	"github.com/neosofia/runner/builtins/internal/checkpoints"
 	"github.com/neosofia/runner/builtins/internal/client/keyring"
 	"github.com/neosofia/runner/builtins/internal/format/bundle"
 	"github.com/neosofia/runner/builtins/internal/format/sheet"
 	"github.com/neosofia/runner/builtins/internal/kind"
-	"github.com/neosofia/runner/builtins/internal/medium"
-	"github.com/neosofia/runner/builtins/internal/newsite"
-	"github.com/neosofia/runner/builtins/internal/preflight"
 	"github.com/neosofia/runner/builtins/internal/rearhost"
-	"github.com/neosofia/runner/builtins/internal/recoverykey"
 	"github.com/neosofia/runner/builtins/internal/restorevm"
 	"github.com/neosofia/runner/builtins/internal/savefiles"
 	"github.com/neosofia/runner/builtins/internal/sealsecrets"
-	"github.com/neosofia/runner/builtins/internal/site"
 	"github.com/neosofia/runner/builtins/internal/spool"
-	"github.com/neosofia/runner/builtins/internal/systems"
 	"github.com/neosofia/runner/builtins/internal/target"
+	"github.com/neosofia/runner/builtins/site"
+	"github.com/neosofia/runner/builtins/systems"
 	"github.com/neosofia/runner/runtime"
 	"github.com/neosofia/runner/runtime/failure"
 	"github.com/neosofia/runner/runtime/ledger"
@@ -89,78 +84,32 @@ func codes(lists ...[]failure.Code) (out []failure.Code) {
 	return out
 }
 
-// What cmd/runner joins.
+// Of builtins/internal for the program; documented where they are.
 type (
-	Site          = site.Site
-	World         = systems.Systems
-	Env           = systems.Env
 	Keyring       = keyring.Keyring
 	KeyringConfig = keyring.Config
-	Fullness      = capacity.Fullness
 	Foreseen      = rearhost.Foreseen
-	Evidence      = checkpoints.Evidence
-	NightNeeds    = preflight.Needs
-	NightFault    = preflight.Fault
-	Trial         = preflight.Trial
-	Catalog       = ledger.Catalog
 
-	Medium         = medium.Medium
-	MediumEntry    = medium.Entry
-	RecoverOptions = medium.Options
-	Bare           = medium.Bare
-	Identity       = age.Identity
-	KeyBound       = recoverykey.Bound
-	SiteFaults     = site.Faults
-	SiteWish       = newsite.Wish
-	SiteFile       = newsite.File
-	Machine        = newsite.Machine
-	Keys           = sheet.Keys
-	TypedKeys      = sheet.Typed
+	Keys      = sheet.Keys
+	TypedKeys = sheet.Typed
 )
 
-// The functions behind them are documented where they are.
 var (
-	LoadSite        = site.Load
-	Constructors    = site.Docs
-	CheckSecretName = site.CheckSecretName
-	NewWorld        = systems.New
-	NewKeyring      = keyring.New
-	SystemDevice    = target.SystemDevice
-	LeaveEvidence   = checkpoints.Leave
-	ReadEvidence    = checkpoints.ReadEvidence
-	ReadManifests   = checkpoints.ReadManifests
-	RebuiltLedger   = checkpoints.Rebuilt
-	JoinLedger      = checkpoints.Join
-	TakeOverCopies  = checkpoints.TakeOver
-	ObserveMedia    = checkpoints.ObserveMedia
-	KindsOfSystems  = site.KindsOfSystems
-	FilesAsset      = savefiles.Asset
-	DaysUntilFull   = capacity.DaysUntilFull
-	ForeseeNight    = preflight.Night
-	Doctor          = preflight.Doctor
-	FaultOf         = preflight.FaultOf
-	GuestNames      = preflight.GuestNames
-	LookAround      = newsite.LookAround
-	SiteParts       = newsite.Parts
-	RestorePlace    = restorevm.Place
-	ForeseeImages   = rearhost.Foresee
-	ForeseeSecrets  = sealsecrets.Foresee
-	OpenMedium      = medium.Open
-	BareArchive     = medium.BareArchive
-	ReadKeys        = sheet.Read
-	LevelWords      = medium.LevelWords
-	NewestEntries   = medium.Newest
-	ErrNotDamaged   = medium.ErrNotDamaged
-	Recipient       = bundle.RecipientOf
-	TryKey          = recoverykey.Try
-	RecoverySheet   = sheet.Sheet
-	BoundTo         = recoverykey.BoundTo
-	Fingerprint     = target.Fingerprint
-	Quote           = kind.Quote
+	NewKeyring     = keyring.New
+	SystemDevice   = target.SystemDevice
+	FilesAsset     = savefiles.Asset
+	RestorePlace   = restorevm.Place
+	ForeseeImages  = rearhost.Foresee
+	ForeseeSecrets = sealsecrets.Foresee
+	ReadKeys       = sheet.Read
+	Recipient      = bundle.RecipientOf
+	RecoverySheet  = sheet.Sheet
+	Fingerprint    = target.Fingerprint
+	Quote          = kind.Quote
 )
 
 // SiteNames lists what policies can name; a host is one whatever is made of it.
-func SiteNames(s *Site) runtime.Names {
+func SiteNames(s *site.Site) runtime.Names {
 	names := s.Names()
 	names["host"] = nil
 	for _, h := range s.Hosts {
@@ -171,7 +120,7 @@ func SiteNames(s *Site) runtime.Names {
 
 // FakeWorld is the world of one case of a policy test: the site's names and
 // demands, and nothing behind them.
-func FakeWorld(s *Site, given map[string]any) (any, ledger.Demands, map[string]bool) {
+func FakeWorld(s *site.Site, given map[string]any) (any, ledger.Demands, map[string]bool) {
 	if given == nil {
 		given = map[string]any{}
 	}

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/neosofia/runner/builtins/lab"
+	"github.com/neosofia/runner/builtins/site"
+	"github.com/neosofia/runner/builtins/systems"
 	"github.com/neosofia/runner/runtime"
 	"github.com/neosofia/runner/runtime/failure"
 	"github.com/neosofia/runner/runtime/ledger"
@@ -78,7 +80,7 @@ func example(t *testing.T, b *bench, i runtime.Info) {
 		t.Errorf("%s: its example does not call it: %s", i.Name, i.Example)
 	}
 	cfg := b.config(main("return " + i.Example))
-	site, err := LoadSite("site.star", []byte(b.site), runtime.Limits{})
+	site, err := site.Load("site.star", []byte(b.site), runtime.Limits{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -169,7 +171,7 @@ func TestAWorldWithoutAKeyringSaysSo(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	cfg := b.config(main("guests()"))
-	cfg.World.(*World).Env.Keyring = nil
+	cfg.World.(*systems.Systems).Env.Keyring = nil
 	out, err := runtime.Exec(t.Context(), cfg)
 	var own *failure.Error
 	if err != nil || !errors.As(out.Err, &own) || own.Code.Name != "E_SECRET" || !strings.Contains(own.Error(), "there is no keyring") {

@@ -6,7 +6,7 @@ import (
 
 	"github.com/neosofia/runner/builtins/internal/client/host"
 	"github.com/neosofia/runner/builtins/internal/copying"
-	"github.com/neosofia/runner/builtins/internal/systems"
+	"github.com/neosofia/runner/builtins/systems"
 	"github.com/neosofia/runner/runtime"
 	"github.com/neosofia/runner/runtime/failure"
 	"github.com/neosofia/runner/runtime/ledger"

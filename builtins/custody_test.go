@@ -6,8 +6,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/neosofia/runner/builtins/internal/recoverykey"
 	"github.com/neosofia/runner/builtins/lab"
+	"github.com/neosofia/runner/builtins/recoverykey"
+	"github.com/neosofia/runner/builtins/site"
+	"github.com/neosofia/runner/builtins/systems"
 	"github.com/neosofia/runner/runtime"
 	"github.com/neosofia/runner/runtime/ledger"
 )
@@ -65,11 +67,11 @@ func TestAKeyIsNotProvenOnSecretsForOthers(t *testing.T) {
 	_, other := newKey(t)
 	b.good(fmt.Sprintf(`copy(artifact = seal_secrets(recipients = [%q]), to = ["offsite"])`, other))
 	try := func() (ledger.KeyProof, string, error) {
-		s, err := LoadSite("site.star", []byte(b.site), runtime.Limits{})
+		s, err := site.Load("site.star", []byte(b.site), runtime.Limits{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		w := NewWorld(s, Env{Root: b.lab.Root(), Dial: b.lab.Dial, Device: b.lab.Device, Keyring: labKeyring(b.ring), Version: "test", Spool: filepath.Join(b.dir, "spool")})
+		w := systems.New(s, systems.Env{Root: b.lab.Root(), Dial: b.lab.Dial, Device: b.lab.Device, Keyring: labKeyring(b.ring), Version: "test", Spool: filepath.Join(b.dir, "spool")})
 		defer w.Close()
 		return recoverykey.Try(t.Context(), w, ledger.Catalog{Store: b.store}, "offsite", recoveryIdentity(t)[0])
 	}

@@ -6,7 +6,7 @@ import (
 
 	"github.com/neosofia/runner/builtins/internal/exportdns"
 	"github.com/neosofia/runner/builtins/internal/format/zone"
-	"github.com/neosofia/runner/builtins/internal/systems"
+	"github.com/neosofia/runner/builtins/systems"
 	"github.com/neosofia/runner/runtime"
 )
 

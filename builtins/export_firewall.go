@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/neosofia/runner/builtins/internal/exportfirewall"
-	"github.com/neosofia/runner/builtins/internal/systems"
+	"github.com/neosofia/runner/builtins/systems"
 	"github.com/neosofia/runner/runtime"
 )
 

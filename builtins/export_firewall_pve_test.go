@@ -12,6 +12,7 @@ import (
 	"github.com/neosofia/runner/builtins/internal/client/proxmox"
 	"github.com/neosofia/runner/builtins/internal/format/ruleset"
 	"github.com/neosofia/runner/builtins/lab"
+	"github.com/neosofia/runner/builtins/site"
 	"github.com/neosofia/runner/runtime"
 	"github.com/neosofia/runner/runtime/ledger"
 )
@@ -19,7 +20,7 @@ import (
 // asRoot talks to the lab's Proxmox as root does on a node.
 func (b *bench) asRoot() *proxmox.Client {
 	b.t.Helper()
-	s, err := LoadSite("site.star", []byte(b.site), runtime.Limits{})
+	s, err := site.Load("site.star", []byte(b.site), runtime.Limits{})
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -4,16 +4,18 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/neosofia/runner/builtins/capacity"
 	"github.com/neosofia/runner/builtins/lab"
+	"github.com/neosofia/runner/builtins/systems"
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
 func TestEveryTargetTellsWhenItIsFull(t *testing.T) {
 	t.Parallel()
 	b := newNights(t, 3)
-	ask := func() map[string]Fullness {
-		out := map[string]Fullness{}
-		for _, f := range DaysUntilFull(t.Context(), b.config(main("pass")).World.(*World), ledger.New(b.store.Store), b.clock.Now()) {
+	ask := func() map[string]capacity.Fullness {
+		out := map[string]capacity.Fullness{}
+		for _, f := range capacity.DaysUntilFull(t.Context(), b.config(main("pass")).World.(*systems.Systems), ledger.New(b.store.Store), b.clock.Now()) {
 			out[f.Target] = f
 		}
 		return out

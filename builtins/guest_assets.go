@@ -4,7 +4,7 @@ import (
 	"context"
 	"slices"
 
-	"github.com/neosofia/runner/builtins/internal/systems"
+	"github.com/neosofia/runner/builtins/systems"
 	"github.com/neosofia/runner/runtime"
 )
 

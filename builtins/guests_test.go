@@ -8,8 +8,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/neosofia/runner/builtins/internal/newsite"
 	"github.com/neosofia/runner/builtins/lab"
+	"github.com/neosofia/runner/builtins/newsite"
 	"github.com/neosofia/runner/runtime/ledger"
 )
 

@@ -10,8 +10,9 @@ import (
 
 	"github.com/neosofia/runner/builtins/internal/client/host"
 	"github.com/neosofia/runner/builtins/internal/client/ssh"
-	"github.com/neosofia/runner/builtins/internal/newsite"
 	"github.com/neosofia/runner/builtins/lab"
+	"github.com/neosofia/runner/builtins/newsite"
+	"github.com/neosofia/runner/builtins/site"
 	"github.com/neosofia/runner/runtime"
 	"github.com/neosofia/runner/runtime/ledger"
 	"github.com/neosofia/runner/stdlib"
@@ -104,7 +105,7 @@ func TestWhatInitWritesIsASite(t *testing.T) {
 			if w := missing(files[0].Text, c.holds); w != "" {
 				t.Errorf("%q is not in\n%s", w, files[0].Text)
 			}
-			site, err := LoadSite("site.star", []byte(files[0].Text), runtime.Limits{})
+			site, err := site.Load("site.star", []byte(files[0].Text), runtime.Limits{})
 			if err != nil {
 				t.Fatalf("%v\n%s", err, files[0].Text)
 			}

@@ -6,13 +6,15 @@ import (
 	"testing"
 
 	"github.com/neosofia/runner/builtins/lab"
+	"github.com/neosofia/runner/builtins/preflight"
+	"github.com/neosofia/runner/builtins/systems"
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
 // foresee asks what a night would need, as check does.
-func (b *bench) foresee() []NightFault {
+func (b *bench) foresee() []preflight.Fault {
 	b.t.Helper()
-	return ForeseeNight(b.t.Context(), b.config(main("pass")).World.(*World), ledger.Catalog{Store: b.store.Store}, NightNeeds{Guests: true, Firewall: true, Zones: true, Images: true, Logs: true, Files: true, Restores: b.restores})
+	return preflight.Night(b.t.Context(), b.config(main("pass")).World.(*systems.Systems), ledger.Catalog{Store: b.store.Store}, preflight.Needs{Guests: true, Firewall: true, Zones: true, Images: true, Logs: true, Files: true, Restores: b.restores})
 }
 
 func TestANightIsTriedBeforeItComes(t *testing.T) {

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/neosofia/runner/builtins/internal/prune"
-	"github.com/neosofia/runner/builtins/internal/systems"
+	"github.com/neosofia/runner/builtins/systems"
 	"github.com/neosofia/runner/runtime"
 )
 

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/neosofia/runner/builtins/internal/rearhost"
-	"github.com/neosofia/runner/builtins/internal/systems"
+	"github.com/neosofia/runner/builtins/systems"
 	"github.com/neosofia/runner/runtime"
 	"github.com/neosofia/runner/runtime/ledger"
 )

@@ -12,6 +12,7 @@ import (
 
 	"filippo.io/age"
 	"github.com/neosofia/runner/builtins/lab"
+	"github.com/neosofia/runner/builtins/medium"
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
@@ -32,9 +33,9 @@ func shelf(t *testing.T) (b *bench, folder string, key []age.Identity) {
 	return b, folder, keys.Identities
 }
 
-func openMedium(t *testing.T, folder string, ids []age.Identity) *Medium {
+func openMedium(t *testing.T, folder string, ids []age.Identity) *medium.Medium {
 	t.Helper()
-	m, err := OpenMedium(t.Context(), folder, RecoverOptions{})
+	m, err := medium.Open(t.Context(), folder, medium.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

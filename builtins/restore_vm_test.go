@@ -13,6 +13,7 @@ import (
 
 	"github.com/neosofia/runner/builtins/internal/client/proxmox"
 	"github.com/neosofia/runner/builtins/lab"
+	"github.com/neosofia/runner/builtins/systems"
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
@@ -413,7 +414,7 @@ func TestRestoreVMRefusesTheVMIDOfAHiddenGuest(t *testing.T) {
 func TestThePlaceOfARestoreIsAsked(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	world := b.config(main("pass")).World.(*World)
+	world := b.config(main("pass")).World.(*systems.Systems)
 	vmid, storages, err := RestorePlace(t.Context(), world, "")
 	if _, taken := b.guest(int(vmid)); err != nil || taken || vmid < 100 || strings.Join(storages, " ") != "local" {
 		t.Errorf("got %d, %v, %v", vmid, storages, err)

@@ -5,7 +5,7 @@ import (
 
 	"github.com/neosofia/runner/builtins/internal/client/keyring"
 	"github.com/neosofia/runner/builtins/internal/sealsecrets"
-	"github.com/neosofia/runner/builtins/internal/systems"
+	"github.com/neosofia/runner/builtins/systems"
 	"github.com/neosofia/runner/runtime"
 )
 

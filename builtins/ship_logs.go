@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 
 	"github.com/neosofia/runner/builtins/internal/shiplogs"
-	"github.com/neosofia/runner/builtins/internal/systems"
+	"github.com/neosofia/runner/builtins/systems"
 	"github.com/neosofia/runner/runtime"
 	"github.com/neosofia/runner/runtime/ledger"
 )

@@ -7,8 +7,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/neosofia/runner/builtins/internal/site"
-	"github.com/neosofia/runner/builtins/internal/systems"
+	"github.com/neosofia/runner/builtins/site"
+	"github.com/neosofia/runner/builtins/systems"
 	"github.com/neosofia/runner/runtime"
 	"github.com/neosofia/runner/runtime/failure"
 	"github.com/neosofia/runner/runtime/ledger"

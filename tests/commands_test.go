@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/neosofia/runner/builtins/site"
+
 	"github.com/neosofia/runner/builtins"
 	"github.com/neosofia/runner/tests/memdir"
 	"github.com/rogpeppe/go-internal/testscript"
@@ -211,7 +213,7 @@ func cmdEveryBuiltin(ts *testscript.TestScript, neg bool, args []string) {
 	for _, d := range builtins.All() {
 		names = append(names, d.Info().Name)
 	}
-	for _, c := range builtins.Constructors() {
+	for _, c := range site.Docs() {
 		names = append(names, c.Name)
 	}
 	for _, name := range names {

@@ -26,10 +26,10 @@ type floor struct {
 // so is a package that is on no floor.
 var floors = []floor{
 	// The program joins everything.
-	{"/cmd/runner", "/builtins /builtins/lab /cmd/runner/internal/* /policies /runtime /runtime/* /stdlib", ""},
+	{"/cmd/runner", "/builtins /builtins/* /cmd/runner/internal/* /policies /runtime /runtime/* /stdlib", ""},
 	{"/cmd/runner/internal/*", "", ""},
 	// What crosses packages sees them as their users do.
-	{"/tests /tests/bench /tests/crash /tests/real", "", "/builtins /builtins/lab /runtime /runtime/ledger /tests/gauge /tests/internal/program"},
+	{"/tests /tests/bench /tests/crash /tests/real", "", "/builtins /builtins/lab /builtins/site /runtime /runtime/ledger /tests/gauge /tests/internal/program"},
 	{"/tests/gauge /tests/internal/program /tests/memdir", "", ""},
 
 	// The lab shares formats with the clients, and nothing else: it would share their mistakes.
@@ -38,14 +38,14 @@ var floors = []floor{
 	{"/builtins/lab/internal/schema", "", ""},
 
 	// Declarations: one file a primitive. Behind them bodies, named after their primitive.
-	{"/builtins", "* client/* format/* /runtime /runtime/failure /runtime/ledger /runtime/words", "kind kind/* /builtins/lab /builtins/lab/host /runtime/policytest /runtime/report /stdlib"},
+	{"/builtins", "* /builtins/site /builtins/systems client/* format/* /runtime /runtime/failure /runtime/ledger /runtime/words", "kind kind/* /builtins/* /builtins/lab/host /runtime/policytest /runtime/report /stdlib"},
 	{"copying exportdns exportfirewall prune rearhost restorevm savefiles sealsecrets shiplogs snapshotvm verify",
-		"guests kind kind/* kinds site spool systems target client/* format/* /runtime /runtime/failure /runtime/ledger /runtime/words", "/builtins/lab"},
+		"guests kind kind/* kinds /builtins/site spool /builtins/systems target client/* format/* /runtime /runtime/failure /runtime/ledger /runtime/words", "/builtins/lab"},
 	// What several of them, and the program, share.
-	{"capacity checkpoints guests medium newsite preflight recoverykey", "capacity guests kind kind/* kinds site systems target client/* format/* /runtime /runtime/failure /runtime/ledger /runtime/words", "/builtins/lab"},
-	{"systems", "site spool target client/* format/* /runtime /runtime/failure /runtime/ledger", "/builtins/lab"},
+	{"/builtins/capacity /builtins/checkpoints guests /builtins/medium /builtins/newsite /builtins/preflight /builtins/recoverykey", "/builtins/capacity guests kind kind/* kinds /builtins/site /builtins/systems target client/* format/* /runtime /runtime/failure /runtime/ledger /runtime/words", "/builtins/lab"},
+	{"/builtins/systems", "/builtins/site spool target client/* format/* /runtime /runtime/failure /runtime/ledger", "/builtins/lab"},
 	{"spool", "kind kinds target /runtime /runtime/failure /runtime/ledger", ""},
-	{"site", "target format/* /runtime /runtime/failure /runtime/ledger", "/builtins/lab"},
+	{"/builtins/site", "target format/* /runtime /runtime/failure /runtime/ledger", "/builtins/lab"},
 
 	// Kinds of artifacts know no site and no Starlark: a medium alone is enough for them.
 	{"kinds", "kind kind/* target", ""},

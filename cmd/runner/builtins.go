@@ -9,6 +9,8 @@ import (
 	"sort"
 	"strings"
 
+	"github.com/neosofia/runner/builtins/site"
+
 	"github.com/neosofia/runner/builtins"
 	"github.com/neosofia/runner/runtime"
 	"github.com/neosofia/runner/runtime/failure"
@@ -39,7 +41,7 @@ func builtinsCommand(f *flags) *cobra.Command {
 					return f.describe(d.Info())
 				}
 			}
-			for _, c := range builtins.Constructors() {
+			for _, c := range site.Docs() {
 				if c.Name == args[0] && f.json {
 					return json.NewEncoder(os.Stdout).Encode(builtinJSON{Name: c.Name, Doc: c.Doc, Params: paramsJSON(c.Params)})
 				}
@@ -75,7 +77,7 @@ func (f *flags) listBuiltins() error {
 		for _, d := range builtins.All() {
 			all.Primitives = append(all.Primitives, jsonOf(d.Info()))
 		}
-		for _, c := range builtins.Constructors() {
+		for _, c := range site.Docs() {
 			all.Constructors = append(all.Constructors, builtinJSON{Name: c.Name, Doc: c.Doc, Params: paramsJSON(c.Params)})
 		}
 		for _, w := range runtime.Words() {
@@ -111,7 +113,7 @@ func (f *flags) listBuiltins() error {
 		fmt.Printf("  %-14s %-8s %s  load(%q, %q)\n", d.Name, "", strings.TrimSuffix(firstLine(d.Doc), "."), d.Label, d.Name)
 	}
 	fmt.Println("\nconstructors (site.star):")
-	for _, c := range builtins.Constructors() {
+	for _, c := range site.Docs() {
 		fmt.Printf("  %-14s %-8s %s\n", c.Name, "", c.Doc)
 	}
 	fmt.Println("\ntests (files *_test.star; run them with runner test):")

@@ -12,6 +12,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/neosofia/runner/builtins/capacity"
+	"github.com/neosofia/runner/builtins/preflight"
+	"github.com/neosofia/runner/builtins/site"
+
 	"github.com/neosofia/runner/builtins"
 	"github.com/neosofia/runner/runtime"
 	"github.com/neosofia/runner/runtime/ledger"
@@ -72,12 +76,12 @@ func (f *flags) check(ctx context.Context, policies []string, ask bool) (err err
 			return err
 		}
 		if calls(all, "snapshot_vm") {
-			if guests, ok := builtins.GuestNames(ctx, s.world, catalog); ok {
+			if guests, ok := preflight.GuestNames(ctx, s.world, catalog); ok {
 				names["guest"] = guests
 			}
 		}
 	}
-	_, saved := s.site.Demands.Asset(builtins.KindsOfSystems["keyring"])
+	_, saved := s.site.Demands.Asset(site.KindsOfSystems["keyring"])
 	for _, c := range all {
 		c.look(names)
 		if c.program == nil {
@@ -95,8 +99,8 @@ func (f *flags) check(ctx context.Context, policies []string, ask bool) (err err
 	if err := f.printCheck(all, a, s.site.Expired(time.Now())); err != nil {
 		return err
 	}
-	if slices.ContainsFunc(all, func(c *checked) bool { return len(c.Faults) > 0 }) || slices.ContainsFunc(a.targets, builtins.Fullness.Refused) ||
-		slices.ContainsFunc(a.systems, func(n builtins.NightFault) bool { return !n.Note }) {
+	if slices.ContainsFunc(all, func(c *checked) bool { return len(c.Faults) > 0 }) || slices.ContainsFunc(a.targets, capacity.Fullness.Refused) ||
+		slices.ContainsFunc(a.systems, func(n preflight.Fault) bool { return !n.Note }) {
 		return &exit{code, nil}
 	}
 	return nil
@@ -129,13 +133,13 @@ func calls(all []*checked, primitive string) bool {
 
 // asked is what systems and targets answered.
 type asked struct {
-	targets []builtins.Fullness
-	systems []builtins.NightFault
+	targets []capacity.Fullness
+	systems []preflight.Fault
 }
 
 // ask dials targets and hosts, and reads.
 func (s *session) ask(ctx context.Context, catalog ledger.Catalog, all []*checked) (a asked) {
-	needs := builtins.NightNeeds{FilesAsset: builtins.FilesAsset}
+	needs := preflight.Needs{FilesAsset: builtins.FilesAsset}
 	images := sync.OnceValue(func() []builtins.Foreseen { return builtins.ForeseeImages(ctx, s.world, catalog) })
 	for _, c := range all {
 		if c.program == nil {
@@ -149,15 +153,15 @@ func (s *session) ask(ctx context.Context, catalog ledger.Catalog, all []*checke
 		needs.Files = needs.Files || c.program.Calls("save_files")
 		needs.Restores = needs.Restores || c.program.Calls("restore_vm")
 		needs.Paths = append(needs.Paths, c.program.Paths("save_files")...)
-		if _, saved := s.site.Demands.Asset(builtins.KindsOfSystems["host"]); !saved || !c.program.Calls("rear_host") {
+		if _, saved := s.site.Demands.Asset(site.KindsOfSystems["host"]); !saved || !c.program.Calls("rear_host") {
 			continue
 		}
 		for _, i := range images() {
 			c.foresee(i)
 		}
 	}
-	a.systems = builtins.ForeseeNight(ctx, s.world, catalog, needs)
-	a.targets = builtins.DaysUntilFull(ctx, s.world, s.ledger, time.Now())
+	a.systems = preflight.Night(ctx, s.world, catalog, needs)
+	a.targets = capacity.DaysUntilFull(ctx, s.world, s.ledger, time.Now())
 	return a
 }
 
@@ -261,7 +265,7 @@ func (s *checkSheet) asked(expired []string, a asked) {
 	}
 }
 
-func (s *checkSheet) fault(n builtins.NightFault) {
+func (s *checkSheet) fault(n preflight.Fault) {
 	word := "FAULT "
 	if n.Note {
 		word = "note  "

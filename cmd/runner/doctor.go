@@ -7,6 +7,11 @@ import (
 	"slices"
 	"time"
 
+	"github.com/neosofia/runner/builtins/capacity"
+	"github.com/neosofia/runner/builtins/preflight"
+	"github.com/neosofia/runner/builtins/site"
+	"github.com/neosofia/runner/runtime/ledger"
+
 	"github.com/neosofia/runner/builtins"
 	"github.com/spf13/cobra"
 )
@@ -37,12 +42,12 @@ func (f *flags) doctor(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	trials := builtins.Doctor(ctx, s.world, catalog, builtins.FilesAsset)
+	trials := preflight.Doctor(ctx, s.world, catalog, builtins.FilesAsset)
 	trials = append(trials, s.images(ctx, catalog)...)
-	if _, saved := s.site.Demands.Asset(builtins.KindsOfSystems["keyring"]); saved {
+	if _, saved := s.site.Demands.Asset(site.KindsOfSystems["keyring"]); saved {
 		trials = append(trials, trialOf("seal_secrets", "who can open the secrets", builtins.ForeseeSecrets(s.site)))
 	}
-	targets := builtins.DaysUntilFull(ctx, s.world, s.ledger, time.Now())
+	targets := capacity.DaysUntilFull(ctx, s.world, s.ledger, time.Now())
 	expired := s.site.Expired(time.Now())
 	if f.json {
 		err = json.NewEncoder(os.Stdout).Encode(map[string]any{"trials": trials, "targets": targets, "expired": expired, "lab": f.lab})
@@ -52,8 +57,8 @@ func (f *flags) doctor(ctx context.Context) (err error) {
 		out.asked(expired, asked{targets: targets})
 		out.print()
 	}
-	bad := slices.ContainsFunc(targets, builtins.Fullness.Refused) || slices.ContainsFunc(trials, func(t builtins.Trial) bool {
-		return slices.ContainsFunc(t.Faults, func(n builtins.NightFault) bool { return !n.Note })
+	bad := slices.ContainsFunc(targets, capacity.Fullness.Refused) || slices.ContainsFunc(trials, func(t preflight.Trial) bool {
+		return slices.ContainsFunc(t.Faults, func(n preflight.Fault) bool { return !n.Note })
 	})
 	if err == nil && bad {
 		return &exit{exitRefused, nil}
@@ -62,31 +67,31 @@ func (f *flags) doctor(ctx context.Context) (err error) {
 }
 
 // images tries what a rescue image of each host would erase, where images are wanted.
-func (s *session) images(ctx context.Context, catalog builtins.Catalog) (out []builtins.Trial) {
-	if _, saved := s.site.Demands.Asset(builtins.KindsOfSystems["host"]); !saved {
+func (s *session) images(ctx context.Context, catalog ledger.Catalog) (out []preflight.Trial) {
+	if _, saved := s.site.Demands.Asset(site.KindsOfSystems["host"]); !saved {
 		return nil
 	}
 	for _, i := range builtins.ForeseeImages(ctx, s.world, catalog) {
-		t := builtins.Trial{System: "rear_host " + i.Host, What: "what a recovery of it would erase"}
+		t := preflight.Trial{System: "rear_host " + i.Host, What: "what a recovery of it would erase"}
 		if i.Error != "" {
-			t.Faults = append(t.Faults, builtins.NightFault{System: t.System, Text: i.Error, Hint: i.Hint, Note: !i.Refused})
+			t.Faults = append(t.Faults, preflight.Fault{System: t.System, Text: i.Error, Hint: i.Hint, Note: !i.Refused})
 		}
 		out = append(out, t)
 	}
 	return out
 }
 
-func trialOf(system, what string, err error) builtins.Trial {
-	t := builtins.Trial{System: system, What: what}
+func trialOf(system, what string, err error) preflight.Trial {
+	t := preflight.Trial{System: system, What: what}
 	if err != nil {
-		t.Faults = append(t.Faults, builtins.FaultOf(system, err))
+		t.Faults = append(t.Faults, preflight.FaultOf(system, err))
 	}
 	return t
 }
 
-func (s *checkSheet) trials(trials []builtins.Trial) {
+func (s *checkSheet) trials(trials []preflight.Trial) {
 	for _, t := range trials {
-		if !slices.ContainsFunc(t.Faults, func(n builtins.NightFault) bool { return !n.Note }) && t.What != "" {
+		if !slices.ContainsFunc(t.Faults, func(n preflight.Fault) bool { return !n.Note }) && t.What != "" {
 			s.add(false, "ok    ", t.System+": "+plain(t.What), "")
 		}
 		for _, n := range t.Faults {

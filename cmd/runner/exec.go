@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/neosofia/runner/builtins/checkpoints"
+
 	"github.com/neosofia/runner/builtins"
 	"github.com/neosofia/runner/runtime"
 	"github.com/neosofia/runner/runtime/ledger"
@@ -175,7 +177,7 @@ func (s *session) run(ctx context.Context, program *runtime.Program, begin func(
 	code := codeOfRun(out)
 	var after []ledger.Finding // of what follows the run's end
 	if out.Result != ledger.Interrupted {
-		if after, err = builtins.LeaveEvidence(context.WithoutCancel(ctx), s.world, s.ledger, cfg.Header.Host, out.Run); err != nil {
+		if after, err = checkpoints.Leave(context.WithoutCancel(ctx), s.world, s.ledger, cfg.Header.Host, out.Run); err != nil {
 			after = append(after, ledger.Finding{Severity: ledger.DegradedRun, Text: "the ledger's checkpoints were not left on the targets: " + err.Error(), Type: "runner ledger verify"})
 		}
 		if len(after) > 0 && code == exitOK {

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/neosofia/runner/builtins/newsite"
+
 	"github.com/neosofia/runner/builtins"
 	bundled "github.com/neosofia/runner/policies"
 	"github.com/spf13/cobra"
@@ -17,7 +19,7 @@ import (
 const defaultSite = "/etc/runner"
 
 func initCommand(f *flags) *cobra.Command {
-	var w builtins.SiteWish
+	var w newsite.Wish
 	c := &cobra.Command{
 		Use: "init [DIR]", Short: "write a first site.star and its policies from what this machine has", Args: cobra.MaximumNArgs(1),
 		Long: "init looks at this machine, reading only: whether it is a Proxmox VE node, with which guests, storages and backup jobs; " +
@@ -49,7 +51,7 @@ func initCommand(f *flags) *cobra.Command {
 				return fmt.Errorf("find the program itself: %w", err)
 			}
 			w.Root, w.Device = os.Geteuid() == 0, builtins.SystemDevice
-			m, err := builtins.LookAround(c.Context(), w)
+			m, err := newsite.LookAround(c.Context(), w)
 			if err != nil {
 				return usage("%v", err)
 			}
@@ -65,12 +67,12 @@ func initCommand(f *flags) *cobra.Command {
 	}
 	c.Flags().StringArrayVar(&w.Save, "save", nil, "folder or file of this machine that is saved; may be given several times")
 	c.Flags().StringArrayVar(&w.To, "to", nil, "folder that holds copies, on a disk of its own; may be given several times")
-	c.Flags().StringSliceVar(&w.Without, "without", nil, "leave out what was found: "+strings.Join(builtins.SiteParts, ", "))
+	c.Flags().StringSliceVar(&w.Without, "without", nil, "leave out what was found: "+strings.Join(newsite.Parts, ", "))
 	return c
 }
 
 // writeSite writes all of the files, or none where one is there already.
-func writeSite(dir string, files []builtins.SiteFile) (err error) {
+func writeSite(dir string, files []newsite.File) (err error) {
 	var there []string
 	for _, file := range files {
 		if _, err := os.Lstat(filepath.Join(dir, file.Name)); err == nil {
@@ -94,7 +96,7 @@ func writeSite(dir string, files []builtins.SiteFile) (err error) {
 	return nil
 }
 
-func (f *flags) tellSite(m *builtins.Machine, dir string, files []builtins.SiteFile) error {
+func (f *flags) tellSite(m *newsite.Machine, dir string, files []newsite.File) error {
 	todo := m.ToDo(dir)
 	if f.json {
 		var names []string

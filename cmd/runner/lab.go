@@ -10,6 +10,8 @@ import (
 	"slices"
 	"sort"
 
+	"github.com/neosofia/runner/builtins/systems"
+
 	"github.com/neosofia/runner/builtins"
 	"github.com/neosofia/runner/builtins/lab"
 	"github.com/spf13/cobra"
@@ -141,7 +143,7 @@ func (s *session) openLab(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.world = builtins.NewWorld(s.site, builtins.Env{Root: s.lab.Root(), Dial: s.lab.Dial, Device: s.lab.Device, Keyring: k, Binary: staticBinary, Version: version, Host: hostName(), Spool: filepath.Join(s.state, "spool")})
+	s.world = systems.New(s.site, systems.Env{Root: s.lab.Root(), Dial: s.lab.Dial, Device: s.lab.Device, Keyring: k, Binary: staticBinary, Version: version, Host: hostName(), Spool: filepath.Join(s.state, "spool")})
 	s.close = append(s.close, s.world.Close)
 	return nil
 }

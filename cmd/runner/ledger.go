@@ -9,7 +9,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/neosofia/runner/builtins"
+	"github.com/neosofia/runner/builtins/checkpoints"
+
 	"github.com/neosofia/runner/runtime"
 	"github.com/neosofia/runner/runtime/ledger"
 	"github.com/spf13/cobra"
@@ -37,7 +38,7 @@ func ledgerVerify(f *flags) *cobra.Command {
 			if err := s.openLedger(c.Context(), false); err != nil {
 				return err
 			}
-			var found builtins.Evidence
+			var found checkpoints.Evidence
 			if !offline {
 				if found, err = s.evidence(c.Context(), true, verifier); err != nil {
 					return err
@@ -59,20 +60,20 @@ func ledgerVerify(f *flags) *cobra.Command {
 }
 
 // evidence reads what runs of this ledger left on the targets of the site.
-func (s *session) evidence(ctx context.Context, manifests bool, verifier string) (builtins.Evidence, error) {
+func (s *session) evidence(ctx context.Context, manifests bool, verifier string) (checkpoints.Evidence, error) {
 	if err := s.openSite(""); err != nil {
 		if s.flags.site != "" {
-			return builtins.Evidence{}, err
+			return checkpoints.Evidence{}, err
 		}
-		return builtins.Evidence{Notes: []string{"no site: what lies on targets was not read"}}, nil
+		return checkpoints.Evidence{Notes: []string{"no site: what lies on targets was not read"}}, nil
 	}
 	if err := s.openWorld(ctx); err != nil {
-		return builtins.Evidence{}, err
+		return checkpoints.Evidence{}, err
 	}
-	return builtins.ReadEvidence(ctx, s.world, s.ledger, hostName(), manifests, verifier)
+	return checkpoints.ReadEvidence(ctx, s.world, s.ledger, hostName(), manifests, verifier)
 }
 
-func (f *flags) tellVerified(rep ledger.Report, found builtins.Evidence, offline bool) error {
+func (f *flags) tellVerified(rep ledger.Report, found checkpoints.Evidence, offline bool) error {
 	lab := labMark(f.lab)
 	var problems []string
 	for _, p := range rep.Problems {
@@ -153,11 +154,11 @@ func (s *session) rebuild(ctx context.Context, from []string, replace bool) erro
 	if err := s.openWorld(ctx); err != nil {
 		return err
 	}
-	imports, notes, err := builtins.ReadManifests(ctx, s.world, from)
+	imports, notes, err := checkpoints.ReadManifests(ctx, s.world, from)
 	if err != nil {
 		return err
 	}
-	left, err := builtins.ReadEvidence(ctx, s.world, ledger.New(ledger.NewMemory()), hostName(), false, "")
+	left, err := checkpoints.ReadEvidence(ctx, s.world, ledger.New(ledger.NewMemory()), hostName(), false, "")
 	if err != nil {
 		return err
 	}
@@ -171,7 +172,7 @@ func (s *session) rebuild(ctx context.Context, from []string, replace bool) erro
 	if err := s.openLedger(ctx, true); err != nil {
 		return err
 	}
-	copies, err := builtins.RebuiltLedger(ctx, s.ledger, imports, left.Heads, time.Now())
+	copies, err := checkpoints.Rebuilt(ctx, s.ledger, imports, left.Heads, time.Now())
 	if err != nil {
 		return err
 	}
@@ -261,7 +262,7 @@ func (s *session) join(ctx context.Context, reason string) error {
 	if !rep.OK() {
 		return fmt.Errorf("the ledger itself is damaged: %s\nhint: runner ledger rebuild", rep.Problems[0])
 	}
-	joined, err := builtins.JoinLedger(ctx, s.ledger, heads, reason, time.Now())
+	joined, err := checkpoints.Join(ctx, s.ledger, heads, reason, time.Now())
 	if err != nil {
 		return err
 	}
@@ -273,11 +274,11 @@ func (s *session) join(ctx context.Context, reason string) error {
 
 // takeOver records the copies that targets hold and this ledger does not know.
 func (s *session) takeOver(ctx context.Context, gaps []ledger.LedgerGap) error {
-	imports, notes, err := builtins.ReadManifests(ctx, s.world, nil)
+	imports, notes, err := checkpoints.ReadManifests(ctx, s.world, nil)
 	if err != nil {
 		return err
 	}
-	taken, err := builtins.TakeOverCopies(ctx, s.ledger, imports, time.Now())
+	taken, err := checkpoints.TakeOver(ctx, s.ledger, imports, time.Now())
 	if err != nil {
 		return err
 	}

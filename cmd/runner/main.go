@@ -9,7 +9,8 @@ import (
 	"os/signal"
 	"syscall"
 
-	"github.com/neosofia/runner/builtins"
+	"github.com/neosofia/runner/builtins/site"
+
 	_ "github.com/neosofia/runner/cmd/runner/internal/nodbus"
 	"github.com/neosofia/runner/runtime"
 	"github.com/neosofia/runner/runtime/failure"
@@ -103,7 +104,7 @@ func codeOf(err error) int {
 		return exitInterrupted
 	case errors.As(err, &own) && own.Code == failure.Limit:
 		return exitLimit
-	case errors.As(err, new(*builtins.SiteFaults)):
+	case errors.As(err, new(*site.Faults)):
 		return exitRefused
 	case errors.As(err, &own) && own.Code == failure.Refused:
 		return exitRefused

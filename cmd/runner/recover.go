@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/neosofia/runner/builtins/medium"
+
 	"github.com/neosofia/runner/builtins"
 	"github.com/neosofia/runner/runtime/words"
 	"github.com/spf13/cobra"
@@ -63,7 +65,7 @@ func (f *flags) recover(ctx context.Context, r recoverFlags) (err error) {
 	if r.from == "" {
 		return usage("--from is missing: the folder of the medium, or sftp://user@host/folder")
 	}
-	if b, ok := builtins.BareArchive(r.from); ok {
+	if b, ok := medium.BareArchive(r.from); ok {
 		return f.recoverBare(ctx, b, r)
 	}
 	s := &session{flags: f} // without --lab there is no state, and no place for it
@@ -72,7 +74,7 @@ func (f *flags) recover(ctx context.Context, r recoverFlags) (err error) {
 	if err != nil {
 		return err
 	}
-	o := builtins.RecoverOptions{HostKey: r.hostKey}
+	o := medium.Options{HostKey: r.hostKey}
 	if f.lab {
 		if s.state, err = f.stateDir(); err != nil {
 			return err
@@ -93,7 +95,7 @@ func (f *flags) recover(ctx context.Context, r recoverFlags) (err error) {
 			return err
 		}
 	}
-	m, err := builtins.OpenMedium(ctx, r.from, o)
+	m, err := medium.Open(ctx, r.from, o)
 	if err != nil {
 		return err
 	}
@@ -131,7 +133,7 @@ func (f *flags) recover(ctx context.Context, r recoverFlags) (err error) {
 	return nil
 }
 
-func (f *flags) listMedium(m *builtins.Medium, r recoverFlags) (err error) {
+func (f *flags) listMedium(m *medium.Medium, r recoverFlags) (err error) {
 	entries := m.Entries()
 	if r.item != "" || r.id != "" {
 		if entries, err = m.Pick(r.item, r.id, false); err != nil {
@@ -140,7 +142,7 @@ func (f *flags) listMedium(m *builtins.Medium, r recoverFlags) (err error) {
 	}
 	all := entries
 	if !r.all && !f.json {
-		entries = builtins.NewestEntries(entries)
+		entries = medium.Newest(entries)
 	}
 	if f.json {
 		return json.NewEncoder(os.Stdout).Encode(map[string]any{"place": m.Place, "copies": entries, "lab": f.lab})
@@ -187,7 +189,7 @@ func labSuffix(lab bool) string {
 	return ""
 }
 
-func (f *flags) bringBack(ctx context.Context, m *builtins.Medium, picked []builtins.MediumEntry, r recoverFlags) error {
+func (f *flags) bringBack(ctx context.Context, m *medium.Medium, picked []medium.Entry, r recoverFlags) error {
 	lab := labMark(f.lab)
 	failed, older := 0, 0
 	for _, e := range picked {
@@ -225,13 +227,13 @@ func (f *flags) bringBack(ctx context.Context, m *builtins.Medium, picked []buil
 
 // nameOlder looks for the next older copy that is sound, where this one is not, and
 // says how to take it.
-func (f *flags) nameOlder(ctx context.Context, m *builtins.Medium, e builtins.MediumEntry, r recoverFlags) error {
+func (f *flags) nameOlder(ctx context.Context, m *medium.Medium, e medium.Entry, r recoverFlags) error {
 	lab := labMark(f.lab)
 	older, err := m.Sound(ctx, e)
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
-	case errors.Is(err, builtins.ErrNotDamaged):
+	case errors.Is(err, medium.ErrNotDamaged):
 		return nil
 	case err != nil:
 		fmt.Printf("%s     %s\n", lab, shownLines(err.Error(), "     "))
@@ -251,7 +253,7 @@ func (f *flags) nameOlder(ctx context.Context, m *builtins.Medium, e builtins.Me
 	return nil
 }
 
-func (f *flags) bringOne(ctx context.Context, m *builtins.Medium, e builtins.MediumEntry, r recoverFlags, what string) error {
+func (f *flags) bringOne(ctx context.Context, m *medium.Medium, e medium.Entry, r recoverFlags, what string) error {
 	lab := labMark(f.lab)
 	if r.commands {
 		identity := "KEYFILE"
@@ -270,7 +272,7 @@ func (f *flags) bringOne(ctx context.Context, m *builtins.Medium, e builtins.Med
 		if err != nil {
 			return err
 		}
-		fmt.Printf("%sok   %s: %s, %s\n", lab, what, builtins.LevelWords(v.Level, e.Sealed, e.Opened), words.Size(v.Bytes))
+		fmt.Printf("%sok   %s: %s, %s\n", lab, what, medium.LevelWords(v.Level, e.Sealed, e.Opened), words.Size(v.Bytes))
 		if v.Note != "" {
 			fmt.Printf("%snote %s\n", lab, shown(v.Note))
 		}
@@ -299,7 +301,7 @@ func (f *flags) bringOne(ctx context.Context, m *builtins.Medium, e builtins.Med
 }
 
 // recoverBare opens, and with --to extracts, an archive without a manifest.
-func (f *flags) recoverBare(ctx context.Context, b *builtins.Bare, r recoverFlags) error {
+func (f *flags) recoverBare(ctx context.Context, b *medium.Bare, r recoverFlags) error {
 	c, err := b.Check(ctx)
 	if err != nil {
 		return err

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/neosofia/runner/builtins/recoverykey"
+
 	"filippo.io/age"
 	"github.com/neosofia/runner/builtins"
 	"github.com/neosofia/runner/runtime/ledger"
@@ -142,7 +144,7 @@ func (s *session) sealedTargets(only string) (out []string, err error) {
 }
 
 // identities are those of files, of standard input, or of somebody at the terminal.
-func identities(ctx context.Context, files []string) ([]builtins.Identity, error) {
+func identities(ctx context.Context, files []string) ([]age.Identity, error) {
 	if len(files) == 0 && !interactive() {
 		files = []string{"-"}
 	}
@@ -169,7 +171,7 @@ func (s *session) tryKey(ctx context.Context, id age.Identity, targets []string)
 	lab := labMark(s.flags.lab)
 	var proofs []ledger.KeyProof
 	for _, name := range targets {
-		p, note, err := builtins.TryKey(ctx, s.world, ledger.Catalog{Store: s.ledger}, name, id)
+		p, note, err := recoverykey.Try(ctx, s.world, ledger.Catalog{Store: s.ledger}, name, id)
 		if ctx.Err() != nil {
 			return failed, context.Cause(ctx)
 		}
@@ -258,7 +260,7 @@ func (s *session) tellBound(ctx context.Context, old string) error {
 		}
 	}
 	inUse = slices.DeleteFunc(inUse, func(r string) bool { return r == old })
-	bound, sets, err := builtins.BoundTo(ctx, ledger.Catalog{Store: s.ledger}, old, inUse)
+	bound, sets, err := recoverykey.BoundTo(ctx, ledger.Catalog{Store: s.ledger}, old, inUse)
 	if err != nil {
 		return err
 	}

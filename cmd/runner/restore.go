@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/neosofia/runner/builtins/systems"
+
 	"github.com/neosofia/runner/builtins"
 	bundled "github.com/neosofia/runner/policies"
 	"github.com/neosofia/runner/runtime"
@@ -76,7 +78,7 @@ func (w *wanted) place(ctx context.Context, cfg runtime.Config) error {
 	if w.vmid != 0 && w.storage != "" {
 		return nil
 	}
-	world, ok := cfg.World.(*builtins.World)
+	world, ok := cfg.World.(*systems.Systems)
 	if !ok {
 		return errors.New("there is no site to restore to")
 	}

@@ -8,6 +8,8 @@ import (
 	"io"
 	"os"
 
+	"github.com/neosofia/runner/builtins/site"
+
 	"github.com/neosofia/runner/builtins"
 	"github.com/spf13/cobra"
 )
@@ -18,7 +20,7 @@ func secretCommand(f *flags) *cobra.Command {
 	c.AddCommand(
 		&cobra.Command{Use: "set NAME", Short: "store a secret: typed at a terminal without echo, else read from standard input", Args: oneArg("NAME"),
 			RunE: func(c *cobra.Command, args []string) error {
-				if err := builtins.CheckSecretName(args[0]); err != nil {
+				if err := site.CheckSecretName(args[0]); err != nil {
 					return usage("%v", err)
 				}
 				return f.withKeyring(c.Context(), func(k *builtins.Keyring) error {

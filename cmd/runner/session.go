@@ -12,6 +12,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/neosofia/runner/builtins/site"
+	"github.com/neosofia/runner/builtins/systems"
+
 	"github.com/neosofia/runner/builtins"
 	"github.com/neosofia/runner/builtins/lab"
 	"github.com/neosofia/runner/runtime"
@@ -92,8 +95,8 @@ type session struct {
 	*flags
 	state  string
 	ledger *ledger.Ledger
-	site   *builtins.Site
-	world  *builtins.World
+	site   *site.Site
+	world  *systems.Systems
 	lab    *lab.World
 	close  []func() error
 }
@@ -148,7 +151,7 @@ func (s *session) openSite(policy string) error {
 	if err != nil {
 		return err
 	}
-	s.site, err = builtins.LoadSite(path, text, s.limits)
+	s.site, err = site.Load(path, text, s.limits)
 	return err
 }
 
@@ -206,7 +209,7 @@ func (s *session) openWorld(ctx context.Context) error {
 	if s.flags.lab {
 		return s.openLab(ctx)
 	}
-	s.world = builtins.NewWorld(s.site, builtins.Env{
+	s.world = systems.New(s.site, systems.Env{
 		Device: builtins.SystemDevice, Keyring: s.keyring(ctx), Binary: staticBinary, Version: version, Host: hostName(), Spool: filepath.Join(s.state, "spool"),
 	})
 	s.close = append(s.close, s.world.Close)

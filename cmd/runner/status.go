@@ -5,7 +5,8 @@ import (
 	"os"
 	"time"
 
-	"github.com/neosofia/runner/builtins"
+	"github.com/neosofia/runner/builtins/checkpoints"
+
 	"github.com/neosofia/runner/runtime"
 	"github.com/neosofia/runner/runtime/ledger"
 	"github.com/neosofia/runner/runtime/report"
@@ -36,8 +37,8 @@ func statusCommand(f *flags) *cobra.Command {
 			if err := s.openWorld(c.Context()); err != nil {
 				return err
 			}
-			live := report.Live{Lab: f.lab, Media: builtins.ObserveMedia(s.world), Alive: func(run string) bool { return runtime.Alive(s.state, run) }}
-			seen, err := builtins.ReadEvidence(c.Context(), s.world, s.ledger, hostName(), false, "")
+			live := report.Live{Lab: f.lab, Media: checkpoints.ObserveMedia(s.world), Alive: func(run string) bool { return runtime.Alive(s.state, run) }}
+			seen, err := checkpoints.ReadEvidence(c.Context(), s.world, s.ledger, hostName(), false, "")
 			if err != nil {
 				return err
 			}

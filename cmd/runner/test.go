@@ -10,6 +10,8 @@ import (
 	"runtime/debug"
 	"strings"
 
+	"github.com/neosofia/runner/builtins/site"
+
 	"github.com/neosofia/runner/builtins"
 	"github.com/neosofia/runner/builtins/lab"
 	"github.com/neosofia/runner/runtime/policytest"
@@ -88,7 +90,7 @@ func (f *flags) testConfig(path, match string) (policytest.Config, error) {
 			return cfg, usage("read site: %v", err)
 		}
 	}
-	site, err := builtins.LoadSite(name, text, f.limits)
+	site, err := site.Load(name, text, f.limits)
 	if err != nil {
 		return cfg, err
 	}

@@ -14,7 +14,7 @@ import (
 	"github.com/neosofia/runner/builtins/internal/client/host"
 	"github.com/neosofia/runner/builtins/internal/client/rear"
 	"github.com/neosofia/runner/builtins/internal/format/layout"
-	"github.com/neosofia/runner/builtins/internal/systems"
+	"github.com/neosofia/runner/builtins/systems"
 	"github.com/neosofia/runner/runtime"
 	"github.com/neosofia/runner/runtime/ledger"
 )

@@ -2,7 +2,7 @@ package rearhost
 
 import (
 	"github.com/neosofia/runner/builtins/internal/client/rear"
-	"github.com/neosofia/runner/builtins/internal/site"
+	"github.com/neosofia/runner/builtins/site"
 	"github.com/neosofia/runner/runtime/failure"
 )
 

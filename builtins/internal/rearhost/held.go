@@ -14,7 +14,7 @@ import (
 
 	"github.com/neosofia/runner/builtins/internal/client/host"
 	"github.com/neosofia/runner/builtins/internal/client/rear"
-	"github.com/neosofia/runner/builtins/internal/site"
+	"github.com/neosofia/runner/builtins/site"
 	"github.com/neosofia/runner/runtime"
 )
 

@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"github.com/neosofia/runner/builtins/internal/client/rear"
-	"github.com/neosofia/runner/builtins/internal/site"
-	"github.com/neosofia/runner/builtins/internal/systems"
+	"github.com/neosofia/runner/builtins/site"
+	"github.com/neosofia/runner/builtins/systems"
 	"github.com/neosofia/runner/runtime"
 	"github.com/neosofia/runner/runtime/failure"
 	"github.com/neosofia/runner/runtime/ledger"

@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"github.com/neosofia/runner/builtins/internal/client/proxmox"
-	"github.com/neosofia/runner/builtins/internal/systems"
+	"github.com/neosofia/runner/builtins/systems"
 )
 
 // Place asks a system for a VMID that is free, and for the storages that take disks of

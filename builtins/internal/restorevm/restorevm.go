@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"github.com/neosofia/runner/builtins/internal/client/proxmox"
-	"github.com/neosofia/runner/builtins/internal/systems"
+	"github.com/neosofia/runner/builtins/systems"
 	"github.com/neosofia/runner/runtime"
 	"github.com/neosofia/runner/runtime/failure"
 	"github.com/neosofia/runner/runtime/ledger"

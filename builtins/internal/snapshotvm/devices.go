@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/neosofia/runner/builtins/internal/client/rear"
-	"github.com/neosofia/runner/builtins/internal/systems"
+	"github.com/neosofia/runner/builtins/systems"
 	"github.com/neosofia/runner/runtime/ledger"
 )
 

@@ -11,7 +11,7 @@ import (
 	"github.com/neosofia/runner/builtins/internal/target"
 
 	"filippo.io/age"
-	"github.com/neosofia/runner/builtins/internal/systems"
+	"github.com/neosofia/runner/builtins/systems"
 	"github.com/neosofia/runner/runtime"
 	"github.com/neosofia/runner/runtime/failure"
 	"github.com/neosofia/runner/runtime/ledger"

@@ -5,7 +5,7 @@ import (
 
 	"github.com/neosofia/runner/builtins/internal/client/cloudflare"
 	"github.com/neosofia/runner/builtins/internal/client/keyring"
-	"github.com/neosofia/runner/builtins/internal/site"
+	"github.com/neosofia/runner/builtins/site"
 	"github.com/neosofia/runner/runtime"
 	"github.com/neosofia/runner/runtime/failure"
 )

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/neosofia/runner/builtins/internal/systems"
+	"github.com/neosofia/runner/builtins/systems"
 	"github.com/neosofia/runner/runtime/ledger"
 )
 

@@ -15,7 +15,7 @@ import (
 	"github.com/neosofia/runner/builtins/internal/client/proxmox"
 	"github.com/neosofia/runner/builtins/internal/client/ssh"
 	"github.com/neosofia/runner/builtins/internal/format/sheet"
-	"github.com/neosofia/runner/builtins/internal/site"
+	"github.com/neosofia/runner/builtins/site"
 	"github.com/neosofia/runner/builtins/internal/target"
 	"github.com/neosofia/runner/runtime"
 	"github.com/neosofia/runner/runtime/failure"

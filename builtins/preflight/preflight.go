@@ -12,10 +12,10 @@ import (
 	"sync"
 	"time"
 
-	"github.com/neosofia/runner/builtins/internal/capacity"
+	"github.com/neosofia/runner/builtins/capacity"
 	"github.com/neosofia/runner/builtins/internal/client/proxmox"
-	"github.com/neosofia/runner/builtins/internal/site"
-	"github.com/neosofia/runner/builtins/internal/systems"
+	"github.com/neosofia/runner/builtins/site"
+	"github.com/neosofia/runner/builtins/systems"
 	"github.com/neosofia/runner/runtime"
 	"github.com/neosofia/runner/runtime/ledger"
 )

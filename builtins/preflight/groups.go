@@ -6,7 +6,7 @@ import (
 
 	"github.com/neosofia/runner/builtins/internal/client/proxmox"
 	"github.com/neosofia/runner/builtins/internal/guests"
-	"github.com/neosofia/runner/builtins/internal/site"
+	"github.com/neosofia/runner/builtins/site"
 )
 
 // sorted looks for guests that belong to no asset, or to several.
