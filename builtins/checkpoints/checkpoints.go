@@ -11,8 +11,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/neosofia/runner/builtins/systems"
 	"github.com/neosofia/runner/builtins/internal/target"
+	"github.com/neosofia/runner/builtins/systems"
 	"github.com/neosofia/runner/runtime/failure"
 	"github.com/neosofia/runner/runtime/ledger"
 )

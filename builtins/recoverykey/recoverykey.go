@@ -17,8 +17,8 @@ import (
 
 	"filippo.io/age"
 	"github.com/neosofia/runner/builtins/internal/format/bundle"
-	"github.com/neosofia/runner/builtins/systems"
 	"github.com/neosofia/runner/builtins/internal/target"
+	"github.com/neosofia/runner/builtins/systems"
 	"github.com/neosofia/runner/runtime/ledger"
 )
 

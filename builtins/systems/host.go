@@ -11,8 +11,8 @@ import (
 	"github.com/neosofia/runner/builtins/internal/client/host"
 	"github.com/neosofia/runner/builtins/internal/client/keyring"
 	"github.com/neosofia/runner/builtins/internal/client/ssh"
-	"github.com/neosofia/runner/builtins/site"
 	"github.com/neosofia/runner/builtins/internal/target"
+	"github.com/neosofia/runner/builtins/site"
 	"github.com/neosofia/runner/runtime/failure"
 	"github.com/neosofia/runner/runtime/ledger"
 )

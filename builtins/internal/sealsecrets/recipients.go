@@ -12,9 +12,9 @@ import (
 
 	"filippo.io/age"
 	"github.com/neosofia/runner/builtins/internal/format/bundle"
+	"github.com/neosofia/runner/builtins/internal/target"
 	"github.com/neosofia/runner/builtins/site"
 	"github.com/neosofia/runner/builtins/systems"
-	"github.com/neosofia/runner/builtins/internal/target"
 	"github.com/neosofia/runner/runtime/failure"
 )
 

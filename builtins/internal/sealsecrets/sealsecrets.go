@@ -16,8 +16,8 @@ import (
 
 	"github.com/neosofia/runner/builtins/internal/client/keyring"
 	"github.com/neosofia/runner/builtins/internal/format/bundle"
-	"github.com/neosofia/runner/builtins/site"
 	"github.com/neosofia/runner/builtins/internal/spool"
+	"github.com/neosofia/runner/builtins/site"
 	"github.com/neosofia/runner/builtins/systems"
 	"github.com/neosofia/runner/runtime"
 	"github.com/neosofia/runner/runtime/failure"

@@ -12,9 +12,9 @@ import (
 
 	"github.com/neosofia/runner/builtins/internal/client/proxmox"
 	"github.com/neosofia/runner/builtins/internal/guests"
+	"github.com/neosofia/runner/builtins/internal/target"
 	"github.com/neosofia/runner/builtins/site"
 	"github.com/neosofia/runner/builtins/systems"
-	"github.com/neosofia/runner/builtins/internal/target"
 	"github.com/neosofia/runner/runtime"
 	"github.com/neosofia/runner/runtime/failure"
 	"github.com/neosofia/runner/runtime/ledger"
