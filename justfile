@@ -16,6 +16,7 @@ real:
 bench:
     RUNNER_BENCH=full go test -count=1 -p 1 -timeout 60m -run Bench -v ./tests/bench ./builtins/internal/target ./builtins/internal/format/bundle ./builtins/internal/client/...
 
-# one static binary for each machine, in bin/
+# one static binary for each machine, in bin/, with the licences of what is linked in
 build:
+    .ci/notices bin/licences
     for arch in amd64 arm64; do CGO_ENABLED=0 GOARCH=$arch go build -trimpath -ldflags "-s -w -X main.version=$(git describe --always --dirty)" -o bin/runner-linux-$arch ./cmd/runner || exit 1; done

@@ -10,8 +10,8 @@ import (
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
-// told reports whether the operator was told these words, in one line.
-func (b *bench) told(words ...string) bool {
+// told reports whether the operator was reported these words, in one line.
+func (b *bench) reported(words ...string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, l := range b.lines {

@@ -33,7 +33,8 @@ func TestMain(m *testing.M) {
 		for name, secret := range lab.Secrets() {
 			err = errors.Join(err, k.Set(name, secret))
 		}
-		err = errors.Join(err, k.Set("recovery-identity", []byte(lab.RecoveryIdentity+"\n")), k.Set("bad-token", []byte("00000000-0000-4000-8000-000000000000")))
+		err = errors.Join(err, k.Set("recovery-identity", []byte(lab.RecoveryIdentity+"\n")),
+			k.Set("bad-token", []byte("00000000-0000-4000-8000-000000000000")))
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "fill the keyring of the tests:", err)
@@ -64,7 +65,7 @@ type bench struct {
 	restores bool // foresee is asked about restores, too
 
 	mu    sync.Mutex
-	lines []string // what the operator was told
+	lines []string // what the operator was reported
 	heal  string   // when a line holds this, all faults end
 }
 
@@ -74,7 +75,8 @@ func newBench(t *testing.T, edits ...string) *bench {
 	t.Helper()
 	b := &bench{t: t, ring: ring, clock: &quick{}, store: &mortal{Store: ledger.NewMemory()}, dir: t.TempDir()}
 	b.edit(edits...)
-	w, err := lab.Open(t.Context(), filepath.Join(b.dir, "world"), lab.WithAuthDelay(time.Millisecond), lab.WithClock(b.clock.Now, b.clock.Sleep))
+	w, err := lab.Open(t.Context(), filepath.Join(b.dir, "world"), lab.WithAuthDelay(time.Millisecond),
+		lab.WithClock(b.clock.Now, b.clock.Sleep))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,7 +139,8 @@ func (b *bench) config(policy string) runtime.Config {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	w := systems.New(s, systems.Env{Root: b.lab.Root(), Dial: b.lab.Dial, Device: b.lab.Device, Keyring: labKeyring(b.ring), Version: "test", Spool: filepath.Join(b.dir, "spool")})
+	w := systems.New(s, systems.Env{Root: b.lab.Root(), Dial: b.lab.Dial, Device: b.lab.Device, Keyring: labKeyring(b.ring), Version: "test",
+		Spool: filepath.Join(b.dir, "spool")})
 	b.t.Cleanup(func() { w.Close() })
 	b.runs++
 	var complete runtime.Completeness // of policies that say what they protect
@@ -146,7 +149,8 @@ func (b *bench) config(policy string) runtime.Config {
 	}
 	return runtime.Config{Program: p, Ledger: ledger.New(b.store), Clock: b.clock, World: w, Demands: s.Demands, Allowed: s.Allowed,
 		Complete: complete, Observe: b.observe,
-		Header: ledger.Run{ID: fmt.Sprintf("%s-run%03d", b.clock.Now().UTC().Format("20060102T150405Z"), b.runs), Host: "h", Site: s.Digest, Lab: true}}
+		Header: ledger.Run{ID: fmt.Sprintf("%s-run%03d", b.clock.Now().UTC().Format("20060102T150405Z"), b.runs), Host: "h", Site: s.Digest,
+			Lab: true}}
 }
 
 func (b *bench) observe(e runtime.Event) {

@@ -117,10 +117,12 @@ func TestEveryPrimitiveStopsWhenItIsToldTo(t *testing.T) {
 		{"verify", `verify(copies = copy(artifact = snapshot_vm(guest = "scratch"), to = ["offsite"]))`, "sftp offsite.lab stat", nil, 0},
 		{"prune", `prune(asset = "virtual_machines", keep = [], apply = True)`, "*", nil, 4},
 		{"restore_vm", `restore_vm(guest = "scratch", vmid = 9100, storage = "local")`, "POST /nodes/pve1/qemu", saveFirst, 0},
-		{"restore_vm", `restore_vm(guest = "scratch", vmid = 9100, storage = "local", from_target = "offline-a")`, "sftp pve1.lab put", saveFirst, 0},
+		{"restore_vm", `restore_vm(guest = "scratch", vmid = 9100, storage = "local", from_target = "offline-a")`, "sftp pve1.lab put",
+			saveFirst, 0},
 		{"save_files", `save_files(host = "pve1", paths = ["/etc"], asset = "operating_systems")`, "run pve1.lab tar", nil, 0},
 		{"destroy_vm", `destroy_vm(vmid = 900, token = "runner:x/0")`, "GET /nodes/pve1/tasks", nil, 0},
-		{"remove_upload", `remove_upload(system = "pve", node = "pve1", path = "/srv/backup/dump/vzdump-qemu-1-2.vma", token = "runner:x/0")`, "sftp pve1.lab *", nil, 0},
+		{"remove_upload", `remove_upload(system = "pve", node = "pve1", path = "/srv/backup/dump/vzdump-qemu-1-2.vma", token = "runner:x/0")`,
+			"sftp pve1.lab *", nil, 0},
 	} {
 		t.Run(c.name+" at "+strings.ReplaceAll(c.hang, "/", " "), func(t *testing.T) {
 			t.Parallel()
@@ -133,16 +135,16 @@ func TestEveryPrimitiveStopsWhenItIsToldTo(t *testing.T) {
 			cfg := b.config(main(c.call))
 			ctx, stop := context.WithCancelCause(t.Context())
 			defer stop(nil)
-			told := make(chan time.Time, 1)
+			reported := make(chan time.Time, 1)
 			go func() {
 				b.met(ctx)
-				told <- time.Now()
+				reported <- time.Now()
 				stop(runtime.ErrInterrupted)
 			}()
 			out, err := runtime.Exec(ctx, cfg)
 			now := time.Now()
 			stop(nil)
-			took := now.Sub(<-told)
+			took := now.Sub(<-reported)
 			if err != nil || out.Result != ledger.Interrupted {
 				t.Fatalf("got %v, %+v", err, out)
 			}

@@ -21,7 +21,8 @@ func copiesDeclaration() runtime.Declaration {
 	return runtime.Primitive[copiesArgs]{
 		Name: "copies", Kind: runtime.Read, Resume: runtime.Retry, Returns: "list of copies",
 		Doc: "copies: existing copies, those that were not read back for longest first.\n\n" +
-			"For verify: media rot, and a ledger that was rebuilt from manifests has no proofs. A few each night, the oldest proof first, read every byte again in a known time.",
+			"For verify: media rot, and a ledger that was rebuilt from manifests has no proofs. A few each night, the oldest proof first, read " +
+			"every byte again in a known time.",
 		Example: `copies(target = "offsite", unread_for = "30d", most = 10)`,
 		Fake:    existingCopies, Run: existingCopies,
 	}

@@ -21,8 +21,10 @@ func copyDeclaration() runtime.Declaration {
 	return runtime.Reusable[copyArgs]{Reuse: copiesStand, Primitive: runtime.Primitive[copyArgs]{
 		Name: "copy", Kind: runtime.Write, Resume: runtime.Retry, Returns: "list of copies",
 		Doc: "copy: copy an artifact to targets, in one read of its source.\n\n" +
-			"Each target writes, resumes and fails by itself: the copies that could be made are returned, a target that failed is a finding of the run, and only when every target failed the call fails. " +
-			"Sealed targets get age files; the clear stream is opened completely in the very pass that seals it. A copy becomes visible with its manifest, which is written last. " +
+			"Each target writes, resumes and fails by itself: the copies that could be made are returned, a target that failed is a finding of " +
+			"the run, and only when every target failed the call fails. " +
+			"Sealed targets get age files; the clear stream is opened completely in the very pass that seals it. A copy becomes visible with its " +
+			"manifest, which is written last. " +
 			"What the artifact needs (the full archive of a differential one) is copied, too, to those of the targets that lack it. " +
 			"An offline medium that is not there is no failure of the copy: when it is due, the run says so.",
 		Example: `copy(artifact = snapshot_vm(guest = "erp"), to = ["offsite"])`,

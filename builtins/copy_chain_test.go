@@ -59,7 +59,8 @@ func TestAFullArchiveThatCannotFollowIsAFinding(t *testing.T) {
 		t.Fatal(err)
 	}
 	out := b.run(protectDifferential)
-	wantFinding(t, out, ledger.Failed, "pve1 on offline-a needs the full archive of "+full.Created.Format("2006-01-02")+", which has no copy there: ", "it is not there any more (E_ARCHIVE_MISSING); the next full image begins a new chain")
+	wantFinding(t, out, ledger.Failed, "pve1 on offline-a needs the full archive of "+full.Created.Format("2006-01-02")+
+		", which has no copy there: ", "it is not there any more (E_ARCHIVE_MISSING); the next full image begins a new chain")
 	if got := b.whole("offline-a"); len(got) != 1 || got[0] != -1 {
 		t.Errorf("offline-a holds copies that bring back %v, want one that brings nothing back", got)
 	}

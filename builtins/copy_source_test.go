@@ -20,8 +20,10 @@ func TestASourceThatBreaks(t *testing.T) {
 		words []string
 	}{
 		{"the connection to the node breaks once", lab.Fault{On: "sftp pve1.lab get", Do: "cut 1000", Times: 1}, "", nil},
-		{"it breaks each time", lab.Fault{On: "sftp pve1.lab get", Do: "cut 1000"}, "E_PVE_DOWN", []string{"proxmox pve", "vzdump-qemu-900", "is the host up"}},
-		{"the account may not read the archive", lab.Fault{On: "sftp pve1.lab get", Do: "deny"}, "E_ARCHIVE_READ", []string{"proxmox pve", "permission denied", "ls -l"}},
+		{"it breaks each time", lab.Fault{On: "sftp pve1.lab get", Do: "cut 1000"}, "E_PVE_DOWN",
+			[]string{"proxmox pve", "vzdump-qemu-900", "is the host up"}},
+		{"the account may not read the archive", lab.Fault{On: "sftp pve1.lab get", Do: "deny"}, "E_ARCHIVE_READ",
+			[]string{"proxmox pve", "permission denied", "ls -l"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

@@ -105,17 +105,27 @@ func TestAFaultOfOneTargetCostsNoOther(t *testing.T) {
 			before: change(func(d *ledger.Device) { d.Serial = "LABUSB000X" })},
 		{name: "a disk that was formatted anew", target: "offline-a", words: []string{"E_WRONG_MEDIUM"},
 			before: change(func(d *ledger.Device) { d.UUID = "6f1d4c0a-00ff-4a00-8000-0000000000ff" })},
-		{name: "a host key that changed", target: "offsite", words: []string{"E_HOST_KEY", "offsite.lab"}, faults: []lab.Fault{{On: "ssh offsite.lab", Do: "new-hostkey"}}},
-		{name: "a host that refuses connections", target: "offsite", words: []string{"E_TARGET_DOWN"}, faults: []lab.Fault{{On: "ssh offsite.lab", Do: "refuse"}}},
-		{name: "a login that prints text", target: "offsite", words: []string{"E_TARGET_SFTP", "prints text before the SFTP protocol", "ForceCommand internal-sftp"},
+		{name: "a host key that changed", target: "offsite", words: []string{"E_HOST_KEY", "offsite.lab"},
+			faults: []lab.Fault{{On: "ssh offsite.lab", Do: "new-hostkey"}}},
+		{name: "a host that refuses connections", target: "offsite", words: []string{"E_TARGET_DOWN"},
+			faults: []lab.Fault{{On: "ssh offsite.lab", Do: "refuse"}}},
+		{name: "a login that prints text", target: "offsite", words: []string{"E_TARGET_SFTP", "prints text before the SFTP protocol",
+			"ForceCommand internal-sftp"},
 			faults: []lab.Fault{{On: "ssh offsite.lab", Do: "say Welcome to the storage box"}}},
-		{name: "a server without SFTP", target: "offsite", words: []string{"E_TARGET_SFTP", "Subsystem sftp internal-sftp"}, faults: []lab.Fault{{On: "ssh offsite.lab", Do: "no-sftp"}}},
-		{name: "an account that may not write", target: "offsite", words: []string{"E_TARGET_DENIED"}, faults: []lab.Fault{{On: "sftp offsite.lab put", Do: "deny"}, {On: "sftp offsite.lab mkdir", Do: "deny"}}},
-		{name: "a disk that runs full", target: "offsite", words: []string{"E_TARGET_FULL", "free space"}, faults: []lab.Fault{{On: "sftp offsite.lab put", Do: "enospc 50000"}}},
-		{name: "a connection that breaks each time", target: "offsite", words: []string{"E_TARGET_DOWN"}, faults: []lab.Fault{{On: "sftp offsite.lab put", Do: "cut 50000"}}},
-		{name: "bytes that are lost without a word", target: "offsite", words: []string{"E_"}, faults: []lab.Fault{{On: "sftp offsite.lab put", Do: "truncate 50000"}}},
-		{name: "a key that the account does not know", target: "offsite", words: []string{"E_TARGET_DENIED"}, site: []string{`secret("offsite-ssh-key")`, `secret("node-ssh-key")`}},
-		{name: "a secret that is missing", target: "offsite", words: []string{"E_SECRET", "runner secret set nowhere"}, site: []string{`secret("offsite-ssh-key")`, `secret("nowhere")`}},
+		{name: "a server without SFTP", target: "offsite", words: []string{"E_TARGET_SFTP", "Subsystem sftp internal-sftp"},
+			faults: []lab.Fault{{On: "ssh offsite.lab", Do: "no-sftp"}}},
+		{name: "an account that may not write", target: "offsite", words: []string{"E_TARGET_DENIED"},
+			faults: []lab.Fault{{On: "sftp offsite.lab put", Do: "deny"}, {On: "sftp offsite.lab mkdir", Do: "deny"}}},
+		{name: "a disk that runs full", target: "offsite", words: []string{"E_TARGET_FULL", "free space"},
+			faults: []lab.Fault{{On: "sftp offsite.lab put", Do: "enospc 50000"}}},
+		{name: "a connection that breaks each time", target: "offsite", words: []string{"E_TARGET_DOWN"},
+			faults: []lab.Fault{{On: "sftp offsite.lab put", Do: "cut 50000"}}},
+		{name: "bytes that are lost without a word", target: "offsite", words: []string{"E_"},
+			faults: []lab.Fault{{On: "sftp offsite.lab put", Do: "truncate 50000"}}},
+		{name: "a key that the account does not know", target: "offsite", words: []string{"E_TARGET_DENIED"},
+			site: []string{`secret("offsite-ssh-key")`, `secret("node-ssh-key")`}},
+		{name: "a secret that is missing", target: "offsite", words: []string{"E_SECRET", "runner secret set nowhere"},
+			site: []string{`secret("offsite-ssh-key")`, `secret("nowhere")`}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -209,8 +219,10 @@ func TestABrokenTransferGoesOnWhereItStopped(t *testing.T) {
 		fault lab.Fault
 		site  []string
 	}{
-		{"plain", lab.Fault{On: "sftp offsite.lab put", Do: "cut 3000000"}, []string{"    sealed_to = [RECOVERY],\n    host_key", "    host_key"}},
-		{"sealed, in parts", lab.Fault{On: "sftp offsite.lab put", Do: "cut 500000", Skip: 4}, []string{"    sealed_to = [RECOVERY],\n    host_key", "    sealed_to = [RECOVERY],\n    part_size = 1048576,\n    host_key"}},
+		{"plain", lab.Fault{On: "sftp offsite.lab put", Do: "cut 3000000"},
+			[]string{"    sealed_to = [RECOVERY],\n    host_key", "    host_key"}},
+		{"sealed, in parts", lab.Fault{On: "sftp offsite.lab put", Do: "cut 500000", Skip: 4},
+			[]string{"    sealed_to = [RECOVERY],\n    host_key", "    sealed_to = [RECOVERY],\n    part_size = 1048576,\n    host_key"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -218,7 +230,7 @@ func TestABrokenTransferGoesOnWhereItStopped(t *testing.T) {
 			b.heal = "attempt 1 of 3"
 			b.inject(c.fault)
 			b.good(`return verify(copies = copy(artifact = snapshot_vm(guest = "erp"), to = ["offsite"]), level = "read")`)
-			if !b.told("attempt 1 of 3") || !b.told("bytes were there already") {
+			if !b.reported("attempt 1 of 3") || !b.reported("bytes were there already") {
 				t.Errorf("the operator was told:\n%s", strings.Join(b.lines, "\n"))
 			}
 			if left, _ := filepath.Glob(b.offsite(".*", "*")); len(left) > 0 {
@@ -280,7 +292,8 @@ func TestARetryTakesOverWhatStands(t *testing.T) {
 		t.Fatalf("got %s, %v, %v", out.Result, out.Err, out.Findings)
 	}
 	after := b.copies("offline-a")
-	if len(b.dumps()) != 1 || len(after) != 1 || !after[0].Created.Equal(before.Created) || len(b.copies("offsite")) != 1 || b.copies("offsite")[0].Artifact != before.Artifact {
+	if len(b.dumps()) != 1 || len(after) != 1 || !after[0].Created.Equal(before.Created) || len(b.copies("offsite")) != 1 ||
+		b.copies("offsite")[0].Artifact != before.Artifact {
 		t.Errorf("got %d archives; offline-a %+v; offsite %+v", len(b.dumps()), after, b.copies("offsite"))
 	}
 }
@@ -344,7 +357,7 @@ func TestCopySurvivesACrash(t *testing.T) {
 			t.Errorf("%s: got %d copies and %d proofs, want 1", name, n, p)
 		}
 	}
-	if !b.told("offline-a", "bytes were there already") {
+	if !b.reported("offline-a", "bytes were there already") {
 		t.Errorf("the operator was told:\n%s", strings.Join(b.lines, "\n"))
 	}
 }

@@ -38,9 +38,12 @@ func TestWhatNeedsTheKeyOfACustodian(t *testing.T) {
 		{"2 of 3", "threshold = 2, custodians = " + three, "anna", []string{"ben", "carla"}, 0, 2},
 		{"2 of 3, and another one is gone", "threshold = 2, custodians = " + three, "anna", []string{"carla"}, 1, 1},
 		{"somebody who was no custodian", "threshold = 2, custodians = " + two, "carla", []string{"anna", "ben"}, 0, -1},
-		{"2 of 2, and a key that opens all", fmt.Sprintf("threshold = 2, recipients = [%q], custodians = %s", print["recipient of key"], two), "anna", []string{"ben", "key"}, 0, 1},
-		{"the key that opens all, and enough custodians", fmt.Sprintf("threshold = 2, recipients = [%q], custodians = %s", print["recipient of key"], two), "key", []string{"anna", "ben"}, 0, -1},
-		{"the key that opens all, and too few custodians", fmt.Sprintf("threshold = 2, recipients = [%q], custodians = %s", print["recipient of key"], two), "key", []string{"ben"}, 1, -1},
+		{"2 of 2, and a key that opens all", fmt.Sprintf("threshold = 2, recipients = [%q], custodians = %s", print["recipient of key"], two),
+			"anna", []string{"ben", "key"}, 0, 1},
+		{"the key that opens all, and enough custodians", fmt.Sprintf("threshold = 2, recipients = [%q], custodians = %s",
+			print["recipient of key"], two), "key", []string{"anna", "ben"}, 0, -1},
+		{"the key that opens all, and too few custodians", fmt.Sprintf("threshold = 2, recipients = [%q], custodians = %s",
+			print["recipient of key"], two), "key", []string{"ben"}, 1, -1},
 		{"a key alone", fmt.Sprintf("recipients = [%q]", print["recipient of key"]), "key", []string{"anna"}, 1, -1},
 	} {
 		b.store.Store = ledger.NewMemory()
@@ -53,7 +56,8 @@ func TestWhatNeedsTheKeyOfACustodian(t *testing.T) {
 		if err != nil || len(bound) != c.bound {
 			t.Errorf("%s: got %+v, %v, want %d copies", c.name, bound, err, c.bound)
 		}
-		if want := c.left >= 0; (len(sets) == 1) != want || want && (sets[0].Left != c.left || sets[0].Threshold != 2 || sets[0].Custodian != c.old || sets[0].Copies != 1) {
+		if want := c.left >= 0; (len(sets) == 1) != want || want &&
+			(sets[0].Left != c.left || sets[0].Threshold != 2 || sets[0].Custodian != c.old || sets[0].Copies != 1) {
 			t.Errorf("%s: got sets %+v, want %d left", c.name, sets, c.left)
 		}
 	}
@@ -71,7 +75,8 @@ func TestAKeyIsNotProvenOnSecretsForOthers(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		w := systems.New(s, systems.Env{Root: b.lab.Root(), Dial: b.lab.Dial, Device: b.lab.Device, Keyring: labKeyring(b.ring), Version: "test", Spool: filepath.Join(b.dir, "spool")})
+		w := systems.New(s, systems.Env{Root: b.lab.Root(), Dial: b.lab.Dial, Device: b.lab.Device, Keyring: labKeyring(b.ring), Version: "test",
+			Spool: filepath.Join(b.dir, "spool")})
 		defer w.Close()
 		return recoverykey.Try(t.Context(), w, ledger.Catalog{Store: b.store}, "offsite", recoveryIdentity(t)[0])
 	}
@@ -81,7 +86,8 @@ func TestAKeyIsNotProvenOnSecretsForOthers(t *testing.T) {
 	b.good(`copy(artifact = export_dns(zone = "example.org"), to = ["offsite"])`)
 	p, note, err := try()
 	zone := b.copies("offsite")
-	if err != nil || p.What != "header" || p.Copy != zone[len(zone)-1].ID || !strings.Contains(note, "are not for this key: they are sealed to "+Fingerprint(other)) {
+	if err != nil || p.What != "header" || p.Copy != zone[len(zone)-1].ID ||
+		!strings.Contains(note, "are not for this key: they are sealed to "+Fingerprint(other)) {
 		t.Errorf("another copy, too: got %+v, %q, %v", p, note, err)
 	}
 	b.good(`copy(artifact = seal_secrets(), to = ["offsite"])`)

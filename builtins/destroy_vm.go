@@ -18,7 +18,8 @@ func destroyVMDeclaration() runtime.Declaration {
 	return runtime.Primitive[destroyVMArgs]{
 		Name: "destroy_vm", Kind: runtime.Destroy, Resume: runtime.Retry,
 		Doc: "destroy_vm: remove a guest that runner itself restored; restore_vm cleans up with it.\n\n" +
-			"The guest's description must carry the token of the step that made it (or the guest must be the empty rest of a restore that was begun with our API token and failed). A guest that is not there is fine. It must be stopped.",
+			"The guest's description must carry the token of the step that made it (or the guest must be the empty rest of a restore that was " +
+			"begun with our API token and failed). A guest that is not there is fine. It must be stopped.",
 		Example: `destroy_vm(vmid = 9100, token = "runner:20260302T020000Z-abcdef/0")`,
 		Codes:   restorevm.DestroyCodes(),
 		Holds:   func(a *destroyVMArgs) []string { return []string{fmt.Sprintf("vmid:%d", a.VMID)} },

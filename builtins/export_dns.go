@@ -20,9 +20,11 @@ func exportDNSDeclaration() runtime.Declaration {
 	return runtime.Reusable[exportDNSArgs]{Reuse: exportStands[exportDNSArgs], Primitive: runtime.Primitive[exportDNSArgs]{
 		Name: "export_dns", Kind: runtime.Write, Resume: runtime.Retry, Returns: "artifact",
 		Doc: "export_dns: export a DNS zone at Cloudflare, as the API's records and as BIND text.\n\n" +
-			"records.json is the zone as Cloudflare keeps it; zone.bind is Cloudflare's own text for any other DNS server; zone.json has the zone's object, DNSSEC, settings; index.json counts. " +
+			"records.json is the zone as Cloudflare keeps it; zone.bind is Cloudflare's own text for any other DNS server; zone.json has the " +
+			"zone's object, DNSSEC, settings; index.json counts. " +
 			"Pages are held against the count before and after, and both forms against each other; a zone that changes meanwhile is read again. " +
-			"A part that the token may not read, or that the plan does not have, is a gap; so is a record that cannot be read, whose bytes are kept. A zone without records is an error. " +
+			"A part that the token may not read, or that the plan does not have, is a gap; so is a record that cannot be read, whose bytes are " +
+			"kept. A zone without records is an error. " +
 			"Two exports of one state are equal to the byte, and changes.txt says what differs from the export before.",
 		Example: `export_dns(zone = "example.org")`,
 		Codes:   codes(systems.CloudflareCodes(), exportCodes(exportdns.CodeEmpty)),

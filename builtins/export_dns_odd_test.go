@@ -18,8 +18,10 @@ import (
 
 // labRecord is one as the API lists it.
 func labRecord(n int, name, typ, content string, data map[string]any) map[string]any {
-	r := map[string]any{"id": fmt.Sprintf("%032x", 0xabc0000+n), "name": name, "type": typ, "content": content, "ttl": 1, "proxied": false, "proxiable": false,
-		"settings": map[string]any{}, "meta": map[string]any{}, "comment": nil, "tags": []any{}, "created_on": "2026-03-01T10:00:00.123456Z", "modified_on": "2026-03-01T10:00:00.123456Z"}
+	r := map[string]any{"id": fmt.Sprintf("%032x", 0xabc0000+n), "name": name, "type": typ, "content": content, "ttl": 1, "proxied": false,
+		"proxiable": false,
+		"settings":  map[string]any{}, "meta": map[string]any{}, "comment": nil, "tags": []any{}, "created_on": "2026-03-01T10:00:00.123456Z",
+		"modified_on": "2026-03-01T10:00:00.123456Z"}
 	if data != nil {
 		r["data"] = data
 	}
@@ -41,11 +43,17 @@ func TestOneOddRecordDoesNotCostTheZone(t *testing.T) {
 		gap    string
 		bind   string
 	}{
-		"a LOC as the vendor's documents show it": {labRecord(1, "loc.example.org", "LOC", locContent, nil), "", "loc.example.org.\t1\tIN\tLOC\t37 46 46 N 122 23 35 W 0m 100m 0m 0m\n"},
-		"a text whose quote does not end":         {labRecord(1, "k1._domainkey.example.org", "TXT", `"v=DKIM1; k=rsa; p=AAAA`, nil), "record k1._domainkey.example.org. TXT", "; cannot be read: k1._domainkey.example.org.\t1\tIN\tTXT\t\"v=DKIM1"},
-		"an owner with an escaped blank":          {labRecord(1, `printer\032room._ipp._tcp.example.org`, "TXT", "x", nil), "", `printer\032room._ipp._tcp.example.org.`},
-		"a newer service parameter":               {labRecord(1, "svc.example.org", "HTTPS", "1 . brand-new=\"1\"", map[string]any{"priority": 1, "target": ".", "value": `brand-new="1"`}), "record svc.example.org. HTTPS", "; cannot be read: svc.example.org."},
-		"a type of tomorrow":                      {labRecord(1, "t.example.org", "NEXT", "a b", nil), "record t.example.org. NEXT", "; cannot be read: t.example.org."},
+		"a LOC as the vendor's documents show it": {labRecord(1, "loc.example.org", "LOC", locContent, nil), "",
+			"loc.example.org.\t1\tIN\tLOC\t37 46 46 N 122 23 35 W 0m 100m 0m 0m\n"},
+		"a text whose quote does not end": {labRecord(1, "k1._domainkey.example.org", "TXT", `"v=DKIM1; k=rsa; p=AAAA`, nil),
+			"record k1._domainkey.example.org. TXT", "; cannot be read: k1._domainkey.example.org.\t1\tIN\tTXT\t\"v=DKIM1"},
+		"an owner with an escaped blank": {labRecord(1, `printer\032room._ipp._tcp.example.org`, "TXT", "x", nil), "",
+			`printer\032room._ipp._tcp.example.org.`},
+		"a newer service parameter": {labRecord(1, "svc.example.org", "HTTPS", "1 . brand-new=\"1\"",
+			map[string]any{"priority": 1, "target": ".", "value": `brand-new="1"`}), "record svc.example.org. HTTPS",
+			"; cannot be read: svc.example.org."},
+		"a type of tomorrow": {labRecord(1, "t.example.org", "NEXT", "a b", nil), "record t.example.org. NEXT",
+			"; cannot be read: t.example.org."},
 		"a field of another type": {func() map[string]any {
 			r := labRecord(1, "odd.example.org", "A", "192.0.2.77", nil)
 			r["tags"] = "x"
@@ -99,7 +107,8 @@ func TestAZoneIsFoundByEitherName(t *testing.T) {
 					t.Fatal(err)
 				}
 				b.records(func([]map[string]any) []map[string]any {
-					return []map[string]any{labRecord(1, puny, "A", "192.0.2.10", nil), labRecord(2, "www."+puny, "CNAME", puny, nil), labRecord(3, "_dmarc."+people, "TXT", "x", nil)}
+					return []map[string]any{labRecord(1, puny, "A", "192.0.2.10", nil), labRecord(2, "www."+puny, "CNAME", puny, nil),
+						labRecord(3, "_dmarc."+people, "TXT", "x", nil)}
 				})
 				for range 2 {
 					if out := b.run(fmt.Sprintf(openedZone, asked)); out.Err != nil {
@@ -153,7 +162,8 @@ func randomRecord(r *rand.Rand, n int) map[string]any {
 	case "MX":
 		post["content"], post["priority"] = "mail.example.net", r.IntN(50)
 	case "TXT":
-		post["content"] = of("v=spf1 -all", `"two" "parts"`, `say \"x\"`, strings.Repeat("long", 100), `"does not end`, "ä; ;(x", `"\"q\""`, "tab\there")
+		post["content"] = of("v=spf1 -all", `"two" "parts"`, `say \"x\"`, strings.Repeat("long", 100), `"does not end`, "ä; ;(x", `"\"q\""`,
+			"tab\there")
 	case "SRV":
 		post["data"] = map[string]any{"priority": 1 + r.IntN(3), "weight": 5, "port": 5060, "target": "sip.example.org"}
 	case "CAA":

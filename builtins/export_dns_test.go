@@ -27,14 +27,16 @@ func TestExportDNSHoldsTheZone(t *testing.T) {
 	b := newBench(t)
 	b.good(exportZone)
 	a := b.artifact("example.org")
-	if a.Kind != "zone" || a.Asset != "public_dns" || a.Source != "cloudflare:zone/"+labZone || a.Declared["records"] != "19" || len(a.Gaps) != 0 || len(a.Files) != 4 {
+	if a.Kind != "zone" || a.Asset != "public_dns" || a.Source != "cloudflare:zone/"+labZone || a.Declared["records"] != "19" ||
+		len(a.Gaps) != 0 || len(a.Files) != 4 {
 		t.Errorf("got %+v", a)
 	}
 	for file, words := range map[string][]string{
 		"records.json": {`"content":"192.0.2.10"`, `"tags":["team:ops","critical"]`, `"comment":"mail server, never proxied"`},
-		"zone.bind":    {"example.org.\t3600\tIN\tSOA\tada.ns.cloudflare.com. dns.cloudflare.com.", "_sip._tcp.example.org.\t300\tIN\tSRV\t10 5 5060 sip.example.org."},
-		"zone.json":    {`"plan"`, `"key_tag": 42`, `"ns_ttl": 86400`, `"min_tls_version"`},
-		"index.json":   {`"records": 19`, `"missing": null`, `"runner": "test"`},
+		"zone.bind": {"example.org.\t3600\tIN\tSOA\tada.ns.cloudflare.com. dns.cloudflare.com.",
+			"_sip._tcp.example.org.\t300\tIN\tSRV\t10 5 5060 sip.example.org."},
+		"zone.json":  {`"plan"`, `"key_tag": 42`, `"ns_ttl": 86400`, `"min_tls_version"`},
+		"index.json": {`"records": 19`, `"missing": null`, `"runner": "test"`},
 	} {
 		if w := missing(b.spooled(a, file), words); w != "" {
 			t.Errorf("%s does not hold %q", file, w)
@@ -67,16 +69,17 @@ func TestExportsOfOneZoneAreEqualAndChangesAreTold(t *testing.T) {
 	}
 	b.good(exportZone)
 	a := b.artifact("example.org")
-	if w := missing(b.spooled(a, "changes.txt"), []string{"since ", "\n- _25._tcp.mail.example.org. 3600 TLSA", "\n~ example.org. A: data 192.0.2.10 -> 192.0.2.11\n", "\n~ zone.json: "}); w != "" {
+	if w := missing(b.spooled(a, "changes.txt"), []string{"since ", "\n- _25._tcp.mail.example.org. 3600 TLSA",
+		"\n~ example.org. A: data 192.0.2.10 -> 192.0.2.11\n", "\n~ zone.json: "}); w != "" {
 		t.Errorf("%q is not in %s", w, b.spooled(a, "changes.txt"))
 	}
 	if w := missing(a.Declared["changes"], []string{"since ", "\n1 in records changed\n1 in records removed\n1 in zone.json"}); w != "" {
 		t.Errorf("%q is not in what the ledger says of it: %q", w, a.Declared["changes"])
 	}
-	if !b.told("1 in records changed, 1 in records removed, 1 in zone.json") {
+	if !b.reported("1 in records changed, 1 in records removed, 1 in zone.json") {
 		t.Error("the operator was not told")
 	}
-	if b.told("192.0.2.11") || strings.Contains(a.Declared["changes"], "192.0.2.11") {
+	if b.reported("192.0.2.11") || strings.Contains(a.Declared["changes"], "192.0.2.11") {
 		t.Error("a record's content is in the log or the ledger")
 	}
 }
@@ -113,26 +116,42 @@ func TestExportDNSFaults(t *testing.T) {
 		code   string
 		words  []string
 	}{
-		{name: "a zone with zero records", faults: []lab.Fault{{On: zoneLists, Do: "empty"}}, code: "E_ZONE_EMPTY", words: []string{"it has no records"}},
-		{name: "records that change between pages", faults: []lab.Fault{{On: zoneLists, Do: "moving"}}, code: "E_CF_CHANGING", words: []string{"4 times in a row"}},
-		{name: "a record less than counted", faults: []lab.Fault{{On: zoneLists, Do: "short"}}, code: "E_CF_CHANGING", words: []string{"18 came"}},
-		{name: "401", faults: []lab.Fault{{On: "GET /zones", Do: "answer 401"}}, code: "E_CF_AUTH", words: []string{"Invalid API Token", "runner secret set"}},
-		{name: "a wrong token", site: []string{`secret("cloudflare-token")`, `secret("bad-token")`}, code: "E_CF_AUTH", words: []string{"Invalid API Token"}},
-		{name: "403", faults: []lab.Fault{{On: zoneLists, Do: "answer 403"}}, code: "E_CF_FORBIDDEN", words: []string{"Authentication error", "the token needs"}},
-		{name: "errors that are bare strings", faults: []lab.Fault{{On: zoneLists, Do: "bare 403 not for you"}}, code: "E_CF_FORBIDDEN", words: []string{"not for you"}},
-		{name: "429 with Retry-After, without end", faults: []lab.Fault{{On: zoneLists, Do: "limit 30"}}, code: "E_CF_LIMITED", words: []string{"(429)", "1200 requests"}},
-		{name: "429 without Retry-After, without end", faults: []lab.Fault{{On: zoneLists, Do: "limit"}}, code: "E_CF_LIMITED", words: []string{"(429)"}},
+		{name: "a zone with zero records", faults: []lab.Fault{{On: zoneLists, Do: "empty"}}, code: "E_ZONE_EMPTY",
+			words: []string{"it has no records"}},
+		{name: "records that change between pages", faults: []lab.Fault{{On: zoneLists, Do: "moving"}}, code: "E_CF_CHANGING",
+			words: []string{"4 times in a row"}},
+		{name: "a record less than counted", faults: []lab.Fault{{On: zoneLists, Do: "short"}}, code: "E_CF_CHANGING",
+			words: []string{"18 came"}},
+		{name: "401", faults: []lab.Fault{{On: "GET /zones", Do: "answer 401"}}, code: "E_CF_AUTH",
+			words: []string{"Invalid API Token", "runner secret set"}},
+		{name: "a wrong token", site: []string{`secret("cloudflare-token")`, `secret("bad-token")`}, code: "E_CF_AUTH",
+			words: []string{"Invalid API Token"}},
+		{name: "403", faults: []lab.Fault{{On: zoneLists, Do: "answer 403"}}, code: "E_CF_FORBIDDEN",
+			words: []string{"Authentication error", "the token needs"}},
+		{name: "errors that are bare strings", faults: []lab.Fault{{On: zoneLists, Do: "bare 403 not for you"}}, code: "E_CF_FORBIDDEN",
+			words: []string{"not for you"}},
+		{name: "429 with Retry-After, without end", faults: []lab.Fault{{On: zoneLists, Do: "limit 30"}}, code: "E_CF_LIMITED",
+			words: []string{"(429)", "1200 requests"}},
+		{name: "429 without Retry-After, without end", faults: []lab.Fault{{On: zoneLists, Do: "limit"}}, code: "E_CF_LIMITED",
+			words: []string{"(429)"}},
 		{name: "500 without end", faults: []lab.Fault{{On: zoneLists, Do: "answer 500"}}, code: "E_CF_DOWN", words: []string{"(500)"}},
 		{name: "503 without end", faults: []lab.Fault{{On: "GET /zones", Do: "answer 503"}}, code: "E_CF_DOWN", words: []string{"(503)"}},
 		{name: "connections that are cut", faults: []lab.Fault{{On: zoneLists, Do: "cut-before"}}, code: "E_CF_DOWN", words: []string{"EOF"}},
 		{name: "pages without end", faults: []lab.Fault{{On: zoneLists, Do: "endless"}}, code: "E_CF_CHANGING", words: []string{"came twice"}},
-		{name: "a page of HTML", faults: []lab.Fault{{On: zoneLists, Do: "garbage captive portal"}}, code: "E_CF_ANSWER", words: []string{"not the API's JSON"}},
-		{name: "another certificate", faults: []lab.Fault{{On: "tls api.cloudflare.lab", Do: "new-cert"}}, code: "E_CF_CERT", words: []string{"its fingerprint is"}},
-		{name: "a zone that the token does not see", faults: []lab.Fault{{On: "GET /zones", Do: "empty"}}, code: "E_NO_ZONE", words: []string{"sees no zone example.org"}},
-		{name: "a zone that the site does not have", call: `export_dns(zone = "example.com")`, code: "E_NO_ZONE", words: []string{"example.com", "zones = [...]"}},
-		{name: "a system that does not have the zone", call: `export_dns(zone = "example.org", system = "pve")`, code: "E_NO_ZONE", words: []string{"is in cloudflare of the site, not in pve"}},
-		{name: "a site without the row", site: []string{`name = "public_dns"`, `name = "other"`}, code: "E_NO_ASSET", words: []string{"public_dns"}},
-		{name: "a token that is not in the keyring", site: []string{`secret("cloudflare-token")`, `secret("nowhere")`}, code: "E_SECRET", words: []string{"nowhere"}},
+		{name: "a page of HTML", faults: []lab.Fault{{On: zoneLists, Do: "garbage captive portal"}}, code: "E_CF_ANSWER",
+			words: []string{"not the API's JSON"}},
+		{name: "another certificate", faults: []lab.Fault{{On: "tls api.cloudflare.lab", Do: "new-cert"}}, code: "E_CF_CERT",
+			words: []string{"its fingerprint is"}},
+		{name: "a zone that the token does not see", faults: []lab.Fault{{On: "GET /zones", Do: "empty"}}, code: "E_NO_ZONE",
+			words: []string{"sees no zone example.org"}},
+		{name: "a zone that the site does not have", call: `export_dns(zone = "example.com")`, code: "E_NO_ZONE",
+			words: []string{"example.com", "zones = [...]"}},
+		{name: "a system that does not have the zone", call: `export_dns(zone = "example.org", system = "pve")`, code: "E_NO_ZONE",
+			words: []string{"is in cloudflare of the site, not in pve"}},
+		{name: "a site without the row", site: []string{`name = "public_dns"`, `name = "other"`}, code: "E_NO_ASSET",
+			words: []string{"public_dns"}},
+		{name: "a token that is not in the keyring", site: []string{`secret("cloudflare-token")`, `secret("nowhere")`}, code: "E_SECRET",
+			words: []string{"nowhere"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -153,8 +172,10 @@ func TestExportDNSFaults(t *testing.T) {
 func TestExportDNSOutlastsWhatPasses(t *testing.T) {
 	t.Parallel()
 	for _, f := range []lab.Fault{
-		{On: zoneLists, Do: "limit 30", Times: 2}, {On: zoneLists, Do: "limit", Times: 3}, {On: zoneLists, Do: "answer 502", Times: 3}, {On: zoneLists, Do: "cut-before", Times: 3},
-		{On: zoneLists, Do: "moving", Times: 1}, {On: zoneLists, Do: "short", Times: 2}, {On: "GET */export", Do: "short", Times: 1}, {On: "*", Do: "remaining 1"},
+		{On: zoneLists, Do: "limit 30", Times: 2}, {On: zoneLists, Do: "limit", Times: 3}, {On: zoneLists, Do: "answer 502", Times: 3},
+		{On: zoneLists, Do: "cut-before", Times: 3},
+		{On: zoneLists, Do: "moving", Times: 1}, {On: zoneLists, Do: "short", Times: 2}, {On: "GET */export", Do: "short", Times: 1},
+		{On: "*", Do: "remaining 1"},
 	} {
 		t.Run(f.Do, func(t *testing.T) {
 			t.Parallel()
@@ -170,7 +191,8 @@ func TestExportDNSOutlastsWhatPasses(t *testing.T) {
 
 func TestExportDNSTellsWhatItCouldNotRead(t *testing.T) {
 	t.Parallel()
-	for on, part := range map[string]string{"GET */dnssec": "dnssec", "GET */dns_settings": "dns_settings", "GET */settings*": "settings", "GET */export": "bind"} {
+	for on, part := range map[string]string{"GET */dnssec": "dnssec", "GET */dns_settings": "dns_settings", "GET */settings*": "settings",
+		"GET */export": "bind"} {
 		t.Run(part, func(t *testing.T) {
 			t.Parallel()
 			b := newBench(t)

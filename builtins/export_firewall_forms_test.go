@@ -18,8 +18,10 @@ func TestATableThatDoesNotComeBackIsAGap(t *testing.T) {
 	const mangled = `{"table":{"family":"ip","name":"mangle","handle":3}},{"chain":{"family":"ip","table":"mangle","name":"FORWARD","handle":1,"type":"filter","hook":"forward","prio":-150,"policy":"accept"}},` +
 		`{"rule":{"family":"ip","table":"mangle","chain":"FORWARD","handle":2,"expr":[{"xt":{"type":"target","name":"TCPMSS"}}]}}`
 	iptables := func(b *bench, saved string) {
-		b.node("run/lab/nft.json", `"oifname"}},"right":"vmbr0"}},{"masquerade":null}]}}`, `"oifname"}},"right":"vmbr0"}},{"masquerade":null}]}},`+mangled)
-		b.node("run/lab/nft.txt", "table ip nat {", "table ip mangle {\n\tchain FORWARD {\n\t\ttype filter hook forward priority mangle; policy accept;\n\t\ttcp option maxseg size set rt mtu\n\t}\n}\ntable ip nat {")
+		b.node("run/lab/nft.json", `"oifname"}},"right":"vmbr0"}},{"masquerade":null}]}}`,
+			`"oifname"}},"right":"vmbr0"}},{"masquerade":null}]}},`+mangled)
+		b.node("run/lab/nft.txt", "table ip nat {", "table ip mangle {\n\tchain FORWARD {\n\t\ttype filter hook forward priority mangle; "+
+			"policy accept;\n\t\ttcp option maxseg size set rt mtu\n\t}\n}\ntable ip nat {")
 		if saved != "" {
 			b.node("run/lab/iptables-save", "", saved)
 		}
@@ -32,18 +34,24 @@ func TestATableThatDoesNotComeBackIsAGap(t *testing.T) {
 	}{
 		"its text is refused": {func(b *bench) {
 			b.inject(lab.Fault{On: "run pve1.lab nft", Do: "refuse Could not process rule: No such file or directory"})
-		}, map[string]string{"table inet filter": "ruleset.nft: nft does not take it: nft: /dev/stdin:3:1-2: Error: Could not process rule", "table ip nat": "unproven.txt"},
+		}, map[string]string{"table inet filter": "ruleset.nft: nft does not take it: nft: /dev/stdin:3:1-2: Error: Could not process rule",
+			"table ip nat": "unproven.txt"},
 			map[string]string{"unproven.txt": "iifname \"lo\" accept"}},
 		"a rule is lost": {func(b *bench) { b.inject(lab.Fault{On: "run pve1.lab unshare", Do: "lose nat"}) },
-			map[string]string{"table ip nat": "ruleset.nft: what is loaded from it is not the same: rules of chain postrouting"}, map[string]string{"ruleset.nft": "delete table inet filter\ntable inet filter {", "unproven.txt": "masquerade"}},
+			map[string]string{"table ip nat": "ruleset.nft: what is loaded from it is not the same: rules of chain postrouting"},
+			map[string]string{"ruleset.nft": "delete table inet filter\ntable inet filter {", "unproven.txt": "masquerade"}},
 		"there are no namespaces": {func(b *bench) {
 			b.inject(lab.Fault{On: "run pve1.lab unshare", Do: "exit 1 unshare: unshare failed: Operation not permitted"})
 			iptables(b, rules)
-		}, map[string]string{"round trip of ruleset.nft": "Operation not permitted; nft -c took it", "table ip mangle": "no network namespace could be made"}, map[string]string{"ruleset.nft": "masquerade"}},
+		}, map[string]string{"round trip of ruleset.nft": "Operation not permitted; nft -c took it",
+			"table ip mangle": "no network namespace could be made"}, map[string]string{"ruleset.nft": "masquerade"}},
 		"unshare is not there": {func(b *bench) { b.inject(lab.Fault{On: "run pve1.lab unshare", Do: "missing"}) },
 			map[string]string{"round trip of ruleset.nft": "Debian: util-linux"}, nil},
-		"iptables keeps it":          {func(b *bench) { iptables(b, rules) }, nil, map[string]string{"iptables.rules": "*mangle\n:FORWARD ACCEPT [0:0]\n-A FORWARD -p tcp -j TCPMSS --clamp-mss-to-pmtu\nCOMMIT\n"}},
-		"iptables-save is not there": {func(b *bench) { iptables(b, "") }, map[string]string{"table ip mangle": "iptables-save is not on the host (Debian: iptables)"}, map[string]string{"unproven.txt": "maxseg size set rt mtu"}},
+		"iptables keeps it": {func(b *bench) { iptables(b, rules) }, nil,
+			map[string]string{"iptables.rules": "*mangle\n:FORWARD ACCEPT [0:0]\n-A FORWARD -p tcp -j TCPMSS --clamp-mss-to-pmtu\nCOMMIT\n"}},
+		"iptables-save is not there": {func(b *bench) { iptables(b, "") },
+			map[string]string{"table ip mangle": "iptables-save is not on the host (Debian: iptables)"},
+			map[string]string{"unproven.txt": "maxseg size set rt mtu"}},
 		"iptables-save cannot say it": {func(b *bench) { iptables(b, "# Table `mangle' is incompatible, use 'nft' tool.\n") },
 			map[string]string{"table ip mangle": "Table `mangle' is incompatible, use 'nft' tool"}, map[string]string{"ruleset.nft": "masquerade"}},
 		"iptables-save leaves a rule out": {func(b *bench) {

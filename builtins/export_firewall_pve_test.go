@@ -28,7 +28,8 @@ func (b *bench) asRoot() *proxmox.Client {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	c, err := proxmox.New(proxmox.Config{Name: "pve", URLs: sys.URLs, Fingerprints: sys.Fingerprints, TokenID: lab.TokenIDRoot, Token: lab.Secrets()["pve-token-root"], Dial: b.lab.Dial})
+	c, err := proxmox.New(proxmox.Config{Name: "pve", URLs: sys.URLs, Fingerprints: sys.Fingerprints, TokenID: lab.TokenIDRoot,
+		Token: lab.Secrets()["pve-token-root"], Dial: b.lab.Dial})
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -80,8 +81,10 @@ func TestTheCallsForProxmoxBringTheStateBack(t *testing.T) {
 	b := newBench(t)
 	pve := b.dir + "/world/pve/nodes/pve1/etc/pve/"
 	for name, text := range map[string]string{
-		"sdn/firewall/office.fw": "[OPTIONS]\n\nenable: 1\npolicy_forward: DROP\n\n[RULES]\n\nFORWARD ACCEPT -p tcp -dport 25\nFORWARD ACCEPT -p tcp -dport 26 # it's \"mail\"\n",
-		"firewall/103.fw":        "[OPTIONS]\n\nenable: 1\n\n[ALIASES]\n\nme 10.99.0.5\n\n[IPSET ipfilter-net0]\n\n10.99.0.5\n!10.99.0.6 # not that\n\n[RULES]\n\nGROUP web -i net0\n|IN Web(DROP) -i net0 -source guest/me\n",
+		"sdn/firewall/office.fw": "[OPTIONS]\n\nenable: 1\npolicy_forward: DROP\n\n[RULES]\n\nFORWARD ACCEPT -p tcp -dport 25\nFORWARD ACCEPT " +
+			"-p tcp -dport 26 # it's \"mail\"\n",
+		"firewall/103.fw": "[OPTIONS]\n\nenable: 1\n\n[ALIASES]\n\nme 10.99.0.5\n\n[IPSET ipfilter-net0]\n\n10.99.0.5\n!10.99.0.6 # not " +
+			"that\n\n[RULES]\n\nGROUP web -i net0\n|IN Web(DROP) -i net0 -source guest/me\n",
 	} {
 		if err := os.MkdirAll(filepath.Dir(pve+name), 0o755); err != nil {
 			t.Fatal(err)
@@ -94,13 +97,15 @@ func TestTheCallsForProxmoxBringTheStateBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = ranges.WriteString("subnet: lan-10.30.0.0-24\n\tvnet office\n\tdhcp-range start-address=10.30.0.10,end-address=10.30.0.20\n\tdhcp-range start-address=10.30.0.30,end-address=10.30.0.40\n\tsnat 1\n\n")
+	_, err = ranges.WriteString("subnet: lan-10.30.0.0-24\n\tvnet office\n\tdhcp-range " +
+		"start-address=10.30.0.10,end-address=10.30.0.20\n\tdhcp-range start-address=10.30.0.30,end-address=10.30.0.40\n\tsnat 1\n\n")
 	if err := errors.Join(err, ranges.Close()); err != nil {
 		t.Fatal(err)
 	}
 	b.good(`return copy(artifact = export_firewall(system = "pve"), to = ["offline-a"])`)
 	before := b.spooled(b.artifact("pve"), "ruleset.json")
-	if w := missing(before, []string{`"name":"sdn/vnets/office/rules"`, `"dport":"26"`, `"gateway":"10.20.0.1"`, `{"end-address":"10.30.0.40","start-address":"10.30.0.30"}`}); w != "" {
+	if w := missing(before, []string{`"name":"sdn/vnets/office/rules"`, `"dport":"26"`, `"gateway":"10.20.0.1"`,
+		`{"end-address":"10.30.0.40","start-address":"10.30.0.30"}`}); w != "" {
 		t.Fatalf("the export does not hold %q", w)
 	}
 	into := t.TempDir()
@@ -160,7 +165,8 @@ func TestAnEmptyListIsNotBelievedWithoutTheRight(t *testing.T) {
 			acl := leastRights()
 			acl["/"] = []string{"Sys.Audit", "VM.Audit"}
 			return acl
-		}(), map[string]string{"sdn/zones": "/sdn/zones, SDN.Audit|SDN.Allocate", "sdn/vnets": "SDN.Audit", "sdn/ipams": "/sdn/ipams", "sdn/controllers": "/sdn/controllers", "sdn/dns": "/sdn/dns",
+		}(), map[string]string{"sdn/zones": "/sdn/zones, SDN.Audit|SDN.Allocate", "sdn/vnets": "SDN.Audit", "sdn/ipams": "/sdn/ipams",
+			"sdn/controllers": "/sdn/controllers", "sdn/dns": "/sdn/dns",
 			"sdn/fabrics": "/sdn/fabrics", "node/pve1/network": "/sdn/zones/localnetwork, SDN.Audit|SDN.Use"}, false},
 		{"no Sys.Audit", func() map[string][]string {
 			acl := leastRights()
@@ -183,7 +189,8 @@ func TestAnEmptyListIsNotBelievedWithoutTheRight(t *testing.T) {
 			}
 			for what, why := range c.gaps {
 				g := found[what]
-				if why != "" && (!strings.Contains(g.Why, why) || !strings.Contains(g.Mend, "give ") || !strings.Contains(g.Mend, "'runner@pve!runner'")) {
+				if why != "" && (!strings.Contains(g.Why, why) || !strings.Contains(g.Mend, "give ") ||
+					!strings.Contains(g.Mend, "'runner@pve!runner'")) {
 					t.Errorf("%s: got gap %+v, want %q", what, g, why)
 				}
 			}

@@ -54,12 +54,15 @@ func TestExportFirewallHoldsWhatTheSystemHas(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	for system, words := range map[string][]string{
-		"pve": {`"name":"cluster/rules","ordered":true`, `"source":"+mgmt"`, `"nomatch":1`, `"name":"guest/101/aliases"`, `"name":"sdn/vnets/office/subnets"`,
+		"pve": {`"name":"cluster/rules","ordered":true`, `"source":"+mgmt"`, `"nomatch":1`, `"name":"guest/101/aliases"`,
+			`"name":"sdn/vnets/office/subnets"`,
 			`"name":"cluster/groups/web"`, `"macro":"HTTP"`, `"name":"node/pve1/network"`, `"cidr":"192.0.2.10/24"`, `"name":"guest/900/options"`},
-		"pve1": {`"name":"nftables","ordered":true`, `"target":"services"`, `"net.ipv4.ip_forward"`, `"table":"office"`, `"path":"/etc/network/interfaces"`,
+		"pve1": {`"name":"nftables","ordered":true`, `"target":"services"`, `"net.ipv4.ip_forward"`, `"table":"office"`,
+			`"path":"/etc/network/interfaces"`,
 			`"by":"nft -f - in a network namespace of its own, nftables v1.1.3","tables":["inet filter","ip nat"],"equal":true`},
-		"cloudflare": {`"name":"account/rulesets"`, `"name":"account/lists"`, `"name":"account/tunnels"`, `"ingress"`, `"name":"zone/example.org/rulesets"`, `"name":"account/routes"`},
-		"gateway":    {`"name":"firewallrule"`, `"guests to office"`, `"part":"passwords and keys"`},
+		"cloudflare": {`"name":"account/rulesets"`, `"name":"account/lists"`, `"name":"account/tunnels"`, `"ingress"`,
+			`"name":"zone/example.org/rulesets"`, `"name":"account/routes"`},
+		"gateway": {`"name":"firewallrule"`, `"guests to office"`, `"part":"passwords and keys"`},
 	} {
 		out := b.run(firewallOf(system))
 		if out.Err != nil {
@@ -100,7 +103,7 @@ func TestExportsOfOneStateAreEqualAndChangesAreTold(t *testing.T) {
 			t.Errorf("got changes %q, want %q", c, w)
 		}
 	}
-	if !b.told("1 in cluster/options, 1 in cluster/rules") {
+	if !b.reported("1 in cluster/options, 1 in cluster/rules") {
 		t.Errorf("the operator was told:\n%s", strings.Join(b.lines, "\n"))
 	}
 	b.node("run/lab/nft.json", `"addr":"192.0.2.0","len":25`, `"addr":"192.0.2.0","len":24`)
@@ -121,38 +124,53 @@ func TestExportFirewallFaults(t *testing.T) {
 		code   string
 		words  []string
 	}{
-		"nft is not installed":     {"pve1", func(b *bench) { b.inject(lab.Fault{On: "run pve1.lab nft", Do: "missing"}) }, "E_HOST_PROGRAM", []string{"apt install nftables"}},
-		"nft is killed":            {"pve1", func(b *bench) { b.inject(lab.Fault{On: "run pve1.lab nft", Do: "killed"}) }, "E_HOST", []string{"signal KILL"}},
-		"nft fails":                {"pve1", func(b *bench) { b.inject(lab.Fault{On: "run pve1.lab nft", Do: "exit 1 Operation not permitted"}) }, "E_HOST", []string{"Operation not permitted"}},
-		"nft prints no JSON":       {"pve1", func(b *bench) { b.node("run/lab/nft.json", "", "segfault") }, "E_HOST", []string{"nft -j"}},
-		"a set does not exist":     {"pve1", func(b *bench) { b.node("run/lab/nft.json", `"right":"@admins"`, `"right":"@gone"`) }, "E_RULESET_BROKEN", []string{`there is no set "gone"`}},
-		"ip is not installed":      {"pve1", func(b *bench) { b.inject(lab.Fault{On: "run pve1.lab ip", Do: "missing"}) }, "E_HOST_PROGRAM", []string{"iproute2"}},
-		"the host refuses":         {"pve1", func(b *bench) { b.inject(lab.Fault{On: "ssh pve1.lab", Do: "refuse"}) }, "E_HOST_DOWN", nil},
-		"the host has another key": {"pve1", func(b *bench) { b.inject(lab.Fault{On: "ssh pve1.lab", Do: "new-hostkey"}) }, "E_HOST_KEY", []string{"compare the key on its console"}},
+		"nft is not installed": {"pve1", func(b *bench) { b.inject(lab.Fault{On: "run pve1.lab nft", Do: "missing"}) }, "E_HOST_PROGRAM",
+			[]string{"apt install nftables"}},
+		"nft is killed": {"pve1", func(b *bench) { b.inject(lab.Fault{On: "run pve1.lab nft", Do: "killed"}) }, "E_HOST",
+			[]string{"signal KILL"}},
+		"nft fails": {"pve1", func(b *bench) {
+			b.inject(lab.Fault{On: "run pve1.lab nft",
+				Do: "exit 1 Operation not permitted"})
+		}, "E_HOST", []string{"Operation not permitted"}},
+		"nft prints no JSON": {"pve1", func(b *bench) { b.node("run/lab/nft.json", "", "segfault") }, "E_HOST", []string{"nft -j"}},
+		"a set does not exist": {"pve1", func(b *bench) { b.node("run/lab/nft.json", `"right":"@admins"`, `"right":"@gone"`) },
+			"E_RULESET_BROKEN", []string{`there is no set "gone"`}},
+		"ip is not installed": {"pve1", func(b *bench) { b.inject(lab.Fault{On: "run pve1.lab ip", Do: "missing"}) }, "E_HOST_PROGRAM",
+			[]string{"iproute2"}},
+		"the host refuses": {"pve1", func(b *bench) { b.inject(lab.Fault{On: "ssh pve1.lab", Do: "refuse"}) }, "E_HOST_DOWN", nil},
+		"the host has another key": {"pve1", func(b *bench) { b.inject(lab.Fault{On: "ssh pve1.lab", Do: "new-hostkey"}) }, "E_HOST_KEY",
+			[]string{"compare the key on its console"}},
 		"its login prints text": {"pve1", func(b *bench) { b.inject(lab.Fault{On: "ssh pve1.lab", Do: "say Debian GNU/Linux"}) }, "E_HOST_SFTP",
 			[]string{"prints text before the SFTP protocol", "Debian GNU/Linux", "ForceCommand internal-sftp"}},
-		"the wrong private key": {"pve1", func(b *bench) { b.edit(`ssh = "root@pve1.lab:22"`, `ssh = "admin@pve1.lab:22"`) }, "E_HOST_AUTH", []string{"authorized_keys"}},
+		"the wrong private key": {"pve1", func(b *bench) { b.edit(`ssh = "root@pve1.lab:22"`, `ssh = "admin@pve1.lab:22"`) }, "E_HOST_AUTH",
+			[]string{"authorized_keys"}},
 		"an alias does not exist": {"pve", func(b *bench) { b.node("etc/pve/firewall/101.fw", "relay 198.51.100.7", "other 198.51.100.7") },
 			"E_RULESET_BROKEN", []string{"guest/101/rules", `"guest/relay" is no set, alias or address`}},
-		"a group does not exist": {"pve", func(b *bench) { b.node("etc/pve/firewall/cluster.fw", "GROUP web", "GROUP wed") }, "E_RULESET_BROKEN", []string{`no group "wed"`}},
+		"a group does not exist": {"pve", func(b *bench) { b.node("etc/pve/firewall/cluster.fw", "GROUP web", "GROUP wed") }, "E_RULESET_BROKEN",
+			[]string{`no group "wed"`}},
 		"a node does not answer": {"pve", func(b *bench) {
 			b.inject(lab.Fault{On: "GET /nodes/pve1/firewall/*", Do: "answer 595 Errors during connection establishment"})
 		}, "E_PVE_DOWN", nil},
 		"the token has no rights": {"pve", func(b *bench) {
 			b.edit(`secret("pve-token")`, `secret("pve-token-norights")`, "runner@pve!runner", "runner@pve!norights")
 		}, "E_PVE_AUTH", nil},
-		"the list of a rule is gone": {"cloudflare", func(b *bench) { b.inject(lab.Fault{On: "GET /accounts/*/rules/lists", Do: "empty"}) }, "", nil},
-		"the token is wrong":         {"cloudflare", func(b *bench) { b.edit(`secret("cloudflare-token")`, `secret("bad-token")`) }, "E_CF_AUTH", nil},
-		"the password is wrong":      {"gateway", func(b *bench) { b.edit(`secret("unifi-password")`, `secret("bad-token")`) }, "E_UNIFI_AUTH", []string{"local administrator"}},
-		"another certificate":        {"gateway", func(b *bench) { b.inject(lab.Fault{On: "tls unifi.lab", Do: "new-cert"}) }, "E_UNIFI_CERT", nil},
-		"the console is broken":      {"gateway", func(b *bench) { b.inject(lab.Fault{On: "unifi *", Do: "answer 502"}) }, "E_UNIFI_DOWN", nil},
+		"the list of a rule is gone": {"cloudflare", func(b *bench) { b.inject(lab.Fault{On: "GET /accounts/*/rules/lists", Do: "empty"}) }, "",
+			nil},
+		"the token is wrong": {"cloudflare", func(b *bench) { b.edit(`secret("cloudflare-token")`, `secret("bad-token")`) }, "E_CF_AUTH", nil},
+		"the password is wrong": {"gateway", func(b *bench) { b.edit(`secret("unifi-password")`, `secret("bad-token")`) }, "E_UNIFI_AUTH",
+			[]string{"local administrator"}},
+		"another certificate":   {"gateway", func(b *bench) { b.inject(lab.Fault{On: "tls unifi.lab", Do: "new-cert"}) }, "E_UNIFI_CERT", nil},
+		"the console is broken": {"gateway", func(b *bench) { b.inject(lab.Fault{On: "unifi *", Do: "answer 502"}) }, "E_UNIFI_DOWN", nil},
 		"a second factor is asked for": {"gateway", func(b *bench) {
 			b.inject(lab.Fault{On: "unifi POST /api/auth/login", Do: "answer 499 2FA required"})
 		}, "E_UNIFI_AUTH", []string{"local account without one", "2FA required"}},
-		"too many logins, for long":    {"gateway", func(b *bench) { b.inject(lab.Fault{On: "unifi *", Do: "limit 600"}) }, "E_UNIFI_DOWN", []string{"come again in 10m0s"}},
-		"too many logins, without end": {"gateway", func(b *bench) { b.inject(lab.Fault{On: "unifi *", Do: "answer 429"}) }, "E_UNIFI_DOWN", []string{"no more requests for now"}},
-		"no backup":                    {"gateway", func(b *bench) { b.console("[]") }, "E_UNIFI_BACKUP", []string{"there is none", "Backups"}},
-		"the backup is cut off":        {"gateway", func(b *bench) { b.inject(lab.Fault{On: "unifi GET *autobackup*", Do: "truncate 1000"}) }, "E_UNIFI_BACKUP", []string{"1000 came"}},
+		"too many logins, for long": {"gateway", func(b *bench) { b.inject(lab.Fault{On: "unifi *", Do: "limit 600"}) }, "E_UNIFI_DOWN",
+			[]string{"come again in 10m0s"}},
+		"too many logins, without end": {"gateway", func(b *bench) { b.inject(lab.Fault{On: "unifi *", Do: "answer 429"}) }, "E_UNIFI_DOWN",
+			[]string{"no more requests for now"}},
+		"no backup": {"gateway", func(b *bench) { b.console("[]") }, "E_UNIFI_BACKUP", []string{"the console has none", "Backups"}},
+		"the backup is cut off": {"gateway", func(b *bench) { b.inject(lab.Fault{On: "unifi GET *autobackup*", Do: "truncate 1000"}) },
+			"E_UNIFI_BACKUP", []string{"1000 came"}},
 		"a backup of another folder": {"gateway", func(b *bench) {
 			b.console(`[{"filename":"../../etc/passwd","size":1,"datetime":"2026-11-01T00:00:00Z"}]`)
 		}, "E_UNIFI_DOWN", nil},
@@ -236,7 +254,8 @@ func TestExportFirewallIsCopiedAndOpened(t *testing.T) {
     location = "Leipzig",
     offsite = True,`)
 	for _, system := range []string{"pve", "pve1", "gateway"} {
-		b.run(`return verify(copies = copy(artifact = export_firewall(system = "` + system + `"), to = ["offsite", "offline-a"]), level = "read")`)
+		b.run(`return verify(copies = copy(artifact = export_firewall(system = "` + system +
+			`"), to = ["offsite", "offline-a"]), level = "read")`)
 		out := b.run(`return verify(copies = copy(artifact = export_firewall(system = "` + system + `"), to = ["offsite"]), level = "opened")`)
 		if out.Err != nil {
 			t.Fatalf("%s: %v", system, out.Err)
@@ -286,7 +305,7 @@ func TestSecretsOfSDNAreAGapAndNotInTheExport(t *testing.T) {
 			t.Errorf("%s holds a secret", path)
 		}
 	})
-	if b.told("-secret") || b.told("netbox.lab") {
+	if b.reported("-secret") || b.reported("netbox.lab") {
 		t.Error("a value was logged")
 	}
 }

@@ -15,7 +15,8 @@ func TestEveryTargetTellsWhenItIsFull(t *testing.T) {
 	b := newNights(t, 3)
 	ask := func() map[string]capacity.Fullness {
 		out := map[string]capacity.Fullness{}
-		for _, f := range capacity.DaysUntilFull(t.Context(), b.config(main("pass")).World.(*systems.Systems), ledger.New(b.store.Store), b.clock.Now()) {
+		for _, f := range capacity.DaysUntilFull(t.Context(), b.config(main("pass")).World.(*systems.Systems), ledger.New(b.store.Store),
+			b.clock.Now()) {
 			out[f.Target] = f
 		}
 		return out

@@ -20,8 +20,10 @@ func guestsDeclaration() runtime.Declaration {
 	return runtime.Primitive[guestsArgs]{
 		Name: "guests", Kind: runtime.Read, Resume: runtime.Retry, Returns: "list of names",
 		Doc: "guests: the name of every VM and container that the site protects.\n\n" +
-			"Asks every node. Guests that site.star leaves out with unprotected(...) are not in the list; every other one is expected to have its copies and proofs when the run ends. " +
-			"A token that does not see all guests is an error, since Proxmox filters lists without a word; single guests that are hidden from it are found by their VMIDs, and a finding. " +
+			"Asks every node. Guests that site.star leaves out with unprotected(...) are not in the list; every other one is expected to have " +
+			"its copies and proofs when the run ends. " +
+			"A token that does not see all guests is an error, since Proxmox filters lists without a word; single guests that are hidden from it " +
+			"are found by their VMIDs, and a finding. " +
 			"A guest belongs to the asset whose guests = tagged(…), pool(…) or list of names chooses it, else to that of its proxmox; one " +
 			"that belongs to none, or to several, is a finding by name. " +
 			"A guest keeps the name under which it was first recorded, by its cluster and VMID, whatever it or another is called later.",

@@ -24,7 +24,8 @@ func TestGuestsListsWhatTheSiteProtects(t *testing.T) {
 		{"an exception that has ended", func(b *bench) {
 			b.edit(`anew from a template", until = "2027-12-31"`, `anew from a template", until = "2026-01-01"`)
 		}, `["erp", "mail", "git", "wiki", "scratch"]`},
-		{"two guests of one name", func(b *bench) { b.set(103, func(g *lab.Guest) { g.Config["hostname"] = "mail" }) }, `["erp", "mail-101", "git", "mail-103"]`},
+		{"two guests of one name", func(b *bench) { b.set(103, func(g *lab.Guest) { g.Config["hostname"] = "mail" }) },
+			`["erp", "mail-101", "git", "mail-103"]`},
 		{"a guest on another node", func(b *bench) {
 			if err := b.lab.AddNode("pve2"); err != nil {
 				b.t.Fatal(err)
@@ -34,7 +35,8 @@ func TestGuestsListsWhatTheSiteProtects(t *testing.T) {
 			}
 		}, `["erp", "mail", "git", "wiki"]`},
 		{"a guest that is new", func(b *bench) {
-			if err := b.lab.AddGuest(lab.Guest{ID: 104, Kind: "qemu", Node: "pve1", Name: "new", Config: map[string]string{"name": "new", "memory": "16"}}); err != nil {
+			if err := b.lab.AddGuest(lab.Guest{ID: 104, Kind: "qemu", Node: "pve1", Name: "new",
+				Config: map[string]string{"name": "new", "memory": "16"}}); err != nil {
 				b.t.Fatal(err)
 			}
 		}, `["erp", "mail", "git", "wiki", "new"]`},
@@ -64,13 +66,18 @@ func TestGuestsFaults(t *testing.T) {
 		code   string
 		words  []string
 	}{
-		{name: "a token without rights, which sees empty lists", site: []string{`runner@pve!runner`, `runner@pve!norights`, `secret("pve-token")`, `secret("pve-token-norights")`},
+		{name: "a token without rights, which sees empty lists",
+			site: []string{`runner@pve!runner`, `runner@pve!norights`, `secret("pve-token")`, `secret("pve-token-norights")`},
 			code: "E_PVE_AUTH", words: []string{"VM.Audit on /vms", "pveum acl modify /vms --tokens 'runner@pve!norights'"}},
 		{name: "a wrong token", site: []string{`secret("pve-token")`, `secret("bad-token")`}, code: "E_PVE_AUTH", words: []string{"(401)"}},
-		{name: "another certificate", faults: []lab.Fault{{On: "tls pve1.lab", Do: "new-cert"}}, code: "E_PVE_CERT", words: []string{"pvenode cert info"}},
-		{name: "a node that is down", faults: []lab.Fault{{On: "GET /nodes/pve1/*", Do: "answer 595"}}, code: "E_PVE_DOWN", words: []string{"(595)"}},
-		{name: "an answer that is no JSON", faults: []lab.Fault{{On: "GET /nodes", Do: "answer 500 unable to parse"}}, code: "E_PVE", words: []string{"unable to parse"}},
-		{name: "a system that the site does not have", site: []string{`name = "pve",`, `name = "other",`, `"pve://pve/backup"`, `"pve://other/backup"`}, system: "pve", code: "E_PVE", words: []string{`no proxmox "pve"`, "it has other"}},
+		{name: "another certificate", faults: []lab.Fault{{On: "tls pve1.lab", Do: "new-cert"}}, code: "E_PVE_CERT",
+			words: []string{"pvenode cert info"}},
+		{name: "a node that is down", faults: []lab.Fault{{On: "GET /nodes/pve1/*", Do: "answer 595"}}, code: "E_PVE_DOWN",
+			words: []string{"(595)"}},
+		{name: "an answer that is no JSON", faults: []lab.Fault{{On: "GET /nodes", Do: "answer 500 unable to parse"}}, code: "E_PVE",
+			words: []string{"unable to parse"}},
+		{name: "a system that the site does not have", site: []string{`name = "pve",`, `name = "other",`, `"pve://pve/backup"`,
+			`"pve://other/backup"`}, system: "pve", code: "E_PVE", words: []string{`no proxmox "pve"`, "it has other"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -121,9 +128,11 @@ func TestGuestsThatTheTokenMayNotSeeAreFound(t *testing.T) {
 		words  []string
 	}{
 		{"never seen", func(*bench) {}, 103, "103", []string{"guest 103 exists on pve, and the token may not see it: it is not saved"}},
-		{"seen before", func(b *bench) { b.good(`return snapshot_vm(guest = "wiki")`) }, 103, "wiki", []string{"guest 103 (wiki) exists on pve, and the token may not see it any more"}},
+		{"seen before", func(b *bench) { b.good(`return snapshot_vm(guest = "wiki")`) }, 103, "wiki",
+			[]string{"guest 103 (wiki) exists on pve, and the token may not see it any more"}},
 		{"in a gap far from the others", func(b *bench) {
-			if err := b.lab.AddGuest(lab.Guest{ID: 500, Kind: "qemu", Node: "pve1", Name: "alone", Config: map[string]string{"memory": "16"}}); err != nil {
+			if err := b.lab.AddGuest(lab.Guest{ID: 500, Kind: "qemu", Node: "pve1", Name: "alone",
+				Config: map[string]string{"memory": "16"}}); err != nil {
 				b.t.Fatal(err)
 			}
 		}, 500, "500", []string{"guest 500 exists on pve"}},
@@ -136,14 +145,16 @@ func TestGuestsThatTheTokenMayNotSeeAreFound(t *testing.T) {
 			b.rights(leastRights(path))
 			out := b.run(`return guests()`)
 			wantFinding(t, out, ledger.Failed, c.words...)
-			if hint := out.Findings[0].Type; !strings.Contains(hint, "give VM.Audit on "+path) || !strings.Contains(hint, "unprotected(guest = \""+c.item+"\"") {
+			if hint := out.Findings[0].Type; !strings.Contains(hint, "give VM.Audit on "+path) ||
+				!strings.Contains(hint, "unprotected(guest = \""+c.item+"\"") {
 				t.Errorf("got hint %q", hint)
 			}
 			items := rows[ledger.Item](b, ledger.RowItem, ledger.Query{Run: out.Run, Item: c.item})
 			if len(items) != 1 || items[0].State != "hidden" || strings.Contains(out.Value.String(), `"`+c.item+`"`) {
 				t.Errorf("got %+v in %s: it is to be expected, and not given to snapshot_vm", items, out.Value)
 			}
-			wantCode(t, b.run(fmt.Sprintf(`return snapshot_vm(guest = "%d")`, c.vmid)), "E_PVE_AUTH", "in use by a guest that the token may not see", "give VM.Audit on "+path)
+			wantCode(t, b.run(fmt.Sprintf(`return snapshot_vm(guest = "%d")`, c.vmid)), "E_PVE_AUTH",
+				"in use by a guest that the token may not see", "give VM.Audit on "+path)
 			b.edit("+", fmt.Sprintf(`unprotected(guest = %q, reason = "another department's", until = "2027-12-31")`, c.item))
 			b.good(`return guests()`)
 		})
@@ -163,13 +174,14 @@ func TestItemsKeepTheirNames(t *testing.T) {
 	}
 	const one, two = "00000000-0000-4000-8000-000000000001", "00000000-0000-4000-8000-000000000002"
 	for _, c := range []struct {
-		name   string
-		change func(*bench)
-		want   string // of guests()
-		told   string
+		name     string
+		change   func(*bench)
+		want     string // of guests()
+		reported string
 	}{
 		{"a second guest of the same name", func(b *bench) { add(b, 105, "erp", two) }, `["erp", "mail", "git", "wiki", "x", "erp-105"]`, ""},
-		{"it is renamed", func(b *bench) { b.set(100, func(g *lab.Guest) { g.Name = "erp2" }) }, `["erp", "mail", "git", "wiki", "x"]`, "guest 100 is named erp2 now; its copies stay recorded as erp"},
+		{"it is renamed", func(b *bench) { b.set(100, func(g *lab.Guest) { g.Name = "erp2" }) }, `["erp", "mail", "git", "wiki", "x"]`,
+			"guest 100 is named erp2 now; its copies stay recorded as erp"},
 		{"it is renamed, and another takes its name", func(b *bench) {
 			b.set(100, func(g *lab.Guest) { g.Name = "erp2" })
 			add(b, 105, "erp", two)
@@ -205,8 +217,8 @@ func TestItemsKeepTheirNames(t *testing.T) {
 			if got := out.Value.String(); got != c.want {
 				t.Errorf("got %s, want %s", got, c.want)
 			}
-			if c.told != "" && !b.told(c.told) {
-				t.Errorf("the operator was not told %q", c.told)
+			if c.reported != "" && !b.reported(c.reported) {
+				t.Errorf("the operator was not told %q", c.reported)
 			}
 			out = b.good(`return [snapshot_vm(guest = g) for g in guests()]`)
 			for _, a := range rows[ledger.Artifact](b, ledger.RowArtifact, ledger.Query{Run: out.Run}) {

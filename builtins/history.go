@@ -26,7 +26,8 @@ func (pastArtifact) StarlarkType() string { return "past_artifact" }
 func historyDeclaration() runtime.Declaration {
 	return runtime.Primitive[historyArgs]{
 		Name: "history", Kind: runtime.Read, Resume: runtime.Retry, Returns: "list of past artifacts",
-		Doc:     "history: the artifacts of an asset of which a copy exists, oldest first, with id, item and created.\n\nRetention rules choose among them: see @stdlib//retention.star and prune.",
+		Doc: "history: the artifacts of an asset of which a copy exists, oldest first, with id, item and created.\n\nRetention rules " +
+			"choose among them: see @stdlib//retention.star and prune.",
 		Example: `history(asset = "virtual_machines", item = "erp")`,
 		Fake:    history, Run: history,
 	}

@@ -17,7 +17,8 @@ func logDeclaration() runtime.Declaration {
 	}
 	return runtime.Primitive[logArgs]{
 		Name: "log", Kind: runtime.Read, Resume: runtime.Retry,
-		Doc:     "log: write a line into the record of the run.\n\nThe line is an argument of a step, so it is in the ledger and in show; print() is shown and not recorded.",
+		Doc: "log: write a line into the record of the run.\n\nThe line is an argument of a step, so it is in the ledger and in show; " +
+			"print() is shown and not recorded.",
 		Example: `log(text = "the monthly tape leaves with the courier")`,
 		Fake:    write, Run: write,
 	}

@@ -12,7 +12,7 @@ func TestLogIsShownAndRecorded(t *testing.T) {
 	b := newBench(t)
 	const line = "the tape leaves with the courier; 100% of it"
 	out := b.good(`log(text = "` + line + `")`)
-	if !b.told(line) {
+	if !b.reported(line) {
 		t.Errorf("the operator was told %q", b.lines)
 	}
 	recorded := false

@@ -56,9 +56,10 @@ var node = map[string]string{
 	"etc/pve/nodes/pve1/lxc/101.conf":         "hostname: mail\n",
 	"etc/pve/nodes/pve2/lxc/102.conf":         "arch: amd64\n",
 	"etc/pve/nodes/pve1/pve-ssl.pem":          "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
-	"etc/pve/storage.cfg":                     "dir: local\n\tpath /var/lib/vz\n\tcontent iso,backup\n\nlvmthin: data\n\tcontent images\n\npbs: pbs\n\tcontent backup\n\ndir: backup\n\tpath /srv/backup\n\tcontent backup\n",
-	"etc/pve/jobs.cfg":                        "vzdump: nightly\n\tschedule 21:00\n\tstorage local\n\tall 1\n",
-	"usr/sbin/rear":                           "", "usr/sbin/nft": "", "usr/sbin/ip": "", "usr/bin/journalctl": "", "var/log/journal/x": "",
+	"etc/pve/storage.cfg": "dir: local\n\tpath /var/lib/vz\n\tcontent iso,backup\n\nlvmthin: data\n\tcontent " +
+		"images\n\npbs: pbs\n\tcontent backup\n\ndir: backup\n\tpath /srv/backup\n\tcontent backup\n",
+	"etc/pve/jobs.cfg": "vzdump: nightly\n\tschedule 21:00\n\tstorage local\n\tall 1\n",
+	"usr/sbin/rear":    "", "usr/sbin/nft": "", "usr/sbin/ip": "", "usr/bin/journalctl": "", "var/log/journal/x": "",
 	"srv/data/a": "alpha", "mnt/copies/x": "", "mnt2/copies/x": "",
 }
 
@@ -72,12 +73,17 @@ func TestWhatInitWritesIsASite(t *testing.T) {
 		holds []string // in site.star
 	}{
 		"a node": {newsite.Wish{To: []string{"/mnt/copies"}, Root: true}, "logs networking operating_system virtual_machines",
-			[]string{`storage = "backup"`, "6 guests: 102, erp, git, mail, scratch, wiki", "Proxmox's own backup job nightly: 21:00 to local", "local (dir), pbs (pbs)", `uuid = "uuid-of-mnt"`, "# Node pve2", "Rescue images hold password hashes", `pve_tasks = True`, `"node": "opened", "copies": "opened"`, "copies = 2"}},
+			[]string{`storage = "backup"`, "6 guests: 102, erp, git, mail, scratch, wiki", "Proxmox's own backup job nightly: 21:00 to local",
+				"local (dir), pbs (pbs)", `uuid = "uuid-of-mnt"`, "# Node pve2", "Rescue images hold password hashes", `pve_tasks = True`,
+				`"node": "opened", "copies": "opened"`, "copies = 2"}},
 		"a node alone": {newsite.Wish{Root: true}, "virtual_machines", []string{`on = {"node": "opened"}`}},
-		"folders of a node": {newsite.Wish{Save: []string{"/srv/data", "/srv"}, To: []string{"/mnt/copies", "/mnt2/copies"}, Root: true, Without: []string{"proxmox", "rear", "journal", "firewall"}},
+		"folders of a node": {newsite.Wish{Save: []string{"/srv/data", "/srv"}, To: []string{"/mnt/copies", "/mnt2/copies"}, Root: true,
+			Without: []string{"proxmox", "rear", "journal", "firewall"}},
 			"files", []string{`items = ["data", "srv"]`, `name = "copies-2"`, "copies = 2", "rear = False", "firewall = False"}},
-		"not root":             {newsite.Wish{Save: []string{"/srv"}, To: []string{"/mnt"}, Without: []string{"proxmox", "rear"}}, "files", []string{"firewall = False"}},
-		"on the system's disk": {newsite.Wish{Save: []string{"/srv"}, To: []string{"/srv/data"}, Without: []string{"proxmox", "rear"}}, "files", []string{"It lies on a disk whose files are saved"}},
+		"not root": {newsite.Wish{Save: []string{"/srv"}, To: []string{"/mnt"}, Without: []string{"proxmox", "rear"}}, "files",
+			[]string{"firewall = False"}},
+		"on the system's disk": {newsite.Wish{Save: []string{"/srv"}, To: []string{"/srv/data"}, Without: []string{"proxmox", "rear"}}, "files",
+			[]string{"It lies on a disk whose files are saved"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.wish.Dir, c.wish.Program, c.wish.Device = "/etc/runner", "/opt/runner", disksOf
@@ -117,10 +123,12 @@ func TestWhatInitWritesIsASite(t *testing.T) {
 			for _, d := range p.Check(SiteNames(site)) {
 				t.Errorf("check says %s", d)
 			}
-			if unit := files[len(files)-2]; unit.Name != "runner.service" || !strings.Contains(unit.Text, "\nExecStart=/opt/runner exec /etc/runner/nightly.star\n") {
+			if unit := files[len(files)-2]; unit.Name != "runner.service" ||
+				!strings.Contains(unit.Text, "\nExecStart=/opt/runner exec /etc/runner/nightly.star\n") {
 				t.Errorf("the unit is %+v", unit)
 			}
-			if todo := strings.Join(m.ToDo("/etc/runner"), "\n"); strings.Contains(todo, "pveum") != (c.loads != "files") || !strings.Contains(todo, "runner exec /etc/runner/nightly.star") {
+			if todo := strings.Join(m.ToDo("/etc/runner"), "\n"); strings.Contains(todo, "pveum") != (c.loads != "files") ||
+				!strings.Contains(todo, "runner exec /etc/runner/nightly.star") {
 				t.Errorf("to do:\n%s", todo)
 			}
 		})
@@ -137,9 +145,10 @@ func TestInitSaysWhatItNeeds(t *testing.T) {
 		"nothing to save":     {newsite.Wish{}, "name what is to be saved, --save PATH"},
 		"no place for copies": {newsite.Wish{Save: []string{"/srv"}}, "name a folder that copies go to, --to DIR"},
 		"a path is missing":   {newsite.Wish{Save: []string{"/nowhere"}, To: []string{"/srv"}}, "--save /nowhere: it is not there"},
-		"copies in a file":    {newsite.Wish{Save: []string{"/srv"}, To: []string{"/srv/file"}}, "--to /srv/file: it is no folder"},
+		"copies in a file":    {newsite.Wish{Save: []string{"/srv"}, To: []string{"/srv/file"}}, "--to /srv/file: it is not a folder"},
 		"a relative path":     {newsite.Wish{Save: []string{"srv"}, To: []string{"/srv"}}, "want an absolute path"},
-		"an unknown part":     {newsite.Wish{Save: []string{"/srv"}, To: []string{"/srv"}, Without: []string{"zones"}}, `"zones" cannot be left out`},
+		"an unknown part": {newsite.Wish{Save: []string{"/srv"}, To: []string{"/srv"}, Without: []string{"zones"}},
+			`"zones" cannot be left out`},
 	} {
 		c.wish.Device = disksOf
 		if !strings.Contains(c.want, "unknown") {

@@ -16,7 +16,7 @@ type pruneArgs struct {
 	OlderThan     time.Duration `star:"older_than?" doc:"instead of keep: artifacts that are older may go; for batches of logs, which are too many for a list"`
 	Item          string        `star:"item?" doc:"one item only"`
 	KeepOnStorage int           `star:"keep_on_storage?" doc:"of the archives that lie on the Proxmox storage itself, so many of each item stay; left out: they are kept as long as other copies"`
-	Apply         bool          `star:"apply?" doc:"True: remove; else only tell"`
+	Apply         bool          `star:"apply?" doc:"True: remove; else only report"`
 }
 
 func pruneDeclaration() runtime.Declaration {
@@ -28,11 +28,15 @@ func pruneDeclaration() runtime.Declaration {
 			}
 			return runtime.Read
 		},
-		Doc: "prune: remove copies that a retention rule does not keep. Without apply = True it only tells.\n\n" +
-			"Whatever the rule says, it never removes the newest proven copy of an item on a target, anything below what the asset demands (retention, number of full copies), what an artifact that is kept needs, or what another tool made or somebody protected; " +
-			"it removes nothing of an item whose newest artifact is not proven, and nothing at all after the clock has jumped, until it was right for three days and three runs; and at most 30 % of the copies of the asset in one run, the oldest first. " +
+		Doc: "prune: remove copies that a retention rule does not keep. Without apply = True it only reports.\n\n" +
+			"Whatever the rule says, it never removes the newest proven copy of an item on a target, anything below what the asset demands " +
+			"(retention, number of full copies), what an artifact that is kept needs, or what another tool made or somebody protected; " +
+			"it removes nothing of an item whose newest artifact is not proven, and nothing at all after the clock has jumped, until it was " +
+			"right for three days and three runs; and at most 30 % of the copies of the asset in one run, the oldest first. " +
 			"Archives on the Proxmox storage go once every other demanded copy is at least read. " +
-			"Archives there that runner made and that are no copy (their run died, or a further attempt took their place) go, too, once a newer artifact of the item has every demanded copy read, whatever keep says; never those of a run that this ledger does not know. Each removal is recorded before it is done, and told in a line: in the run, in a plan, and in what show prints.",
+			"Archives there that runner made and that are no copy (their run died, or a further attempt took their place) go, too, once a newer " +
+			"artifact of the item has every demanded copy read, whatever keep says; never those of a run that this ledger does not know. Each " +
+			"removal is recorded before it is done, and told in a line: in the run, in a plan, and in what show prints.",
 		Parts:   []string{"target"},
 		Example: `prune(asset = "virtual_machines", keep = ["0123456789abcdef"])`,
 		Codes:   codes(systems.TargetCodes(), systems.PVECodes()),

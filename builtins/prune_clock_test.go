@@ -26,7 +26,7 @@ func (b *bench) wantPruned(words string) {
 	case words == "" && (out.Result != ledger.OK || n >= 15):
 		b.t.Errorf("got %s, %v, and %d copies; want fewer than 15", out.Result, out.Findings, n)
 	case words != "":
-		if n != 15 || !b.told("nothing of virtual_machines was pruned", words) {
+		if n != 15 || !b.reported("nothing of virtual_machines was pruned", words) {
 			b.t.Errorf("got %d copies, want all 15, and to be told that %s", n, words)
 		}
 		wantFinding(b.t, out, ledger.DegradedRun, "nothing of virtual_machines was pruned", words)

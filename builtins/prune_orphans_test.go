@@ -57,7 +57,8 @@ func TestArchivesOfDeadRunsAreRemovedBitByBit(t *testing.T) {
 	b.good(proveScratch)
 	b.clock.advance(day)
 	b.good(strings.Replace(keeping, ", apply = True", "", 1))
-	if b.left(orphans) != 3 || !b.told("3 archives of runner's own are no copies; 3 of them can go, 1 in this run") || !b.told("would remove scratch on node, taken ", filepath.Base(orphans[0])) {
+	if b.left(orphans) != 3 || !b.reported("3 archives of runner's own are no copies; 3 of them can go, 1 in this run") ||
+		!b.reported("would remove scratch on node, taken ", filepath.Base(orphans[0])) {
 		t.Errorf("telling left %d:\n%s", b.left(orphans), strings.Join(b.lines, "\n"))
 	}
 	for want := 2; want >= 0; want-- {
@@ -66,7 +67,8 @@ func TestArchivesOfDeadRunsAreRemovedBitByBit(t *testing.T) {
 			t.Errorf("got %d archives left, want the %d youngest", b.left(orphans), want)
 		}
 		r, err := report.NewRun(t.Context(), b.catalog(), out.Run)
-		if err != nil || len(r.Removals) != 1 || !strings.Contains(r.Removals[0].What, "scratch on node") || !strings.Contains(r.Removals[0].ID, filepath.Base(orphans[2-want])) {
+		if err != nil || len(r.Removals) != 1 || !strings.Contains(r.Removals[0].What, "scratch on node") ||
+			!strings.Contains(r.Removals[0].ID, filepath.Base(orphans[2-want])) {
 			t.Errorf("show tells %+v, %v", r.Removals, err)
 		}
 	}
@@ -111,7 +113,8 @@ func TestOrphansThatStay(t *testing.T) {
 		words []string
 	}{
 		{"somebody protected it", func(path string) error { return os.WriteFile(path+".protected", nil, 0o600) }, nil},
-		{"its run is not in this ledger", notes(func(s string) string { return strings.Replace(s, "-run002", "-other", 1) }), []string{"1 archives carry tokens of runs that this ledger does not know", "never removed here"}},
+		{"its run is not in this ledger", notes(func(s string) string { return strings.Replace(s, "-run002", "-other", 1) }),
+			[]string{"1 archives carry tokens of runs that this ledger does not know", "never removed here"}},
 		{"its step saved nothing", notes(func(s string) string { return strings.TrimSpace(s) + "/7" }), nil},
 		{"it carries two tokens", notes(func(s string) string { return s + " " + s }), nil},
 		{"another tool made it", notes(func(string) string { return "nightly job" }), nil},
@@ -125,10 +128,10 @@ func TestOrphansThatStay(t *testing.T) {
 				t.Fatal(err)
 			}
 			b.good(keeping)
-			if b.left(orphans) != 1 || b.told("removed scratch") {
+			if b.left(orphans) != 1 || b.reported("removed scratch") {
 				t.Error("it is gone")
 			}
-			if c.words != nil && !b.told(c.words...) {
+			if c.words != nil && !b.reported(c.words...) {
 				t.Errorf("want to be told %q:\n%s", c.words, strings.Join(b.lines, "\n"))
 			}
 		})
@@ -184,13 +187,15 @@ func TestPruneFindsThatSomebodyElseRemovedAnArchive(t *testing.T) {
 		t.Fatal(err)
 	}
 	out := b.run(keeping)
-	wantFinding(t, out, ledger.DegradedRun, "the archive of scratch of ", " is not on node any more: runner did not remove it, and it counts no longer")
+	wantFinding(t, out, ledger.DegradedRun, "the archive of scratch of ", " is not on node any more: runner did not remove it, and it "+
+		"counts no longer")
 	if n := len(out.Findings); n != 1 {
 		t.Errorf("got %d findings: %+v", n, out.Findings)
 	}
-	b.good(keeping) // it is told once
+	b.good(keeping) // it is reported once
 	b.lines = nil
-	if b.good(clearing); b.told("removed scratch on node") || !b.told("scratch on node", "it was not there any more: no longer listed") {
+	if b.good(clearing); b.reported("removed scratch on node") ||
+		!b.reported("scratch on node", "it was not there any more: no longer listed") {
 		t.Errorf("the record says of somebody else's removal that it was ours:\n%s", strings.Join(b.lines, "\n"))
 	}
 }

@@ -28,7 +28,8 @@ func newNights(t *testing.T, nights int, edits ...string) *bench {
 
 // pruning removes all but the newest artifact.
 func pruning(args string) string {
-	return `return prune(asset = "virtual_machines", keep = [a.id for a in history(asset = "virtual_machines", item = "scratch")[-1:]]` + args + `)`
+	return `return prune(asset = "virtual_machines", keep = [a.id for a in history(asset = "virtual_machines", item = "scratch")[-1:]]` +
+		args + `)`
 }
 
 // clearing keeps every artifact, and one archive on the storage.
@@ -51,7 +52,7 @@ func TestPruneTellsWhatItWouldRemove(t *testing.T) {
 	}
 }
 
-// linesWith counts what the operator was told with these words.
+// linesWith counts what the operator was reported with these words.
 func (b *bench) linesWith(words ...string) int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -154,7 +155,8 @@ func TestPruneRefusesArchivesOfOthers(t *testing.T) {
 		words string
 	}{
 		{"somebody protected it", func(path string) error { return os.WriteFile(path+".protected", nil, 0o600) }, "somebody protected it"},
-		{"its notes are another tool's", func(path string) error { return os.WriteFile(path+".notes", []byte("nightly job"), 0o600) }, "never removed"},
+		{"its notes are another tool's", func(path string) error { return os.WriteFile(path+".notes", []byte("nightly job"), 0o600) },
+			"never removed"},
 		{"its notes are of a longer step", func(path string) error {
 			raw, err := os.ReadFile(path + ".notes")
 			if err != nil {
@@ -190,8 +192,9 @@ func TestPruneWaitsForAMediumThatIsAway(t *testing.T) {
 	b := newNights(t, 5)
 	b.detach("offline-a")
 	b.good(pruning(", apply = True"))
-	if len(b.copies("")) != 11 || len(b.copies("offline-a")) != 5 || !b.told("offline-a of scratch stays for now", "E_MEDIA_ABSENT") {
-		t.Errorf("got %d copies on the medium that is away, %d offsite:\n%s", len(b.copies("offline-a")), len(b.copies("offsite")), strings.Join(b.lines, "\n"))
+	if len(b.copies("")) != 11 || len(b.copies("offline-a")) != 5 || !b.reported("offline-a of scratch stays for now", "E_MEDIA_ABSENT") {
+		t.Errorf("got %d copies on the medium that is away, %d offsite:\n%s", len(b.copies("offline-a")), len(b.copies("offsite")),
+			strings.Join(b.lines, "\n"))
 	}
 }
 

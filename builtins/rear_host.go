@@ -34,9 +34,13 @@ func rearHostDeclaration() runtime.Declaration {
 	return runtime.Reusable[rearHostArgs]{Reuse: imageStands, Primitive: runtime.Primitive[rearHostArgs]{
 		Name: "rear_host", Kind: runtime.Write, Resume: runtime.Retry, Returns: "artifact",
 		Doc: "rear_host: make a Relax-and-Recover image of a host, from which it comes back onto bare metal.\n\n" +
-			"Runs ReaR on the host with a configuration of its own (/etc/rear is not used and not changed), and keeps image, archive, log, layout and configuration as one artifact. " +
-			"Whatever holds a target, a Proxmox storage or guests is left out by name, in layout and archive. Guests on the system's own disk cannot be left out: the image says which ones a recovery erases, never starts by itself, and is not made while one of them has no proven copy elsewhere. " +
-			"ReaR ends with 0 on images that cannot recover, so its log is judged and the image is opened. Nothing is rebooted and no boot entry is set.",
+			"Runs ReaR on the host with a configuration of its own (/etc/rear is not used and not changed), and keeps image, archive, log, " +
+			"layout and configuration as one artifact. " +
+			"Whatever holds a target, a Proxmox storage or guests is left out by name, in layout and archive. Guests on the system's own disk " +
+			"cannot be left out: the image says which ones a recovery erases, never starts by itself, and is not made while one of them has no " +
+			"proven copy elsewhere. " +
+			"ReaR ends with 0 on images that cannot recover, so its log is judged and the image is opened. Nothing is rebooted and no boot entry " +
+			"is set.",
 		Example: `rear_host(host = "pve1")`,
 		Codes:   codes(systems.HostCodes(), rearhost.Codes()),
 		Retries: runtime.Retries{Attempts: 3, Wait: time.Minute},
@@ -49,7 +53,7 @@ func rearHostDeclaration() runtime.Declaration {
 	}}
 }
 
-// imageStands tells whether the image of an earlier run can be used by its retry:
+// imageStands says whether the image of an earlier run can be used by its retry:
 // its files are on the host, with the sizes that they had.
 func imageStands(ctx context.Context, s *runtime.Step, _ *rearHostArgs, value json.RawMessage) (bool, error) {
 	var art ledger.Artifact
@@ -64,7 +68,8 @@ func imageStands(ctx context.Context, s *runtime.Step, _ *rearHostArgs, value js
 }
 
 func rearHost(ctx context.Context, s *runtime.Step, a *rearHostArgs) (runtime.Result, error) {
-	r := rearhost.Request{Host: a.Host, Output: a.Output, Backup: a.Backup, Dir: a.Dir, USB: a.USB, USBUUID: a.USBUUID, Key: a.Key, Console: a.Console,
+	r := rearhost.Request{Host: a.Host, Output: a.Output, Backup: a.Backup, Dir: a.Dir, USB: a.USB, USBUUID: a.USBUUID, Key: a.Key,
+		Console:      a.Console,
 		Differential: a.Differential, Unattended: a.Unattended, Exclude: a.Exclude, Kernel: a.Kernel, Settings: a.Settings, Asset: a.Asset}
 	if a.FullEvery != nil {
 		r.FullEvery = *a.FullEvery
@@ -83,8 +88,9 @@ func fakeRearHost(ctx context.Context, s *runtime.Step, a *rearHostArgs) (runtim
 		return runtime.Result{}, err
 	}
 	const size = 1 << 30
-	art := ledger.Artifact{ID: s.ArtifactID(), Kind: "rear", Asset: asset, Item: h.Name, Run: s.Run, Step: s.ID, Source: "host:" + h.Name, Created: s.Now(),
-		Origin: ledger.Origin{Host: h.Name, Dir: "/fake"}, Files: []ledger.File{{Name: "rear-" + h.Name + ".iso", Size: size}}, Bytes: size}
+	art := ledger.Artifact{ID: s.ArtifactID(), Kind: "rear", Asset: asset, Item: h.Name, Run: s.Run, Step: s.ID, Source: "host:" + h.Name,
+		Created: s.Now(),
+		Origin:  ledger.Origin{Host: h.Name, Dir: "/fake"}, Files: []ledger.File{{Name: "rear-" + h.Name + ".iso", Size: size}}, Bytes: size}
 	if a.Differential {
 		if art.Needs, err = fakeChain(ctx, s, a, h.Name); err != nil {
 			return runtime.Result{}, err

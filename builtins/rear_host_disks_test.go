@@ -23,7 +23,8 @@ func TestGuestsOnTheSystemsDiskNeedACopyElsewhere(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	wantCode(t, b.run(`rear_host(host = "pve1")`), "E_LAYOUT_HOLDS_GUESTS", "100 (erp)", "no copy of it on another disk is proven", `snapshot_vm(guest = "erp")`)
+	wantCode(t, b.run(`rear_host(host = "pve1")`), "E_LAYOUT_HOLDS_GUESTS", "100 (erp)", "no copy of it on another disk is proven",
+		`snapshot_vm(guest = "erp")`)
 	b.good(`verify(copies = copy(artifact = snapshot_vm(guest = "erp"), to = ["offline-a"]), level = "read")`)
 	wantCode(t, b.run(`rear_host(host = "pve1", unattended = True)`), "E_LAYOUT_HOLDS_GUESTS", "starts by itself")
 	out := b.run(`return verify(copies = copy(artifact = rear_host(host = "pve1"), to = ["offline-a"]), level = "opened")`)
@@ -42,14 +43,16 @@ func TestGuestsOnTheSystemsDiskNeedACopyElsewhere(t *testing.T) {
 	if err := shown.Text(&text, report.TextOptions{More: true, Width: 200}); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"a recovery of pve1 erases guest 100 (erp); it comes back from offline-a, of ", "disks that a recovery makes anew: /dev/"} {
+	for _, want := range []string{"a recovery of pve1 erases guest 100 (erp); it comes back from offline-a, of ",
+		"disks that a recovery makes anew: /dev/"} {
 		if !strings.Contains(text.String(), want) {
 			t.Errorf("show does not say %q:\n%s", want, text.String())
 		}
 	}
 	var plan struct{ Shared, Erases []string }
 	raw, err := os.ReadFile(b.onNode(a.Origin.Dir, "plan.json"))
-	if err != nil || json.Unmarshal(raw, &plan) != nil || !slices.Equal(plan.Shared, []string{"100 (erp)"}) || !slices.Equal(plan.Erases, []string{"/var/lib/vz"}) {
+	if err != nil || json.Unmarshal(raw, &plan) != nil || !slices.Equal(plan.Shared, []string{"100 (erp)"}) ||
+		!slices.Equal(plan.Erases, []string{"/var/lib/vz"}) {
 		t.Errorf("%v, %+v", err, plan)
 	}
 }
@@ -94,7 +97,8 @@ func TestAGuestsOldCopyDoesNotCount(t *testing.T) {
 	b.clock.mu.Lock()
 	b.clock.ahead += 9 * 24 * time.Hour
 	b.clock.mu.Unlock()
-	wantCode(t, b.run(`rear_host(host = "pve1")`), "E_LAYOUT_HOLDS_GUESTS", "100 (erp)", "no copy of it on another disk is proven that is at most")
+	wantCode(t, b.run(`rear_host(host = "pve1")`), "E_LAYOUT_HOLDS_GUESTS", "100 (erp)",
+		"no copy of it on another disk is proven that is at most")
 }
 
 func TestAChangedDiskDegrades(t *testing.T) {
@@ -140,7 +144,9 @@ func TestHeadersOfContainersAreSaved(t *testing.T) {
 			}
 			a := b.rears()[0]
 			raw, err := os.ReadFile(b.onNode(a.Origin.Dir, "luks-dev-sda3.header"))
-			if err != nil || !strings.HasPrefix(string(raw), "LUKS\xba\xbe") || a.Declared[ledger.DeclaredShown("LUKS containers")] != "/dev/sda3" || a.Declared[ledger.DeclaredShown("opened by this board alone (TPM)")] != c.want {
+			if err != nil || !strings.HasPrefix(string(raw), "LUKS\xba\xbe") ||
+				a.Declared[ledger.DeclaredShown("LUKS containers")] != "/dev/sda3" ||
+				a.Declared[ledger.DeclaredShown("opened by this board alone (TPM)")] != c.want {
 				t.Errorf("got %q, %v, %v", raw, err, a.Declared)
 			}
 			if gaps := len(a.Gaps); gaps != len(c.want)/len("/dev/sda3") {
@@ -158,11 +164,13 @@ func TestTheInstallersThinPoolIsNamed(t *testing.T) {
 	b.disks(func(list []*host.Device) []*host.Device {
 		group := list[0].Children[1]
 		for _, name := range []string{"pve-data", "pve-vm--100--disk--0"} {
-			group.Children = append(group.Children, &host.Device{Name: name, Path: "/dev/mapper/" + name, Type: "lvm", Size: 35433480192, Mounts: []*string{nil}})
+			group.Children = append(group.Children, &host.Device{Name: name, Path: "/dev/mapper/" + name, Type: "lvm", Size: 35433480192,
+				Mounts: []*string{nil}})
 		}
 		return list
 	})
-	if err := os.WriteFile(b.onNode("etc/pve/storage.cfg"), []byte("lvmthin: local\n\tthinpool data\n\tvgname pve\n\ndir: backup\n\tpath /srv/backup\n"), 0o600); err != nil {
+	if err := os.WriteFile(b.onNode("etc/pve/storage.cfg"), []byte("lvmthin: local\n\tthinpool data\n\tvgname pve\n\ndir: backup\n\tpath "+
+		"/srv/backup\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for _, id := range []int{101, 102, 103, 900} {
@@ -178,11 +186,13 @@ func TestTheInstallersThinPoolIsNamed(t *testing.T) {
 	}
 	a := b.rears()[0]
 	layout, err := os.ReadFile(b.onNode(a.Origin.Dir, "disklayout.conf"))
-	if err != nil || !strings.Contains(string(layout), "\nlvmvol /dev/pve data 35433480192b thin,pool") || a.Declared["erases"] != "100 (erp)" {
+	if err != nil || !strings.Contains(string(layout), "\nlvmvol /dev/pve data 35433480192b thin,pool") ||
+		a.Declared["erases"] != "100 (erp)" {
 		t.Errorf("%v, %v\n%s", err, a.Declared, layout)
 	}
 	conf, err := os.ReadFile(b.onNode(a.Origin.Dir, "local.conf"))
-	if err != nil || !strings.Contains(string(conf), "runner.erases=100") || !strings.Contains(string(conf), "It erases these guests, too: 100 (erp)") {
+	if err != nil || !strings.Contains(string(conf), "runner.erases=100") ||
+		!strings.Contains(string(conf), "It erases these guests, too: 100 (erp)") {
 		t.Errorf("%v\n%s", err, conf)
 	}
 }

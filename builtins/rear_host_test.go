@@ -30,7 +30,8 @@ func TestRearHostMakesAnImageThatIsWhole(t *testing.T) {
 			t.Errorf("%+v: %v", f, err)
 		}
 	}
-	if want := []string{"plan.json", "diskdeps.conf", "disklayout.conf", "etc-rear.txt", "local.conf", "rear.log", "rear-pve1.iso"}; !slices.Equal(names, want) {
+	if want := []string{"plan.json", "diskdeps.conf", "disklayout.conf", "etc-rear.txt", "local.conf", "rear.log",
+		"rear-pve1.iso"}; !slices.Equal(names, want) {
 		t.Errorf("got %v, want %v", names, want)
 	}
 	if a.Item != "pve1" || a.Asset != "operating_systems" || a.Declared["bootloader"] != "GRUB" || a.Declared["erases"] != "" {
@@ -40,7 +41,7 @@ func TestRearHostMakesAnImageThatIsWhole(t *testing.T) {
 	if err != nil || !strings.Contains(string(layout), "\n#disk /dev/sdc ") || !strings.Contains(string(layout), "\n#disk /dev/sdb ") {
 		t.Errorf("%v:\n%s", err, layout)
 	}
-	if !b.told("/etc/rear/local.conf: BACKUP_URL=[not shown]", "not used") {
+	if !b.reported("/etc/rear/local.conf: BACKUP_URL=[not shown]", "not used") {
 		t.Error("the host's own settings are not told")
 	}
 	if etc, err := os.ReadFile(b.onNode("etc/rear/local.conf")); err != nil || !strings.Contains(string(etc), "administrator") {
@@ -67,7 +68,8 @@ func TestAnImageMayStartByItself(t *testing.T) {
 	b := newBench(t)
 	b.good(`rear_host(host = "pve1", unattended = True)`)
 	conf, err := os.ReadFile(b.onNode(b.rears()[0].Origin.Dir, "local.conf"))
-	if err != nil || !strings.Contains(string(conf), "is not empty: nothing is recovered") || !strings.Contains(string(conf), "ISO_RECOVER_MODE='unattended'") {
+	if err != nil || !strings.Contains(string(conf), "is not empty: nothing is recovered") ||
+		!strings.Contains(string(conf), "ISO_RECOVER_MODE='unattended'") {
 		t.Errorf("%v\n%s", err, conf)
 	}
 }
@@ -127,7 +129,8 @@ func TestADifferentialArchiveNamesWhatItNeeds(t *testing.T) {
 	}
 	b.good(call)
 	list := b.rears()
-	if len(list) != 4 || list[0].Needs != nil || !slices.Equal(list[1].Needs, []string{list[0].ID}) || !slices.Equal(list[2].Needs, []string{list[0].ID}) || list[3].Needs != nil {
+	if len(list) != 4 || list[0].Needs != nil || !slices.Equal(list[1].Needs, []string{list[0].ID}) ||
+		!slices.Equal(list[2].Needs, []string{list[0].ID}) || list[3].Needs != nil {
 		for _, a := range list {
 			t.Logf("%s needs %v, %v", a.ID, a.Needs, a.Declared)
 		}

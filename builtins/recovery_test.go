@@ -192,7 +192,7 @@ func TestRecoverRefusesADamagedCopy(t *testing.T) {
 }
 
 // What a medium says is not believed: names lead nowhere, and a manifest that is
-// none is told, while the others serve.
+// none is reported, while the others serve.
 func TestRecoverDistrustsManifests(t *testing.T) {
 	t.Parallel()
 	_, folder, ids := shelf(t)
@@ -253,7 +253,8 @@ func TestRecoverPrintsTheCommands(t *testing.T) {
 	for _, e := range m.Entries() {
 		lines, err := m.Commands(e.ID, "/root/my key.txt")
 		all := strings.Join(lines, "\n")
-		want := map[string]string{"vm": "qmrestore /var/lib/vz/dump/vzdump-qemu-100-", "ct": "pct restore NEWID /var/lib/vz/dump/vzdump-lxc-101-"}[e.Kind]
+		want := map[string]string{"vm": "qmrestore /var/lib/vz/dump/vzdump-qemu-100-",
+			"ct": "pct restore NEWID /var/lib/vz/dump/vzdump-lxc-101-"}[e.Kind]
 		if w := missing(all, []string{want, "sha256sum -c SHA256SUMS", "'/root/my key.txt'", e.Folder}); err != nil || w != "" {
 			t.Errorf("%s: no %q in\n%s\n%v", e.Item, w, all, err)
 		}

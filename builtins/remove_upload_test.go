@@ -23,7 +23,8 @@ func TestRemoveUploadRefusesWhatIsNotOurs(t *testing.T) {
 		{"a path that goes up", "/srv/backup/dump/../../../etc/dump/vzdump-qemu-1-2.vma", "no archive in a storage's dump folder"},
 		{"a file beside the archives", "/srv/backup/dump/vzdump-qemu-900-2026.log", "no archive in a storage's dump folder"},
 	} {
-		if out := brought(c.path, "runner:x/0"); failure.CodeOf(out.Err).Name != "E_NOT_OURS" || missing(out.Err.Error(), []string{c.words, "remove it by hand"}) != "" {
+		if out := brought(c.path, "runner:x/0"); failure.CodeOf(out.Err).Name != "E_NOT_OURS" ||
+			missing(out.Err.Error(), []string{c.words, "remove it by hand"}) != "" {
 			t.Errorf("%s: got %v", c.name, out.Err)
 		}
 	}

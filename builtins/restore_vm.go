@@ -29,8 +29,10 @@ func restoreVMDeclaration() runtime.Declaration {
 	return runtime.Primitive[restoreVMArgs]{
 		Name: "restore_vm", Kind: runtime.Write, Resume: runtime.Probe, Returns: "dict: vmid, node, copy, target, skipped",
 		Doc: "restore_vm: bring a VM or container back under a VMID that is free.\n\n" +
-			"Takes the newest proven copy, or the one that is named, reads it back first, and goes on to the next copy when one is damaged, saying so. A copy that is not on the Proxmox storage is uploaded to it for the restore. " +
-			"Network interfaces are disconnected before the guest exists, and that is checked before the call ends. A restore that fails leaves nothing behind. It never overwrites a guest.",
+			"Takes the newest proven copy, or the one that is named, reads it back first, and goes on to the next copy when one is damaged, " +
+			"saying so. A copy that is not on the Proxmox storage is uploaded to it for the restore. " +
+			"Network interfaces are disconnected before the guest exists, and that is checked before the call ends. A restore that fails leaves " +
+			"nothing behind. It never overwrites a guest.",
 		Example: `restore_vm(guest = "erp", vmid = 9100, storage = "local")`,
 		Codes: codes(systems.PVECodes(), systems.TargetCodes(), systems.ArchiveCodes(), []failure.Code{
 			proxmox.CodeStorage, proxmox.CodeStorageFull,
@@ -59,5 +61,6 @@ func fakeRestoreVM(ctx context.Context, s *runtime.Step, a *restoreVMArgs) (runt
 		return runtime.Result{}, err
 	}
 	ch := list[0]
-	return runtime.Result{Value: map[string]any{"vmid": a.VMID, "node": "fake", "copy": ch.ID, "target": ch.Target, "taken": ch.Taken.Format("2006-01-02T15:04:05Z"), "skipped": []string{}}}, nil
+	return runtime.Result{Value: map[string]any{"vmid": a.VMID, "node": "fake", "copy": ch.ID, "target": ch.Target,
+		"taken": ch.Taken.Format("2006-01-02T15:04:05Z"), "skipped": []string{}}}, nil
 }

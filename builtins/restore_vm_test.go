@@ -94,7 +94,8 @@ func TestRestoreVMBringsDisksBack(t *testing.T) {
 			b := saved(t, c.guest, c.site...)
 			out := b.good(`return restore_vm(guest = "` + c.guest + `", vmid = 9100, storage = "local", name = "drill"` + c.args + `)`)
 			g := b.restored(9100, out.Run)
-			if g.Name != "drill" || !strings.Contains(g.Config["net0"], "link_down=1") || !strings.Contains(out.Value.String(), `"target": "`+c.target+`"`) {
+			if g.Name != "drill" || !strings.Contains(g.Config["net0"], "link_down=1") ||
+				!strings.Contains(out.Value.String(), `"target": "`+c.target+`"`) {
 				t.Errorf("got %+v, %s", g, out.Value)
 			}
 			was, _ := b.guest(c.id)
@@ -224,13 +225,21 @@ func TestRestoreVMFaults(t *testing.T) {
 		code   string
 		words  []string
 	}{
-		{name: "a VMID that is taken", call: `return restore_vm(guest = "scratch", vmid = 101, storage = "local")`, code: "E_VMID_TAKEN", words: []string{"belongs to mail", "never overwrites"}},
-		{name: "a guest without copies", call: `return restore_vm(guest = "git", vmid = 9100, storage = "local")`, code: "E_NO_COPY", words: []string{"no proven copy", "runner recover --from"}},
-		{name: "a sealed copy without an identity", call: `return restore_vm(guest = "scratch", vmid = 9100, storage = "local", from_target = "offsite")`, code: "E_NO_COPY", words: []string{"E_NO_IDENTITY", "runner recover"}},
-		{name: "a restore that fails", faults: []lab.Fault{{On: "qmrestore 9100", Do: "fail unable to allocate image"}}, code: "E_RESTORE_FAILED", words: []string{"unable to allocate image"}},
-		{name: "a restore whose worker is killed", faults: []lab.Fault{{On: "qmrestore 9100", Do: "exit unexpected status"}}, code: "E_RESTORE_FAILED", words: []string{"unexpected status"}},
-		{name: "a privilege that is missing", faults: []lab.Fault{{On: "POST /nodes/pve1/qemu", Do: "answer 403 Permission check failed (/vms/9100, VM.Allocate)"}}, code: "E_PVE_AUTH", words: []string{"VM.Allocate"}},
-		{name: "a storage that is unknown", call: `return restore_vm(guest = "scratch", vmid = 9100, storage = "nope")`, code: "E_PVE", words: []string{"shows no storage nope"}},
+		{name: "a VMID that is taken", call: `return restore_vm(guest = "scratch", vmid = 101, storage = "local")`, code: "E_VMID_TAKEN",
+			words: []string{"belongs to mail", "never overwrites"}},
+		{name: "a guest without copies", call: `return restore_vm(guest = "git", vmid = 9100, storage = "local")`, code: "E_NO_COPY",
+			words: []string{"no proven copy", "runner recover --from"}},
+		{name: "a sealed copy without an identity",
+			call: `return restore_vm(guest = "scratch", vmid = 9100, storage = "local", from_target = "offsite")`, code: "E_NO_COPY",
+			words: []string{"E_NO_IDENTITY", "runner recover"}},
+		{name: "a restore that fails", faults: []lab.Fault{{On: "qmrestore 9100", Do: "fail unable to allocate image"}},
+			code: "E_RESTORE_FAILED", words: []string{"unable to allocate image"}},
+		{name: "a restore whose worker is killed", faults: []lab.Fault{{On: "qmrestore 9100", Do: "exit unexpected status"}},
+			code: "E_RESTORE_FAILED", words: []string{"unexpected status"}},
+		{name: "a privilege that is missing", faults: []lab.Fault{{On: "POST /nodes/pve1/qemu",
+			Do: "answer 403 Permission check failed (/vms/9100, VM.Allocate)"}}, code: "E_PVE_AUTH", words: []string{"VM.Allocate"}},
+		{name: "a storage that is unknown", call: `return restore_vm(guest = "scratch", vmid = 9100, storage = "nope")`, code: "E_PVE",
+			words: []string{"shows no storage nope"}},
 		{name: "all copies damaged", code: "E_NO_COPY", words: []string{"the copy on node", "E_DAMAGED", "the copy on offsite", "E_NO_IDENTITY"},
 			before: func(b *bench) { flip(b.t, b.dump(b.artifacts()[0])); b.detach("offline-a") }},
 	} {
@@ -341,7 +350,8 @@ func TestRestoreVMNeedsAVMIDAndAStorage(t *testing.T) {
 // for root alone: the way that needs none is in the hint.
 func TestARestoreThatATokenMayNotMakeNamesTheWay(t *testing.T) {
 	t.Parallel()
-	for _, c := range []struct{ guest, words string }{{"mail", "privileged container wants Sys.Modify on /"}, {"wiki", "bind mount is restored by root@pam alone"}} {
+	for _, c := range []struct{ guest, words string }{{"mail", "privileged container wants Sys.Modify on /"},
+		{"wiki", "bind mount is restored by root@pam alone"}} {
 		b := newBench(t)
 		b.set(101, func(g *lab.Guest) { delete(g.Config, "unprivileged") })
 		b.good(fmt.Sprintf(`c = copy(artifact = snapshot_vm(guest = %q), to = ["node"])`, c.guest), `return verify(copies = c)`)
@@ -359,7 +369,8 @@ func TestARestoreWithoutARightNamesIt(t *testing.T) {
 	for _, c := range []struct{ name, guest, without, from, code, want string }{
 		{"no VM may be made", "git", "VM.Allocate", "/vms", "E_PVE_AUTH", "give VM.Allocate on /vms/9100 "},
 		{"no container may be made", "mail", "VM.Allocate", "/vms", "E_PVE_AUTH", "give VM.Allocate on /vms/9100 "},
-		{"no bridge may be used by a container", "mail", "SDN.Use", "/sdn/zones/localnetwork", "E_PVE_AUTH", "give SDN.Use on /sdn/zones/localnetwork"},
+		{"no bridge may be used by a container", "mail", "SDN.Use", "/sdn/zones/localnetwork", "E_PVE_AUTH",
+			"give SDN.Use on /sdn/zones/localnetwork"},
 		{"the storage is not to be seen", "mail", "", "/storage/local", "E_PVE", "give Datastore.AllocateSpace on /storage/local "},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -367,7 +378,8 @@ func TestARestoreWithoutARightNamesIt(t *testing.T) {
 			b := newBench(t)
 			b.run(fmt.Sprintf(`c = copy(artifact = snapshot_vm(guest = %q), to = ["node"])`, c.guest), `return verify(copies = c)`)
 			acl := leastRights()
-			restore := strings.Fields("VM.Allocate VM.Audit VM.PowerMgmt VM.Config.Network VM.Config.Options VM.Config.Disk VM.Config.CPU VM.Config.Memory VM.Config.HWType VM.Config.CDROM Datastore.AllocateSpace SDN.Use")
+			restore := strings.Fields("VM.Allocate VM.Audit VM.PowerMgmt VM.Config.Network VM.Config.Options VM.Config.Disk VM.Config.CPU " +
+				"VM.Config.Memory VM.Config.HWType VM.Config.CDROM Datastore.AllocateSpace SDN.Use")
 			for _, path := range []string{"/vms", "/storage/local", "/sdn/zones/localnetwork"} {
 				acl[path] = append(acl[path], restore...)
 			}
@@ -383,11 +395,12 @@ func TestARestoreWithoutARightNamesIt(t *testing.T) {
 }
 
 // The description comes back, with the step's token behind it, and what the archive did
-// not hold is told.
+// not hold is reported.
 func TestARestoredGuestKeepsItsDescription(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	if err := b.asRoot().Put(t.Context(), "/nodes/pve1/qemu/102/config", map[string]any{"description": "Küche & Büro\nzweite Zeile: 100 % #1"}, nil); err != nil {
+	if err := b.asRoot().Put(t.Context(), "/nodes/pve1/qemu/102/config",
+		map[string]any{"description": "Küche & Büro\nzweite Zeile: 100 % #1"}, nil); err != nil {
 		t.Fatal(err)
 	}
 	b.edit(`accept_gap(item = "git"`, `accept_gap(item = "other"`)
@@ -408,7 +421,8 @@ func TestRestoreVMRefusesTheVMIDOfAHiddenGuest(t *testing.T) {
 	b := newBench(t)
 	b.good(`c = copy(artifact = snapshot_vm(guest = "scratch"), to = ["node"])`, `return verify(copies = c)`)
 	b.rights(leastRights("/vms/103"))
-	wantCode(t, b.run(`return restore_vm(guest = "scratch", vmid = 103, storage = "backup")`), "E_VMID_TAKEN", "a guest that the token may not see")
+	wantCode(t, b.run(`return restore_vm(guest = "scratch", vmid = 103, storage = "backup")`), "E_VMID_TAKEN",
+		"a guest that the token may not see")
 }
 
 func TestThePlaceOfARestoreIsAsked(t *testing.T) {

@@ -23,10 +23,12 @@ func saveFilesDeclaration() runtime.Declaration {
 		Name: "save_files", Kind: runtime.Write, Resume: runtime.Retry, Returns: "an artifact",
 		Doc: "save_files: save folders and files of a host as one tar archive.\n\n" +
 			"GNU tar runs on the host, as the account that runner has there, and reads with owners by number, " +
-			"ACLs, extended attributes, hard links and holes; runner packs the stream with zstd into its state folder, where the archive lies until every target has it. " +
+			"ACLs, extended attributes, hard links and holes; runner packs the stream with zstd into its state folder, where the archive lies " +
+			"until every target has it. " +
 			"Devices and FIFOs are saved as such, not read. File systems that are mounted below a path are not entered: " +
 			"each is a gap, unless it holds nothing of its own (/proc, /run), and so is whatever changed, went or could not be read meanwhile, " +
-			"and a path that is not there. Runner's own state folder and targets on that machine are left out. The first of them are in show, all are in not-saved.txt of the artifact. " +
+			"and a path that is not there. Runner's own state folder and targets on that machine are left out. The first of them are in show, " +
+			"all are in not-saved.txt of the artifact. " +
 			"A database that runs is not saved well as files: stop it, dump it, or snapshot its guest.",
 		Example: `save_files(host = "pve1", paths = ["/etc", "/root"], exclude = ["*.tmp"], asset = "operating_systems")`,
 		Codes:   codes(systems.HostCodes(), exportCodes(savefiles.CodeNothing, savefiles.CodeTar)),
@@ -43,7 +45,7 @@ func saveFilesDeclaration() runtime.Declaration {
 	}}
 }
 
-// filesStand tells whether the archive of an earlier run is still in the spool.
+// filesStand says whether the archive of an earlier run is still in the spool.
 func filesStand(_ context.Context, s *runtime.Step, _ *saveFilesArgs, value json.RawMessage) (bool, error) {
 	var art ledger.Artifact
 	if err := json.Unmarshal(value, &art); err != nil {

@@ -70,10 +70,12 @@ func TestSaveFilesTellsWhatItCouldNotSave(t *testing.T) {
 		says, more string
 		what, why  string
 	}{
-		"changed":           {`says 1 srv/data/a.txt: file changed as we read it`, "", "/srv/data/a.txt", "changed while it was read"},
-		"went":              {`says 1 srv/data/x: File removed before we read it`, "", "/srv/data/x", "went while it was read"},
-		"unreadable":        {`says 2 srv/data/x\: y\n: Cannot open: Permission denied`, "", `/srv/data/x: y\n`, "Cannot open: Permission denied"},
-		"mounted":           {`says 0 srv/data/m/: file is on a different filesystem; not dumped`, "", "/srv/data/m", "another file system is mounted there"},
+		"changed": {`says 1 srv/data/a.txt: file changed as we read it`, "", "/srv/data/a.txt", "changed while it was read"},
+		"went":    {`says 1 srv/data/x: File removed before we read it`, "", "/srv/data/x", "went while it was read"},
+		"unreadable": {`says 2 srv/data/x\: y\n: Cannot open: Permission denied`, "", `/srv/data/x: y\n`,
+			"Cannot open: Permission denied"},
+		"mounted": {`says 0 srv/data/m/: file is on a different filesystem; not dumped`, "", "/srv/data/m",
+			"another file system is mounted there"},
 		"what nobody knows": {`says 0 srv/data/x: Warning: something new`, "", "/srv/data/x", "Warning: something new"},
 		"a path is missing": {"", `, name = "two"`, "/nowhere", "is not there"},
 	} {
@@ -104,7 +106,8 @@ func TestSaveFilesTellsWhatItCouldNotSave(t *testing.T) {
 func TestSaveFilesFails(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ do, call, code, said string }{
-		"nothing is there":    {"", `save_files(host = "pve1", paths = ["/nowhere", "/nor/here"], asset = "files")`, "E_FILES_NOTHING", "/nor/here is not there and 1 more"},
+		"nothing is there": {"", `save_files(host = "pve1", paths = ["/nowhere", "/nor/here"], asset = "files")`, "E_FILES_NOTHING",
+			"/nor/here is not there and 1 more"},
 		"no tar":              {"missing", "", "E_HOST_PROGRAM", "no such program"},
 		"another tar":         {"exit 64 tar: unrecognized option '--sort=name'", "", "E_TAR", "GNU tar 1.28"},
 		"tar gives up":        {"exit 2 tar: memory exhausted", "", "E_TAR", "memory exhausted"},
@@ -167,7 +170,8 @@ func TestSaveFilesLeavesOutWhatIsTooDeep(t *testing.T) {
 		t.Fatal(all, err)
 	}
 	gaps := all[0].Gaps
-	if len(gaps) != 1 || !strings.HasPrefix(gaps[0].What, "/srv/deep/d/d/") || !strings.Contains(gaps[0].Why, "deeper than 1023 levels") || len(gaps[0].What) > 400 {
+	if len(gaps) != 1 || !strings.HasPrefix(gaps[0].What, "/srv/deep/d/d/") || !strings.Contains(gaps[0].Why, "deeper than 1023 levels") ||
+		len(gaps[0].What) > 400 {
 		t.Errorf("got %+v, want /srv/deep alone, in short", gaps)
 	}
 	if got, want := all[0].Declared["entries"], fmt.Sprint(1+1021+1+1+1020+1); got != want {

@@ -21,14 +21,20 @@ func sealSecretsDeclaration() runtime.Declaration {
 	return runtime.Reusable[sealSecretsArgs]{Reuse: exportStands[sealSecretsArgs], Primitive: runtime.Primitive[sealSecretsArgs]{
 		Name: "seal_secrets", Kind: runtime.Write, Resume: runtime.Retry, Returns: "an artifact",
 		Doc: "seal_secrets: seal the items of the keyring to recovery keys that do not lie on this host.\n\n" +
-			"They go into an age file; index.json beside it shows no plaintext: keyed hashes of the names, and sizes rounded up to 64. A canary is sealed to the same recipients, for runner recovery-key test. " +
+			"They go into an age file; index.json beside it shows no plaintext: keyed hashes of the names, and sizes rounded up to 64. A canary " +
+			"is sealed to the same recipients, for runner recovery-key test. " +
 			"Hybrid (post-quantum) and classic recipients are never mixed in one file: with both there are two. " +
-			"With threshold = M, a new age identity is split among the custodians; M of their shares open the secrets, here or with 40 lines of Python that lie beside them. Each share is sealed to its custodian, its commitment is in the ledger, and every M of them were tried before the shares left memory. " +
-			"A target with sealed_to seals all of these files once more, the shares, too: from there the recovery key of the target is needed as well as the custodians. Where custodians alone are to open the secrets, copy them to a target without sealed_to as well. " +
-			"As long as recipients and custodians are the same, the set and its shares stay; others make a new set, and copies of the old one stay readable with the old keys. " +
+			"With threshold = M, a new age identity is split among the custodians; M of their shares open the secrets, here or with 40 lines of " +
+			"Python that lie beside them. Each share is sealed to its custodian, its commitment is in the ledger, and every M of them were tried " +
+			"before the shares left memory. " +
+			"A target with sealed_to seals all of these files once more, the shares, too: from there the recovery key of the target is needed as " +
+			"well as the custodians. Where custodians alone are to open the secrets, copy them to a target without sealed_to as well. " +
+			"As long as recipients and custodians are the same, the set and its shares stay; others make a new set, and copies of the old one " +
+			"stay readable with the old keys. " +
 			"Secrets are in memory only until they are sealed: not in Starlark, arguments, environment, logs, ledger or clear files.",
 		Example: `seal_secrets()`,
-		Codes:   exportCodes(keyring.CodeLocked, keyring.CodeEmpty, sealsecrets.CodeChanged, keyring.CodeSecret, sealsecrets.CodeSize, sealsecrets.CodeNoRecipient, sealsecrets.CodeOnHost, sealsecrets.CodeCustodians, sealsecrets.CodeShares),
+		Codes: exportCodes(keyring.CodeLocked, keyring.CodeEmpty, sealsecrets.CodeChanged, keyring.CodeSecret, sealsecrets.CodeSize,
+			sealsecrets.CodeNoRecipient, sealsecrets.CodeOnHost, sealsecrets.CodeCustodians, sealsecrets.CodeShares),
 		Retries: runtime.Retries{Attempts: sealsecrets.Attempts, Wait: retryWait},
 		Holds:   func(*sealSecretsArgs) []string { return []string{"keyring"} },
 		Planned: func(*sealSecretsArgs) any { return runtime.Unknown{From: "seal_secrets"} },

@@ -48,7 +48,8 @@ func TestSealSecretsForCustodians(t *testing.T) {
 	b, call, keys := withCustodians(t)
 	b.good(call)
 	a := b.newestSecrets()
-	if got := strings.Join(fileNames(a), " "); got != "bundle.age canary.age share-anna.age share-ben.age share-carla.age share-README.txt index.json" {
+	if got := strings.Join(fileNames(a), " "); got != "bundle.age canary.age share-anna.age share-ben.age share-carla.age share-README.txt "+
+		"index.json" {
 		t.Errorf("got files %s", got)
 	}
 	shares := map[string]string{}
@@ -67,7 +68,8 @@ func TestSealSecretsForCustodians(t *testing.T) {
 			t.Errorf("%v: got %v", pair, got)
 		}
 	}
-	if got := b.secretsOf(a, kind.Options{Shares: []string{b.spooled(a, "share-anna.age"), shares["ben"]}, Identities: []age.Identity{keys["anna"]}}); got["site/marked"] != marked {
+	if got := b.secretsOf(a, kind.Options{Shares: []string{b.spooled(a, "share-anna.age"), shares["ben"]},
+		Identities: []age.Identity{keys["anna"]}}); got["site/marked"] != marked {
 		t.Errorf("a share that is still sealed: got %v", got)
 	}
 	tampered := []byte(shares["ben"])
@@ -90,7 +92,7 @@ func TestSealSecretsForCustodians(t *testing.T) {
 	}
 }
 
-// A target's own seal is around the shares as well, and who finds the files is told.
+// A target's own seal is around the shares as well, and who finds the files is reported.
 func TestCustodiansAreToldOfTheSealOfATarget(t *testing.T) {
 	t.Parallel()
 	b, call, _ := withCustodians(t)
@@ -120,7 +122,8 @@ func TestATamperedShareIsNamed(t *testing.T) {
 		t.Fatal("another threshold is the same set")
 	}
 	good := b.shareOf(a, "anna", keys["anna"])
-	if _, err := b.bring(a, kind.Options{Shares: []string{good, b.shareOf(other, "ben", keys["ben"])}}); err == nil || missing(err.Error(), []string{"share 2", "sealed anew"}) != "" {
+	if _, err := b.bring(a, kind.Options{Shares: []string{good, b.shareOf(other, "ben", keys["ben"])}}); err == nil ||
+		missing(err.Error(), []string{"share 2", "sealed anew"}) != "" {
 		t.Errorf("a share of another set: got %v", err)
 	}
 	raw := []byte(b.spooled(a, "index.json")) // as if ben's share had been replaced: its commitment is not there
@@ -128,7 +131,8 @@ func TestATamperedShareIsNamed(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(b.dir, "spool", a.ID, "index.json"), raw, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.bring(a, kind.Options{Shares: []string{good, b.shareOf(a, "ben", keys["ben"])}}); err == nil || missing(err.Error(), []string{"share 2", "somebody changed it"}) != "" {
+	if _, err := b.bring(a, kind.Options{Shares: []string{good, b.shareOf(a, "ben", keys["ben"])}}); err == nil ||
+		missing(err.Error(), []string{"share 2", "somebody changed it"}) != "" {
 		t.Errorf("a share without a commitment: got %v", err)
 	}
 }
@@ -146,7 +150,8 @@ func TestRotation(t *testing.T) {
 	shares := []string{b.shareOf(first, "anna", keys["anna"]), b.shareOf(first, "carla", keys["carla"])}
 	b.good(call)
 	second := b.newestSecrets()
-	if first.ID == second.ID || first.Declared["set"] != second.Declared["set"] || first.Declared["share anna"] != second.Declared["share anna"] {
+	if first.ID == second.ID || first.Declared["set"] != second.Declared["set"] ||
+		first.Declared["share anna"] != second.Declared["share anna"] {
 		t.Fatalf("sealed again to the same: got %v after %v", second.Declared, first.Declared)
 	}
 	if got := b.secretsOf(second, kind.Options{Shares: shares}); got["site/new"] != "n" {
@@ -160,13 +165,13 @@ func TestRotation(t *testing.T) {
 	}
 	b.good(call)
 	third := b.newestSecrets()
-	if third.Declared["set"] == second.Declared["set"] || !b.told("cannot be taken over", "share-ben.age is not what was recorded") {
+	if third.Declared["set"] == second.Declared["set"] || !b.reported("cannot be taken over", "share-ben.age is not what was recorded") {
 		t.Errorf("got %v", third.Declared)
 	}
 	_, recipient := newKey(t)
 	b.good(fmt.Sprintf(`return seal_secrets(recipients = [%q])`, recipient))
 	fourth := b.newestSecrets()
-	if fourth.Declared["set"] == third.Declared["set"] || !b.told("supersedes "+third.Declared["set"]) {
+	if fourth.Declared["set"] == third.Declared["set"] || !b.reported("supersedes "+third.Declared["set"]) {
 		t.Errorf("got %v", fourth.Declared)
 	}
 	b.good(fmt.Sprintf(`return seal_secrets(recipients = [%q])`, recipient))

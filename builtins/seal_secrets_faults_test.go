@@ -31,21 +31,35 @@ func TestSealSecretsFaults(t *testing.T) {
 		code  string
 		words []string
 	}{
-		{name: "a keyring that is locked", ring: func(b *bench) { relock(b, "site/marked"); relock(b, "offsite-ssh-key") }, code: "E_KEYRING_LOCKED", words: []string{"password is wrong"}},
-		{name: "a keyring that others can read", ring: func(b *bench) { check(b, os.Chmod(b.ring, 0o755)) }, code: "E_KEYRING_LOCKED", words: []string{"can be read by others"}},
-		{name: "an empty keyring", ring: func(b *bench) { b.ring = filepath.Join(b.dir, "none") }, code: "E_KEYRING_EMPTY", words: []string{"holds nothing", "runner secret set"}},
-		{name: "nothing that is meant", call: `seal_secrets(names = ["nobody/*"])`, code: "E_KEYRING_EMPTY", words: []string{"none of its 2 items"}},
+		{name: "a keyring that is locked", ring: func(b *bench) { relock(b, "site/marked"); relock(b, "offsite-ssh-key") },
+			code: "E_KEYRING_LOCKED", words: []string{"password is wrong"}},
+		{name: "a keyring that others can read", ring: func(b *bench) { check(b, os.Chmod(b.ring, 0o755)) }, code: "E_KEYRING_LOCKED",
+			words: []string{"can be read by others"}},
+		{name: "an empty keyring", ring: func(b *bench) { b.ring = filepath.Join(b.dir, "none") }, code: "E_KEYRING_EMPTY",
+			words: []string{"holds nothing", "runner secret set"}},
+		{name: "nothing that is meant", call: `seal_secrets(names = ["nobody/*"])`, code: "E_KEYRING_EMPTY",
+			words: []string{"(2 in the keyring)"}},
 		{name: "a pattern that is none", call: `seal_secrets(names = ["["])`, code: "E_KEYRING_EMPTY", words: []string{"is no pattern"}},
 		{name: "no recipient", site: withoutSeals(), code: "E_NO_RECIPIENT", words: []string{"nobody could open them", "recovery-key new"}},
-		{name: "a recipient that is none", call: `seal_secrets(recipients = ["ssh-ed25519 AAAA"])`, code: "E_NO_RECIPIENT", words: []string{"recipient 1 is no age recipient"}},
-		{name: "the recovery identity in the keyring", keys: map[string]string{"recovery": "# kept here\n" + lab.RecoveryIdentity + "\n"}, code: "E_RECIPIENT_ON_HOST", words: []string{"lie in this host's keyring", "on_host = True"}},
-		{name: "the same, where it is not sealed itself", keys: map[string]string{"recovery": lab.RecoveryIdentity}, call: `seal_secrets(names = ["site/*"])`, code: "E_RECIPIENT_ON_HOST", words: []string{"would be lost"}},
-		{name: "enough custodians in the keyring", keys: map[string]string{"a": resident.String()}, call: fmt.Sprintf(`seal_secrets(threshold = 2, recipients = [%q], custodians = {"a": %q, "b": %q})`, here, here, other), code: "", words: nil},
-		{name: "a threshold of one", call: fmt.Sprintf(`seal_secrets(threshold = 1, custodians = {"a": %q})`, other), code: "E_CUSTODIANS", words: []string{"each custodian alone"}},
-		{name: "more than there are", call: fmt.Sprintf(`seal_secrets(threshold = 2, custodians = {"a": %q})`, other), code: "E_CUSTODIANS", words: []string{"nobody could ever open"}},
-		{name: "one person twice", call: fmt.Sprintf(`seal_secrets(threshold = 2, custodians = {"a": %q, "b": %q})`, other, other), code: "E_CUSTODIANS", words: []string{"they are one"}},
-		{name: "custodians without a threshold", call: fmt.Sprintf(`seal_secrets(custodians = {"a": %q})`, other), code: "E_CUSTODIANS", words: []string{"no threshold"}},
-		{name: "a site without the row", site: []string{`name = "credentials"`, `name = "other"`}, code: "E_NO_ASSET", words: []string{"credentials"}},
+		{name: "a recipient that is none", call: `seal_secrets(recipients = ["ssh-ed25519 AAAA"])`, code: "E_NO_RECIPIENT",
+			words: []string{"recipient 1 is no age recipient"}},
+		{name: "the recovery identity in the keyring", keys: map[string]string{"recovery": "# kept here\n" + lab.RecoveryIdentity + "\n"},
+			code: "E_RECIPIENT_ON_HOST", words: []string{"lie in this host's keyring", "on_host = True"}},
+		{name: "the same, where it is not sealed itself", keys: map[string]string{"recovery": lab.RecoveryIdentity},
+			call: `seal_secrets(names = ["site/*"])`, code: "E_RECIPIENT_ON_HOST", words: []string{"would be lost"}},
+		{name: "enough custodians in the keyring", keys: map[string]string{"a": resident.String()},
+			call: fmt.Sprintf(`seal_secrets(threshold = 2, recipients = [%q], custodians = {"a": %q, "b": %q})`, here, here, other), code: "",
+			words: nil},
+		{name: "a threshold of one", call: fmt.Sprintf(`seal_secrets(threshold = 1, custodians = {"a": %q})`, other), code: "E_CUSTODIANS",
+			words: []string{"each custodian alone"}},
+		{name: "more than there are", call: fmt.Sprintf(`seal_secrets(threshold = 2, custodians = {"a": %q})`, other), code: "E_CUSTODIANS",
+			words: []string{"nobody could ever open"}},
+		{name: "one person twice", call: fmt.Sprintf(`seal_secrets(threshold = 2, custodians = {"a": %q, "b": %q})`, other, other),
+			code: "E_CUSTODIANS", words: []string{"they are one"}},
+		{name: "custodians without a threshold", call: fmt.Sprintf(`seal_secrets(custodians = {"a": %q})`, other), code: "E_CUSTODIANS",
+			words: []string{"no threshold"}},
+		{name: "a site without the row", site: []string{`name = "credentials"`, `name = "other"`}, code: "E_NO_ASSET",
+			words: []string{"credentials"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -96,17 +110,23 @@ func TestAnItemThatDoesNotOpenCostsNoOther(t *testing.T) {
 func TestWhatIsNoItemKeepsNoneFromBeingSealed(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		put  func(b *bench) error
-		gap  string
-		told string
+		put      func(b *bench) error
+		gap      string
+		reported string
 	}{
-		"lost+found":         {func(b *bench) error { return os.Mkdir(filepath.Join(b.ring, "lost+found"), 0o700) }, "", `"lost+found" in the keyring is not sealed: it is a folder`},
-		"a folder":           {func(b *bench) error { return os.Mkdir(filepath.Join(b.ring, "old"), 0o700) }, "", `"old" in the keyring is not sealed`},
-		".DS_Store":          {func(b *bench) error { return os.WriteFile(filepath.Join(b.ring, ".DS_Store"), []byte("junk\n"), 0o644) }, "", `".DS_Store" in the keyring is not sealed`},
-		".directory":         {func(b *bench) error { return os.WriteFile(filepath.Join(b.ring, ".directory"), []byte("x"), 0o644) }, "", `".directory"`},
-		"an editor's copy":   {func(b *bench) error { return duplicate(b, "offsite-ssh-key~") }, "", "holds the item offsite-ssh-key under another name"},
-		"a copy by hand":     {func(b *bench) error { return duplicate(b, "offsite-ssh-key.old") }, "file offsite-ssh-key.old", ""},
-		"half an item":       {func(b *bench) error { return os.WriteFile(filepath.Join(b.ring, "half"), []byte("eyJhbGciOi"), 0o600) }, "file half", ""},
+		"lost+found": {func(b *bench) error { return os.Mkdir(filepath.Join(b.ring, "lost+found"), 0o700) }, "",
+			`"lost+found" in the keyring is not sealed: it is a folder`},
+		"a folder": {func(b *bench) error { return os.Mkdir(filepath.Join(b.ring, "old"), 0o700) }, "",
+			`"old" in the keyring is not sealed`},
+		".DS_Store": {func(b *bench) error { return os.WriteFile(filepath.Join(b.ring, ".DS_Store"), []byte("junk\n"), 0o644) }, "",
+			`".DS_Store" in the keyring is not sealed`},
+		".directory": {func(b *bench) error { return os.WriteFile(filepath.Join(b.ring, ".directory"), []byte("x"), 0o644) }, "",
+			`".directory"`},
+		"an editor's copy": {func(b *bench) error { return duplicate(b, "offsite-ssh-key~") }, "",
+			"holds the item offsite-ssh-key under another name"},
+		"a copy by hand": {func(b *bench) error { return duplicate(b, "offsite-ssh-key.old") }, "file offsite-ssh-key.old", ""},
+		"half an item": {func(b *bench) error { return os.WriteFile(filepath.Join(b.ring, "half"), []byte("eyJhbGciOi"), 0o600) },
+			"file half", ""},
 		"a file that is cut": {func(b *bench) error { return os.WriteFile(filepath.Join(b.ring, "none"), nil, 0o600) }, "file none", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -122,7 +142,7 @@ func TestWhatIsNoItemKeepsNoneFromBeingSealed(t *testing.T) {
 			if c.gap == "" && len(a.Gaps) != 0 || c.gap != "" && (len(a.Gaps) != 1 || a.Gaps[0].What != c.gap) {
 				t.Errorf("got gaps %+v", a.Gaps)
 			}
-			if c.told != "" && !b.told(c.told) {
+			if c.reported != "" && !b.reported(c.reported) {
 				t.Errorf("the operator was told:\n%s", strings.Join(b.lines, "\n"))
 			}
 			if got := b.secretsOf(a, kind.Options{Identities: recoveryIdentity(t)}); got["site/marked"] != marked || len(got) != 2 {
@@ -183,7 +203,8 @@ func TestAnItemThatIsRenamedMeanwhile(t *testing.T) {
 			if out.Err != nil || n != 1 {
 				t.Fatalf("got %v after %d changes", out.Err, n)
 			}
-			if got := b.secretsOf(b.newestSecrets(), kind.Options{Identities: recoveryIdentity(t)}); got["site/renamed-1"] != marked || len(got) != 2 {
+			if got := b.secretsOf(b.newestSecrets(), kind.Options{Identities: recoveryIdentity(t)}); got["site/renamed-1"] != marked ||
+				len(got) != 2 {
 				t.Errorf("got %v", got)
 			}
 		})

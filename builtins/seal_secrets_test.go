@@ -38,7 +38,8 @@ func TestSealSecretsComesBack(t *testing.T) {
 		strings.Join(fileNames(a), " ") != "bundle.age canary.age index.json" {
 		t.Errorf("got %+v", a)
 	}
-	if index := b.spooled(a, "index.json"); missing(index, []string{`"names": "hidden"`, `"class": "hybrid"`}) != "" || strings.Contains(index, "marked") || strings.Contains(index, "ssh") {
+	if index := b.spooled(a, "index.json"); missing(index, []string{`"names": "hidden"`, `"class": "hybrid"`}) != "" ||
+		strings.Contains(index, "marked") || strings.Contains(index, "ssh") {
 		t.Errorf("the index is\n%s", index)
 	}
 	want := map[string]string{"site/marked": marked, "offsite-ssh-key": string(lab.Secrets()["offsite-ssh-key"])}
@@ -57,7 +58,8 @@ func TestSealSecretsComesBack(t *testing.T) {
 		t.Errorf("got %v, %v, %q, %q", err, rerr, raw, j.Paths)
 	}
 	other, _ := newKey(t)
-	if j, err := b.bring(a, kind.Options{Identities: []age.Identity{other}}); err == nil || missing(err.Error(), []string{"none of the keys opens it", "--identity"}) != "" || len(j.Paths) != 0 {
+	if j, err := b.bring(a, kind.Options{Identities: []age.Identity{other}}); err == nil ||
+		missing(err.Error(), []string{"none of the keys opens it", "--identity"}) != "" || len(j.Paths) != 0 {
 		t.Errorf("with another key: got %v, %v", err, j.Paths)
 	}
 	if _, err := b.bring(a, kind.Options{}); err == nil || !strings.Contains(err.Error(), "there is no key") {
@@ -90,7 +92,8 @@ func TestEverySecretComesBackThatCan(t *testing.T) {
 		return nil
 	}}
 	j, err = b.bring(b.newestSecrets(), o)
-	if err == nil || !strings.Contains(err.Error(), "bring back secret a/b: it is not taken") || len(got) != 4 || got["a/b/c"] != "three" || got["site/marked"] != marked {
+	if err == nil || !strings.Contains(err.Error(), "bring back secret a/b: it is not taken") || len(got) != 4 || got["a/b/c"] != "three" ||
+		got["site/marked"] != marked {
 		t.Errorf("got %d secrets, %v", len(got), err)
 	}
 	if w := missing(strings.Join(j.Say, "\n"), []string{"4 secrets of set", "site/marked"}); w != "" {
@@ -171,7 +174,8 @@ func TestSecretsToAnIdentityOnTheHostWhereTheSiteSaysSo(t *testing.T) {
 func TestSecretsLeaveNoTrace(t *testing.T) {
 	t.Parallel()
 	b, call, _ := withCustodians(t)
-	cfg := b.config(main(`a = `+strings.TrimPrefix(call, "return "), `return verify(copies = copy(artifact = a, to = ["offsite", "second-disk"]))`))
+	cfg := b.config(main(`a = `+strings.TrimPrefix(call, "return "),
+		`return verify(copies = copy(artifact = a, to = ["offsite", "second-disk"]))`))
 	var said strings.Builder
 	var mu sync.Mutex // targets tell of their progress at once
 	cfg.Observe = func(e runtime.Event) {
@@ -210,7 +214,8 @@ func TestSecretsLeaveNoTrace(t *testing.T) {
 
 // forms are the ways in which a secret could lie somewhere.
 func forms(secret string) []string {
-	return []string{secret, base64.StdEncoding.EncodeToString([]byte(secret))[:32], hex.EncodeToString([]byte(secret)), strings.ToUpper(hex.EncodeToString([]byte(secret)))}
+	return []string{secret, base64.StdEncoding.EncodeToString([]byte(secret))[:32], hex.EncodeToString([]byte(secret)),
+		strings.ToUpper(hex.EncodeToString([]byte(secret)))}
 }
 
 // traces lists the files below a folder that hold one of the texts.

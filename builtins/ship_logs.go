@@ -20,10 +20,13 @@ func shipLogsDeclaration() runtime.Declaration {
 	return runtime.Reusable[shipLogsArgs]{Reuse: batchesStand, Primitive: runtime.Primitive[shipLogsArgs]{
 		Name: "ship_logs", Kind: runtime.Write, Resume: runtime.Retry, Returns: "list of artifacts",
 		Doc: "ship_logs: collect what is new in a source of logs into a batch, and return it after those that are not on every target yet.\n\n" +
-			"A source is the systemd journal, log files with their rotated and packed ones, the task logs of a Proxmox VE node, or runner's own record. " +
-			"A batch begins where the newest one that still exists ended: its position is in the ledger, so that a run that dies loses nothing and doubles nothing. " +
+			"A source is the systemd journal, log files with their rotated and packed ones, the task logs of a Proxmox VE node, or runner's own " +
+			"record. " +
+			"A batch begins where the newest one that still exists ended: its position is in the ledger, so that a run that dies loses nothing " +
+			"and doubles nothing. " +
 			"It stays in the spool until every target that the asset demands has a proven copy. " +
-			"Each batch names the digest of the one before. What was vacuumed, truncated or removed before it was read is a gap; a source that is silent for longer than the site says is an alarm. " +
+			"Each batch names the digest of the one before. What was vacuumed, truncated or removed before it was read is a gap; a source that " +
+			"is silent for longer than the site says is an alarm. " +
 			"A call makes a batch also when there is nothing new: it says that there was nothing.",
 		Example: `ship_logs(source = "runner-ledger")`,
 		Codes:   codes(systems.HostCodes(), exportCodes(shiplogs.CodeRead, shiplogs.CodeChanging, shiplogs.CodeChain)),

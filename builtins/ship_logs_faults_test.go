@@ -82,7 +82,8 @@ func TestLogFaults(t *testing.T) {
 		"journalctl ends within an entry": {"pve1-journal", journal("cut 100"), "E_LOGS_READ", "", ""},
 		"journalctl is missing":           {"pve1-journal", journal("missing"), "E_HOST_PROGRAM", "", ""},
 		"journalctl is killed":            {"pve1-journal", journal("killed"), "E_HOST", "", ""},
-		"journalctl may not":              {"pve1-journal", journal("exit 1 No journal files were opened due to insufficient permissions."), "E_LOGS_READ", "", ""},
+		"journalctl may not": {"pve1-journal", journal("exit 1 No journal files were opened due to insufficient permissions."),
+			"E_LOGS_READ", "", ""},
 		"a truncated log": {"pve1-web", func(b *bench) {
 			if err := os.Truncate(filepath.Join(b.lab.Node().Root, web), 0); err != nil {
 				b.t.Fatal(err)
@@ -91,7 +92,8 @@ func TestLogFaults(t *testing.T) {
 		}, "", "it was truncated", ""},
 		"an inode that is used again": {"pve1-web", func(b *bench) {
 			// The same inode with other content: what a new file looks like that got it.
-			if err := os.WriteFile(filepath.Join(b.lab.Node().Root, web), []byte(strings.Repeat("another file altogether, of the same inode\n", 2000)), 0o644); err != nil {
+			if err := os.WriteFile(filepath.Join(b.lab.Node().Root, web),
+				[]byte(strings.Repeat("another file altogether, of the same inode\n", 2000)), 0o644); err != nil {
 				b.t.Fatal(err)
 			}
 		}, "", "inode was used again", ""},

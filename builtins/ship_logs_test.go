@@ -117,7 +117,8 @@ func TestASourceThatMovedBeginsAnew(t *testing.T) {
 	t.Parallel()
 	b := looseBench(t, "+", `logs(name = "moving", host = "pve1", files = ["/var/log/nginx/access.log"])`)
 	b.good(shipLoose("moving"))
-	b.edit(`logs(name = "moving", host = "pve1", files = ["/var/log/nginx/access.log"])`, `logs(name = "moving", host = "pve1", journal = True)`)
+	b.edit(`logs(name = "moving", host = "pve1", files = ["/var/log/nginx/access.log"])`,
+		`logs(name = "moving", host = "pve1", journal = True)`)
 	b.run(`return [a.id for a in ship_logs(source = "moving", asset = "logs")]`)
 	gaps := b.artifact("moving").Gaps
 	if len(gaps) != 1 || !strings.Contains(gaps[0].Why, "the source is the journal on pve1, which begins anew") {

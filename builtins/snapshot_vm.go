@@ -25,9 +25,11 @@ func snapshotVMDeclaration() runtime.Declaration {
 	return runtime.Reusable[snapshotVMArgs]{Reuse: archiveStands, Primitive: runtime.Primitive[snapshotVMArgs]{
 		Name: "snapshot_vm", Kind: runtime.Write, Resume: runtime.Probe, Returns: "artifact",
 		Doc: "snapshot_vm: make a vzdump archive of a VM or container; it leaves no snapshot behind.\n\n" +
-			"Finds the node, waits while the guest is locked, starts vzdump with its own token in the archive's notes (and remove=0: the storage's retention stays out of it), follows the task's log and judges the guest by it. " +
+			"Finds the node, waits while the guest is locked, starts vzdump with its own token in the archive's notes (and remove=0: the " +
+			"storage's retention stays out of it), follows the task's log and judges the guest by it. " +
 			"A lost answer or a crash is settled by that token: the task that runs is adopted, another is not started. " +
-			"The artifact says how consistent it is (agent freeze, suspended, stopped, crash-consistent) and what it does not hold: disks with backup=0, bind mounts, snapshots of the guest.",
+			"The artifact says how consistent it is (agent freeze, suspended, stopped, crash-consistent) and what it does not hold: disks with " +
+			"backup=0, bind mounts, snapshots of the guest.",
 		Example: `snapshot_vm(guest = "erp")`,
 		Codes:   codes(systems.PVECodes(), snapshotvm.Codes()),
 		Retries: runtime.Retries{Attempts: 3, Wait: 30 * time.Second},
@@ -66,7 +68,8 @@ func fakeSnapshotVM(_ context.Context, s *runtime.Step, a *snapshotVMArgs) (runt
 	}
 	const size = 1 << 30
 	name := fmt.Sprintf("vzdump-qemu-100-%s.vma.zst", s.Now().Format("2006_01_02-15_04_05"))
-	art := ledger.Artifact{ID: s.ArtifactID(), Kind: "vm", Asset: assetOfName(s, sys, a.Guest), Item: a.Guest, Run: s.Run, Step: s.ID, Source: sys.Name + ":qemu/100",
+	art := ledger.Artifact{ID: s.ArtifactID(), Kind: "vm", Asset: assetOfName(s, sys, a.Guest), Item: a.Guest, Run: s.Run, Step: s.ID,
+		Source:  sys.Name + ":qemu/100",
 		Created: s.Now(), Origin: ledger.Origin{System: sys.Name, Node: "fake", Volume: sys.Storage + ":backup/" + name, Path: "/fake/" + name},
 		Files: []ledger.File{{Name: name, Size: size}}, Bytes: size, Consistency: "agent freeze"}
 	return runtime.Result{Value: art, Facts: ledger.Facts{Artifacts: []ledger.Artifact{art}}}, nil

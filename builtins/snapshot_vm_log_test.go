@@ -10,14 +10,14 @@ import (
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
-// The log's size is rounded by a rule of its own: it is told of, and the first reading
+// The log's size is rounded by a rule of its own: it is reported, and the first reading
 // is the verdict.
 func TestAnArchiveThatIsCutShortIsFoundByTheFirstReading(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	b.inject(lab.Fault{On: "vzdump 900", Do: "truncate 1000"})
 	out := b.run(`c = copy(artifact = snapshot_vm(guest = "scratch"), to = ["node"])`, `return verify(copies = c)`)
-	if out.Result != ledger.Failed || len(b.proofs("")) != 0 || !b.told("has 1000 bytes where its task's log says") {
+	if out.Result != ledger.Failed || len(b.proofs("")) != 0 || !b.reported("has 1000 bytes where its task's log says") {
 		t.Fatalf("got %s, %v with %d proofs\n%s", out.Result, out.Err, len(b.proofs("")), strings.Join(b.lines, "\n"))
 	}
 	if !strings.Contains(fmt.Sprint(out.Err, out.Findings), "E_DAMAGED") {
@@ -88,7 +88,8 @@ func TestAnArchiveThatSomebodyElseRemovedCountsNoLonger(t *testing.T) {
 		t.Fatal(err)
 	}
 	out := b.run(night...)
-	wantFinding(t, out, ledger.DegradedRun, "the archive of scratch of ", "is not on node any more: runner did not remove it, and it counts no longer")
+	wantFinding(t, out, ledger.DegradedRun, "the archive of scratch of ", "is not on node any more: runner did not remove it, and it "+
+		"counts no longer")
 	n := 0
 	for _, p := range rows[ledger.Copy](b, ledger.RowCopy, ledger.Query{Target: "node"}) {
 		if p.Artifact == first.ID {
@@ -106,5 +107,5 @@ func TestAnArchiveThatSomebodyElseRemovedCountsNoLonger(t *testing.T) {
 	if n != 0 {
 		t.Error("the archive that is gone still counts")
 	}
-	b.good(night...) // it is told once
+	b.good(night...) // it is reported once
 }

@@ -23,7 +23,8 @@ func systemsDeclaration() runtime.Declaration {
 	return runtime.Primitive[systemsArgs]{
 		Name: "systems", Kind: runtime.Read, Resume: runtime.Retry, Returns: "list of names",
 		Doc: "systems: the names of what site.star declares of a kind.\n\n" +
-			"host: machines that Relax-and-Recover saves. zone: DNS zones. firewall: every system with a packet filter. keyring: the keyring. logs: sources of logs. " +
+			"host: machines that Relax-and-Recover saves. zone: DNS zones. firewall: every system with a packet filter. keyring: the keyring. " +
+			"logs: sources of logs. " +
 			"Each of them is expected to have its copies and proofs when the run ends; unprotected(...) leaves one out. " +
 			"Where the site has none, or no asset for them, the list is empty, and a line says so.",
 		Example: `systems(kind = "host")`,

@@ -19,7 +19,8 @@ func verifyDeclaration() runtime.Declaration {
 	return runtime.Reusable[verifyArgs]{Reuse: proofsStand, Primitive: runtime.Primitive[verifyArgs]{
 		Name: "verify", Kind: runtime.Read, Resume: runtime.Retry, Returns: "list of proofs",
 		Doc: "verify: prove copies by reading them back.\n\n" +
-			"stored: the target acknowledges all bytes. read: every byte is read back past any cache, SHA-256 equal. opened: decrypted where sealed and the whole structure parsed, in the same pass (every extent and cluster of a VMA, every entry of a tar, zstd checksums). " +
+			"stored: the target acknowledges all bytes. read: every byte is read back past any cache, SHA-256 equal. opened: decrypted where " +
+			"sealed and the whole structure parsed, in the same pass (every extent and cluster of a VMA, every entry of a tar, zstd checksums). " +
 			"A copy that fails is damaged from then on: its earlier proofs are void.",
 		Parts:   []string{"target"},
 		Example: `verify(copies = copy(artifact = snapshot_vm(guest = "erp")), level = "read")`,

@@ -18,7 +18,8 @@ const onHost = `identity(secret = secret("recovery-identity"), on_host = True)`
 
 // again verifies, in a run of its own, copies that were proven before.
 func again(level string) string {
-	return main(`a = snapshot_vm(guest = "scratch")`, `c = copy(artifact = a, to = ["node", "offsite", "offline-a"])`, `verify(copies = c, level = "read")`,
+	return main(`a = snapshot_vm(guest = "scratch")`, `c = copy(artifact = a, to = ["node", "offsite", "offline-a"])`,
+		`verify(copies = c, level = "read")`,
 		`log(text = "now")`, `return verify(copies = c, level = "`+level+`")`)
 }
 
@@ -70,7 +71,8 @@ func TestVerifyFindsDamage(t *testing.T) {
 		{"a flipped bit offsite", "offsite", flipped, "E_DAMAGED", []string{"SHA-256"}},
 		{"a file offsite that was cut", "offsite", short, "E_DAMAGED", []string{"1000 bytes"}},
 		{"a file offsite that is gone", "offsite", gone, "E_DAMAGED", []string{"it is missing"}},
-		{"a manifest offsite of another guest", "offsite", edit(`"item": "scratch"`, `"item": "scratcx"`), "E_DAMAGED", []string{"manifest.json"}},
+		{"a manifest offsite of another guest", "offsite", edit(`"item": "scratch"`, `"item": "scratcx"`), "E_DAMAGED",
+			[]string{"manifest.json"}},
 		{"a manifest offsite that is none", "offsite", edit(`{`, `{{`), "E_DAMAGED", []string{"manifest.json"}},
 		{"a flipped bit on the disk", "offline-a", flipped, "E_DAMAGED", []string{"SHA-256"}},
 		{"a file on the disk that was cut", "offline-a", short, "E_DAMAGED", []string{"1000 bytes"}},
@@ -82,7 +84,8 @@ func TestVerifyFindsDamage(t *testing.T) {
 			b := newBench(t, plainUSB...)
 			policy := again("read")
 			id := b.dies(policy, func(e ledger.Entry) bool { return e.Step == "/4" })
-			dir := map[string]string{"node": b.dir + "/world/pve/nodes/pve1/srv/backup/dump", "offsite": b.offsite(), "offline-a": b.usb("offline-a")}[c.target]
+			dir := map[string]string{"node": b.dir + "/world/pve/nodes/pve1/srv/backup/dump", "offsite": b.offsite(),
+				"offline-a": b.usb("offline-a")}[c.target]
 			if c.target != "node" {
 				dir = filepath.Join(dir, b.copies(c.target)[0].Ref)
 			}
@@ -162,8 +165,10 @@ func TestVerifyOpensASealedCopyOnlyWithAnIdentity(t *testing.T) {
 	}{
 		{"with the identity on this host", []string{"+", onHost}, "", nil},
 		{"without one", nil, "E_NO_IDENTITY", []string{"offsite"}},
-		{"with one that is none", []string{"+", `identity(secret = secret("pve-token"), on_host = True)`}, "E_SECRET", []string{"no recovery key in it"}},
-		{"with one that is not in the keyring", []string{"+", `identity(secret = secret("nowhere"), on_host = True)`}, "E_SECRET", []string{"nowhere"}},
+		{"with one that is none", []string{"+", `identity(secret = secret("pve-token"), on_host = True)`}, "E_SECRET",
+			[]string{"no recovery key in it"}},
+		{"with one that is not in the keyring", []string{"+", `identity(secret = secret("nowhere"), on_host = True)`}, "E_SECRET",
+			[]string{"nowhere"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -187,12 +192,14 @@ func TestVerifyReachesThreeLevels(t *testing.T) {
 	if out.Err == nil || !strings.Contains(out.Err.Error(), "verify reaches stored, read or opened") {
 		t.Errorf("got %v", out.Err)
 	}
-	b.good(`c = copy(artifact = snapshot_vm(guest = "mail"), to = ["node", "offsite"])`, `verify(copies = c, level = "stored")`, `return verify(copies = c[:1], level = "opened")`)
+	b.good(`c = copy(artifact = snapshot_vm(guest = "mail"), to = ["node", "offsite"])`, `verify(copies = c, level = "stored")`,
+		`return verify(copies = c[:1], level = "opened")`)
 	var got []string
 	for _, p := range b.proofs("") {
 		got = append(got, p.Target+" "+ledger.LevelName(p.Level))
 	}
-	if s := strings.Join(got, ", "); !strings.Contains(s, "node stored") || !strings.Contains(s, "offsite stored") || !strings.Contains(s, "node opened") || len(got) != 3 {
+	if s := strings.Join(got, ", "); !strings.Contains(s, "node stored") || !strings.Contains(s, "offsite stored") ||
+		!strings.Contains(s, "node opened") || len(got) != 3 {
 		t.Errorf("got %s", s)
 	}
 }
@@ -203,7 +210,8 @@ func TestOpenedFindsWhatReadCannot(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	b.inject(lab.Fault{On: "vzdump 900", Do: "truncate -1"})
-	out := b.run(`c = copy(artifact = snapshot_vm(guest = "scratch"), to = ["node"])`, `verify(copies = c, level = "read")`, `return verify(copies = c, level = "opened")`)
+	out := b.run(`c = copy(artifact = snapshot_vm(guest = "scratch"), to = ["node"])`, `verify(copies = c, level = "read")`,
+		`return verify(copies = c, level = "opened")`)
 	wantCode(t, out, "E_DAMAGED", "node", "scratch")
 	if n := len(b.proofs("node")); n != 0 {
 		t.Errorf("got %d proofs, want the one of the reading void", n)

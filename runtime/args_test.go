@@ -62,7 +62,8 @@ func TestADurationIsATextOrSeconds(t *testing.T) {
 	}
 	for _, v := range []starlark.Value{starlark.MakeInt(-1), starlark.MakeUint64(1 << 63), starlark.Float(1)} {
 		var a args
-		if err := unpackInto("f", &a, nil, []starlark.Tuple{{starlark.String("age"), v}}); err == nil || !strings.Contains(err.Error(), "want a duration") {
+		if err := unpackInto("f", &a, nil, []starlark.Tuple{{starlark.String("age"), v}}); err == nil ||
+			!strings.Contains(err.Error(), "want a duration") {
 			t.Errorf("%v: got %v, %v", v, a.Age, err)
 		}
 	}

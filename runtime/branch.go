@@ -31,7 +31,8 @@ func (b *branch) next() string {
 }
 
 // call runs a function in a thread of its own.
-func (b *branch) call(ctx context.Context, fn starlark.Callable, args starlark.Tuple, kwargs []starlark.Tuple) (v starlark.Value, err error) {
+func (b *branch) call(ctx context.Context, fn starlark.Callable, args starlark.Tuple, kwargs []starlark.Tuple) (v starlark.Value,
+	err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	b.ctx = ctx

@@ -211,7 +211,8 @@ func (r *Run) perform(ctx context.Context, c *call, s *Step, begun bool) (Result
 	if begun && c.info.Kind != Read {
 		switch c.info.Resume {
 		case Fail:
-			return Result{}, &failure.Error{Code: failure.Interrupted, Doing: c.info.Name + " was under way when the run died, and whether it had its effect cannot be known",
+			return Result{}, &failure.Error{Code: failure.Interrupted, Doing: c.info.Name + " was under way when the run died, and whether it " +
+				"had its effect cannot be known",
 				Hint: "look at the system, then start a new run"}
 		case Probe:
 			res, done, err := c.decl.probe(ctx, s, c.args)
@@ -249,7 +250,8 @@ func (r *Run) end(ctx context.Context, c *call, res Result, failed error, again 
 	if failed == nil {
 		raw, err := encodeResult(res.Value)
 		if err == nil && len(raw) > MaxResult {
-			err = &failure.Error{Code: failure.Result, Doing: fmt.Sprintf("%s returned %d bytes, at most %d can be recorded", c.info.Name, len(raw), MaxResult)}
+			err = &failure.Error{Code: failure.Result, Doing: fmt.Sprintf("%s returned %d bytes, at most %d can be recorded", c.info.Name, len(raw),
+				MaxResult)}
 		}
 		if err != nil {
 			failed, end.OK = err, false
@@ -287,13 +289,14 @@ func (r *Run) entry(ctx context.Context, durable bool, typ, step string, body an
 
 // plan performs reads whose arguments are known and plans the rest.
 func (r *Run) plan(ctx context.Context, c *call) (outcome, error) {
-	r.observe(Event{Kind: EventBegin, Time: r.engine.Now(), Step: c.id, Primitive: c.info.Name, Args: c.begin.Args, Text: c.info.Kind.String()})
+	r.observe(Event{Kind: EventBegin, Time: r.engine.Now(), Step: c.id, Primitive: c.info.Name, Args: c.begin.Args,
+		Text: c.info.Kind.String()})
 	if c.args == nil {
 		return outcome{plan: Unknown{c.info.Name}}, nil
 	}
 	s := &Step{ID: c.id, Run: "plan", Attempt: 1, World: r.cfg.World, run: r, name: c.info.Name, marks: map[string]string{}}
 	if c.info.Kind != Read {
-		if err := c.decl.tell(ctx, s, c.args); err != nil {
+		if err := c.decl.report(ctx, s, c.args); err != nil {
 			return outcome{}, err
 		}
 		return outcome{plan: c.decl.planned(c.args)}, nil

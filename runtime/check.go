@@ -180,9 +180,10 @@ func (c *checker) call(call *syntax.CallExpr, info Info) {
 			c.argument(pos, info, info.Params[0].Name, a)
 		}
 	}
-	if allowed, known := c.names["destroy"]; known && info.Kind == Destroy && !contains(allowed, info.Name) && (!info.Tells ||
+	if allowed, known := c.names["destroy"]; known && info.Kind == Destroy && !contains(allowed, info.Name) && (!info.Previews ||
 		applies(call) && !c.optional) {
-		c.add(start, info.Name+" removes things, and the site does not allow it", fmt.Sprintf("write allow(destroy = [%q]) in site.star if it shall", info.Name))
+		c.add(start, info.Name+" removes things, and the site does not allow it",
+			fmt.Sprintf("write allow(destroy = [%q]) in site.star if it shall", info.Name))
 	}
 	for _, p := range info.Params {
 		if !p.Optional && !given[p.Name] {

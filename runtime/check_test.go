@@ -98,7 +98,8 @@ func TestWhatCheckFinds(t *testing.T) {
 		{"an attribute of a primitive", "def f():\n    return image.host\n", "2:18: image has no attribute host"},
 		{"an attribute of a function", "def f():\n    return 1\n\nX = lambda: f.x\n", "4:15: f, a function, has no attribute x"},
 		{"an attribute of a moment", "def f():\n    return now().yaer\n",
-			"2:18: a time has no attribute yaer (did you mean year?) | a time has day, hour, iso_week, iso_year, minute, month, second, unix, weekday, year, yearday"},
+			"2:18: a time has no attribute yaer (did you mean year?) | a time has day, hour, iso_week, iso_year, minute, month, second, unix, " +
+				"weekday, year, yearday"},
 		{"attributes that are there",
 			"def f(x):\n    return [time.parse(\"2026-01-01\").year, now().hour, \"-\".join([]), [].index, {}.get, x.anything]\n",
 			""},

@@ -179,7 +179,9 @@ func outcomeValue(v starlark.Value, err error) starlark.Value {
 	o := &Object{typ: "outcome", attrs: starlark.StringDict{"ok": starlark.Bool(err == nil), "value": v, "error": starlark.None}}
 	if err != nil {
 		f := failureOf(err)
-		o.attrs["error"] = &Object{typ: "error", attrs: starlark.StringDict{"code": starlark.String(f.Code), "message": starlark.String(f.Message), "position": starlark.String(f.Position)}}
+		o.attrs["error"] = &Object{typ: "error",
+			attrs: starlark.StringDict{"code": starlark.String(f.Code), "message": starlark.String(f.Message),
+				"position": starlark.String(f.Position)}}
 	}
 	return o
 }

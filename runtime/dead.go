@@ -22,7 +22,8 @@ func (r *Run) closeDead(ctx context.Context) error {
 		return ledgerError(err)
 	}
 	ended := map[string]bool{}
-	if err := r.ledger.Rows(ctx, ledger.Query{Kind: ledger.RowRunEnd}, func(row ledger.Row) error { ended[row.ID] = true; return nil }); err != nil {
+	if err := r.ledger.Rows(ctx, ledger.Query{Kind: ledger.RowRunEnd},
+		func(row ledger.Row) error { ended[row.ID] = true; return nil }); err != nil {
 		return ledgerError(err)
 	}
 	for _, old := range runs {

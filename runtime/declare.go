@@ -81,7 +81,7 @@ type Primitive[A any] struct {
 	Answered func(ctx context.Context, s *Step, a *A, answer any) (Result, error)
 	// Parts are names by which a test means one part of a call: see Step.Fault.
 	Parts []string
-	// Probe settles a step that had begun: done tells whether Result (or the
+	// Probe settles a step that had begun: done says whether Result (or the
 	// error) is its outcome; else it is run.
 	Probe func(ctx context.Context, s *Step, a *A) (r Result, done bool, err error)
 	Run   func(ctx context.Context, s *Step, a *A) (Result, error)
@@ -97,7 +97,7 @@ type Info struct {
 	Params                      []Param
 	Parts                       []string
 	HasProbe, HasFake           bool
-	Tells                       bool // without apply = True it only tells what it would remove
+	Previews                    bool // without apply = True it only says what it would remove
 }
 
 // Declaration is a primitive of any argument type.
@@ -108,7 +108,7 @@ type Declaration interface {
 	kind(a any) Kind
 	holds(a any) []string
 	planned(a any) any
-	tell(ctx context.Context, s *Step, a any) error
+	report(ctx context.Context, s *Step, a any) error
 	fake(ctx context.Context, s *Step, a any) (Result, error)
 	answered(ctx context.Context, s *Step, a, answer any) (Result, error)
 	probe(ctx context.Context, s *Step, a any) (Result, bool, error)
@@ -117,7 +117,8 @@ type Declaration interface {
 
 // Info implements Declaration.
 func (p Primitive[A]) Info() Info {
-	return Info{p.Name, p.Doc, p.Example, p.Returns, p.Kind, p.Resume, p.Codes, p.Retries, params[A](), p.Parts, p.Probe != nil, p.Fake != nil, p.KindOf != nil}
+	return Info{p.Name, p.Doc, p.Example, p.Returns, p.Kind, p.Resume, p.Codes, p.Retries, params[A](), p.Parts, p.Probe != nil,
+		p.Fake != nil, p.KindOf != nil}
 }
 
 func (p Primitive[A]) unpack(args starlark.Tuple, kwargs []starlark.Tuple) (any, error) {
@@ -151,7 +152,7 @@ func (p Primitive[A]) planned(a any) any {
 	return p.Planned(a.(*A))
 }
 
-func (p Primitive[A]) tell(ctx context.Context, s *Step, a any) error {
+func (p Primitive[A]) report(ctx context.Context, s *Step, a any) error {
 	if p.Preview == nil {
 		return nil
 	}

@@ -29,14 +29,16 @@ func limitError(what string, value any, flag string) *failure.Error {
 	if d, ok := value.(time.Duration); ok {
 		value = words.Span(d)
 	}
-	return &failure.Error{Code: failure.Limit, Doing: fmt.Sprintf("%s is limited to %v", what, value), Hint: "raise it with " + flag + " if the policy is right"}
+	return &failure.Error{Code: failure.Limit, Doing: fmt.Sprintf("%s is limited to %v", what, value),
+		Hint: "raise it with " + flag + " if the policy is right"}
 }
 
 // fatal reports errors that no policy may catch and no sibling may outlive. One
 // that the site does not allow cannot be caught either, but keeps no sibling from
 // its work.
 func fatal(err error) bool {
-	return failure.Is(err, failure.Diverged, failure.Limit, failure.Interrupted, failure.Cancelled, failure.Ledger) || errors.Is(err, context.Canceled)
+	return failure.Is(err, failure.Diverged, failure.Limit, failure.Interrupted, failure.Cancelled, failure.Ledger) ||
+		errors.Is(err, context.Canceled)
 }
 
 // Frame is one line of a call stack in policies, innermost last.

@@ -15,9 +15,10 @@ import (
 // With no file left to open, nobody else is to blame, and nothing is tried again.
 func TestNoFileLeftIsOurOwnFault(t *testing.T) {
 	for name, err := range map[string]error{
-		"a file":       &os.PathError{Op: "open", Path: "/x", Err: syscall.EMFILE},
-		"a connection": &failure.Error{Code: failure.Code{Name: "E_PVE_DOWN"}, Temporary: true, Said: "dial", Cause: &net.OpError{Op: "dial", Err: os.NewSyscallError("socket", syscall.ENFILE)}},
-		"wrapped":      fmt.Errorf("read secret x: %w", &os.PathError{Op: "open", Path: "/x", Err: syscall.EMFILE}),
+		"a file": &os.PathError{Op: "open", Path: "/x", Err: syscall.EMFILE},
+		"a connection": &failure.Error{Code: failure.Code{Name: "E_PVE_DOWN"}, Temporary: true, Said: "dial",
+			Cause: &net.OpError{Op: "dial", Err: os.NewSyscallError("socket", syscall.ENFILE)}},
+		"wrapped": fmt.Errorf("read secret x: %w", &os.PathError{Op: "open", Path: "/x", Err: syscall.EMFILE}),
 	} {
 		got := ownFault(err)
 		if failure.CodeOf(got) != failure.Files || temporary(got) || !strings.Contains(got.Error(), "LimitNOFILE") {

@@ -72,8 +72,9 @@ func (p *past) agrees(c *call) error {
 	if p.begin.Primitive == c.info.Name && p.begin.Digest == c.begin.Digest {
 		return nil
 	}
-	return &failure.Error{Code: failure.Diverged, Doing: fmt.Sprintf("the record has %s at %s, the policy now calls %s at %s with other arguments or in another order",
-		p.begin.Primitive, p.begin.Position, c.info.Name, c.begin.Position), Hint: "start a new run; runner show tells what this one has done"}
+	return &failure.Error{Code: failure.Diverged, Doing: fmt.Sprintf("the record has %s at %s, the policy now calls %s at %s with other "+
+		"arguments or in another order",
+		p.begin.Primitive, p.begin.Position, c.info.Name, c.begin.Position), Hint: "start a new run; runner show lists what this one has done"}
 }
 
 // replay returns the recorded outcome.

@@ -141,16 +141,16 @@ func (l *leases) hold(ctx context.Context, s *Step, names []string) (func(), err
 }
 
 func (l *leases) wait(ctx context.Context, s *Step, name string) error {
-	told := false
+	reported := false
 	for pause := 20 * time.Millisecond; ; pause = min(2*pause, time.Second) {
 		err := l.try(name)
 		var busy *BusyError
 		if !errors.As(err, &busy) {
 			return err
 		}
-		if !told {
+		if !reported {
 			s.run.observe(Event{Kind: EventWait, Step: s.ID, Primitive: s.name, Text: "waiting: " + busy.Error()})
-			told = true
+			reported = true
 		}
 		if err := s.Sleep(ctx, pause); err != nil {
 			return &failure.Error{Code: failure.CodeOf(err), Doing: "wait for " + busy.Error(), Cause: err, Said: err.Error()}

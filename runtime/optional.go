@@ -64,7 +64,7 @@ func (p *Program) Lacks(names Names) (out []string) {
 	}
 	for _, d := range p.rt.Primitives {
 		info := d.Info()
-		if info.Kind == Destroy && info.Tells && !contains(names["destroy"], info.Name) && p.spares(info.Name) {
+		if info.Kind == Destroy && info.Previews && !contains(names["destroy"], info.Name) && p.spares(info.Name) {
 			out = append(out, fmt.Sprintf("the site does not allow %s: nothing is removed, and targets fill; allow(destroy = [%q]) in site.star "+
 				"lets it", info.Name, info.Name))
 		}
@@ -85,7 +85,7 @@ func (p *Program) spares(primitive string) (found bool) {
 // spared reports whether a call that the site does not allow is one of an optional policy,
 // and could also only tell.
 func (r *Run) spared(c *call) bool {
-	return c.info.Tells && slices.ContainsFunc(r.cfg.Program.Graph.Modules, func(m *source.Module) bool {
+	return c.info.Previews && slices.ContainsFunc(r.cfg.Program.Graph.Modules, func(m *source.Module) bool {
 		_, ok := r.cfg.Program.optional(m.Label)
 		return ok && strings.HasPrefix(c.begin.Position, m.Name+":")
 	})

@@ -78,15 +78,16 @@ func (p *Program) init(extra starlark.StringDict) error {
 // initialise runs the top level of a file within the limits.
 func initialise(thread *starlark.Thread, prog *starlark.Program, env starlark.StringDict, limits Limits) (starlark.StringDict, error) {
 	wall := min(limits.Wall, maxLoad)
-	return bounded(context.Background(), thread, limits, wall, "the time that a file takes to load", func(context.Context) (starlark.StringDict, error) {
-		globals, err := prog.Init(thread, env)
-		for _, name := range globals.Keys() {
-			if ferr := freeze(globals[name]); err == nil {
-				err = ferr
+	return bounded(context.Background(), thread, limits, wall, "the time that a file takes to load",
+		func(context.Context) (starlark.StringDict, error) {
+			globals, err := prog.Init(thread, env)
+			for _, name := range globals.Keys() {
+				if ferr := freeze(globals[name]); err == nil {
+					err = ferr
+				}
 			}
-		}
-		return globals, err
-	})
+			return globals, err
+		})
 }
 
 // maxLoad bounds the top level of a file, which has no effects to wait for.
@@ -209,7 +210,8 @@ func explainSyntax(err error, text []byte, known vocabulary) error {
 			return fmt.Errorf("%w\nhint: there are no f-strings: use \"%%s is %%d\" %% (name, n)", err)
 		}
 		for word, hint := range habits {
-			if hint != "" && (strings.Contains(se.Msg, "'"+word+"'") || strings.Contains(se.Msg, "got "+word+",") || strings.HasSuffix(se.Msg, "keyword: "+word)) {
+			if hint != "" && (strings.Contains(se.Msg, "'"+word+"'") || strings.Contains(se.Msg, "got "+word+",") ||
+				strings.HasSuffix(se.Msg, "keyword: "+word)) {
 				return fmt.Errorf("%w\nhint: %s", err, hint)
 			}
 		}

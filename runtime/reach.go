@@ -25,7 +25,7 @@ func (c *checker) reach(m *source.Module) {
 	})
 }
 
-// block tells of the first statement of a block that is not reached.
+// block says of the first statement of a block that is not reached.
 func (c *checker) block(list []syntax.Stmt) {
 	for i, s := range list[:max(0, len(list)-1)] {
 		if word := ends(s); word != "" {

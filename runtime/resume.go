@@ -67,7 +67,8 @@ func ResumeRun(ctx context.Context, cfg Config, id string) (*Outcome, error) {
 	if err := r.chain(ctx, h); err != nil {
 		return nil, err
 	}
-	e, err := ledger.NewEntry(ledger.RunResume, r.engine.Now(), id, "", ledger.Resumption{Operator: me.Operator, Host: me.Host, Boot: me.Boot, PID: me.PID})
+	e, err := ledger.NewEntry(ledger.RunResume, r.engine.Now(), id, "", ledger.Resumption{Operator: me.Operator, Host: me.Host, Boot: me.Boot,
+		PID: me.PID})
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +86,8 @@ func sameCode(h ledger.Run, cfg Config) error {
 		}
 	}
 	if len(now) != len(h.Sources) {
-		return &failure.Error{Code: failure.Refused, Doing: "the policy loads other files than when run " + h.ID + " began", Hint: "start a new run"}
+		return &failure.Error{Code: failure.Refused, Doing: "the policy loads other files than when run " + h.ID + " began",
+			Hint: "start a new run"}
 	}
 	if cfg.Header.Site != h.Site {
 		return changed("the site "+cfg.Header.SitePath, h.ID, h.Site, cfg.Header.Site)
@@ -94,6 +96,7 @@ func sameCode(h ledger.Run, cfg Config) error {
 }
 
 func changed(what, run, then, now string) error {
-	return &failure.Error{Code: failure.Refused, Doing: fmt.Sprintf("%s was changed since run %s began (%.12s… then, %.12s… now)", what, run, then, now),
+	return &failure.Error{Code: failure.Refused, Doing: fmt.Sprintf("%s was changed since run %s began (%.12s… then, %.12s… now)", what, run,
+		then, now),
 		Hint: "put the old text back to resume, or start a new run"}
 }

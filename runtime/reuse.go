@@ -41,7 +41,8 @@ func (r *Run) reuse(ctx context.Context, c *call) (outcome, bool, error) {
 	if err := r.entry(ctx, false, ledger.StepEnd, c.id, end); err != nil {
 		return outcome{}, false, err
 	}
-	r.observe(Event{Kind: EventEnd, Time: r.engine.Now(), Step: c.id, Primitive: c.info.Name, Args: c.begin.Args, Replayed: true, Text: "still stands from run " + was.run, Facts: &end.Facts})
+	r.observe(Event{Kind: EventEnd, Time: r.engine.Now(), Step: c.id, Primitive: c.info.Name, Args: c.begin.Args, Replayed: true,
+		Text: "still stands from run " + was.run, Facts: &end.Facts})
 	for _, f := range end.Findings {
 		r.find(f)
 	}

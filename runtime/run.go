@@ -304,7 +304,8 @@ func (r *Run) sound(ctx context.Context) {
 func believed(ctx context.Context, cfg Config) error {
 	rep, err := ledger.Verify(ctx, cfg.Ledger, nil)
 	if f := rep.Finding(err, cfg.Header.Lab); f != nil {
-		return &failure.Error{Code: failure.Ledger, Doing: "go by the record of a run", Said: f.Text, Hint: f.Type + "; then begin anew: runner exec"}
+		return &failure.Error{Code: failure.Ledger, Doing: "go by the record of a run", Said: f.Text,
+			Hint: f.Type + "; then begin anew: runner exec"}
 	}
 	return nil
 }

@@ -161,18 +161,18 @@ func TestAPlanTellsWhatACallWouldDo(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			cfg, w := newBench(t, "def main():\n    "+c.body+"\n")
 			cfg.Mode, w.break_["x"] = Plan, c.fails
-			var told []string
+			var reported []string
 			cfg.Observe = func(e Event) {
 				if e.Kind == EventLog {
-					told = append(told, e.Text)
+					reported = append(reported, e.Text)
 				}
 			}
 			out, err := Exec(t.Context(), *cfg)
 			if err != nil || len(w.made) != 0 || (out.Err != nil) != (c.fails != nil) {
 				t.Fatalf("got %v, %+v, %v", err, out, w.made)
 			}
-			if !slices.Equal(told, c.want) {
-				t.Errorf("got %q, want %q", told, c.want)
+			if !slices.Equal(reported, c.want) {
+				t.Errorf("got %q, want %q", reported, c.want)
 			}
 			if h, _ := cfg.Ledger.Head(t.Context()); h.Size != 0 {
 				t.Errorf("the plan wrote %d entries", h.Size)

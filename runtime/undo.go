@@ -56,7 +56,8 @@ func (r *Run) undo(ctx context.Context, id string, u ledger.Undo) error {
 		if err != nil {
 			return err
 		}
-		c := &call{id: id, decl: d, info: info, args: args, begin: ledger.Begin{Primitive: info.Name, Kind: info.Kind.String(), Args: u.Args, Digest: digest(info.Name, u.Args), Attempt: 1}}
+		c := &call{id: id, decl: d, info: info, args: args, begin: ledger.Begin{Primitive: info.Name, Kind: info.Kind.String(), Args: u.Args,
+			Digest: digest(info.Name, u.Args), Attempt: 1}}
 		s := &Step{ID: id, Run: r.header.ID, Attempt: 1, World: r.cfg.World, run: r, name: info.Name, marks: map[string]string{}}
 		release, err := r.leases.hold(ctx, s, d.holds(args))
 		if err != nil {

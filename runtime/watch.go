@@ -176,28 +176,28 @@ func watched[T any](ctx context.Context, m *meter, stop func(error), run func() 
 
 // watch says on stuck why an interpreter has to be left behind.
 func (m *meter) watch(ctx, look context.Context, stop func(error), stuck chan<- error) {
-	var told error
+	var reported error
 	var since int64
 	grace := graceful
 	for (RealClock{}).Sleep(look, watchEvery) == nil {
-		if told == nil {
+		if reported == nil {
 			if err := context.Cause(ctx); err != nil {
-				told, since = err, ticks()
+				reported, since = err, ticks()
 			} else if err := m.heap(); err != nil {
-				told, since, grace = err, ticks(), graceHeap
+				reported, since, grace = err, ticks(), graceHeap
 				stop(err)
 			}
 		}
 		still := m.still()
-		if told == nil && still > maxStill {
+		if reported == nil && still > maxStill {
 			err := limitError("the time of one operation of a policy", maxStill, "no flag")
 			err.Hint = "no flag raises it: something compares, hashes or prints a value of very many parts"
 			stop(err)
 			stuck <- err
 			return
 		}
-		if told != nil && still > grace && time.Duration(ticks()-since) > grace {
-			stuck <- told
+		if reported != nil && still > grace && time.Duration(ticks()-since) > grace {
+			stuck <- reported
 			return
 		}
 	}

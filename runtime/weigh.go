@@ -144,7 +144,8 @@ func (l Limits) method(name string) starlarkFunc {
 		default:
 			return fn, nil
 		}
-		return starlark.NewBuiltin(name, func(t *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+		return starlark.NewBuiltin(name, func(t *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple,
+			kwargs []starlark.Tuple) (starlark.Value, error) {
 			if results[name](recv[0], args, kwargs, limit) > limit {
 				return nil, err
 			}

@@ -53,7 +53,8 @@ func TestTheBodyOfAPrimitiveIsNamedAfterIt(t *testing.T) {
 		}
 	}
 	for name, files := range importers {
-		if len(files) == 1 && filepath.Dir(files[0]) == "builtins" && files[0] != "builtins/builtins.go" && bodyOf(filepath.Base(files[0])) != name {
+		if len(files) == 1 && filepath.Dir(files[0]) == "builtins" && files[0] != "builtins/builtins.go" &&
+			bodyOf(filepath.Base(files[0])) != name {
 			t.Errorf("only %s imports builtins/internal/%s: name it %s", files[0], name, bodyOf(filepath.Base(files[0])))
 		}
 	}

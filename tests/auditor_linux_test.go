@@ -23,7 +23,8 @@ func TestAnAuditorReadsWhatNobodyMayWrite(t *testing.T) {
 		t.Fatal(err)
 	}
 	policy := filepath.Join(dir, "a.star")
-	for path, text := range map[string]string{policy: "\"\"\"a\"\"\"\n\ndef main():\n    log(text = \"hello\")\n", filepath.Join(dir, "site.star"): "asset(name = \"x\", title = \"X\")\n"} {
+	for path, text := range map[string]string{policy: "\"\"\"a\"\"\"\n\ndef main():\n    log(text = \"hello\")\n",
+		filepath.Join(dir, "site.star"): "asset(name = \"x\", title = \"X\")\n"} {
 		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}

@@ -86,7 +86,8 @@ func running(ts *testscript.TestScript, name string) *started {
 
 func cmdSignal(ts *testscript.TestScript, neg bool, args []string) {
 	want(ts, neg, len(args) == 2, "signal NAME KILL|INT|STOP|CONT")
-	sig, ok := map[string]syscall.Signal{"KILL": syscall.SIGKILL, "INT": syscall.SIGINT, "STOP": syscall.SIGSTOP, "CONT": syscall.SIGCONT}[args[1]]
+	sig, ok := map[string]syscall.Signal{"KILL": syscall.SIGKILL, "INT": syscall.SIGINT, "STOP": syscall.SIGSTOP,
+		"CONT": syscall.SIGCONT}[args[1]]
 	if !ok {
 		ts.Fatalf("unknown signal %s", args[1])
 	}

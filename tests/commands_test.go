@@ -36,7 +36,8 @@ import (
 //	signal NAME SIGNAL            KILL, INT, STOP or CONT
 //	ended NAME CODE [REGEXP]      wait for it: exit code (-1: killed), output
 var commands = map[string]func(ts *testscript.TestScript, neg bool, args []string){
-	"code": cmdCode, "count": cmdCount, "remember": cmdRemember, "grown": cmdGrown, "absent": cmdAbsent, "holds": cmdHolds, "lines": cmdLines, "save": cmdSave,
+	"code": cmdCode, "count": cmdCount, "remember": cmdRemember, "grown": cmdGrown, "absent": cmdAbsent, "holds": cmdHolds, "lines": cmdLines,
+	"save":          cmdSave,
 	"every-builtin": cmdEveryBuiltin, "flip": cmdFlip, "sql": cmdSQL, "start": cmdStart, "signal": cmdSignal, "ended": cmdEnded,
 }
 

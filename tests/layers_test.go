@@ -29,7 +29,8 @@ var floors = []floor{
 	{"/cmd/runner", "/builtins /builtins/* /cmd/runner/internal/* /policies /runtime /runtime/* /stdlib", ""},
 	{"/cmd/runner/internal/*", "", ""},
 	// What crosses packages sees them as their users do.
-	{"/tests /tests/bench /tests/crash /tests/real", "", "/builtins /builtins/lab /builtins/site /runtime /runtime/ledger /tests/gauge /tests/internal/program"},
+	{"/tests /tests/bench /tests/crash /tests/real", "", "/builtins /builtins/lab /builtins/site /runtime /runtime/ledger /tests/gauge " +
+		"/tests/internal/program"},
 	{"/tests/gauge /tests/internal/program /tests/memdir", "", ""},
 
 	// The lab shares formats with the clients, and nothing else: it would share their mistakes.
@@ -38,11 +39,15 @@ var floors = []floor{
 	{"/builtins/lab/internal/schema", "", ""},
 
 	// Declarations: one file a primitive. Behind them bodies, named after their primitive.
-	{"/builtins", "* /builtins/site /builtins/systems client/* format/* /runtime /runtime/failure /runtime/ledger /runtime/words", "kind kind/* /builtins/* /builtins/lab/host /runtime/policytest /runtime/report /stdlib"},
+	{"/builtins", "* /builtins/site /builtins/systems client/* format/* /runtime /runtime/failure /runtime/ledger /runtime/words",
+		"kind kind/* /builtins/* /builtins/lab/host /runtime/policytest /runtime/report /stdlib"},
 	{"copying exportdns exportfirewall prune rearhost restorevm savefiles sealsecrets shiplogs snapshotvm verify",
-		"guests kind kind/* kinds /builtins/site spool /builtins/systems target client/* format/* /runtime /runtime/failure /runtime/ledger /runtime/words", "/builtins/lab"},
+		"guests kind kind/* kinds /builtins/site spool /builtins/systems target client/* format/* /runtime /runtime/failure /runtime/ledger " +
+			"/runtime/words", "/builtins/lab"},
 	// What several of them, and the program, share.
-	{"/builtins/capacity /builtins/checkpoints guests /builtins/medium /builtins/newsite /builtins/preflight /builtins/recoverykey", "/builtins/capacity guests kind kind/* kinds /builtins/site /builtins/systems target client/* format/* /runtime /runtime/failure /runtime/ledger /runtime/words", "/builtins/lab"},
+	{"/builtins/capacity /builtins/checkpoints guests /builtins/medium /builtins/newsite /builtins/preflight /builtins/recoverykey",
+		"/builtins/capacity guests kind kind/* kinds /builtins/site /builtins/systems target client/* format/* /runtime /runtime/failure " +
+			"/runtime/ledger /runtime/words", "/builtins/lab"},
 	{"/builtins/systems", "/builtins/site spool target client/* format/* /runtime /runtime/failure /runtime/ledger", "/builtins/lab"},
 	{"spool", "kind kinds target /runtime /runtime/failure /runtime/ledger", ""},
 	{"/builtins/site", "target format/* /runtime /runtime/failure /runtime/ledger", "/builtins/lab"},
@@ -92,7 +97,8 @@ func (p pkg) name() string { return strings.TrimPrefix(p.ImportPath, module+"/")
 // packages lists all packages of the module.
 func packages(t *testing.T) []pkg {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Dir,Imports,TestImports,XTestImports,GoFiles,IgnoredGoFiles,TestGoFiles,XTestGoFiles,CgoFiles", "./...")
+	cmd := exec.CommandContext(t.Context(), "go", "list",
+		"-json=ImportPath,Dir,Imports,TestImports,XTestImports,GoFiles,IgnoredGoFiles,TestGoFiles,XTestGoFiles,CgoFiles", "./...")
 	cmd.Dir = ".."
 	var errText strings.Builder
 	cmd.Stderr = &errText

@@ -27,7 +27,8 @@ const secretText = "xyzzy-plugh-4711-a-secret-that-is-looked-for"
 // forms are the ways in which a text could lie somewhere: as it is, in base64 (at
 // each of the three offsets that it can have), in hex.
 func forms(text string) map[string][]byte {
-	out := map[string][]byte{"clear": []byte(text), "hex": []byte(hex.EncodeToString([]byte(text))), "HEX": []byte(strings.ToUpper(hex.EncodeToString([]byte(text))))}
+	out := map[string][]byte{"clear": []byte(text), "hex": []byte(hex.EncodeToString([]byte(text))),
+		"HEX": []byte(strings.ToUpper(hex.EncodeToString([]byte(text))))}
 	for i := range 3 {
 		cut := text[i:]
 		out[fmt.Sprint("base64 at ", i)] = []byte(base64.RawStdEncoding.EncodeToString([]byte(cut[:len(cut)/3*3])))

@@ -136,7 +136,8 @@ func TestTheSheetAloneBringsThingsBack(t *testing.T) {
 	slip[len(slip)-1] ^= 1
 	pasted := strings.ReplaceAll(sheet, "\n", "\r")
 	for name, c := range map[string]struct{ input, say string }{
-		"typed, with a slip":           {strings.Join([]string{typed[0], string(slip), typed[1], typed[2], typed[3]}, "\r") + "\r", "line 2 does not agree with its checksum"},
+		"typed, with a slip": {strings.Join([]string{typed[0], string(slip), typed[1], typed[2], typed[3]}, "\r") + "\r",
+			"line 2 does not agree with its checksum"},
 		"pasted whole":                 {pasted, ""},
 		"pasted whole, and marked":     {"\x1b[200~" + pasted + "\x1b[201~", ""},
 		"pasted twice, in small steps": {pasted + pasted, ""},
@@ -191,15 +192,17 @@ func TestTheSheetAloneBringsThingsBack(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if out := run("recover", "--lab", "--state", "state", "--from", "/media/offline-a", "--verify", "--identity", form[0]); strings.Contains(out, "FAIL") || !strings.Contains(out, "opened") {
+		if out := run("recover", "--lab", "--state", "state", "--from", "/media/offline-a", "--verify", "--identity",
+			form[0]); strings.Contains(out, "FAIL") || !strings.Contains(out, "opened") {
 			t.Errorf("%s: recover --verify: %s", form[0], out)
 		}
-		if out := run("recovery-key", "test", "--lab", "--site", "site.star", "--state", "state", "--identity", form[0]); strings.Count(out, "ok ") != 3 {
+		if out := run("recovery-key", "test", "--lab", "--site", "site.star", "--state", "state", "--identity", form[0]); strings.Count(out,
+			"ok ") != 3 {
 			t.Errorf("%s: recovery-key test: %s", form[0], out)
 		}
 	}
 
-	// Who answers nothing is told what is missing, and Ctrl-C ends the question.
+	// Who answers nothing is reported what is missing, and Ctrl-C ends the question.
 	s := newScreen(t, dir)
 	s.write(fmt.Sprintf("%s recover --lab --state state --from /media/offline-a --item keyring --to none; echo rc=$((1+$?))\n", bin))
 	s.wait(`line 1: `, 1)
@@ -211,7 +214,8 @@ func TestTheSheetAloneBringsThingsBack(t *testing.T) {
 	s.write("\x03")
 	s.wait(`rc=131`, 1)
 	// Who ends it from outside, impatiently, leaves a terminal that can be used.
-	s.write(fmt.Sprintf("(echo pid=$((0+$(exec sh -c 'echo $PPID'))); exec %s recover --lab --state state --from /media/offline-a --item keyring --to none); stty -a; echo end=$((1+1))\n", bin))
+	s.write(fmt.Sprintf("(echo pid=$((0+$(exec sh -c 'echo $PPID'))); exec %s recover --lab --state state --from /media/offline-a --item "+
+		"keyring --to none); stty -a; echo end=$((1+1))\n", bin))
 	s.wait(`line 1: `, 3)
 	found := regexp.MustCompile(`pid=([0-9]+)`).FindStringSubmatch(s.text())
 	pid, err := strconv.Atoi(found[1])

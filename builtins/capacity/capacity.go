@@ -44,7 +44,8 @@ type Fullness struct {
 // fail notes why a target could not be asked.
 func (f *Fullness) fail(err error) {
 	f.Error = strings.Split(err.Error(), "\n")[0]
-	f.refused = failure.Is(err, target.CodeBadTarget, ssh.CodeHostKey, target.CodeDenied, target.CodeNoSFTP, keyring.CodeSecret, proxmox.CodeCert, proxmox.CodeAuth)
+	f.refused = failure.Is(err, target.CodeBadTarget, ssh.CodeHostKey, target.CodeDenied, target.CodeNoSFTP, keyring.CodeSecret,
+		proxmox.CodeCert, proxmox.CodeAuth)
 	var e *failure.Error
 	if errors.As(err, &e) {
 		f.Code, f.Hint = e.Code.Name, e.Hint
@@ -69,7 +70,7 @@ func (f Fullness) Text() string {
 	case f.Error != "":
 		return fmt.Sprintf("%s could not be asked: %s", name, strings.TrimPrefix(f.Error, "target "+f.Target+": "))
 	case f.Total < 0:
-		return name + " does not tell its space"
+		return name + " does not report its space"
 	case !f.Known:
 		return free + "; how fast it fills is not known yet"
 	case f.Days < 0:
@@ -237,7 +238,8 @@ func staysOf(ctx context.Context, c ledger.Catalog, now time.Time) ([]stay, erro
 
 // holds reports whether a stay is, or was, on the device of f.
 func (f Fullness) holds(s stay) bool {
-	return s.target == f.Target && (f.Node == "" || s.node == "" || s.node == f.Node) && (s.device == "" || f.device == "" || s.device == f.device)
+	return s.target == f.Target && (f.Node == "" || s.node == "" || s.node == f.Node) &&
+		(s.device == "" || f.device == "" || s.device == f.device)
 }
 
 // grow computes the growth of each device: what came in the window and is there,

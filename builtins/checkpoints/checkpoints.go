@@ -42,7 +42,8 @@ func Leave(ctx context.Context, w *systems.Systems, l *ledger.Ledger, host, run 
 	}
 	signer, err := witness(ctx, w, l, host)
 	if err != nil {
-		found = append(found, ledger.Finding{Severity: ledger.DegradedRun, Text: "the ledger's checkpoints are not signed: " + failure.OneLine(err), Type: "runner secret list"})
+		found = append(found, ledger.Finding{Severity: ledger.DegradedRun,
+			Text: "the ledger's checkpoints are not signed: " + failure.OneLine(err), Type: "runner secret list"})
 	}
 	proofs := map[string]string{}
 	for _, name := range names {
@@ -60,7 +61,8 @@ func Leave(ctx context.Context, w *systems.Systems, l *ledger.Ledger, host, run 
 		if err == nil || failure.Is(err, target.CodeMediaAbsent) {
 			return func() {}
 		}
-		f := ledger.Finding{Severity: ledger.DegradedRun, Target: name, Text: fmt.Sprintf("the ledger's checkpoint was not left on %s: %v", name, err), Type: "runner ledger verify"}
+		f := ledger.Finding{Severity: ledger.DegradedRun, Target: name, Text: fmt.Sprintf("the ledger's checkpoint was not left on %s: %v", name,
+			err), Type: "runner ledger verify"}
 		if other := (*divergedError)(nil); errors.As(err, &other) {
 			f.Type = other.command()
 		}
@@ -219,7 +221,7 @@ func ReadManifests(ctx context.Context, w *systems.Systems, only []string) (impo
 	return imports, notes, nil
 }
 
-// ObserveMedia tells which offline media are attached right now.
+// ObserveMedia says which offline media are attached right now.
 func ObserveMedia(w *systems.Systems) map[string]string {
 	out := map[string]string{}
 	for _, spec := range w.Site.Targets {

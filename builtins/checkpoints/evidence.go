@@ -46,7 +46,8 @@ type Evidence struct {
 // manifest carries that of the moment when its copy began. A checkpoint is missing
 // where an ended run left copies, and no other place; one that is not signed by
 // verifier, or where that is "" by a key that the ledger names, is as good as missing.
-func ReadEvidence(ctx context.Context, w *systems.Systems, l *ledger.Ledger, host string, manifests bool, verifier string) (Evidence, error) {
+func ReadEvidence(ctx context.Context, w *systems.Systems, l *ledger.Ledger, host string, manifests bool, verifier string) (Evidence,
+	error) {
 	out := Evidence{Heads: map[string]ledger.Head{}}
 	know, err := readKnown(ctx, ledger.Catalog{Store: l}, host)
 	if err != nil {
@@ -99,7 +100,8 @@ type known struct {
 }
 
 func readKnown(ctx context.Context, c ledger.Catalog, host string) (*known, error) {
-	k := &known{hosts: map[string]bool{host: true}, left: map[string]map[string]bool{}, copies: map[string]bool{}, runs: map[string]bool{}, folders: map[string]bool{}}
+	k := &known{hosts: map[string]bool{host: true}, left: map[string]map[string]bool{}, copies: map[string]bool{}, runs: map[string]bool{},
+		folders: map[string]bool{}}
 	runs, err := ledger.All[ledger.Run](ctx, c.Store, ledger.Query{Kind: ledger.RowRun})
 	if err != nil {
 		return nil, err
@@ -182,11 +184,13 @@ func (k *known) read(ctx context.Context, out *Evidence, name string, t *target.
 			continue
 		}
 		if !found && len(bad) == 0 {
-			out.Missing = append(out.Missing, fmt.Sprintf("%s holds no checkpoint of %s, whose runs left copies there: it was removed, or could not be left", name, host))
+			out.Missing = append(out.Missing, fmt.Sprintf("%s holds no checkpoint of %s, whose runs left copies there: it was removed, or could "+
+				"not be left", name, host))
 		}
 		proofs := func(n string) bool { return n == host+proofsOf || strings.HasPrefix(n, host+proofsOf+"-") }
 		if !slices.ContainsFunc(slices.Collect(maps.Keys(texts)), proofs) {
-			out.Missing = append(out.Missing, fmt.Sprintf("%s holds no list of the proofs of %s beside its copies: it was removed, or could not be left", name, host))
+			out.Missing = append(out.Missing, fmt.Sprintf("%s holds no list of the proofs of %s beside its copies: it was removed, or could not "+
+				"be left", name, host))
 		}
 	}
 	if !manifests {
@@ -203,8 +207,8 @@ func (k *known) read(ctx context.Context, out *Evidence, name string, t *target.
 		}
 	}
 	for _, m := range list {
-		host, told := m.Fields[hostField]
-		ours := k.hosts[host] || !told && k.gap == 0 && k.copies[ledger.CopyID(m.Artifact.ID, name)]
+		host, reported := m.Fields[hostField]
+		ours := k.hosts[host] || !reported && k.gap == 0 && k.copies[ledger.CopyID(m.Artifact.ID, name)]
 		head, err := m.Tree.Head()
 		// What a run of the lost part wrote, the gap accounts for.
 		lost := !k.runs[m.Fields["run"]] && head.Size <= k.gap
@@ -238,7 +242,8 @@ func (e Evidence) Findings(ctx context.Context, l *ledger.Ledger) (found []ledge
 	if most > 0 {
 		d := &divergedError{most, head.Size}
 		found = append(found, ledger.Finding{Severity: ledger.DegradedRun, Type: d.command(),
-			Text: fmt.Sprintf("the targets hold the evidence of %d entries that this ledger, of %d entries, does not continue: it was lost, or is older than they are", most, head.Size)})
+			Text: fmt.Sprintf("the targets hold the evidence of %d entries that this ledger, of %d entries, does not continue: it was lost, or "+
+				"is older than they are", most, head.Size)})
 	}
 	for _, m := range e.Missing {
 		found = append(found, ledger.Finding{Severity: ledger.DegradedRun, Text: "evidence is missing: " + m, Type: "runner ledger verify"})

@@ -11,7 +11,8 @@ import (
 // Rebuilt fills a new ledger with what lies on targets: artifacts and copies of their
 // manifests, none of them proven, and a gap where checkpoints tell of entries that are
 // lost. It returns the number of copies.
-func Rebuilt(ctx context.Context, l *ledger.Ledger, imports []ledger.Import, heads map[string]ledger.Head, now time.Time) (copies int, err error) {
+func Rebuilt(ctx context.Context, l *ledger.Ledger, imports []ledger.Import, heads map[string]ledger.Head, now time.Time) (copies int,
+	err error) {
 	var entries []ledger.Entry
 	for _, im := range imports {
 		copies += len(im.Copies)
@@ -46,7 +47,8 @@ func newest(heads map[string]ledger.Head) (ledger.LedgerGap, bool) {
 
 // Join joins a ledger to every head that it does not continue, the longest first, each by
 // a gap with its reason.
-func Join(ctx context.Context, l *ledger.Ledger, heads map[string]ledger.Head, reason string, now time.Time) (joined []ledger.LedgerGap, err error) {
+func Join(ctx context.Context, l *ledger.Ledger, heads map[string]ledger.Head, reason string, now time.Time) (joined []ledger.LedgerGap,
+	err error) {
 	for gap, ok := newest(heads); ok; gap, ok = newest(heads) {
 		head := heads[gap.Target]
 		delete(heads, gap.Target)

@@ -42,7 +42,8 @@ func witness(ctx context.Context, w *systems.Systems, l *ledger.Ledger, host str
 	}
 	signer, verifier, ok := strings.Cut(string(raw), "\n")
 	if !ok {
-		return "", fmt.Errorf("read the key that signs checkpoints: item %s of the keyring is none\nhint: runner secret remove %s: the next run makes a new one", keyring.CheckpointKey, keyring.CheckpointKey)
+		return "", fmt.Errorf("read the key that signs checkpoints: item %s of the keyring is not a signing key\nhint: runner secret remove "+
+			"%s: the next run makes a new one", keyring.CheckpointKey, keyring.CheckpointKey)
 	}
 	for _, have := range known {
 		if have.Verifier == verifier {

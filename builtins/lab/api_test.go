@@ -25,7 +25,8 @@ func TestPermissions(t *testing.T) {
 	}{
 		{none, "GET", "/nodes/pve1/qemu/100/config", nil, "(/vms/100, VM.Audit)"},
 		{none, "POST", "/nodes/pve1/vzdump", backup(100), "(/storage/backup, Datastore.AllocateSpace)"},
-		{p, "POST", "/nodes/pve1/vzdump", vals("vmid", "100", "storage", "backup", "prune-backups", "keep-last=1"), "(/storage/backup, Datastore.Allocate)"},
+		{p, "POST", "/nodes/pve1/vzdump", vals("vmid", "100", "storage", "backup", "prune-backups", "keep-last=1"),
+			"(/storage/backup, Datastore.Allocate)"},
 		{p, "POST", "/nodes/pve1/vzdump", vals("vmid", "100", "storage", "backup", "bwlimit", "100"), "(/, Sys.Modify)"},
 		{p, "DELETE", "/nodes/pve1/storage/backup/prunebackups", vals("prune-backups", "keep-last=1"), "(/storage/backup, Datastore.Allocate)"},
 		{p, "GET", "/storage/backup", nil, "(/storage/backup, Datastore.Allocate)"},
@@ -36,7 +37,8 @@ func TestPermissions(t *testing.T) {
 			t.Errorf("%s %s: got %d %s, want 403 %s", c.method, c.path, r.status, r.reason, want)
 		}
 	}
-	if r := (&pve{t: t, w: w, client: p.client, token: lab.TokenID + "=wrong"}).do("GET", "/version", nil); r.status != 401 || len(r.raw) != 0 || r.reason == "" {
+	if r := (&pve{t: t, w: w, client: p.client, token: lab.TokenID + "=wrong"}).do("GET", "/version", nil); r.status != 401 ||
+		len(r.raw) != 0 || r.reason == "" {
 		t.Errorf("wrong secret: got %d %q with %d bytes, want 401, a reason and no body", r.status, r.reason, len(r.raw))
 	}
 }
@@ -55,8 +57,10 @@ func TestParameters(t *testing.T) {
 		{"a word for a number", "GET", "/nodes/pve1/tasks", vals("limit", "many"), "limit", "type check ('integer') failed - got 'many'"},
 		{"neither all nor vmid", "POST", "/nodes/pve1/vzdump", vals("storage", "backup"), "vmid", "property is missing"},
 		{"all and vmid", "POST", "/nodes/pve1/vzdump", vals("all", "1", "vmid", "100"), "all", "option conflicts"},
-		{"a container without template", "POST", "/nodes/pve1/lxc", vals("vmid", "9000", "restore", "1"), "ostemplate", "property is missing and it is not optional"},
-		{"a disk key beside an archive", "POST", "/nodes/pve1/qemu", vals("vmid", "9000", "archive", "backup:backup/x", "scsi0", "local:1"), "scsi0", "option conflicts"},
+		{"a container without template", "POST", "/nodes/pve1/lxc", vals("vmid", "9000", "restore", "1"), "ostemplate",
+			"property is missing and it is not optional"},
+		{"a disk key beside an archive", "POST", "/nodes/pve1/qemu", vals("vmid", "9000", "archive", "backup:backup/x", "scsi0", "local:1"),
+			"scsi0", "option conflicts"},
 		{"notes without storage", "POST", "/nodes/pve1/vzdump", vals("vmid", "100", "notes-template", "x"), "storage", "missing property"},
 		{"a card with an unknown key", "PUT", "/nodes/pve1/qemu/900/config", vals("net0", "virtio,linkdown=1"), "net0", "linkdown"},
 		{"a bad rule", "GET", "/nodes/pve1/storage/backup/prunebackups", vals("prune-backups", "keep-some=1"), "prune-backups", "keep-some"},
@@ -97,7 +101,8 @@ func TestLogPaging(t *testing.T) {
 		form        map[string][]string
 		first, want int
 	}{
-		{nil, 1, 50}, {vals("start", "100"), 101, all.body.Total - 100}, {vals("start", "3", "limit", "2"), 4, 2}, {vals("start", "100000"), 0, 0},
+		{nil, 1, 50}, {vals("start", "100"), 101, all.body.Total - 100}, {vals("start", "3", "limit", "2"), 4, 2},
+		{vals("start", "100000"), 0, 0},
 	}
 	for _, c := range cases {
 		r := p.do("GET", path, c.form)
@@ -132,7 +137,8 @@ func TestProtectedAndPruned(t *testing.T) {
 	if want := "cannot remove protected volume"; !strings.HasPrefix(exit, want) {
 		t.Errorf("delete of a protected archive: got %q, want %q", exit, want)
 	}
-	if _, exit := root.task("DELETE", "/nodes/pve1/storage/backup/prunebackups", vals("prune-backups", "keep-last=1", "vmid", "900")); exit != "OK" {
+	if _, exit := root.task("DELETE", "/nodes/pve1/storage/backup/prunebackups",
+		vals("prune-backups", "keep-last=1", "vmid", "900")); exit != "OK" {
 		t.Error(exit)
 	}
 	if n := len(archives(t, w)); n != 2 {
@@ -166,7 +172,8 @@ func TestSecondNode(t *testing.T) {
 	if r := p.do("POST", "/nodes/pve1/vzdump", backup(900)); string(r.body.Data) != `"OK"` {
 		t.Errorf("vzdump on the wrong node: got %s, want OK", r.body.Data)
 	}
-	if r := p.do("GET", "/nodes/pve1/qemu/900/config", nil); r.reason != "Configuration file 'nodes/pve1/qemu-server/900.conf' does not exist" {
+	if r := p.do("GET", "/nodes/pve1/qemu/900/config",
+		nil); r.reason != "Configuration file 'nodes/pve1/qemu-server/900.conf' does not exist" {
 		t.Errorf("config on the wrong node: got %d %s", r.status, r.reason)
 	}
 	v := backup(0)
@@ -192,7 +199,8 @@ func TestDrillLife(t *testing.T) {
 	if _, exit := p.task("POST", "/nodes/pve1/vzdump", backup(900)); exit != "OK" {
 		t.Fatal(exit)
 	}
-	if _, exit := p.task("POST", "/nodes/pve1/qemu", vals("vmid", "9900", "archive", volid(t, p, 900), "storage", "local", "name", "drill-900", "tags", "runner-drill", "onboot", "0")); exit != "OK" {
+	if _, exit := p.task("POST", "/nodes/pve1/qemu", vals("vmid", "9900", "archive", volid(t, p, 900), "storage", "local", "name",
+		"drill-900", "tags", "runner-drill", "onboot", "0")); exit != "OK" {
 		t.Fatal(exit)
 	}
 	const vm = "/nodes/pve1/qemu/9900"

@@ -14,11 +14,12 @@ func TestCloudflareIsServedOverTLS(t *testing.T) {
 	t.Parallel()
 	w := open(t, t.TempDir())
 	var seen [][]byte
-	client := &http.Client{Transport: &http.Transport{DialContext: w.Dial, DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true,
-		VerifyConnection: func(cs tls.ConnectionState) error {
-			seen = append(seen, cs.PeerCertificates[0].Raw)
-			return cs.PeerCertificates[0].VerifyHostname("api.cloudflare.lab")
-		}}}}
+	client := &http.Client{Transport: &http.Transport{DialContext: w.Dial, DisableKeepAlives: true,
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true,
+			VerifyConnection: func(cs tls.ConnectionState) error {
+				seen = append(seen, cs.PeerCertificates[0].Raw)
+				return cs.PeerCertificates[0].VerifyHostname("api.cloudflare.lab")
+			}}}}
 	get := func() string {
 		t.Helper()
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://api.cloudflare.lab/client/v4/zones?name=example.org", nil)

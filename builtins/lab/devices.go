@@ -31,11 +31,13 @@ func (w *World) createDevices() error {
 		}}
 	}
 	return writeJSON(w.devicesPath(), []Medium{
-		{"root", "/", true, ledger.Device{ID: "serial:LABNVME0001", Serial: "LABNVME0001", UUID: "6f1d4c0a-0001-4a00-8000-000000000001", FS: "ext4", Mount: "/"}},
+		{"root", "/", true, ledger.Device{ID: "serial:LABNVME0001", Serial: "LABNVME0001", UUID: "6f1d4c0a-0001-4a00-8000-000000000001",
+			FS: "ext4", Mount: "/"}},
 		usb("offline-a", "LABUSB000A", "6f1d4c0a-000a-4a00-8000-00000000000a"),
 		usb("offline-b", "LABUSB000B", "6f1d4c0a-000b-4a00-8000-00000000000b"),
 		{"copies", "/srv/copies", true, ledger.Device{
-			ID: "serial:LABHDD0002", Serial: "LABHDD0002", UUID: "6f1d4c0a-0002-4a00-8000-000000000002", Label: "copies", FS: "xfs", Mount: "/srv/copies",
+			ID: "serial:LABHDD0002", Serial: "LABHDD0002", UUID: "6f1d4c0a-0002-4a00-8000-000000000002", Label: "copies", FS: "xfs",
+			Mount: "/srv/copies",
 		}},
 	})
 }

@@ -44,7 +44,8 @@ func TestRequestFaults(t *testing.T) {
 		name, do, want string
 		tasks          int
 	}{
-		{"a refusal before the work", "answer 403 Permission check failed (/vms/900, VM.Backup)", "403 Permission check failed (/vms/900, VM.Backup)", 0},
+		{"a refusal before the work", "answer 403 Permission check failed (/vms/900, VM.Backup)",
+			"403 Permission check failed (/vms/900, VM.Backup)", 0},
 		{"an internal error", "answer 500 got timeout", "500 got timeout", 0},
 		{"a login that is refused", "answer 401", "401 Authentication failed!", 0},
 		{"an unreachable node, empty body", "answer 595", "595 Errors during connection establishment, proxy handshake: No route to host", 0},
@@ -92,7 +93,8 @@ func TestTaskFaults(t *testing.T) {
 		{"warnings", "warnings 2", "WARNINGS: 2", "TASK WARNINGS: 2", 1},
 		{"a worker that dies at the end", "exit unexpected status", "unexpected status", "Backup job finished successfully", 1},
 		{"job errors of the task alone", "exit job errors", "job errors", "TASK ERROR: job errors", 1},
-		{"a guest that fails", "fail start failed: QEMU exited with code 1", "job errors", "ERROR: Backup of VM 900 failed - start failed: QEMU exited with code 1", 0},
+		{"a guest that fails", "fail start failed: QEMU exited with code 1", "job errors",
+			"ERROR: Backup of VM 900 failed - start failed: QEMU exited with code 1", 0},
 		{"a full storage", "full", "job errors", "No space left on device", 0},
 		{"a locked guest", "lock snapshot", "job errors", "ERROR: Backup of VM 900 failed - VM is locked (snapshot)", 0},
 		{"an archive that vanishes", "remove", "OK", "TASK OK", 0},
@@ -159,7 +161,8 @@ func TestSpoiltArchives(t *testing.T) {
 				inject(t, w)
 				path, form := "/nodes/pve1/qemu", vals("vmid", "9000", "archive", volid(t, p, id), "storage", "local")
 				if id == 103 {
-					path, form = "/nodes/pve1/lxc", vals("vmid", "9000", "ostemplate", volid(t, p, id), "storage", "local", "restore", "1", "rootfs", "local:1")
+					path, form = "/nodes/pve1/lxc", vals("vmid", "9000", "ostemplate", volid(t, p, id), "storage", "local", "restore", "1", "rootfs",
+						"local:1")
 				}
 				upid, exit := p.task("POST", path, form)
 				if exit == "OK" {
@@ -205,7 +208,8 @@ func TestLocks(t *testing.T) {
 func TestStorageFaults(t *testing.T) {
 	cases := []struct{ do, exit string }{
 		{"disabled", "could not activate storage 'backup': storage 'backup' is disabled"},
-		{"unmounted", "could not activate storage 'backup': unable to activate storage 'backup' - directory is expected to be a mount point but is not mounted: '/srv/backup'"},
+		{"unmounted", "could not activate storage 'backup': unable to activate storage 'backup' - directory is expected to be a mount point " +
+			"but is not mounted: '/srv/backup'"},
 		{"full", "job errors"},
 	}
 	w, p := world(t)

@@ -41,8 +41,10 @@ func TestTheTableHasEveryDeed(t *testing.T) {
 	due := regexp.MustCompile(`\.Due\([^)]*\)|[dD]eeds = \[\]string\{[^}]*\}`)
 	word := regexp.MustCompile(`, "([a-z-]+)"|\{"([a-z-]+)"`)
 	found := 0
-	for _, file := range []string{"dial.go", "unifi/unifi.go", "cloudflare/deeds.go", "sftp/handlers.go", "sftp/server.go", "host/host.go", "host/lsblk.go", "host/network.go",
-		"host/unshare.go", "host/rear.go", "host/tar.go", "host/journalctl.go", "proxmox/api.go", "proxmox/fault.go", "proxmox/inventory.go", "proxmox/hook.go", "proxmox/guestapi.go", "proxmox/vzdumpjob.go"} {
+	for _, file := range []string{"dial.go", "unifi/unifi.go", "cloudflare/deeds.go", "sftp/handlers.go", "sftp/server.go", "host/host.go",
+		"host/lsblk.go", "host/network.go",
+		"host/unshare.go", "host/rear.go", "host/tar.go", "host/journalctl.go", "proxmox/api.go", "proxmox/fault.go", "proxmox/inventory.go",
+		"proxmox/hook.go", "proxmox/guestapi.go", "proxmox/vzdumpjob.go"} {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)

@@ -25,14 +25,16 @@ func TestReopenGoesOn(t *testing.T) {
 		until       string // line of the log at which the process dies
 		check       func(t *testing.T, w *lab.World, p *pve)
 	}{
-		{"a VM's backup", "vzdump 100", func(p *pve) string { return p.begin("POST", "/nodes/pve1/vzdump", backup(100)) }, "started backup task", func(t *testing.T, w *lab.World, p *pve) {
-			restoreVM(t, w, p, 100)
-		}},
-		{"a container's backup", "vzdump 101", func(p *pve) string { return p.begin("POST", "/nodes/pve1/vzdump", backup(101)) }, "starting first sync", func(t *testing.T, w *lab.World, p *pve) {
-			if n := len(archives(t, w)); n != 1 {
-				t.Errorf("archives: got %d, want 1", n)
-			}
-		}},
+		{"a VM's backup", "vzdump 100", func(p *pve) string { return p.begin("POST", "/nodes/pve1/vzdump", backup(100)) }, "started backup task",
+			func(t *testing.T, w *lab.World, p *pve) {
+				restoreVM(t, w, p, 100)
+			}},
+		{"a container's backup", "vzdump 101", func(p *pve) string { return p.begin("POST", "/nodes/pve1/vzdump", backup(101)) },
+			"starting first sync", func(t *testing.T, w *lab.World, p *pve) {
+				if n := len(archives(t, w)); n != 1 {
+					t.Errorf("archives: got %d, want 1", n)
+				}
+			}},
 		{"the second guest of a job", "vzdump 101", func(p *pve) string {
 			v := backup(0)
 			v.Set("vmid", "900,101")
@@ -65,7 +67,8 @@ func TestReopenGoesOn(t *testing.T) {
 				t.Errorf("the log was not continued:\n%s", strings.Join(after, "\n"))
 			}
 			for _, line := range []string{"Starting Backup of VM", "creating vzdump archive"} {
-				if n, want := strings.Count(strings.Join(after, "\n"), line), strings.Count(strings.Join(after, "\n"), "Finished Backup of VM"); n != want {
+				if n, want := strings.Count(strings.Join(after, "\n"), line),
+					strings.Count(strings.Join(after, "\n"), "Finished Backup of VM"); n != want {
 					t.Errorf("%q: got %d times, want %d", line, n, want)
 				}
 			}

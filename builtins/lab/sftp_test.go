@@ -198,10 +198,14 @@ func TestSFTPFaults(t *testing.T) {
 		want string // in the error; "" for none
 		size int64  // of the file on the server; -1: do not look
 	}{
-		{"a full disk", lab.Fault{On: "sftp offsite.lab put", Do: "enospc 100000"}, func(c *sftp.Client) error { return put(c, "new", data) }, "no space left", -1},
-		{"a connection that ends in the middle", lab.Fault{On: "sftp offsite.lab put", Do: "cut 100000"}, func(c *sftp.Client) error { return put(c, "new", data) }, "connection lost", -1},
-		{"bytes that are lost without a word", lab.Fault{On: "sftp * put", Do: "truncate 1000"}, func(c *sftp.Client) error { return put(c, "new", data) }, "", 1000},
-		{"writing denied", lab.Fault{On: "sftp offsite.lab put", Do: "deny"}, func(c *sftp.Client) error { return put(c, "new", data) }, "permission denied", -1},
+		{"a full disk", lab.Fault{On: "sftp offsite.lab put", Do: "enospc 100000"}, func(c *sftp.Client) error { return put(c, "new", data) },
+			"no space left", -1},
+		{"a connection that ends in the middle", lab.Fault{On: "sftp offsite.lab put", Do: "cut 100000"},
+			func(c *sftp.Client) error { return put(c, "new", data) }, "connection lost", -1},
+		{"bytes that are lost without a word", lab.Fault{On: "sftp * put", Do: "truncate 1000"},
+			func(c *sftp.Client) error { return put(c, "new", data) }, "", 1000},
+		{"writing denied", lab.Fault{On: "sftp offsite.lab put", Do: "deny"}, func(c *sftp.Client) error { return put(c, "new", data) },
+			"permission denied", -1},
 		{"reading cut short", lab.Fault{On: "sftp offsite.lab get", Do: "truncate 2"}, func(c *sftp.Client) error {
 			got, err := fetch(c, "old")
 			if err == nil && string(got) != "ol" {
@@ -209,12 +213,18 @@ func TestSFTPFaults(t *testing.T) {
 			}
 			return err
 		}, "", -1},
-		{"fsync fails", lab.Fault{On: "sftp offsite.lab fsync", Do: "deny"}, func(c *sftp.Client) error { return put(c, "new", data) }, "permission denied", -1},
-		{"append-only, a new file", lab.Fault{On: "sftp offsite.lab *", Do: "append-only"}, func(c *sftp.Client) error { return put(c, "new", data) }, "", 300_000},
-		{"append-only, overwriting", lab.Fault{On: "sftp offsite.lab *", Do: "append-only"}, func(c *sftp.Client) error { return put(c, "old", data) }, "permission denied", -1},
-		{"append-only, removing", lab.Fault{On: "sftp offsite.lab *", Do: "append-only"}, func(c *sftp.Client) error { return c.Remove("old") }, "permission denied", -1},
-		{"append-only, renaming over", lab.Fault{On: "sftp offsite.lab *", Do: "append-only"}, func(c *sftp.Client) error { return c.PosixRename("old", "older") }, "permission denied", -1},
-		{"append-only, cutting", lab.Fault{On: "sftp offsite.lab *", Do: "append-only"}, func(c *sftp.Client) error { return c.Truncate("old", 0) }, "permission denied", -1},
+		{"fsync fails", lab.Fault{On: "sftp offsite.lab fsync", Do: "deny"}, func(c *sftp.Client) error { return put(c, "new", data) },
+			"permission denied", -1},
+		{"append-only, a new file", lab.Fault{On: "sftp offsite.lab *", Do: "append-only"},
+			func(c *sftp.Client) error { return put(c, "new", data) }, "", 300_000},
+		{"append-only, overwriting", lab.Fault{On: "sftp offsite.lab *", Do: "append-only"},
+			func(c *sftp.Client) error { return put(c, "old", data) }, "permission denied", -1},
+		{"append-only, removing", lab.Fault{On: "sftp offsite.lab *", Do: "append-only"}, func(c *sftp.Client) error { return c.Remove("old") },
+			"permission denied", -1},
+		{"append-only, renaming over", lab.Fault{On: "sftp offsite.lab *", Do: "append-only"},
+			func(c *sftp.Client) error { return c.PosixRename("old", "older") }, "permission denied", -1},
+		{"append-only, cutting", lab.Fault{On: "sftp offsite.lab *", Do: "append-only"},
+			func(c *sftp.Client) error { return c.Truncate("old", 0) }, "permission denied", -1},
 	}
 	w, _ := world(t)
 	for _, tc := range cases {
@@ -245,7 +255,8 @@ func TestSFTPFaults(t *testing.T) {
 func TestSSHFaults(t *testing.T) {
 	w, _ := world(t)
 	inject(t, w, lab.Fault{On: "ssh offsite.lab", Do: "new-hostkey", Times: 1})
-	if _, err := connect(t, w, lab.OffsiteAddr, "runner", "offsite-ssh-key"); err == nil || !strings.Contains(err.Error(), "host key mismatch") {
+	if _, err := connect(t, w, lab.OffsiteAddr, "runner", "offsite-ssh-key"); err == nil ||
+		!strings.Contains(err.Error(), "host key mismatch") {
 		t.Errorf("changed host key: got %v, want a mismatch", err)
 	}
 	inject(t, w, lab.Fault{On: "ssh offsite.lab", Do: "refuse", Times: 1})

@@ -124,7 +124,8 @@ func (w *World) openState(ctx context.Context) error {
 	if w.lock == nil {
 		open = cloudflare.Attach
 	}
-	if w.cloudflare, err = open(cloudflare.Config{Dir: filepath.Join(w.dir, "cloudflare"), Token: cloudflareToken(), Faults: w.faults, Now: w.opts.now, Sleep: w.opts.sleep}); err != nil {
+	if w.cloudflare, err = open(cloudflare.Config{Dir: filepath.Join(w.dir, "cloudflare"), Token: cloudflareToken(), Faults: w.faults,
+		Now: w.opts.now, Sleep: w.opts.sleep}); err != nil {
 		return err
 	}
 	cfg := proxmox.Config{
@@ -210,7 +211,8 @@ func (w *World) create() error {
 			return fmt.Errorf("read %s: %w", mark, err)
 		}
 		if f.Version != worldVersion {
-			return fmt.Errorf("the world is of version %d, this program knows %d\nhint: the lab protects nothing: remove its folder, or give it another one with --state", f.Version, worldVersion)
+			return fmt.Errorf("the world is of version %d, this program knows %d\nhint: the lab protects nothing: remove its folder, or give it "+
+				"another one with --state", f.Version, worldVersion)
 		}
 		return nil
 	}
@@ -220,7 +222,8 @@ func (w *World) create() error {
 	if err := w.emptied(); err != nil {
 		return err
 	}
-	for _, d := range []string{"machine/media/offline-a", "machine/media/offline-b", "machine/srv/copies/sealed", "offsite/home/runner", "detached"} {
+	for _, d := range []string{"machine/media/offline-a", "machine/media/offline-b", "machine/srv/copies/sealed", "offsite/home/runner",
+		"detached"} {
 		if err := os.MkdirAll(filepath.Join(w.dir, d), 0o755); err != nil {
 			return err
 		}
@@ -247,7 +250,8 @@ func (w *World) emptied() error {
 	if err != nil {
 		return err
 	}
-	ours := map[string]bool{"serving.lock": true, "attached.lock": true, "machine": true, "offsite": true, "detached": true, "devices.json": true, "pve": true, "unifi": true,
+	ours := map[string]bool{"serving.lock": true, "attached.lock": true, "machine": true, "offsite": true, "detached": true,
+		"devices.json": true, "pve": true, "unifi": true,
 		"faults.json": true, "world.json.new": true, "devices.json.new": true}
 	for _, e := range entries {
 		if !ours[e.Name()] {
@@ -306,7 +310,8 @@ func (w *World) Root() string { return filepath.Join(w.dir, "machine") }
 
 // Node is the Proxmox VE node as a machine: what its SSH server runs.
 func (w *World) Node() *host.Machine {
-	return &host.Machine{Name: "pve1.lab", Root: filepath.Join(w.clusterDir(), "nodes", "pve1"), Faults: w.faults, Now: w.opts.now, Sleep: w.opts.sleep}
+	return &host.Machine{Name: "pve1.lab", Root: filepath.Join(w.clusterDir(), "nodes", "pve1"), Faults: w.faults, Now: w.opts.now,
+		Sleep: w.opts.sleep}
 }
 
 // Fault is one thing that goes wrong; the package comment has the table.

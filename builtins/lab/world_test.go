@@ -137,7 +137,8 @@ func TestUniqueTakesTheCardsOfTheArchive(t *testing.T) {
 		t.Errorf("VM with unique: got %v, want the given card and a new vmgenid", g.Config)
 	}
 	upid, exit := p.task("POST", "/nodes/pve1/vzdump", backup(103))
-	if log := strings.Join(p.log(upid), "\n"); exit != "OK" || !strings.Contains(log, "excluding bind mount point mp0 ('/mnt/shared') from backup") {
+	if log := strings.Join(p.log(upid), "\n"); exit != "OK" ||
+		!strings.Contains(log, "excluding bind mount point mp0 ('/mnt/shared') from backup") {
 		t.Errorf("bind mount: got %q\n%s", exit, log)
 	}
 	_, exit = p.task("POST", "/nodes/pve1/lxc", vals("vmid", "9103", "ostemplate", volid(t, p, 103), "restore", "1", "storage", "local"))
@@ -149,7 +150,8 @@ func TestUniqueTakesTheCardsOfTheArchive(t *testing.T) {
 func TestExcludedDisk(t *testing.T) {
 	w, p := world(t)
 	upid, exit := p.task("POST", "/nodes/pve1/vzdump", backup(102))
-	if log := strings.Join(p.log(upid), "\n"); exit != "OK" || !strings.Contains(log, "exclude disk 'scsi1' 'local:102/vm-102-disk-1.raw' (backup=no)") {
+	if log := strings.Join(p.log(upid), "\n"); exit != "OK" ||
+		!strings.Contains(log, "exclude disk 'scsi1' 'local:102/vm-102-disk-1.raw' (backup=no)") {
 		t.Errorf("got %q\n%s", exit, log)
 	}
 	var text string
@@ -223,7 +225,8 @@ func TestAnotherProcessTakesTheWorldOver(t *testing.T) {
 
 	// One that was killed leaves its file behind.
 	fourth := open(t, dir)
-	if err := os.WriteFile(filepath.Join(dir, "serving.json"), []byte(`{"pid": 1, "servers": {"pve1.lab:8006": "127.0.0.1:1"}}`), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "serving.json"), []byte(`{"pid": 1, "servers": {"pve1.lab:8006": "127.0.0.1:1"}}`),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 	fifth := open(t, dir)

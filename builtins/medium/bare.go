@@ -56,7 +56,8 @@ func (b *Bare) Check(ctx context.Context) (Checked, error) {
 	if _, err := io.Copy(io.Discard, r); err != nil {
 		return Checked{}, err
 	}
-	out := Checked{Format: rep.Format, SHA256: hex.EncodeToString(h.Sum(nil)), Bytes: rep.Bytes, Entries: rep.Entries, Disks: map[string]int64{}, Configs: map[string]string{}}
+	out := Checked{Format: rep.Format, SHA256: hex.EncodeToString(h.Sum(nil)), Bytes: rep.Bytes, Entries: rep.Entries,
+		Disks: map[string]int64{}, Configs: map[string]string{}}
 	for _, d := range rep.Devices {
 		out.Disks[d.Name] = d.Size
 	}

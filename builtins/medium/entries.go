@@ -33,8 +33,10 @@ type Entry struct {
 func (m *Medium) Entries() []Entry {
 	var out []Entry
 	for _, x := range m.list {
-		e := Entry{ID: x.Artifact.ID, Kind: x.Artifact.Kind, Item: x.Artifact.Item, Taken: x.Artifact.Created, Written: x.Copy.Created, Bytes: x.Copy.Bytes,
-			Sealed: len(x.Copy.SealedTo) > 0, Opened: x.Copy.Opened, Consistency: x.Artifact.Consistency, Run: x.Artifact.Run, Folder: x.Copy.Ref, Proven: m.notes[x.Artifact.ID]}
+		e := Entry{ID: x.Artifact.ID, Kind: x.Artifact.Kind, Item: x.Artifact.Item, Taken: x.Artifact.Created, Written: x.Copy.Created,
+			Bytes:  x.Copy.Bytes,
+			Sealed: len(x.Copy.SealedTo) > 0, Opened: x.Copy.Opened, Consistency: x.Artifact.Consistency, Run: x.Artifact.Run, Folder: x.Copy.Ref,
+			Proven: m.notes[x.Artifact.ID]}
 		for _, f := range x.Copy.Files {
 			e.Files = append(e.Files, f.Name)
 		}

@@ -17,7 +17,7 @@ import (
 	"github.com/neosofia/runner/builtins/internal/target"
 )
 
-// Extracted tells what came out of a copy.
+// Extracted says what came out of a copy.
 type Extracted struct {
 	Paths   []string // files and folders that were made
 	Skipped []string // entries that could not be made, with the reason

@@ -110,7 +110,7 @@ func Look(ctx context.Context, h host.Host, w Wish) (*Machine, error) {
 			p = path.Clean(p)
 			info, err := h.Stat(ctx, p)
 			if err == nil && list.flag == "--to" && !info.IsDir() {
-				err = errors.New("it is no folder")
+				err = errors.New("it is not a folder")
 			}
 			if errors.Is(err, fs.ErrNotExist) {
 				err = errors.New("it is not there: mount its disk, or make it")

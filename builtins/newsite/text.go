@@ -14,7 +14,7 @@ func (m *Machine) site(p plan) string {
 	say := func(format string, args ...any) { fmt.Fprintf(b, format+"\n", args...) }
 	say(`"""The site of %s, written by runner init from what it found there.`, m.Name)
 	say("\nEach guess has its reason beside it: correct what is wrong. runner builtins NAME")
-	say("describes the arguments, and runner check tells what is wrong.\n\"\"\"\n")
+	say("describes the arguments, and runner check says what is wrong.\n\"\"\"\n")
 	say("# Where secrets are kept: none of them stands here, only their names.")
 	say("keyring(dir = %s, password_file = %s)", quote(m.wish.Dir+"/keyring"), quote(m.wish.Dir+"/keyring.password"))
 	m.proxmoxText(say, p)
@@ -170,7 +170,8 @@ func (m *Machine) assetsText(say func(string, ...any), p plan) {
 			on = append(on, quote(t.name)+`: "opened"`)
 		}
 		row := rows[a]
-		say("asset(name = %s, title = %s, rpo = \"1d\", retention = %s, copies = %d,", quote(a), quote(row.title), quote(row.retention), m.copies(a, p))
+		say("asset(name = %s, title = %s, rpo = \"1d\", retention = %s, copies = %d,", quote(a), quote(row.title), quote(row.retention),
+			m.copies(a, p))
 		say("    on = {%s}%s)", strings.Join(on, ", "), m.itemsText(a))
 	}
 	if m.Proxmox != nil && p.storage != "" {

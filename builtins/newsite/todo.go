@@ -88,7 +88,8 @@ func (m *Machine) ToDo(dir string) (out []string) {
 	out = append(out, "runner check "+dir+"/nightly.star", "runner exec "+dir+"/nightly.star", "runner status"+site)
 	return append(out,
 		"a second place, sealed: runner recovery-key new on another machine, its recipient and the target into site.star",
-		fmt.Sprintf("every night by itself:\ncp %[1]s/runner.service %[1]s/runner.timer /etc/systemd/system/\nsystemctl enable --now runner.timer", dir))
+		fmt.Sprintf("every night by itself:\ncp %[1]s/runner.service %[1]s/runner.timer /etc/systemd/system/\nsystemctl enable --now "+
+			"runner.timer", dir))
 }
 
 // units let systemd run the nightly. A run that died is taken up first; mostly none did.

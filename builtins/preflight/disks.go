@@ -89,7 +89,7 @@ func (d *disks) twins(a ledger.AssetDemand) {
 	}
 }
 
-// beside tells of the targets of an asset that lie on a device of what is saved there.
+// beside says of the targets of an asset that lie on a device of what is saved there.
 func (d *disks) beside(a ledger.AssetDemand, what, item string, source []string) {
 	for _, on := range a.On {
 		dev, ok := d.on[on.Target]

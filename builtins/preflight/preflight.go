@@ -45,7 +45,7 @@ type Fault struct {
 
 // Night tries everything that the policies will need of the site's systems, and changes
 // nothing: of Proxmox the token and its rights, guest by guest, the storage, the way to
-// the archives; of others the login or the secret. It goes on after a fault: all are told
+// the archives; of others the login or the secret. It goes on after a fault: all are reported
 // at once.
 func Night(ctx context.Context, w *systems.Systems, catalog ledger.Catalog, needs Needs) []Fault {
 	out := others(ctx, w, needs)
@@ -93,7 +93,7 @@ func (n *night) fail(err error) {
 	n.faults = append(n.faults, FaultOf(n.sys.Name, err))
 }
 
-// lacks tells of a right that is missing, and for what.
+// lacks says of a right that is missing, and for what.
 func (n *night) lacks(ctx context.Context, what string, rights ...proxmox.Right) error {
 	for _, r := range rights {
 		may, err := n.c.May(ctx, r)
@@ -123,7 +123,8 @@ func (n *night) look(ctx context.Context, needs Needs) (err error) {
 	}
 	all := len(n.faults) == 0
 	if needs.Firewall {
-		if err := n.lacks(ctx, "the export of the firewall is not whole without it", right("/", "Sys.Audit"), right("/sdn/zones", "SDN.Audit", "SDN.Allocate")); err != nil {
+		if err := n.lacks(ctx, "the export of the firewall is not whole without it", right("/", "Sys.Audit"),
+			right("/sdn/zones", "SDN.Audit", "SDN.Allocate")); err != nil {
 			return err
 		}
 	}
@@ -140,7 +141,7 @@ func (n *night) look(ctx context.Context, needs Needs) (err error) {
 		return err
 	}
 	var hidden []proxmox.Int
-	if all { // without the right to all, every one would be told
+	if all { // without the right to all, every one would be reported
 		if hidden, _, err = n.c.Hidden(ctx, guests, nil); err != nil {
 			return err
 		}
@@ -148,10 +149,12 @@ func (n *night) look(ctx context.Context, needs Needs) (err error) {
 	for _, id := range hidden {
 		if _, excused := n.w.Site.Demands.Excused(fmt.Sprint(id), now()); !excused {
 			r := right(fmt.Sprintf("/vms/%d", id), "VM.Audit")
-			n.add(false, proxmox.RightHint(n.sys.TokenID, r.Refusal()), "guest %d exists, and the token may not see it: it is not saved: %s", id, r.Refusal())
+			n.add(false, proxmox.RightHint(n.sys.TokenID, r.Refusal()), "guest %d exists, and the token may not see it: it is not saved: %s", id,
+				r.Refusal())
 		}
 	}
-	if err := n.lacks(ctx, "no archive can be made or read without it", right("/storage/"+n.sys.Storage, "Datastore.AllocateSpace")); err != nil {
+	if err := n.lacks(ctx, "no archive can be made or read without it",
+		right("/storage/"+n.sys.Storage, "Datastore.AllocateSpace")); err != nil {
 		return err
 	}
 	return errors.Join(n.sorted(ctx, guests), n.guests(ctx, guests), n.storage(ctx, guests))
@@ -166,7 +169,8 @@ func (n *night) restores(ctx context.Context) error {
 	}
 	anywhere := func(privilege string, below ...string) bool {
 		for at, have := range perms {
-			if _, has := have[privilege]; has && slices.ContainsFunc(below, func(b string) bool { return at == "/" || strings.HasPrefix(at+"/", b+"/") }) {
+			if _, has := have[privilege]; has && slices.ContainsFunc(below,
+				func(b string) bool { return at == "/" || strings.HasPrefix(at+"/", b+"/") }) {
 				return true
 			}
 		}
@@ -228,10 +232,12 @@ func (n *night) guests(ctx context.Context, guests []proxmox.Guest) error {
 		if len(unsaved) > 1 {
 			r.Path = "/vms"
 		}
-		n.add(false, proxmox.RightHint(n.sys.TokenID, r.Refusal()), "no backup of guest %s is allowed: %s", strings.Join(unsaved, ", "), r.Refusal())
+		n.add(false, proxmox.RightHint(n.sys.TokenID, r.Refusal()), "no backup of guest %s is allowed: %s", strings.Join(unsaved, ", "),
+			r.Refusal())
 	}
 	if len(privileged) > 0 {
-		n.add(true, restoreHint, "restore_vm of a privileged container wants Sys.Modify on /, which a token better has not: %s", strings.Join(privileged, ", "))
+		n.add(true, restoreHint, "restore_vm of a privileged container wants Sys.Modify on /, which a token better has not: %s",
+			strings.Join(privileged, ", "))
 	}
 	if len(bound) > 0 {
 		n.add(true, restoreHint, "Proxmox lets root@pam alone restore a container with a bind mount: %s", strings.Join(bound, ", "))
@@ -293,7 +299,8 @@ func (n *night) storage(ctx context.Context, guests []proxmox.Guest) error {
 			n.add(false, "pvesm set "+name+" --content "+st.Content+",backup", "%s is not for backups: its content is %s", where, st.Content)
 			continue
 		case st.Avail < max(need[node], 1):
-			n.add(false, "free space there: prune(…, apply = True), keep_on_storage", "%s has %.1f GiB free, and the newest archives of its guests have %.1f GiB", where, capacity.GiB(st.Avail), capacity.GiB(need[node]))
+			n.add(false, "free space there: prune(…, apply = True), keep_on_storage",
+				"%s has %.1f GiB free, and the newest archives of its guests have %.1f GiB", where, capacity.GiB(st.Avail), capacity.GiB(need[node]))
 		}
 		if err := n.limits(ctx, node, where); err != nil {
 			return err
@@ -318,14 +325,16 @@ func (n *night) limits(ctx context.Context, node, where string) error {
 		return err
 	}
 	if keep != "" && keep != "keep-all=1" {
-		n.add(false, "pvesm set "+n.sys.Storage+" --prune-backups keep-all=1, and let runner prune", "%s keeps %s by its own rule: vzdump makes no archive beyond it, and other jobs remove by it", where, keep)
+		n.add(false, "pvesm set "+n.sys.Storage+" --prune-backups keep-all=1, and let runner prune",
+			"%s keeps %s by its own rule: vzdump makes no archive beyond it, and other jobs remove by it", where, keep)
 	}
 	d, err := n.c.BackupDefaults(ctx, node, n.sys.Storage)
 	if err != nil {
 		return err
 	}
 	if len(d.ExcludePath) > 0 {
-		n.add(true, "accept_gap(…) in site.star, or take it out there", "/etc/vzdump.conf of %s leaves files of every container out: %s", node, strings.Join(d.ExcludePath, ", "))
+		n.add(true, "accept_gap(…) in site.star, or take it out there", "/etc/vzdump.conf of %s leaves files of every container out: %s", node,
+			strings.Join(d.ExcludePath, ", "))
 	}
 	return nil
 }
@@ -336,7 +345,8 @@ func (n *night) jobs(ctx context.Context) error {
 	list, err := n.c.Jobs(ctx)
 	var api *proxmox.Error
 	if errors.As(err, &api) && api.Status == 403 {
-		n.add(true, proxmox.RightHint(n.sys.TokenID, api.Error()), "whether a job of Proxmox itself prunes on %s cannot be seen: %s", n.sys.Storage, api.Error())
+		n.add(true, proxmox.RightHint(n.sys.TokenID, api.Error()), "whether a job of Proxmox itself prunes on %s cannot be seen: %s",
+			n.sys.Storage, api.Error())
 		return nil
 	}
 	if err != nil {
@@ -349,7 +359,8 @@ func (n *night) jobs(ctx context.Context) error {
 		}
 		slices.Sort(keep)
 		if text := strings.Join(keep, ","); j.Storage == n.sys.Storage && !j.Off() && text != "" && text != "keep-all=1" {
-			n.add(true, "give that job a storage of its own, or --prune-backups keep-all=1", "Proxmox's own job %s prunes on %s (%s): it removes archives of runner, too", j.ID, j.Storage, text)
+			n.add(true, "give that job a storage of its own, or --prune-backups keep-all=1",
+				"Proxmox's own job %s prunes on %s (%s): it removes archives of runner, too", j.ID, j.Storage, text)
 		}
 	}
 	return nil

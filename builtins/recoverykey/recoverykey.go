@@ -36,7 +36,8 @@ func (e *othersError) Error() string {
 // Try opens the newest copy on a target with a key. What comes back lacks only when
 // and by whom. Where secrets are sealed to others, the newest copy of something else
 // is opened, and the note says so.
-func Try(ctx context.Context, w *systems.Systems, c ledger.Catalog, name string, id age.Identity) (proof ledger.KeyProof, note string, err error) {
+func Try(ctx context.Context, w *systems.Systems, c ledger.Catalog, name string, id age.Identity) (proof ledger.KeyProof, note string,
+	err error) {
 	secrets, sealed, err := candidates(ctx, c, name)
 	if err != nil {
 		return proof, "", err
@@ -54,7 +55,8 @@ func Try(ctx context.Context, w *systems.Systems, c ledger.Catalog, name string,
 	proof, err = tryCopy(ctx, t, copies[0], name, id)
 	var others *othersError
 	if errors.As(err, &others) && len(sealed) > 0 {
-		note = fmt.Sprintf("the secrets in copy %s of %s are not for this key: they are sealed to %s", copies[0].ID, copies[0].Item, strings.Join(others.to, ", "))
+		note = fmt.Sprintf("the secrets in copy %s of %s are not for this key: they are sealed to %s", copies[0].ID, copies[0].Item,
+			strings.Join(others.to, ", "))
 		proof, err = tryCopy(ctx, t, sealed[0], name, id)
 	}
 	return proof, note, err
@@ -63,7 +65,8 @@ func Try(ctx context.Context, w *systems.Systems, c ledger.Catalog, name string,
 func tryCopy(ctx context.Context, t *target.Target, cp ledger.Copy, name string, id age.Identity) (_ ledger.KeyProof, err error) {
 	proof := ledger.KeyProof{Recipient: target.Fingerprint(bundle.RecipientOf(id)), Target: name, Copy: cp.ID}
 	if len(cp.SealedTo) > 0 && !slices.Contains(cp.SealedTo, proof.Recipient) {
-		return proof, fmt.Errorf("try the key on %s: the copy of %s of %s is sealed to %s, and this is the key of %s\nhint: it is another sheet, or one that was replaced: runner recovery-key replace --old %s",
+		return proof, fmt.Errorf("try the key on %s: the copy of %s of %s is sealed to %s, and this is the key of %s\nhint: it is another "+
+			"sheet, or one that was replaced: runner recovery-key replace --old %s",
 			name, cp.Item, cp.Taken.UTC().Format("2006-01-02 15:04Z"), strings.Join(cp.SealedTo, ", "), proof.Recipient, proof.Recipient)
 	}
 	if proof.What, err = open(ctx, t, cp, id); err != nil {

@@ -35,7 +35,7 @@ func construct[A any](name, doc string, apply func(*A) (starlark.Value, error)) 
 		a := new(A)
 		errs := runtime.UnpackAll(fn, a, args, kwargs)
 		if slices.ContainsFunc(errs, func(err error) bool { return !errors.As(err, new(*runtime.ArgumentError)) }) {
-			return nil, errs // what is missing altogether would only be told twice
+			return nil, errs // what is missing altogether would only be reported twice
 		}
 		v, err := apply(a)
 		return v, append(errs, err)
@@ -43,7 +43,7 @@ func construct[A any](name, doc string, apply func(*A) (starlark.Value, error)) 
 }
 
 // constructors are the functions of a site.star. None of them fails: what is wrong is
-// noted, and the rest of the file is read, so that all is told at once.
+// noted, and the rest of the file is read, so that all is reported at once.
 func (b *builder) constructors() starlark.StringDict {
 	env := starlark.StringDict{}
 	for _, c := range b.list() {
@@ -175,7 +175,7 @@ type proxmoxArgs struct {
 	Token        Secret            `star:"token" doc:"secret(…) of the API token"`
 	Storage      string            `star:"storage" doc:"storage that receives the archives"`
 	SSH          map[string]string `star:"ssh?" doc:"node -> user@host:port, to read archives when runner is not on that node"`
-	HostKeys     map[string]string `star:"host_keys?" doc:"node -> public host key (ssh-ed25519 AAAA…)"`
+	HostKeys     map[string]string `star:"host_keys?" doc:"node -> public host keys, one a line (ssh-ed25519 AAAA…)"`
 	SSHKey       Secret            `star:"ssh_key?" doc:"secret(…) of the private key"`
 	Asset        string            `star:"asset?" doc:"asset that its guests belong to; default virtual_machines"`
 }
@@ -211,7 +211,8 @@ func (b *builder) proxmox(a *proxmoxArgs) (starlark.Value, error) {
 	if a.Asset == "" {
 		a.Asset = "virtual_machines"
 	}
-	b.site.Proxmox = append(b.site.Proxmox, &Proxmox{a.Name, urls, a.Fingerprints, a.TokenID, a.Token, a.Storage, a.SSH, a.HostKeys, a.SSHKey, a.Asset})
+	b.site.Proxmox = append(b.site.Proxmox, &Proxmox{a.Name, urls, a.Fingerprints, a.TokenID, a.Token, a.Storage, a.SSH, a.HostKeys, a.SSHKey,
+		a.Asset})
 	return nil, errors.Join(append(wrong, b.named(a.Name))...)
 }
 
@@ -226,7 +227,7 @@ type targetArgs struct {
 	SealedTo  []string      `star:"sealed_to?" doc:"age recipients that copies are sealed to"`
 	UUID      string        `star:"uuid?" doc:"UUID of the file system that must be there (file://)"`
 	Serial    string        `star:"serial?" doc:"serial number of the disk that must be there (file://)"`
-	HostKey   string        `star:"host_key?" doc:"public host key (sftp://)"`
+	HostKey   string        `star:"host_key?" doc:"public host keys, one a line (sftp://)"`
 	Key       Secret        `star:"key?" doc:"secret(…) of the private key (sftp://)"`
 	PartSize  int64         `star:"part_size?" doc:"bytes: larger files are cut into parts of this size"`
 	Bandwidth int64         `star:"bandwidth?" doc:"bytes a second at most"`
@@ -241,10 +242,12 @@ func (b *builder) target(a *targetArgs) (starlark.Value, error) {
 		wrong = append(wrong, bad("url", "%w", err))
 	}
 	if place.Keyed && a.HostKey == "" {
-		wrong = append(wrong, errors.New("host_key is missing: a host key is always checked (ssh-keyscan -t ed25519 HOST, compared on its console)"))
+		wrong = append(wrong, errors.New("host_key is missing: a host key is always checked (ssh-keyscan -t ed25519 HOST, compared on its "+
+			"console)"))
 	}
 	if a.Offline && place.Removable && (a.UUID == "" || a.Serial == "") {
-		wrong = append(wrong, bad("offline", "an offline medium needs uuid and serial: a label or a mount point alone is not identity (lsblk -o NAME,UUID,SERIAL)"))
+		wrong = append(wrong, bad("offline", "an offline medium needs uuid and serial: a label or a mount point alone is not identity (lsblk "+
+			"-o NAME,UUID,SERIAL)"))
 	} else if a.Offline && a.Due == 0 {
 		wrong = append(wrong, bad("offline", "an offline medium needs due: how often it is fetched and written"))
 	}
@@ -256,7 +259,7 @@ func (b *builder) target(a *targetArgs) (starlark.Value, error) {
 	}
 	for _, r := range a.SealedTo {
 		if _, _, err := bundle.ParseRecipient(r); err != nil {
-			wrong = append(wrong, bad("sealed_to", "sealed_to %q: it is no age recipient: runner recovery-key new prints one (%w)", r, err))
+			wrong = append(wrong, bad("sealed_to", "sealed_to %q: not an age recipient: runner recovery-key new prints one (%w)", r, err))
 		}
 	}
 	for _, t := range b.site.Targets {
@@ -265,9 +268,11 @@ func (b *builder) target(a *targetArgs) (starlark.Value, error) {
 		}
 	}
 	b.site.Targets = append(b.site.Targets, &Target{
-		TargetFacts: ledger.TargetFacts{Name: a.Name, URL: a.URL, Medium: a.Medium, Location: a.Location, Offline: a.Offline, Offsite: a.Offsite, Due: a.Due, Grace: a.Grace},
-		Place:       place,
-		SealedTo:    a.SealedTo, UUID: a.UUID, Serial: a.Serial, HostKey: a.HostKey, Key: a.Key, PartSize: a.PartSize, Bandwidth: a.Bandwidth, Immutable: a.Immutable})
+		TargetFacts: ledger.TargetFacts{Name: a.Name, URL: a.URL, Medium: a.Medium, Location: a.Location, Offline: a.Offline, Offsite: a.Offsite,
+			Due: a.Due, Grace: a.Grace},
+		Place:    place,
+		SealedTo: a.SealedTo, UUID: a.UUID, Serial: a.Serial, HostKey: a.HostKey, Key: a.Key, PartSize: a.PartSize, Bandwidth: a.Bandwidth,
+		Immutable: a.Immutable})
 	return nil, errors.Join(wrong...)
 }
 
@@ -276,7 +281,7 @@ type assetArgs struct {
 	Title     string            `star:"title?" doc:"the SOP's words"`
 	RPO       time.Duration     `star:"rpo?" doc:"recovery point objective: how old the newest proven copy may be; left out: N/A"`
 	RTO       time.Duration     `star:"rto?" doc:"recovery time objective; left out: N/A"`
-	Every     time.Duration     `star:"every?" doc:"how often its policy runs, where the RPO is N/A: status tells when it did not; left out: as often as it lately was"`
+	Every     time.Duration     `star:"every?" doc:"how often its policy runs, where the RPO is N/A: status reports when it did not; left out: as often as it lately was"`
 	Retention time.Duration     `star:"retention?" doc:"saved for at least so long; left out: N/A"`
 	Online    string            `star:"online?" doc:"online copies, in the SOP's words: 1 full + 27 incr."`
 	Keep      int               `star:"keep?" doc:"the full copies that online means until there are incremental ones: 28"`
@@ -286,7 +291,7 @@ type assetArgs struct {
 	Offline   int               `star:"offline?" doc:"1 of 3-2-1-1-0"`
 	On        map[string]string `star:"on?" doc:"target -> level of proof: stored, read, opened"`
 	Guests    *Choice           `star:"guests?" doc:"the guests that belong to it: tagged(…), pool(…), a list of names, or a list of all of them; left out: those that no other asset chooses, where proxmox names this one"`
-	Items     []string          `star:"items?" doc:"what it consists of; left out: an inventory tells"`
+	Items     []string          `star:"items?" doc:"what it consists of; left out: the inventory decides"`
 	Note      string            `star:"note?" doc:"a conflict in the SOP, say; status shows it"`
 }
 
@@ -294,7 +299,8 @@ func (b *builder) asset(a *assetArgs) (starlark.Value, error) {
 	if _, twice := b.site.Demands.Asset(a.Name); twice {
 		return nil, bad("name", "%q is declared twice", a.Name)
 	}
-	row := ledger.AssetDemand{Name: a.Name, Title: a.Title, RPO: a.RPO, RTO: a.RTO, Every: a.Every, Retention: a.Retention, Online: a.Online, Keep: a.Keep,
+	row := ledger.AssetDemand{Name: a.Name, Title: a.Title, RPO: a.RPO, RTO: a.RTO, Every: a.Every, Retention: a.Retention, Online: a.Online,
+		Keep:   a.Keep,
 		Copies: a.Copies, Media: a.Media, Offsite: a.Offsite, Offline: a.Offline, Items: a.Items, Note: a.Note}
 	if row.Title == "" {
 		row.Title = row.Name
@@ -377,6 +383,7 @@ type deviationArgs struct {
 }
 
 func (b *builder) deviation(a *deviationArgs) (starlark.Value, error) {
-	b.site.Demands.Deviations = append(b.site.Demands.Deviations, ledger.Deviation{SOP: a.SOP, Step: a.Step, Instead: a.Instead, ApprovedBy: a.ApprovedBy, Review: a.Review})
+	b.site.Demands.Deviations = append(b.site.Demands.Deviations, ledger.Deviation{SOP: a.SOP, Step: a.Step, Instead: a.Instead,
+		ApprovedBy: a.ApprovedBy, Review: a.Review})
 	return nil, nil
 }

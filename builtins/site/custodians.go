@@ -39,7 +39,8 @@ func CheckCustodians(list []Custodian) error {
 			return fmt.Errorf("custodian %q is declared twice", c.Name)
 		}
 		if strings.HasPrefix(c.Recipient, "AGE-SECRET-KEY") {
-			return errors.New("that is the custodian's secret key, and it is compromised now: give the recipient (age1…)\nhint: age-keygen -y KEYFILE prints it")
+			return errors.New("that is the custodian's secret key, and it is compromised now: give the recipient (age1…)\nhint: age-keygen -y " +
+				"KEYFILE prints it")
 		}
 		if !strings.HasPrefix(c.Recipient, "age1") {
 			return fmt.Errorf("custodian %s: want an age recipient (age1… or age1pq1…)", c.Name)

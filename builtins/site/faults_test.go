@@ -45,7 +45,8 @@ logs(name = "x", host = "gone", journal = True)
 			{1, 26, "want file:///folder"}, {1, 84, "part_size"}, {2, 5, "say either local"},
 			{5, 11, `bad duration "soon"`}, {7, 20, `no target "nowhere"`}, {8, 14, `"perfect" is no level`}, {11, 25, `no host "gone"`},
 		}},
-		{"a name stands for the value", "BAD = \"x\"\n" + `target(name = "a", url = "file:///a", medium = "disk", location = "l", sealed_to = [BAD])`, []at{{1, 7, "no age recipient"}}},
+		{"a name stands for the value", "BAD = \"x\"\n" +
+			`target(name = "a", url = "file:///a", medium = "disk", location = "l", sealed_to = [BAD])`, []at{{1, 7, "not an age recipient"}}},
 		{"placeholders, by the names that they stand under", `KEY = "age1pq1..."
 proxmox(name = "p", url = "https://h:8006", fingerprints = ["AA:BB:..."], token_id = "u@pve!t", token = secret("t"), storage = "s", asset = "vm")
 target(name = "t", url = "file:///t", medium = "disk", location = "l", uuid = "1b2c-…", sealed_to = [KEY])
@@ -87,7 +88,7 @@ secret("../x")
 }
 
 func TestTheExampleHasNoFaultsButItsPlaceholders(t *testing.T) {
-	text, err := os.ReadFile("../../../policies/site.example.star")
+	text, err := os.ReadFile("../../policies/site.example.star")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +105,8 @@ func TestAHintStandsBelowTheLine(t *testing.T) {
 	if !errors.As(err, &all) {
 		t.Fatal(err)
 	}
-	want := "site.star:1:5: K holds the placeholder \"age1...\"\n    K = \"age1...\"\n        ^\nhint: runner recovery-key new, on another machine, prints the recipient"
+	want := "site.star:1:5: K holds the placeholder \"age1...\"\n    K = \"age1...\"\n        ^\nhint: runner recovery-key new, on another " +
+		"machine, prints the recipient"
 	if got := all.Details(); got != want {
 		t.Errorf("got %s\nwant %s", got, want)
 	}

@@ -36,27 +36,38 @@ func TestBadSites(t *testing.T) {
 		{"a secret with the name of a path", `secret("../x")`, []string{"bad name of a secret"}},
 		{"no certificate", strings.Replace(goodProxmox, `["AA"]`, `[]`, 1), []string{"fingerprints is empty", "pvenode cert info"}},
 		{"plain http", strings.Replace(goodProxmox, "https://", "http://", 1), []string{"want https://"}},
-		{"a password in a URL", strings.Replace(goodTarget, "file:///mnt/usb", "sftp://u:hunter2@h/x", 1), []string{"holds a password", "secret("}},
+		{"a password in a URL", strings.Replace(goodTarget, "file:///mnt/usb", "sftp://u:hunter2@h/x", 1),
+			[]string{"holds a password", "secret("}},
 		{"a token id that is none", strings.Replace(goodProxmox, "u@pve!t", "root", 1), []string{"want user@realm!token"}},
 		{"no URL", strings.Replace(goodProxmox, `url = "https://h:8006", `, "", 1), []string{"missing argument for url"}},
-		{"ssh without a host key", strings.Replace(goodProxmox, `storage = "backup"`, `storage = "backup", ssh = {"pve1": "root@h"}`, 1), []string{"host_keys does not", "ssh-keyscan"}},
+		{"ssh without a host key", strings.Replace(goodProxmox, `storage = "backup"`, `storage = "backup", ssh = {"pve1": "root@h"}`, 1),
+			[]string{"host_keys does not", "ssh-keyscan"}},
 		{"two systems of one name", good + goodProxmox, []string{`"pve" is declared twice`}},
 		{"two targets of one name", good + goodTarget, []string{`"usb" is declared twice`}},
 		{"two assets of one name", good + goodAsset, []string{`"virtual_machines" is declared twice`}},
 		{"two systems with one asset", good + strings.Replace(goodProxmox, `"pve"`, `"pve2"`, 1), []string{"asset of its own"}},
-		{"a URL of no kind that is known", strings.Replace(goodTarget, "file:///mnt/usb", "ftp://h/x", 1), []string{"file:///folder or sftp://user@host[:port]/folder or pve://[system/]storage"}},
+		{"a URL of no kind that is known", strings.Replace(goodTarget, "file:///mnt/usb", "ftp://h/x", 1),
+			[]string{"file:///folder or sftp://user@host[:port]/folder or pve://[system/]storage"}},
 		{"sftp without a host key", sftp + `, key = secret("k"))`, []string{"host_key is missing"}},
-		{"an offline disk without identity", strings.Replace(goodTarget, `"safe"`, `"safe", offline = True, due = "7d"`, 1), []string{"needs uuid and serial", "lsblk"}},
-		{"an offline disk that is never due", strings.Replace(goodTarget, `"safe"`, `"safe", offline = True, uuid = "u", serial = "s"`, 1), []string{"needs due"}},
+		{"an offline disk without identity", strings.Replace(goodTarget, `"safe"`, `"safe", offline = True, due = "7d"`, 1),
+			[]string{"needs uuid and serial", "lsblk"}},
+		{"an offline disk that is never due", strings.Replace(goodTarget, `"safe"`, `"safe", offline = True, uuid = "u", serial = "s"`, 1),
+			[]string{"needs due"}},
 		{"parts that are too small", strings.Replace(goodTarget, `"safe"`, `"safe", part_size = 100`, 1), []string{"at least 1048576"}},
 		{"a negative bandwidth", strings.Replace(goodTarget, `"safe"`, `"safe", bandwidth = -1`, 1), []string{"bandwidth"}},
 		{"a duration that is none", strings.Replace(goodAsset, `on =`, `rpo = "soon", on =`, 1), []string{"rpo", "soon"}},
-		{"a level that no night reaches", strings.Replace(goodAsset, `"read"`, `"booted"`, 1), []string{`"booted" is no level`, "stored, read or opened"}},
+		{"a level that no night reaches", strings.Replace(goodAsset, `"read"`, `"booted"`, 1),
+			[]string{`"booted" is no level`, "stored, read or opened"}},
 		{"a demand on a target that is not there", goodProxmox + goodAsset, []string{"asset virtual_machines", `no target`}},
 		{"guests of an asset that is not there", goodProxmox + goodTarget, []string{`asset "virtual_machines"`, "not declared"}},
-		{"more copies than targets", goodProxmox + goodTarget + strings.Replace(goodAsset, `on =`, `copies = 3, on =`, 1), []string{"asks for 3 copies", "can give 1"}},
-		{"a recipient that is none", strings.Replace(good, `"safe"`, `"safe", sealed_to = ["age1x"]`, 1) + goodAsset, []string{`sealed_to "age1x": it is no age recipient`, "recovery-key new"}},
-		{"a sealed copy that nobody here can open", strings.Replace(good, `"safe"`, `"safe", sealed_to = ["age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"]`, 1) + strings.Replace(goodAsset, `"virtual_machines", on = {"usb": "read"}`, `"other", on = {"usb": "opened"}`, 1), []string{"demands opened on usb, which is sealed", "on_host = True"}},
+		{"more copies than targets", goodProxmox + goodTarget + strings.Replace(goodAsset, `on =`, `copies = 3, on =`, 1),
+			[]string{"asks for 3 copies", "can give 1"}},
+		{"a recipient that is none", strings.Replace(good, `"safe"`, `"safe", sealed_to = ["age1x"]`, 1) + goodAsset,
+			[]string{`sealed_to "age1x": it is not an age recipient`, "recovery-key new"}},
+		{"a sealed copy that nobody here can open",
+			strings.Replace(good, `"safe"`, `"safe", sealed_to = ["age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"]`, 1) +
+				strings.Replace(goodAsset, `"virtual_machines", on = {"usb": "read"}`, `"other", on = {"usb": "opened"}`, 1),
+			[]string{"demands opened on usb, which is sealed", "on_host = True"}},
 		{"an identity that is not said to lie here", good + `identity(secret = secret("i"))`, []string{"on_host = True"}},
 		{"a keyring of no kind", `keyring(backend = "sticky note")`, []string{"unknown backend"}},
 		{"a date that is none", `unprotected(guest = "x", reason = "y", until = "soon")`, []string{"until"}},
@@ -100,7 +111,8 @@ func TestTheLabsSiteIsGood(t *testing.T) {
 	if got := s.Expired(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)); len(got) != 0 {
 		t.Errorf("before: got %q", got)
 	}
-	if got := s.Expired(time.Date(2028, 1, 1, 0, 0, 0, 0, time.UTC)); len(got) != len(s.Demands.Unprotected)+len(s.Demands.Accepted)+len(s.Demands.Deviations) || len(got) == 0 {
+	if got := s.Expired(time.Date(2028, 1, 1, 0, 0, 0, 0, time.UTC)); len(got) != len(s.Demands.Unprotected)+len(s.Demands.Accepted)+
+		len(s.Demands.Deviations) || len(got) == 0 {
 		t.Errorf("after: got %q, want every exception and deviation", got)
 	}
 	other, err := Load("site.star", append([]byte("# x\n"), lab.Site...), runtime.Limits{})

@@ -57,7 +57,7 @@ type hostArgs struct {
 	Name     string `star:"name" doc:"how policies name it"`
 	Local    bool   `star:"local?" doc:"it is the machine that runner runs on"`
 	SSH      string `star:"ssh?" doc:"root@host:port"`
-	HostKey  string `star:"host_key?" doc:"its public host key (ssh-ed25519 AAAA…)"`
+	HostKey  string `star:"host_key?" doc:"its public host keys, one a line (ssh-ed25519 AAAA…)"`
 	Key      Secret `star:"ssh_key?" doc:"secret(…) of the private key"`
 	Rear     *bool  `star:"rear?" doc:"Relax-and-Recover saves it; default True"`
 	Firewall *bool  `star:"firewall?" doc:"its packet filter and network settings are exported; default True"`
@@ -108,7 +108,8 @@ func (b *builder) cloudflare(a *cloudflareArgs) (starlark.Value, error) {
 			}
 		}
 	}
-	b.site.Cloudflare = append(b.site.Cloudflare, &Cloudflare{a.Name, a.Token, a.Zones, a.Account, strings.TrimSuffix(a.URL, "/"), a.Fingerprints})
+	b.site.Cloudflare = append(b.site.Cloudflare, &Cloudflare{a.Name, a.Token, a.Zones, a.Account, strings.TrimSuffix(a.URL, "/"),
+		a.Fingerprints})
 	return nil, errors.Join(append(wrong, b.named(a.Name))...)
 }
 

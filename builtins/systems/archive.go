@@ -99,7 +99,8 @@ func (e *noWayError) Error() string {
 
 // Hint is what can be done about it.
 func (e *noWayError) Hint() string {
-	return fmt.Sprintf("add ssh = {%q: \"root@host:22\"}, host_keys and ssh_key to proxmox(name = %q), or run runner on the node", e.node, e.system)
+	return fmt.Sprintf("add ssh = {%q: \"root@host:22\"}, host_keys and ssh_key to proxmox(name = %q), or run runner on the node", e.node,
+		e.system)
 }
 
 // explainedFile words what breaks while a file is read: opening it well is no promise.
@@ -131,16 +132,19 @@ func NodeError(system, doing string, err error) error {
 	if err == nil || errors.As(err, &own) || errors.Is(err, context.Canceled) {
 		return err
 	}
-	e := &failure.Error{Code: target.CodeArchiveRead, System: "proxmox " + system, Doing: doing, Said: err.Error(), Cause: err, Hint: "look at that disk on the node: dmesg, smartctl -a"}
+	e := &failure.Error{Code: target.CodeArchiveRead, System: "proxmox " + system, Doing: doing, Said: err.Error(), Cause: err,
+		Hint: "look at that disk on the node: dmesg, smartctl -a"}
 	switch {
 	case errors.Is(err, os.ErrNotExist):
 		e.Code, e.Hint = target.CodeArchiveMissing, "somebody removed it, or another tool's retention did: runner retry makes it anew"
 	case errors.Is(err, os.ErrPermission):
 		e.Hint = "the account that runner uses there may not read it: ls -l it on the node; vzdump writes archives for root"
 	case errors.As(err, new(*ssh.HostKeyError)):
-		e.Code, e.Hint = ssh.CodeHostKey, "if the host was installed anew, compare the key on its console and put it into site.star; if not, somebody is in between"
+		e.Code, e.Hint = ssh.CodeHostKey, "if the host was installed anew, compare the key on its console and put it into site.star; if not, "+
+			"somebody is in between"
 	case errors.As(err, new(*ssh.AuthError)):
-		e.Code, e.Hint = proxmox.CodeSSH, "put the public key into that account's authorized_keys, or set the right private key: runner secret set NAME"
+		e.Code, e.Hint = proxmox.CodeSSH, "put the public key into that account's authorized_keys, or set the right private key: runner "+
+			"secret set NAME"
 	case ssh.NoSFTP(err), errors.As(err, new(*noWayError)), errors.As(err, new(*ssh.KeyError)):
 		e.Code, e.Hint = proxmox.CodeSSH, ssh.HintOf(err)
 	case ssh.Broken(err):

@@ -44,7 +44,8 @@ func (w *Systems) Cloudflare(ctx context.Context, name string) (*cloudflare.Clie
 	defer clear(token)
 	c, err := cloudflare.New(cloudflare.Config{URL: sys.URL, Token: string(trimmed(token)), Fingerprints: sys.Fingerprints, Dial: w.Env.Dial})
 	if err != nil {
-		return nil, nil, &failure.Error{Code: cloudflare.CodeAuth, System: "cloudflare " + sys.Name, Doing: "make a client", Said: err.Error(), Hint: "runner secret set " + sys.Token.Name + " stores the token"}
+		return nil, nil, &failure.Error{Code: cloudflare.CodeAuth, System: "cloudflare " + sys.Name, Doing: "make a client", Said: err.Error(),
+			Hint: "runner secret set " + sys.Token.Name + " stores the token"}
 	}
 	w.flares[sys.Name] = c
 	return c, sys, nil

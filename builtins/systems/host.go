@@ -38,7 +38,8 @@ func (w *Systems) Host(ctx context.Context, name string) (host.Host, *site.Host,
 	}
 	if h.Local {
 		if w.Env.Root != "" {
-			return nil, nil, &failure.Error{Code: host.CodeDown, System: "host " + h.Name, Doing: "run commands on this machine", Said: "the lab has no programs of this machine; its host is reached over SSH"}
+			return nil, nil, &failure.Error{Code: host.CodeDown, System: "host " + h.Name, Doing: "run commands on this machine",
+				Said: "the lab has no programs of this machine; its host is reached over SSH"}
 		}
 		return host.Local(h.Name), h, nil
 	}
@@ -72,7 +73,8 @@ func (w *Systems) openOnHost(ctx context.Context, origin ledger.Origin, file str
 	if err != nil {
 		h.Close()
 		if errors.Is(err, os.ErrNotExist) {
-			return nil, &failure.Error{Code: target.CodeArchiveMissing, System: "host " + origin.Host, Doing: "read " + name, Said: "it is not there any more", Hint: "a new run makes it again"}
+			return nil, &failure.Error{Code: target.CodeArchiveMissing, System: "host " + origin.Host, Doing: "read " + name,
+				Said: "it is not there any more", Hint: "a new run makes it again"}
 		}
 		return nil, host.Explain(origin.Host, "read "+name, err)
 	}

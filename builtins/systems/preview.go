@@ -15,8 +15,9 @@ func FakeExport(s *runtime.Step, kind, asset, usual, item string) (runtime.Resul
 		return runtime.Result{}, err
 	}
 	const size = 1 << 16
-	art := ledger.Artifact{ID: s.ArtifactID(), Kind: kind, Asset: asset, Item: item, Run: s.Run, Step: s.ID, Source: "fake:" + item, Created: s.Now(),
-		Origin: ledger.Origin{Spool: s.ArtifactID()}, Files: []ledger.File{{Name: kind + ".json", Size: size}}, Bytes: size}
+	art := ledger.Artifact{ID: s.ArtifactID(), Kind: kind, Asset: asset, Item: item, Run: s.Run, Step: s.ID, Source: "fake:" + item,
+		Created: s.Now(),
+		Origin:  ledger.Origin{Spool: s.ArtifactID()}, Files: []ledger.File{{Name: kind + ".json", Size: size}}, Bytes: size}
 	return runtime.Result{Value: art, Facts: ledger.Facts{Artifacts: []ledger.Artifact{art}}}, nil
 }
 

@@ -40,12 +40,14 @@ func (h *shelf) put(kind, item string, on ...string) string {
 	h.t.Helper()
 	h.n++
 	run := time.Unix(int64(h.n), 0).UTC().Format("20060102T150405Z") + "-aaaaaa"
-	a := ledger.Artifact{ID: ledger.ArtifactID(run, "/0"), Kind: kind, Asset: "a", Item: item, Run: run, Step: "/0", Created: time.Unix(int64(h.n), 0).UTC(),
-		Files: []ledger.File{{Name: "f", Size: 1}}, Bytes: 1}
+	a := ledger.Artifact{ID: ledger.ArtifactID(run, "/0"), Kind: kind, Asset: "a", Item: item, Run: run, Step: "/0",
+		Created: time.Unix(int64(h.n), 0).UTC(),
+		Files:   []ledger.File{{Name: "f", Size: 1}}, Bytes: 1}
 	a.Origin = ledger.Origin{Spool: a.ID}
 	facts := ledger.Facts{Artifacts: []ledger.Artifact{a}}
 	for _, name := range on {
-		facts.Copies = append(facts.Copies, ledger.Copy{ID: ledger.CopyID(a.ID, name), Artifact: a.ID, Kind: kind, Asset: "a", Item: item, Target: name, Taken: a.Created, Created: a.Created})
+		facts.Copies = append(facts.Copies, ledger.Copy{ID: ledger.CopyID(a.ID, name), Artifact: a.ID, Kind: kind, Asset: "a", Item: item,
+			Target: name, Taken: a.Created, Created: a.Created})
 	}
 	h.lay(a.ID, run)
 	h.record(run, facts)
@@ -121,8 +123,9 @@ func TestTheSpoolKeepsWhatARunStillMakes(t *testing.T) {
 	}
 	h.lay("00000000000000aa"+".part", a.Run)
 	h.lay("00000000000000bb"+".part", "20990101T000000Z-bbbbbb")
-	h.lay("00000000000000cc", "20990101T000000Z-bbbbbb")                                            // complete, not recorded yet
-	for name, age := range map[string]time.Duration{"00000000000000dd": 8, "00000000000000ee": 6} { // days since a run died that nobody took up
+	h.lay("00000000000000cc", "20990101T000000Z-bbbbbb") // complete, not recorded yet
+	// days since a run died that nobody took up
+	for name, age := range map[string]time.Duration{"00000000000000dd": 8, "00000000000000ee": 6} {
 		h.lay(name+".part", "20260101T000000Z-dddddd")
 		then := time.Now().Add(-age * 24 * time.Hour)
 		if err := os.Chtimes(filepath.Join(h.w.Env.Spool, name+".part"), then, then); err != nil {

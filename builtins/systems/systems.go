@@ -58,7 +58,8 @@ func New(s *site.Site, env Env) *Systems {
 	if env.Dial == nil {
 		env.Dial = (&net.Dialer{}).DialContext
 	}
-	return &Systems{Site: s, Env: env, clients: map[string]*proxmox.Client{}, flares: map[string]*cloudflare.Client{}, left: map[string]bool{}, once: map[string]any{}}
+	return &Systems{Site: s, Env: env, clients: map[string]*proxmox.Client{}, flares: map[string]*cloudflare.Client{},
+		left: map[string]bool{}, once: map[string]any{}}
 }
 
 // Once gives what a key stands for, found out once: what a run knows of the time before
@@ -128,7 +129,8 @@ func (w *Systems) Proxmox(ctx context.Context, name string) (*proxmox.Client, *s
 		return nil, nil, err
 	}
 	defer clear(token)
-	c, err := proxmox.New(proxmox.Config{Name: sys.Name, URLs: sys.URLs, Fingerprints: sys.Fingerprints, TokenID: sys.TokenID, Token: trimmed(token), Dial: w.Env.Dial})
+	c, err := proxmox.New(proxmox.Config{Name: sys.Name, URLs: sys.URLs, Fingerprints: sys.Fingerprints, TokenID: sys.TokenID,
+		Token: trimmed(token), Dial: w.Env.Dial})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -59,8 +59,9 @@ func (w *Systems) OpenTarget(ctx context.Context, s *runtime.Step, name string, 
 }
 
 func (w *Systems) spec(t *site.Target) target.Spec {
-	spec := target.Spec{Name: t.Name, URL: t.URL, Medium: t.Medium, Location: t.Location, Offline: t.Offline, Offsite: t.Offsite, Immutable: t.Immutable,
-		SealedTo: t.SealedTo, UUID: t.UUID, Serial: t.Serial, PartSize: t.PartSize, Bandwidth: t.Bandwidth, HostKey: t.HostKey}
+	spec := target.Spec{Name: t.Name, URL: t.URL, Medium: t.Medium, Location: t.Location, Offline: t.Offline, Offsite: t.Offsite,
+		Immutable: t.Immutable,
+		SealedTo:  t.SealedTo, UUID: t.UUID, Serial: t.Serial, PartSize: t.PartSize, Bandwidth: t.Bandwidth, HostKey: t.HostKey}
 	if t.Key.Name != "" {
 		spec.Key = func(ctx context.Context) ([]byte, error) { return w.Secret(ctx, t.Key) }
 	}
@@ -93,7 +94,7 @@ func (w *Systems) targetEnv(s *runtime.Step, placed []ledger.Artifact) target.En
 }
 
 // RemoveArchive removes an archive of a Proxmox storage that runner itself made:
-// its notes carry the step's token, and nobody protected it. Was tells that it was there.
+// its notes carry the step's token, and nobody protected it. Was says that it was there.
 func (w *Systems) RemoveArchive(ctx context.Context, s *runtime.Step, origin ledger.Origin, token string) (was bool, err error) {
 	c, sys, err := w.Proxmox(ctx, origin.System)
 	if err != nil {
@@ -125,7 +126,8 @@ func (w *Systems) RemoveArchive(ctx context.Context, s *runtime.Step, origin led
 		return true, proxmox.Explain(sys.Name, "remove "+origin.Volume, err)
 	}
 	if st.Exit != "OK" {
-		return true, &failure.Error{Code: proxmox.CodeRefused, System: "proxmox " + sys.Name, Doing: "remove " + origin.Volume, Said: st.Exit + "; " + last}
+		return true, &failure.Error{Code: proxmox.CodeRefused, System: "proxmox " + sys.Name, Doing: "remove " + origin.Volume,
+			Said: st.Exit + "; " + last}
 	}
 	return true, nil
 }
@@ -184,7 +186,8 @@ func (w *Systems) Target(ctx context.Context, name string) (*target.Target, erro
 // EachTarget opens every target that holds files of runner's own, and calls fn with it
 // or with the error; targets are asked at once. What fn returns is called after it,
 // one at a time: it takes what was found.
-func (w *Systems) EachTarget(ctx context.Context, only []string, fn func(ctx context.Context, name string, t *target.Target, err error) (take func())) {
+func (w *Systems) EachTarget(ctx context.Context, only []string,
+	fn func(ctx context.Context, name string, t *target.Target, err error) (take func())) {
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	for _, spec := range w.Site.Targets {

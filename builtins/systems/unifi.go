@@ -32,7 +32,8 @@ func (w *Systems) UniFi(ctx context.Context, name string) (*unifi.Client, error)
 		return nil, err
 	}
 	defer clear(password)
-	c, err := unifi.Open(ctx, unifi.Config{Name: u.Name, URL: u.URL, Fingerprints: u.Fingerprints, User: u.User, Password: trimmed(password), Site: u.Site, Dial: w.Env.Dial,
+	c, err := unifi.Open(ctx, unifi.Config{Name: u.Name, URL: u.URL, Fingerprints: u.Fingerprints, User: u.User, Password: trimmed(password),
+		Site: u.Site, Dial: w.Env.Dial,
 		Sleep: runtime.RealClock{}.Sleep})
 	return c, unifi.Explain(name, "connect", err)
 }

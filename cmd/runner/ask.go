@@ -40,7 +40,7 @@ func openTerminal(ctx context.Context) (*terminal, error) {
 		return nil, fmt.Errorf("switch the terminal's echo off: %w", err)
 	}
 	asking.Store(t)
-	io.WriteString(os.Stderr, "\x1b[?2004h") // a paste tells where it ends
+	io.WriteString(os.Stderr, "\x1b[?2004h") // a paste says where it ends
 	return t, nil
 }
 
@@ -239,7 +239,8 @@ func askKeys(ctx context.Context) (_ builtins.Keys, err error) {
 		return builtins.Keys{}, err
 	}
 	defer func() { err = errors.Join(err, t.Close()) }()
-	t.say("Recovery key: type the lines of the sheet, or paste it whole, or type shares of custodians.\nNothing is shown. An empty line ends it.\n")
+	t.say("Recovery key: type the lines of the sheet, or paste it whole, or type shares of custodians.\nNothing is shown. An empty line " +
+		"ends it.\n")
 	var typed builtins.TypedKeys
 	for {
 		raw, err := t.line(typed.Prompt())

@@ -26,8 +26,13 @@ func checkCommand(f *flags) *cobra.Command {
 	var ask bool
 	c := &cobra.Command{
 		Use: "check POLICY.star...", Short: "find faults without running anything",
-		Long: "check resolves the load graph, compiles every file, and checks the arguments of every call and the names that it uses against the site. Unless --ask=false, it also tries, changing nothing, what the night will need: every target with its free space, where one that the site describes wrongly is a fault; of a Proxmox VE the token and its rights guest by guest, the storage with its space and limits, and the way to the archives; of other systems the login or the secret; of every host whether a rescue image of it would erase guests that are proven nowhere else. All faults are told at once, and last.\n\n" +
-			"What exec would run all the same is a warning, and does not refuse the policy: a load that is not used, a line that is never reached, a name that hides a builtin, a name of the site that a loop might not use.",
+		Long: "check resolves the load graph, compiles every file, and checks the arguments of every call and the names that it uses against " +
+			"the site. Unless --ask=false, it also tries, changing nothing, what the night will need: every target with its free space, where " +
+			"one that the site describes wrongly is a fault; of a Proxmox VE the token and its rights guest by guest, the storage with its space " +
+			"and limits, and the way to the archives; of other systems the login or the secret; of every host whether a rescue image of it would " +
+			"erase guests that are proven nowhere else. All faults are told at once, and last.\n\n" +
+			"What exec would run all the same is a warning, and does not refuse the policy: a load that is not used, a line that is never " +
+			"reached, a name that hides a builtin, a name of the site that a loop might not use.",
 		Args: cobra.MinimumNArgs(1), ValidArgsFunction: policies,
 		RunE: func(c *cobra.Command, args []string) error { return f.check(c.Context(), args, ask) },
 	}
@@ -99,7 +104,8 @@ func (f *flags) check(ctx context.Context, policies []string, ask bool) (err err
 	if err := f.printCheck(all, a, s.site.Expired(time.Now())); err != nil {
 		return err
 	}
-	if slices.ContainsFunc(all, func(c *checked) bool { return len(c.Faults) > 0 }) || slices.ContainsFunc(a.targets, capacity.Fullness.Refused) ||
+	if slices.ContainsFunc(all, func(c *checked) bool { return len(c.Faults) > 0 }) ||
+		slices.ContainsFunc(a.targets, capacity.Fullness.Refused) ||
 		slices.ContainsFunc(a.systems, func(n preflight.Fault) bool { return !n.Note }) {
 		return &exit{code, nil}
 	}
@@ -192,7 +198,8 @@ func (c *checked) foresee(i builtins.Foreseen) {
 	case !i.Refused:
 		c.Notes = append(c.Notes, fmt.Sprintf("what a recovery of host %s would erase was not weighed: %s", i.Host, text))
 	case c.program.Calls("snapshot_vm"):
-		c.Notes = append(c.Notes, fmt.Sprintf("rear_host(host = %q) is refused as things are, unless this policy proves the guests first: %s", i.Host, text))
+		c.Notes = append(c.Notes, fmt.Sprintf("rear_host(host = %q) is refused as things are, unless this policy proves the guests first: %s",
+			i.Host, text))
 	default:
 		c.Faults = append(c.Faults, fmt.Sprintf("rear_host(host = %q) is refused: %s", i.Host, text))
 	}
@@ -200,7 +207,8 @@ func (c *checked) foresee(i builtins.Foreseen) {
 
 func (f *flags) printCheck(all []*checked, a asked, expired []string) error {
 	if f.json {
-		return json.NewEncoder(os.Stdout).Encode(map[string]any{"policies": all, "targets": a.targets, "systems": a.systems, "expired": expired, "lab": f.lab})
+		return json.NewEncoder(os.Stdout).Encode(map[string]any{"policies": all, "targets": a.targets, "systems": a.systems, "expired": expired,
+			"lab": f.lab})
 	}
 	out := &checkSheet{lab: labMark(f.lab)}
 	for _, c := range all {

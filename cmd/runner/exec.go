@@ -27,7 +27,8 @@ func execCommand(f *flags) *cobra.Command {
 	var args []string
 	c := &cobra.Command{
 		Use: "exec POLICY.star", Short: "run a policy and record every step",
-		Long:    "exec runs main() of a policy. Every step is recorded before and after its effect; a run that dies is taken up with runner resume, one that failed with runner retry.",
+		Long: "exec runs main() of a policy. Every step is recorded before and after its effect; a run that dies is taken up with runner " +
+			"resume, one that failed with runner retry.",
 		Example: "  runner exec policies/nightly.star\n  runner exec --lab policies/nightly.star\n  runner exec one.star --arg guest=erp",
 		Args:    oneArg("POLICY.star"), ValidArgsFunction: onePolicy,
 		RunE: func(c *cobra.Command, pos []string) error {
@@ -81,7 +82,8 @@ func boundData() {
 }
 
 // start loads a policy, joins everything, and lets begin run it.
-func (f *flags) start(ctx context.Context, policy string, begin func(context.Context, runtime.Config) (*runtime.Outcome, error)) (err error) {
+func (f *flags) start(ctx context.Context, policy string, begin func(context.Context, runtime.Config) (*runtime.Outcome,
+	error)) (err error) {
 	boundData()
 	s, err := f.session()
 	if err != nil {
@@ -158,7 +160,8 @@ func refused(faults []runtime.Diagnostic) error {
 	return &exit{exitRefused, fmt.Errorf("the policy is refused\n%s", strings.Join(lines, "\n"))}
 }
 
-func (s *session) run(ctx context.Context, program *runtime.Program, begin func(context.Context, runtime.Config) (*runtime.Outcome, error)) error {
+func (s *session) run(ctx context.Context, program *runtime.Program, begin func(context.Context, runtime.Config) (*runtime.Outcome,
+	error)) error {
 	screen := newScreen(os.Stdout, os.Stderr, s.flags)
 	cfg := runtime.Config{
 		Program: program, Ledger: s.ledger, State: s.state, Header: s.header(time.Now()), Demands: s.site.Demands,
@@ -178,13 +181,14 @@ func (s *session) run(ctx context.Context, program *runtime.Program, begin func(
 	var after []ledger.Finding // of what follows the run's end
 	if out.Result != ledger.Interrupted {
 		if after, err = checkpoints.Leave(context.WithoutCancel(ctx), s.world, s.ledger, cfg.Header.Host, out.Run); err != nil {
-			after = append(after, ledger.Finding{Severity: ledger.DegradedRun, Text: "the ledger's checkpoints were not left on the targets: " + err.Error(), Type: "runner ledger verify"})
+			after = append(after, ledger.Finding{Severity: ledger.DegradedRun, Text: "the ledger's checkpoints were not left on the targets: " +
+				err.Error(), Type: "runner ledger verify"})
 		}
 		if len(after) > 0 && code == exitOK {
 			code = exitDegraded // copies are safe, their evidence has a hole
 		}
 	}
-	if err := s.tell(context.WithoutCancel(ctx), screen, out, after); err != nil { // of a run that was stopped, too
+	if err := s.note(context.WithoutCancel(ctx), screen, out, after); err != nil { // of a run that was stopped, too
 		return err
 	}
 	if code != exitOK {
@@ -195,7 +199,7 @@ func (s *session) run(ctx context.Context, program *runtime.Program, begin func(
 
 // tell prints the summary: on the terminal and in logs alike. What came to light after
 // the run's end is part of it.
-func (s *session) tell(ctx context.Context, screen *screen, out *runtime.Outcome, after []ledger.Finding) error {
+func (s *session) note(ctx context.Context, screen *screen, out *runtime.Outcome, after []ledger.Finding) error {
 	r, err := report.NewRun(ctx, ledger.Catalog{Store: s.ledger}, out.Run)
 	if err != nil {
 		return err
@@ -208,7 +212,8 @@ func (s *session) tell(ctx context.Context, screen *screen, out *runtime.Outcome
 		fmt.Fprintln(os.Stderr, fitted("runner: "+plain(message(out.Err)), os.Stderr))
 	}
 	if out.Result == ledger.Interrupted {
-		fmt.Fprintf(os.Stderr, "runner: run %s is interrupted; go on with: runner resume %s%s%s\n", out.Run, out.Run, s.labFlag(), prefixed(" ", s.flags.typed()))
+		fmt.Fprintf(os.Stderr, "runner: run %s is interrupted; go on with: runner resume %s%s%s\n", out.Run, out.Run, s.labFlag(),
+			prefixed(" ", s.flags.typed()))
 		return nil
 	}
 	return r.Summary(os.Stdout, s.text())

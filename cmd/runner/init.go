@@ -24,7 +24,8 @@ func initCommand(f *flags) *cobra.Command {
 		Use: "init [DIR]", Short: "write a first site.star and its policies from what this machine has", Args: cobra.MaximumNArgs(1),
 		Long: "init looks at this machine, reading only: whether it is a Proxmox VE node, with which guests, storages and backup jobs; " +
 			"which disks are mounted, with UUID and serial number; whether ReaR, nftables and the journal are there. " +
-			"It writes site.star and the policies into DIR (default /etc/runner), with the reason beside each guess, and prints what is left to do. " +
+			"It writes site.star and the policies into DIR (default /etc/runner), with the reason beside each guess, and prints what is left to " +
+			"do. " +
 			"A file that is there is never overwritten.\n\n" +
 			"Any Linux machine will do: --save names what is to be saved, --to a folder on another disk that holds the copies.",
 		Example: "  runner init --save /srv --save /home --to /mnt/backup",
@@ -62,7 +63,7 @@ func initCommand(f *flags) *cobra.Command {
 			if err := writeSite(w.Dir, files); err != nil {
 				return err
 			}
-			return f.tellSite(m, w.Dir, files)
+			return f.printSite(m, w.Dir, files)
 		},
 	}
 	c.Flags().StringArrayVar(&w.Save, "save", nil, "folder or file of this machine that is saved; may be given several times")
@@ -96,7 +97,7 @@ func writeSite(dir string, files []newsite.File) (err error) {
 	return nil
 }
 
-func (f *flags) tellSite(m *newsite.Machine, dir string, files []newsite.File) error {
+func (f *flags) printSite(m *newsite.Machine, dir string, files []newsite.File) error {
 	todo := m.ToDo(dir)
 	if f.json {
 		var names []string

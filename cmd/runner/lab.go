@@ -19,8 +19,9 @@ import (
 
 func labCommand(f *flags) *cobra.Command {
 	c := &cobra.Command{
-		Use: "lab", Short: "start the lab's servers and tell how to talk to them; until interrupted", Args: cobra.NoArgs,
-		Long: "The lab is a small company on one Proxmox VE node: every system speaks its real wire protocol. --lab makes any verb work on it, in a state folder of its own, where it goes on from call to call.",
+		Use: "lab", Short: "start the lab's servers and show how to talk to them; until interrupted", Args: cobra.NoArgs,
+		Long: "The lab is a small company on one Proxmox VE node: every system speaks its real wire protocol. --lab makes any verb work on " +
+			"it, in a state folder of its own, where it goes on from call to call.",
 		RunE: func(c *cobra.Command, _ []string) (err error) {
 			f.lab = true
 			s, err := f.session()
@@ -39,7 +40,8 @@ func labCommand(f *flags) *cobra.Command {
 		},
 	}
 	c.AddCommand(
-		f.onWorld("detach NAME", "take a medium away: offline-a, offline-b", 1, func(w *lab.World, args []string) error { return w.Detach(args[0]) }),
+		f.onWorld("detach NAME", "take a medium away: offline-a, offline-b", 1,
+			func(w *lab.World, args []string) error { return w.Detach(args[0]) }),
 		f.onWorld("attach NAME", "bring a medium back", 1, func(w *lab.World, args []string) error { return w.Attach(args[0]) }),
 		f.labFault(),
 		&cobra.Command{Use: "identity", Short: "print the recovery identity of the lab (a true one lies in a safe)", Args: cobra.NoArgs,
@@ -116,8 +118,10 @@ func (s *session) explainLab(ctx context.Context, addrs map[string]string) error
 		fmt.Printf("LAB %-18s %s\n", n, addrs[n])
 	}
 	api := addrs[lab.ProxmoxAddr]
-	fmt.Printf("LAB curl -k -H 'Authorization: PVEAPIToken=%s=%s' https://%s/api2/json/version\n", lab.TokenID, lab.Secrets()["pve-token"], api)
-	fmt.Printf("LAB offline-a lies in %s; what is on it: runner recover --lab --from /media/offline-a%s\n", filepath.Join(s.lab.Root(), "media/offline-a"), prefixed(" ", s.flags.typed()))
+	fmt.Printf("LAB curl -k -H 'Authorization: PVEAPIToken=%s=%s' https://%s/api2/json/version\n", lab.TokenID, lab.Secrets()["pve-token"],
+		api)
+	fmt.Printf("LAB offline-a lies in %s; what is on it: runner recover --lab --from /media/offline-a%s\n",
+		filepath.Join(s.lab.Root(), "media/offline-a"), prefixed(" ", s.flags.typed()))
 	fmt.Println("LAB its key (a true one lies in a safe): runner lab identity > key.txt, then --identity key.txt")
 	fmt.Println("LAB other runners with the same --state use these servers; stop with Ctrl-C")
 	<-ctx.Done()
@@ -143,7 +147,8 @@ func (s *session) openLab(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.world = systems.New(s.site, systems.Env{Root: s.lab.Root(), Dial: s.lab.Dial, Device: s.lab.Device, Keyring: k, Binary: staticBinary, Version: version, Host: hostName(), Spool: filepath.Join(s.state, "spool")})
+	s.world = systems.New(s.site, systems.Env{Root: s.lab.Root(), Dial: s.lab.Dial, Device: s.lab.Device, Keyring: k, Binary: staticBinary,
+		Version: version, Host: hostName(), Spool: filepath.Join(s.state, "spool")})
 	s.close = append(s.close, s.world.Close)
 	return nil
 }

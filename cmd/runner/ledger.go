@@ -28,7 +28,10 @@ func ledgerVerify(f *flags) *cobra.Command {
 	var verifier string
 	c := &cobra.Command{
 		Use: "verify", Short: "find any entry that was edited, removed, reordered, inserted or cut off", Args: cobra.NoArgs,
-		Long: "verify recomputes the tree over all entries and every projection, and compares it with what earlier runs left on the targets: checkpoints, and the heads in the manifests of copies. What the ledger says must lie there, and does not, is wrong as well. With --offline, and where no target answers, entries are compared with one another alone: a ledger that was written anew as a whole is not found so, and verify ends with 3 unless --offline asked for it.",
+		Long: "verify recomputes the tree over all entries and every projection, and compares it with what earlier runs left on the targets: " +
+			"checkpoints, and the heads in the manifests of copies. What the ledger says must lie there, and does not, is wrong as well. With " +
+			"--offline, and where no target answers, entries are compared with one another alone: a ledger that was written anew as a whole is " +
+			"not found so, and verify ends with 3 unless --offline asked for it.",
 		RunE: func(c *cobra.Command, _ []string) (err error) {
 			s, err := f.session()
 			if err != nil {
@@ -51,10 +54,11 @@ func ledgerVerify(f *flags) *cobra.Command {
 			for _, m := range found.Missing {
 				rep.Problems = append(rep.Problems, ledger.Problem{Seq: -1, Text: m})
 			}
-			return f.tellVerified(rep, found, offline)
+			return f.printVerified(rep, found, offline)
 		},
 	}
-	c.Flags().StringVar(&verifier, "verifier", "", "key that every checkpoint must be signed by, as a report or a sheet of paper has it; default: those that the ledger names")
+	c.Flags().StringVar(&verifier, "verifier", "", "key that every checkpoint must be signed by, as a report or a sheet of paper has it; "+
+		"default: those that the ledger names")
 	c.Flags().BoolVar(&offline, "offline", false, "do not read checkpoints from targets")
 	return c
 }
@@ -73,7 +77,7 @@ func (s *session) evidence(ctx context.Context, manifests bool, verifier string)
 	return checkpoints.ReadEvidence(ctx, s.world, s.ledger, hostName(), manifests, verifier)
 }
 
-func (f *flags) tellVerified(rep ledger.Report, found checkpoints.Evidence, offline bool) error {
+func (f *flags) printVerified(rep ledger.Report, found checkpoints.Evidence, offline bool) error {
 	lab := labMark(f.lab)
 	var problems []string
 	for _, p := range rep.Problems {
@@ -81,7 +85,8 @@ func (f *flags) tellVerified(rep ledger.Report, found checkpoints.Evidence, offl
 	}
 	if f.json {
 		if err := json.NewEncoder(os.Stdout).Encode(map[string]any{"entries": rep.Entries, "root": fmt.Sprintf("%x", rep.Head.Root[:]),
-			"checkpoints": found.Checkpoints, "manifests": found.Manifests, "verifiers": found.Verifiers, "gaps": rep.Gaps, "problems": problems, "notes": found.Notes, "lab": f.lab}); err != nil {
+			"checkpoints": found.Checkpoints, "manifests": found.Manifests, "verifiers": found.Verifiers, "gaps": rep.Gaps, "problems": problems,
+			"notes": found.Notes, "lab": f.lab}); err != nil {
 			return err
 		}
 	} else {
@@ -126,7 +131,9 @@ func ledgerRebuild(f *flags) *cobra.Command {
 	var replace bool
 	c := &cobra.Command{
 		Use: "rebuild", Short: "make a new ledger from the manifests on targets", Args: cobra.NoArgs,
-		Long: "rebuild is for a ledger that is lost or damaged beyond use. It reads the manifests on the targets of the site and records the artifacts and copies that they name, without proofs: policies/reread.star reads the copies back, some each night. A damaged ledger is kept aside, never overwritten. The new one begins with an explicit gap where checkpoints show that there was more.",
+		Long: "rebuild is for a ledger that is lost or damaged beyond use. It reads the manifests on the targets of the site and records the " +
+			"artifacts and copies that they name, without proofs: policies/reread.star reads the copies back, some each night. A damaged ledger " +
+			"is kept aside, never overwritten. The new one begins with an explicit gap where checkpoints show that there was more.",
 		RunE: func(c *cobra.Command, _ []string) (err error) {
 			s, err := f.session()
 			if err != nil {
@@ -190,7 +197,8 @@ func (s *session) rebuild(ctx context.Context, from []string, replace bool) erro
 // sound.
 func (s *session) replaceable(ctx context.Context, replace bool) error {
 	if run := runtime.AnyAlive(s.state); run != "" {
-		return &exit{exitRefused, fmt.Errorf("run %s is under way in %s: its ledger is not replaced\nhint: wait for it, or stop it", run, s.state)}
+		return &exit{exitRefused, fmt.Errorf("run %s is under way in %s: its ledger is not replaced\nhint: wait for it, or stop it", run,
+			s.state)}
 	}
 	store, err := ledger.OpenSQLite(ctx, s.ledgerPath(), false)
 	if err != nil {
@@ -199,7 +207,8 @@ func (s *session) replaceable(ctx context.Context, replace bool) error {
 	defer store.Close()
 	rep, err := ledger.Verify(ctx, store, nil)
 	if err == nil && rep.OK() && rep.Entries > 0 && !replace {
-		return &exit{exitRefused, fmt.Errorf("the ledger in %s is sound (%d entries): it is not replaced\nhint: with --replace it is kept aside, and its runs and proofs with it", s.state, rep.Entries)}
+		return &exit{exitRefused, fmt.Errorf("the ledger in %s is sound (%d entries): it is not replaced\nhint: with --replace it is kept "+
+			"aside, and its runs and proofs with it", s.state, rep.Entries)}
 	}
 	return nil
 }
@@ -226,7 +235,9 @@ func ledgerContinue(f *flags) *cobra.Command {
 	var reason string
 	c := &cobra.Command{
 		Use: "continue", Short: "go on with an older ledger after this host was itself restored", Args: cobra.NoArgs,
-		Long: "continue joins a ledger that is older than the checkpoints on the targets, or has gone on from an older state than they show, to the newest of them, by an explicit gap entry with a reason: ledger verify then says \"ok with 1 gap\". Copies that were made in the gap are taken over from the manifests.",
+		Long: "continue joins a ledger that is older than the checkpoints on the targets, or has gone on from an older state than they show, " +
+			"to the newest of them, by an explicit gap entry with a reason: ledger verify then says \"ok with 1 gap\". Copies that were made in " +
+			"the gap are taken over from the manifests.",
 		RunE: func(c *cobra.Command, _ []string) (err error) {
 			if strings.TrimSpace(reason) == "" {
 				return usage("--reason is missing: why is this ledger older? An auditor will read it")
@@ -267,7 +278,8 @@ func (s *session) join(ctx context.Context, reason string) error {
 		return err
 	}
 	if len(joined) == 0 {
-		return fmt.Errorf("no target holds a checkpoint that this ledger (%d entries) does not continue: nothing is to be joined\n%s", rep.Entries, strings.Join(notes, "\n"))
+		return fmt.Errorf("no target holds a checkpoint that this ledger (%d entries) does not continue: nothing is to be joined\n%s",
+			rep.Entries, strings.Join(notes, "\n"))
 	}
 	return s.takeOver(ctx, joined)
 }

@@ -19,7 +19,8 @@ func planCommand(f *flags) *cobra.Command {
 	var args []string
 	c := &cobra.Command{
 		Use: "plan POLICY.star", Short: "show what a run would do; nothing can be changed",
-		Long: "plan runs a policy with every write and destroy replaced by its plan: they are not called. Reads are done. Where the policy would have to look at the outcome of an effect, the plan ends and says where.",
+		Long: "plan runs a policy with every write and destroy replaced by its plan: they are not called. Reads are done. Where the policy " +
+			"would have to look at the outcome of an effect, the plan ends and says where.",
 		Args: oneArg("POLICY.star"), ValidArgsFunction: onePolicy,
 		RunE: func(c *cobra.Command, pos []string) error {
 			named, err := namedArgs(args)
@@ -64,22 +65,23 @@ func (f *flags) plan(ctx context.Context, policy string, args map[string]string)
 		return err
 	}
 	var lines []planLine
-	var told []runtime.Event
-	out, err := runtime.Exec(ctx, runtime.Config{Program: program, Ledger: s.ledger, Mode: runtime.Plan, Demands: s.site.Demands, Allowed: s.site.Allowed,
-		World: s.world, Args: args, Observe: serial(func(e runtime.Event) {
+	var reported []runtime.Event
+	out, err := runtime.Exec(ctx, runtime.Config{Program: program, Ledger: s.ledger, Mode: runtime.Plan, Demands: s.site.Demands,
+		Allowed: s.site.Allowed,
+		World:   s.world, Args: args, Observe: serial(func(e runtime.Event) {
 			switch e.Kind {
 			case runtime.EventBegin:
 				lines = append(lines, planLine{e.Step, e.Primitive, e.Text, e.Args})
 			case runtime.EventLog:
-				told = append(told, e)
+				reported = append(reported, e)
 			}
 		})})
 	if err != nil {
 		return err
 	}
-	sort.SliceStable(told, func(i, j int) bool { return stepLess(told[i].Step, told[j].Step) })
+	sort.SliceStable(reported, func(i, j int) bool { return stepLess(reported[i].Step, reported[j].Step) })
 	var notes []string
-	for _, e := range told {
+	for _, e := range reported {
 		if !slices.Contains(notes, e.Text) { // steps alike say the same
 			notes = append(notes, e.Text)
 		}

@@ -37,7 +37,8 @@ func TestTheExampleSiteLoads(t *testing.T) {
 	if err := os.WriteFile(site, own, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if code := run(t.Context(), []string{"check", "--ask=false", "--site", "../../policies/site.example.star", "--state", t.TempDir(), "../../policies/nightly.star"}); code == exitOK {
+	if code := run(t.Context(), []string{"check", "--ask=false", "--site", "../../policies/site.example.star", "--state", t.TempDir(),
+		"../../policies/nightly.star"}); code == exitOK {
 		t.Error("a site whose recovery key is a placeholder was accepted")
 	}
 	args := []string{"check", "--ask=false", "--site", site, "--state", t.TempDir(), "../../policies/nightly.star"}

@@ -35,13 +35,15 @@ Without further flags it lists what is there. --verify reads every copy back. --
 disks to raw sparse files, or a container's tree; with --archive it writes the clear archive instead.
 --commands prints what to type to do the same with sha256sum, age, qmrestore and pct alone.
 PATH can also be a single vzdump archive, whoever made it.`,
-		Example: "  runner recover --from /media/usb\n  runner recover --from /media/usb --verify --identity key.txt\n  runner recover --from /media/usb --item erp --to /restore --identity key.txt",
-		Args:    cobra.NoArgs,
-		RunE:    func(c *cobra.Command, _ []string) error { return f.recover(c.Context(), r) },
+		Example: "  runner recover --from /media/usb\n  runner recover --from /media/usb --verify --identity key.txt\n  runner recover --from " +
+			"/media/usb --item erp --to /restore --identity key.txt",
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return f.recover(c.Context(), r) },
 	}
 	set := c.Flags()
 	set.StringVar(&r.from, "from", "", "folder of the medium, or sftp://user@host/folder")
-	set.StringArrayVar(&r.identities, "identity", nil, "file of the recovery key: the sheet, its lines, an age key, shares; - is standard input; nothing: ask when it is needed")
+	set.StringArrayVar(&r.identities, "identity", nil, "file of the recovery key: the sheet, its lines, an age key, shares; - is standard "+
+		"input; nothing: ask when it is needed")
 	set.BoolVar(&r.all, "all", false, "list every copy; default: the newest of each item")
 	set.StringVar(&r.item, "item", "", "this item only: a guest's name")
 	set.StringVar(&r.id, "id", "", "this artifact only; default: the newest of each item")
@@ -162,7 +164,8 @@ func (f *flags) listMedium(m *medium.Medium, r recoverFlags) (err error) {
 		if proven == "" {
 			proven = "not noted"
 		}
-		fmt.Printf("%s%-8s %-16s %-20s %-10s %-7s %-22s %s\n", lab, e.Kind, e.Item, e.Taken.UTC().Format("2006-01-02 15:04:05"), words.Size(e.Bytes), state, proven, e.ID)
+		fmt.Printf("%s%-8s %-16s %-20s %-10s %-7s %-22s %s\n", lab, e.Kind, e.Item, e.Taken.UTC().Format("2006-01-02 15:04:05"),
+			words.Size(e.Bytes), state, proven, e.ID)
 		for _, g := range e.Gaps {
 			fmt.Printf("%s     not in it: %s\n", lab, shown(g))
 		}
@@ -213,7 +216,8 @@ func (f *flags) bringBack(ctx context.Context, m *medium.Medium, picked []medium
 	}
 	if failed > 0 {
 		if r.to == "" {
-			fmt.Printf("%s%d of %d cannot be brought back; recover --item ITEM --to DIR names the next older copy that can\n", lab, failed, len(picked))
+			fmt.Printf("%s%d of %d cannot be brought back; recover --item ITEM --to DIR names the next older copy that can\n", lab, failed,
+				len(picked))
 		} else {
 			fmt.Printf("%s%d of %d could not be brought back\n", lab, failed, len(picked))
 		}
@@ -249,7 +253,8 @@ func (f *flags) nameOlder(ctx context.Context, m *medium.Medium, e medium.Entry,
 	if r.archive {
 		again += " --archive"
 	}
-	fmt.Printf("%s     the next older copy that is sound is of %s; type:\n%s     %s%s\n", lab, older.Taken.UTC().Format("2006-01-02 15:04:05Z"), lab, again, labSuffix(f.lab))
+	fmt.Printf("%s     the next older copy that is sound is of %s; type:\n%s     %s%s\n", lab,
+		older.Taken.UTC().Format("2006-01-02 15:04:05Z"), lab, again, labSuffix(f.lab))
 	return nil
 }
 
@@ -309,7 +314,8 @@ func (f *flags) recoverBare(ctx context.Context, b *medium.Bare, r recoverFlags)
 	if f.json && r.to == "" {
 		return json.NewEncoder(os.Stdout).Encode(c)
 	}
-	fmt.Printf("ok   %s: %s, opened, %s inside\nok   sha256 %s (there is no manifest to compare it with)\n", r.from, c.Format, words.Size(c.Bytes), c.SHA256)
+	fmt.Printf("ok   %s: %s, opened, %s inside\nok   sha256 %s (there is no manifest to compare it with)\n", r.from, c.Format,
+		words.Size(c.Bytes), c.SHA256)
 	for _, name := range slices.Sorted(maps.Keys(c.Disks)) {
 		fmt.Printf("ok   disk %s, %d bytes\n", shown(name), c.Disks[name])
 	}

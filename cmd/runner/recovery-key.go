@@ -33,7 +33,8 @@ func recoveryKeyNew(f *flags) *cobra.Command {
 	var classic bool
 	var out string
 	c := &cobra.Command{Use: "new", Short: "make a recovery key and print its sheet; meant for another machine", Args: cobra.NoArgs,
-		Long: "new prints a sheet of paper: the identity with a checksum in each line and as a QR code, and the recipient line for site.star. Nothing is written to disk, unless --out names a file. Print it on a printer that keeps no copy, twice, and close the terminal.",
+		Long: "new prints a sheet of paper: the identity with a checksum in each line and as a QR code, and the recipient line for site.star. " +
+			"Nothing is written to disk, unless --out names a file. Print it on a printer that keeps no copy, twice, and close the terminal.",
 		RunE: func(*cobra.Command, []string) error {
 			var id age.Identity
 			var err error
@@ -83,7 +84,10 @@ func recoveryKeyTest(f *flags) *cobra.Command {
 	var only string
 	var files []string
 	c := &cobra.Command{Use: "test", Short: "type the recovery key, and see it open a copy on each sealed target", Args: cobra.NoArgs,
-		Long:    "test reads the key as somebody types it from the sheet, without echo; or from --identity FILE or standard input, in every form that recover takes. It opens the newest copy on each target: a canary, or the header of a sealed file. Secrets that are sealed to others are no proof: it says so, and opens the newest other copy. That it did is recorded with its date; runner status asks for it every 180 days.",
+		Long: "test reads the key as somebody types it from the sheet, without echo; or from --identity FILE or standard input, in every " +
+			"form that recover takes. It opens the newest copy on each target: a canary, or the header of a sealed file. Secrets that are sealed " +
+			"to others are no proof: it says so, and opens the newest other copy. That it did is recorded with its date; runner status asks for " +
+			"it every 180 days.",
 		Example: "  runner recovery-key test --target offsite",
 		RunE: func(c *cobra.Command, _ []string) (err error) {
 			s, err := f.session()
@@ -158,7 +162,8 @@ func identities(ctx context.Context, files []string) ([]age.Identity, error) {
 	case err != nil:
 		return nil, err
 	case len(keys.Shares) > 0:
-		return nil, usage("shares of custodians open the secrets alone, and are tried by bringing those back: runner recover --from PATH --item keyring --verify --share FILE ...")
+		return nil, usage("shares of custodians open the secrets alone, and are tried by bringing those back: runner recover --from PATH " +
+			"--item keyring --verify --share FILE ...")
 	case len(keys.Identities) == 0:
 		return nil, usage("no key was typed")
 	}
@@ -225,13 +230,13 @@ func recoveryKeyReplace(f *flags) *cobra.Command {
 			if err := s.openLedger(c.Context(), false); err != nil {
 				return err
 			}
-			return s.tellBound(c.Context(), old)
+			return s.printBound(c.Context(), old)
 		}}
 	c.Flags().StringVar(&old, "old", "", "the recipient that is replaced (age1…), or its fingerprint (age:…)")
 	return c
 }
 
-func (s *session) tellBound(ctx context.Context, old string) error {
+func (s *session) printBound(ctx context.Context, old string) error {
 	switch {
 	case strings.HasPrefix(old, "AGE-SECRET-KEY"):
 		return usage("that is the secret key, and the shell's history has it now: give the recipient (age1…)")
@@ -265,7 +270,8 @@ func (s *session) tellBound(ctx context.Context, old string) error {
 		return err
 	}
 	if s.flags.json {
-		return json.NewEncoder(os.Stdout).Encode(map[string]any{"old": old, "copies": bound, "sets": sets, "custodian_in_site": custodian, "still_in_site": still, "lab": s.flags.lab})
+		return json.NewEncoder(os.Stdout).Encode(map[string]any{"old": old, "copies": bound, "sets": sets, "custodian_in_site": custodian,
+			"still_in_site": still, "lab": s.flags.lab})
 	}
 	for _, b := range bound {
 		what := "sealed to it alone"
@@ -275,10 +281,12 @@ func (s *session) tellBound(ctx context.Context, old string) error {
 		if b.Share {
 			what = "the secrets in it need its share: too few other custodians are left"
 		}
-		fmt.Printf("%s%-10s %-8s %-16s %s  %s: %s\n", lab, b.Copy.Target, b.Copy.Kind, b.Copy.Item, b.Copy.Taken.UTC().Format("2006-01-02 15:04Z"), b.Copy.ID, what)
+		fmt.Printf("%s%-10s %-8s %-16s %s  %s: %s\n", lab, b.Copy.Target, b.Copy.Kind, b.Copy.Item,
+			b.Copy.Taken.UTC().Format("2006-01-02 15:04Z"), b.Copy.ID, what)
 	}
 	for _, l := range sets {
-		fmt.Printf("%sset %s loses the share of %s: %d custodians are left that site.star names, and %d are needed (%d copies)\n", lab, l.Set, l.Custodian, l.Left, l.Threshold, l.Copies)
+		fmt.Printf("%sset %s loses the share of %s: %d custodians are left that site.star names, and %d are needed (%d copies)\n", lab, l.Set,
+			l.Custodian, l.Left, l.Threshold, l.Copies)
 	}
 	fmt.Printf("%s%d copies need key %s\n", lab, len(bound), old)
 	step := 1
@@ -287,15 +295,18 @@ func (s *session) tellBound(ctx context.Context, old string) error {
 		step++
 	}
 	if len(still) > 0 {
-		say("runner recovery-key new, on another machine; put its recipient in the place of the old one in sealed_to of %s, and run the nightly", strings.Join(still, ", "))
+		say("runner recovery-key new, on another machine; put its recipient in the place of the old one in sealed_to of %s, and run the nightly",
+			strings.Join(still, ", "))
 	}
 	if custodian != "" {
-		say("%s makes a new key, and its recipient takes the place of the old one in custodian(...); run the policy that seals the secrets: it makes a new set of shares", custodian)
+		say("%s makes a new key, and its recipient takes the place of the old one in custodian(...); run the policy that seals the secrets: "+
+			"it makes a new set of shares", custodian)
 	}
 	say("runner recovery-key test, with the new key")
 	if len(bound) > 0 {
 		say("keep the old key and its sheet until retention has removed these copies, and then ask again")
-		say("if the old key is known to others: whoever has it can read these copies; change what is in them (passwords, tokens), and destroy the copies that you can do without")
+		say("if the old key is known to others: whoever has it can read these copies; change what is in them (passwords, tokens), and destroy " +
+			"the copies that you can do without")
 		return nil
 	}
 	say("no copy needs the old key any more: destroy its sheet")

@@ -12,16 +12,19 @@ import (
 func resumeCommand(f *flags) *cobra.Command {
 	return &cobra.Command{
 		Use: "resume [RUN]", Short: "go on with a run that died; default: the newest one",
-		Long: "resume replays what a run without an end has done, settles what was under way by asking the systems, and goes on. Policy and site must be the ones that it began with.",
+		Long: "resume replays what a run without an end has done, settles what was under way by asking the systems, and goes on. Policy and " +
+			"site must be the ones that it began with.",
 		Args: cobra.MaximumNArgs(1), ValidArgsFunction: f.runs(ledger.Interrupted),
 		RunE: func(c *cobra.Command, args []string) error {
-			return f.takeUp(c.Context(), args, runtime.ResumeRun, func(ended string, _ bool) bool { return ended == "" }, "no run waits to be resumed")
+			return f.takeUp(c.Context(), args, runtime.ResumeRun, func(ended string, _ bool) bool { return ended == "" },
+				"no run waits to be resumed")
 		},
 	}
 }
 
 // takeUp finds the run that is meant, and its policy.
-func (f *flags) takeUp(ctx context.Context, args []string, begin func(context.Context, runtime.Config, string) (*runtime.Outcome, error), fits func(ended string, retried bool) bool, none string) error {
+func (f *flags) takeUp(ctx context.Context, args []string, begin func(context.Context, runtime.Config, string) (*runtime.Outcome, error),
+	fits func(ended string, retried bool) bool, none string) error {
 	run, err := f.pick(ctx, args, fits, none)
 	if err != nil {
 		return err
@@ -32,8 +35,9 @@ func (f *flags) takeUp(ctx context.Context, args []string, begin func(context.Co
 }
 
 // pick returns the named run, or the newest that fits: ended is "" for one
-// without an end, retried tells that a later run took its place.
-func (f *flags) pick(ctx context.Context, args []string, fits func(ended string, retried bool) bool, none string) (run ledger.Run, err error) {
+// without an end, retried says that a later run took its place.
+func (f *flags) pick(ctx context.Context, args []string, fits func(ended string, retried bool) bool, none string) (run ledger.Run,
+	err error) {
 	s, err := f.session()
 	if err != nil {
 		return run, err

@@ -22,7 +22,8 @@ func runsCommand(f *flags) *cobra.Command {
 			if err := s.openLedger(c.Context(), false); err != nil {
 				return err
 			}
-			runs, err := report.Runs(c.Context(), ledger.Catalog{Store: s.ledger}, limit, func(run string) bool { return runtime.Alive(s.state, run) })
+			runs, err := report.Runs(c.Context(), ledger.Catalog{Store: s.ledger}, limit,
+				func(run string) bool { return runtime.Alive(s.state, run) })
 			if err != nil {
 				return err
 			}

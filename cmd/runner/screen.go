@@ -34,14 +34,14 @@ type screen struct {
 
 	columns func() int // of the terminal; nil: there is none
 	bar     map[string]*mpb.Bar
-	since   map[string]time.Time // a transfer was told of
+	since   map[string]time.Time // a transfer was reported
 	closed  bool
 
 	verbose bool
 	items   progress
 }
 
-const tellEvery = 30 * time.Second
+const reportEvery = 30 * time.Second
 
 func newScreen(out, err *os.File, f *flags) *screen {
 	s := &screen{out: out, err: err, json: f.json, verbose: f.verbose, lab: labMark(f.lab),
@@ -106,7 +106,7 @@ func (s *screen) event(e runtime.Event) {
 		if s.verbose {
 			s.line("%-10s %s: %s", e.Step, e.Primitive, e.Text)
 		} else {
-			s.told(e)
+			s.reported(e)
 		}
 	case runtime.EventPrint:
 		s.line("%s", e.Text)
@@ -235,7 +235,7 @@ func (s *screen) progress(e runtime.Event) {
 	key := e.Step + "\x00" + e.Transfer
 	if s.bars == nil {
 		now := time.Now()
-		if last, ok := s.since[key]; ok && now.Sub(last) >= tellEvery {
+		if last, ok := s.since[key]; ok && now.Sub(last) >= reportEvery {
 			s.line("     %-10s %s: %s of %s", e.Step, e.Transfer, words.Size(e.Done), words.Size(e.Total))
 			s.since[key] = now
 		} else if !ok {

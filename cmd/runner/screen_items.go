@@ -82,7 +82,7 @@ func (p *progress) call(e runtime.Event) string {
 }
 
 // told prints a line of a primitive, once if many steps say the same.
-func (s *screen) told(e runtime.Event) {
+func (s *screen) reported(e runtime.Event) {
 	text := e.Primitive + ": " + e.Text
 	if e.Detail || s.items.said[text] {
 		return
@@ -91,7 +91,7 @@ func (s *screen) told(e runtime.Event) {
 	s.line("%s         %s", clock(e.Time), text)
 }
 
-// brief tells of an item that is proven, and of what fails.
+// brief says of an item that is proven, and of what fails.
 func (s *screen) brief(e runtime.Event) {
 	p := &s.items
 	if e.Failure != nil && !e.Again {
@@ -142,7 +142,7 @@ func (s *screen) brief(e runtime.Event) {
 	}
 }
 
-// lasted is how long an item took: what took minutes is told in whole ones.
+// lasted is how long an item took: what took minutes is reported in whole ones.
 func lasted(d time.Duration) string {
 	if d < time.Minute {
 		return words.Took(d)

@@ -84,11 +84,15 @@ func TestLinesOfItems(t *testing.T) {
 	s := &screen{err: &out, since: map[string]time.Time{}}
 	at := time.Date(2026, 11, 23, 1, 41, 20, 0, time.Local)
 	artifact := ledger.Artifact{ID: "a", Asset: "vms", Item: "erp", Bytes: 5 << 30}
-	s.event(runtime.Event{Kind: runtime.EventEnd, Time: at.Add(-16 * time.Minute), Primitive: "snapshot_vm", Facts: &ledger.Facts{Artifacts: []ledger.Artifact{artifact}}})
+	s.event(runtime.Event{Kind: runtime.EventEnd, Time: at.Add(-16 * time.Minute), Primitive: "snapshot_vm",
+		Facts: &ledger.Facts{Artifacts: []ledger.Artifact{artifact}}})
 	s.event(runtime.Event{Kind: runtime.EventEnd, Time: at, Primitive: "verify", Facts: &ledger.Facts{Proofs: []ledger.Proof{
-		{Artifact: "a", Asset: "vms", Item: "erp", Target: "offsite", Level: ledger.Read}, {Artifact: "a", Asset: "vms", Item: "erp", Target: "node", Level: ledger.Opened}}}})
-	s.event(runtime.Event{Kind: runtime.EventEnd, Time: at, Primitive: "guests", Args: []byte(`{}`), Failure: &ledger.Failure{Message: "connection refused"}})
-	want := "01:41:20 ok      erp              5.0 GiB in 16 min  node opened; offsite read\n01:41:20 FAILED  guests()\n     connection refused\n"
+		{Artifact: "a", Asset: "vms", Item: "erp", Target: "offsite", Level: ledger.Read},
+		{Artifact: "a", Asset: "vms", Item: "erp", Target: "node", Level: ledger.Opened}}}})
+	s.event(runtime.Event{Kind: runtime.EventEnd, Time: at, Primitive: "guests", Args: []byte(`{}`),
+		Failure: &ledger.Failure{Message: "connection refused"}})
+	want := "01:41:20 ok      erp              5.0 GiB in 16 min  node opened; offsite read\n01:41:20 FAILED  guests()\n     connection " +
+		"refused\n"
 	if got := out.String(); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
@@ -106,7 +110,8 @@ func TestAnItemThatATargetLacksIsNotOK(t *testing.T) {
 	end := func(prim string, f ledger.Facts) runtime.Event {
 		return runtime.Event{Kind: runtime.EventEnd, Time: at, Primitive: prim, Args: []byte(`{"artifact":{"id":"a1"}}`), Facts: &f}
 	}
-	lost := []ledger.Finding{{Severity: ledger.Failed, Asset: "keys", Item: "keyring", Target: "offsite", Text: "keyring was not copied to offsite"}}
+	lost := []ledger.Finding{{Severity: ledger.Failed, Asset: "keys", Item: "keyring", Target: "offsite",
+		Text: "keyring was not copied to offsite"}}
 	copies := []ledger.Copy{{Artifact: "a1", Asset: "keys", Item: "keyring", Target: "nas"}}
 	proofs := []ledger.Proof{{Artifact: "a1", Asset: "keys", Item: "keyring", Target: "nas", Level: ledger.Read}}
 	s.event(end("seal_secrets", ledger.Facts{Artifacts: []ledger.Artifact{{ID: "a1", Asset: "keys", Item: "keyring", Bytes: 2048}}}))
@@ -114,7 +119,8 @@ func TestAnItemThatATargetLacksIsNotOK(t *testing.T) {
 	again.Failure, again.Again = &ledger.Failure{Message: "target offsite: log in: EOF"}, true
 	s.event(again)
 	for range 3 {
-		s.event(runtime.Event{Kind: runtime.EventLog, Time: at, Primitive: "copy", Text: "attempt 1 of 3: target offsite: log in: EOF; next in 5 s"})
+		s.event(runtime.Event{Kind: runtime.EventLog, Time: at, Primitive: "copy",
+			Text: "attempt 1 of 3: target offsite: log in: EOF; next in 5 s"})
 		s.event(runtime.Event{Kind: runtime.EventLog, Time: at, Primitive: "copy", Text: "nas: 9 bytes were there already", Detail: true})
 	}
 	s.event(end("copy", ledger.Facts{Copies: copies, Findings: lost}))
@@ -147,7 +153,8 @@ func TestLinesFitTheTerminal(t *testing.T) {
 		line  string
 		want  string
 	}{
-		{"wide enough", 80, "01:41:20 " + green + "      erp  5.0 GiB in 16 min  node opened", "01:41:20 " + green + "      erp  5.0 GiB in 16 min  node opened\n"},
+		{"wide enough", 80, "01:41:20 " + green + "      erp  5.0 GiB in 16 min  node opened",
+			"01:41:20 " + green + "      erp  5.0 GiB in 16 min  node opened\n"},
 		{"narrow", 44, "01:41:20 " + green + "      erp  5.0 GiB in 16 min  node opened; offsite read",
 			"01:41:20 " + green + "      erp  5.0 GiB in 16 min\n                 node opened; offsite read\n"},
 		{"just as wide", 30, "123456789 123456789 1234567890", "123456789 123456789 1234567890\n"},

@@ -18,7 +18,8 @@ func secretCommand(f *flags) *cobra.Command {
 	c := &cobra.Command{Use: "secret", Short: "set, list and remove what secret(\"name\") in site.star means", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() }}
 	c.AddCommand(
-		&cobra.Command{Use: "set NAME", Short: "store a secret: typed at a terminal without echo, else read from standard input", Args: oneArg("NAME"),
+		&cobra.Command{Use: "set NAME", Short: "store a secret: typed at a terminal without echo, else read from standard input",
+			Args: oneArg("NAME"),
 			RunE: func(c *cobra.Command, args []string) error {
 				if err := site.CheckSecretName(args[0]); err != nil {
 					return usage("%v", err)
@@ -44,7 +45,7 @@ func secretCommand(f *flags) *cobra.Command {
 					}
 					stray, err := k.Stray()
 					for _, x := range stray {
-						fmt.Fprintf(os.Stderr, "%q in the keyring's folder is none: %s\n", x.File, x.Why)
+						fmt.Fprintf(os.Stderr, "%q in the keyring's folder is not an item: %s\n", x.File, x.Why)
 					}
 					return err
 				})

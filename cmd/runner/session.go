@@ -34,7 +34,8 @@ type flags struct {
 
 func (f *flags) add(set *pflag.FlagSet) {
 	set.StringVar(&f.site, "site", "", "site.star to use; default: beside the policy, then /etc/runner/site.star")
-	set.StringVar(&f.state, "state", "", "folder of the ledger; default: $STATE_DIRECTORY, /var/lib/runner as root, else below $XDG_STATE_HOME")
+	set.StringVar(&f.state, "state", "", "folder of the ledger; default: $STATE_DIRECTORY, /var/lib/runner as root, else below "+
+		"$XDG_STATE_HOME")
 	set.BoolVar(&f.lab, "lab", false, "use the built-in site: nothing real is touched")
 	set.BoolVar(&f.json, "json", false, "write JSON to standard output")
 	set.BoolVarP(&f.verbose, "verbose", "v", false, "show everything: steps, digests, each copy")
@@ -122,7 +123,8 @@ func (s *session) ledgerPath() string { return filepath.Join(s.state, "ledger.db
 func (s *session) openLedger(ctx context.Context, create bool) error {
 	store, err := ledger.OpenSQLite(ctx, s.ledgerPath(), create)
 	if errors.Is(err, fs.ErrNotExist) {
-		return &exit{exitFailed, fmt.Errorf("nothing is recorded in %s\nhint: runner exec POLICY.star makes the first record; another folder is named with --state", s.state)}
+		return &exit{exitFailed, fmt.Errorf("nothing is recorded in %s\nhint: runner exec POLICY.star makes the first record; another folder "+
+			"is named with --state", s.state)}
 	}
 	if err != nil {
 		return err
@@ -140,9 +142,11 @@ func (s *session) sameKind(ctx context.Context) error {
 	case err != nil || !found || h.Lab == s.flags.lab:
 		return err
 	case s.flags.lab:
-		return &exit{exitRefused, fmt.Errorf("%s holds real runs: --lab will not touch it\nhint: name another folder with --state, or none", s.state)}
+		return &exit{exitRefused, fmt.Errorf("%s holds real runs: --lab will not touch it\nhint: name another folder with --state, or none",
+			s.state)}
 	}
-	return &exit{exitRefused, fmt.Errorf("%s holds runs of the lab, which protect nothing\nhint: add --lab, or name another folder with --state", s.state)}
+	return &exit{exitRefused, fmt.Errorf("%s holds runs of the lab, which protect nothing\nhint: add --lab, or name another folder with "+
+		"--state", s.state)}
 }
 
 // openSite finds and evaluates site.star. policy may be empty.
@@ -182,7 +186,8 @@ func (s *session) siteText(policy string) (string, []byte, error) {
 		}
 		tried = append(tried, p+" (of the newest run)")
 	}
-	return "", nil, usage("there is no site: looked for %s\nhint: runner init writes a first one from what this machine has, or try --lab, the built-in site that protects nothing real", strings.Join(tried, " and "))
+	return "", nil, usage("there is no site: looked for %s\nhint: runner init writes a first one from what this machine has, or try --lab, "+
+		"the built-in site that protects nothing real", strings.Join(tried, " and "))
 }
 
 // siteOfNewestRun is the site that exec found last; "" where nothing has run.
@@ -210,7 +215,8 @@ func (s *session) openWorld(ctx context.Context) error {
 		return s.openLab(ctx)
 	}
 	s.world = systems.New(s.site, systems.Env{
-		Device: builtins.SystemDevice, Keyring: s.keyring(ctx), Binary: staticBinary, Version: version, Host: hostName(), Spool: filepath.Join(s.state, "spool"),
+		Device: builtins.SystemDevice, Keyring: s.keyring(ctx), Binary: staticBinary, Version: version, Host: hostName(),
+		Spool: filepath.Join(s.state, "spool"),
 	})
 	s.close = append(s.close, s.world.Close)
 	return nil

@@ -22,7 +22,9 @@ func TestWhereTheLedgerLies(t *testing.T) {
 	}{
 		{"named", flags{state: "/srv/ledger"}, map[string]string{"STATE_DIRECTORY": "/run/x"}, "/srv/ledger"},
 		{"of a unit", flags{}, map[string]string{"STATE_DIRECTORY": "/var/lib/unit:/var/lib/second"}, "/var/lib/unit"},
-		{"the lab's is never that of a unit", flags{lab: true}, map[string]string{"STATE_DIRECTORY": "/var/lib/unit", "XDG_STATE_HOME": "/home/a/state"}, pick("/var/lib/runner-lab", "/home/a/state/runner-lab")},
+		{"the lab's is never that of a unit", flags{lab: true},
+			map[string]string{"STATE_DIRECTORY": "/var/lib/unit", "XDG_STATE_HOME": "/home/a/state"},
+			pick("/var/lib/runner-lab", "/home/a/state/runner-lab")},
 		{"of a user or of root", flags{}, map[string]string{"XDG_STATE_HOME": "/home/a/state"}, pick("/var/lib/runner", "/home/a/state/runner")},
 		{"of a user without that folder", flags{}, map[string]string{"HOME": "/home/a"}, pick("/var/lib/runner", "/home/a/.local/state/runner")},
 	} {

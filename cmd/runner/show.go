@@ -11,7 +11,8 @@ import (
 
 func showCommand(f *flags) *cobra.Command {
 	return &cobra.Command{
-		Use: "show [RUN]", Short: "what a run did, and why it is not ok; default: the newest run", Args: cobra.MaximumNArgs(1), ValidArgsFunction: f.runs(),
+		Use: "show [RUN]", Short: "what a run did, and why it is not ok; default: the newest run", Args: cobra.MaximumNArgs(1),
+		ValidArgsFunction: f.runs(),
 		RunE: func(c *cobra.Command, args []string) (err error) {
 			run, err := f.pick(c.Context(), args, func(string, bool) bool { return true }, "no run is recorded")
 			if err != nil {
@@ -40,7 +41,8 @@ func showCommand(f *flags) *cobra.Command {
 // text is how reports are written on this terminal.
 func (s *session) text() report.TextOptions {
 	fd := int(os.Stdout.Fd())
-	o := report.TextOptions{Width: 100, Wide: true, More: s.flags.verbose, Flags: s.flags.typed(), Color: useColor(s.color, term.IsTerminal(fd))}
+	o := report.TextOptions{Width: 100, Wide: true, More: s.flags.verbose, Flags: s.flags.typed(),
+		Color: useColor(s.color, term.IsTerminal(fd))}
 	if w, _, err := term.GetSize(fd); err == nil && w >= 40 {
 		o.Width, o.Wide = w, false
 	}

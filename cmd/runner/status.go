@@ -16,7 +16,8 @@ import (
 func statusCommand(f *flags) *cobra.Command {
 	return &cobra.Command{
 		Use: "status", Short: "is everything protected? per asset: copies, proofs, what is missing and what to type",
-		Long: "status judges the ledger by the demands of site.star. Exit code 0 says that every demand is met, 3 (degraded) that your data is safe tonight but one promise is not kept, 1 that something is not protected as the site demands.",
+		Long: "status judges the ledger by the demands of site.star. Exit code 0 says that every demand is met, 3 (degraded) that your data " +
+			"is safe tonight but one promise is not kept, 1 that something is not protected as the site demands.",
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) (err error) {
 			s, err := f.session()
@@ -37,7 +38,8 @@ func statusCommand(f *flags) *cobra.Command {
 			if err := s.openWorld(c.Context()); err != nil {
 				return err
 			}
-			live := report.Live{Lab: f.lab, Media: checkpoints.ObserveMedia(s.world), Alive: func(run string) bool { return runtime.Alive(s.state, run) }}
+			live := report.Live{Lab: f.lab, Media: checkpoints.ObserveMedia(s.world),
+				Alive: func(run string) bool { return runtime.Alive(s.state, run) }}
 			seen, err := checkpoints.ReadEvidence(c.Context(), s.world, s.ledger, hostName(), false, "")
 			if err != nil {
 				return err

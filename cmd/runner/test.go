@@ -24,8 +24,10 @@ func testCommand(f *flags) *cobra.Command {
 	var verbose, failFast, failOnEmpty bool
 	c := &cobra.Command{
 		Use: "test [PATH...]", Short: "run the tests of policies (*_test.star) without a site; default: this folder",
-		Long: "test runs every case against a fresh fake world, with a virtual clock: nothing real can be reached. Targets, assets and demands are those of --site, else of the site.star beside the tests, else of the lab's site.\n\n" +
-			"What asserts nothing fails: a test without an expectation, a case that is never run, a failed run that nobody looked at. runner builtins lists the words of tests.\n\n" +
+		Long: "test runs every case against a fresh fake world, with a virtual clock: nothing real can be reached. Targets, assets and " +
+			"demands are those of --site, else of the site.star beside the tests, else of the lab's site.\n\n" +
+			"What asserts nothing fails: a test without an expectation, a case that is never run, a failed run that nobody looked at. runner " +
+			"builtins lists the words of tests.\n\n" +
 			"A test, or one row of its table, may take one minute, or as long as --max-time says: then it has failed, at the line where it was.",
 		RunE: func(c *cobra.Command, args []string) error {
 			boundData()

@@ -27,7 +27,8 @@ func TestTheExamplesOfTheWordsOfPolicies(t *testing.T) {
 			if !strings.Contains(body+declares, name) {
 				t.Errorf("its example does not use it: %s", body)
 			}
-			write("p.star", "\"\"\"An example.\"\"\"\n"+loads+"\n"+declares+"\ndef main():\n    "+strings.ReplaceAll(strings.TrimSpace(body), "\n", "\n    ")+"\n")
+			write("p.star", "\"\"\"An example.\"\"\"\n"+loads+"\n"+declares+"\ndef main():\n    "+strings.ReplaceAll(strings.TrimSpace(body), "\n",
+				"\n    ")+"\n")
 			path := write("p_test.star", "load(\":p.star\", \"main\")\n\ndef test_it(t):\n    r = t.run(main)\n    t.eq(r.error, None)\n")
 			if code := run(t.Context(), []string{"test", path}); code != exitOK {
 				t.Errorf("runner test of its example ended with %d", code)

@@ -32,8 +32,10 @@ func benchLedger(b *testing.B) *Ledger {
 // writeStep records what a Write leaves: a begin, and an end with one artifact.
 func writeStep(b *testing.B, l *Ledger, step string) {
 	at := time.Date(2026, 11, 1, 1, 0, 0, 0, time.UTC)
-	begin := Begin{Primitive: "snapshot_vm", Kind: "write", Args: json.RawMessage(`{"guest":"erp","storage":"backup"}`), Digest: "0123456789abcdef0123456789abcdef", Position: "nightly.star:12:5", Attempt: 1}
-	art := Artifact{ID: ArtifactID("r1", step), Kind: "vm", Asset: "vms", Item: "erp", Run: "r1", Step: step, Source: "pve:qemu/100", Created: at, Files: []File{{Name: "a.vma.zst", Size: 1 << 30}}, Bytes: 1 << 30}
+	begin := Begin{Primitive: "snapshot_vm", Kind: "write", Args: json.RawMessage(`{"guest":"erp","storage":"backup"}`),
+		Digest: "0123456789abcdef0123456789abcdef", Position: "nightly.star:12:5", Attempt: 1}
+	art := Artifact{ID: ArtifactID("r1", step), Kind: "vm", Asset: "vms", Item: "erp", Run: "r1", Step: step, Source: "pve:qemu/100",
+		Created: at, Files: []File{{Name: "a.vma.zst", Size: 1 << 30}}, Bytes: 1 << 30}
 	value, err := Canonical(art)
 	if err != nil {
 		b.Error(err)

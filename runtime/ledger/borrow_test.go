@@ -11,7 +11,7 @@ import (
 )
 
 // An auditor's copy is taken while runs begin, write and end: each is whole, or the
-// auditor is told that a run is writing.
+// auditor is reported that a run is writing.
 func TestBorrowWhileOthersWrite(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "ledger.db")
 	bulk(t, path, 1<<20) // long enough to copy that others get between

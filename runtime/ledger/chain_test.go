@@ -22,10 +22,13 @@ func TestACopyIsWorthItsWholeChain(t *testing.T) {
 		{"the full archive was never read", map[string][]string{"a1": {"a0"}}, "a0@usb:-1 a1@usb:2", "a1@usb:-1 lacks full a0 of 20"},
 		{"the copy itself is the weaker one", map[string][]string{"a1": {"a0"}}, "a0@usb:2 a1@usb:1", ""},
 		{"the one in the middle is missing", map[string][]string{"a2": {"a1"}, "a1": {"a0"}}, "a0@usb:2 a2@usb:2", "a2@usb:-1 lacks a1 of 21"},
-		{"the first one is missing", map[string][]string{"a2": {"a1"}, "a1": {"a0"}}, "a1@usb:2 a2@usb:2", "a1@usb:-1 lacks full a0 of 20, a2@usb:-1 lacks full a0 of 20"},
-		{"two that need one another", map[string][]string{"a0": {"a1"}, "a1": {"a0"}}, "a0@usb:2 a1@usb:2", "a0@usb:-1 lacks a0 of 20 in a circle, a1@usb:-1 lacks a1 of 21 in a circle"},
+		{"the first one is missing", map[string][]string{"a2": {"a1"}, "a1": {"a0"}}, "a1@usb:2 a2@usb:2",
+			"a1@usb:-1 lacks full a0 of 20, a2@usb:-1 lacks full a0 of 20"},
+		{"two that need one another", map[string][]string{"a0": {"a1"}, "a1": {"a0"}}, "a0@usb:2 a1@usb:2",
+			"a0@usb:-1 lacks a0 of 20 in a circle, a1@usb:-1 lacks a1 of 21 in a circle"},
 		{"one that needs itself", map[string][]string{"a0": {"a0"}}, "a0@usb:2", "a0@usb:-1 lacks a0 of 20 in a circle"},
-		{"two ways to the same full archive", map[string][]string{"a3": {"a1", "a2"}, "a2": {"a0"}, "a1": {"a0"}}, "a0@usb:2 a1@usb:2 a2@usb:2 a3@usb:2", ""},
+		{"two ways to the same full archive", map[string][]string{"a3": {"a1", "a2"}, "a2": {"a0"}, "a1": {"a0"}},
+			"a0@usb:2 a1@usb:2 a2@usb:2 a3@usb:2", ""},
 		{"an artifact that the ledger does not know", map[string][]string{"a1": {"x9"}}, "a1@usb:2", "a1@usb:-1 lacks full x9"},
 	}
 	for _, c := range cases {
@@ -103,6 +106,7 @@ func TestAChainIsBounded(t *testing.T) {
 	}
 	last, early := copies[len(copies)-1], copies[100]
 	if last.Level != -1 || last.Lacks == nil || early.Level != Read || early.Lacks != nil || early.Whole != 1010 {
-		t.Errorf("got level %d lacking %v, and %d with %d bytes, want -1 beyond the bound, and a read chain of 1010 bytes", last.Level, last.Lacks, early.Level, early.Whole)
+		t.Errorf("got level %d lacking %v, and %d with %d bytes, want -1 beyond the bound, and a read chain of 1010 bytes", last.Level,
+			last.Lacks, early.Level, early.Whole)
 	}
 }

@@ -13,8 +13,10 @@ func TestCheckFindsDamage(t *testing.T) {
 		want string // beginning of the only problem; "": none
 	}{
 		{"nothing", func(tamper) {}, ""},
-		{"an entry was edited", func(x tamper) { x.exec("UPDATE entries SET raw = replace(raw, 'erp', 'exp') WHERE seq = 3") }, "entry 3: it is not what was recorded"},
-		{"the hashes beside an entry were edited", func(x tamper) { x.exec("UPDATE entries SET hashes = zeroblob(length(hashes)) WHERE seq = 5") }, "entry 5: it is not what was recorded"},
+		{"an entry was edited", func(x tamper) { x.exec("UPDATE entries SET raw = replace(raw, 'erp', 'exp') WHERE seq = 3") },
+			"entry 3: it is not what was recorded"},
+		{"the hashes beside an entry were edited",
+			func(x tamper) { x.exec("UPDATE entries SET hashes = zeroblob(length(hashes)) WHERE seq = 5") }, "entry 5: it is not what was recorded"},
 		{"an entry was removed", func(x tamper) { x.exec("DELETE FROM entries WHERE seq = 4") }, "entry 4: removed"},
 		{"the last entry was removed", func(x tamper) { x.exec("DELETE FROM entries WHERE seq = 13") }, "entry 13: removed"},
 		{"the recorded root was edited", func(x tamper) { x.exec("UPDATE head SET root = zeroblob(32)") }, "the recorded root "},
@@ -36,7 +38,8 @@ func TestCheckFindsDamage(t *testing.T) {
 			if c.want == "" && !rep.OK() || c.want != "" && (rep.OK() || !strings.HasPrefix(rep.Problems[0].String(), c.want)) {
 				t.Errorf("got %v, want %q", rep.Problems, c.want)
 			}
-			if f := rep.Finding(nil, true); (f != nil) != (c.want != "") || f != nil && (f.Severity != Failed || f.Type != "runner ledger verify --lab") {
+			if f := rep.Finding(nil, true); (f != nil) != (c.want != "") || f != nil &&
+				(f.Severity != Failed || f.Type != "runner ledger verify --lab") {
 				t.Errorf("got the finding %+v", f)
 			}
 		})

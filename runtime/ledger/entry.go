@@ -102,5 +102,6 @@ func (e *NewerError) Error() string {
 	if e.Version != "" {
 		wrote = "runner " + e.Version + ", which wrote it"
 	}
-	return fmt.Sprintf("%s has format %d, this runner knows %d\nhint: install %s, or a newer one; a copy of it lies on every target beside the backups; nothing was changed", name, e.Want, e.Have, wrote)
+	return fmt.Sprintf("%s has format %d, this runner knows %d\nhint: install %s, or a newer one; a copy of it lies on every target beside "+
+		"the backups; nothing was changed", name, e.Want, e.Have, wrote)
 }

@@ -41,7 +41,8 @@ func TestALedgerKnowsItsOwnHeads(t *testing.T) {
 					t.Errorf("%s: got %v, %v, want %v", c.name, got, err, c.want)
 				}
 			}
-			e, err := NewEntry(Junction, t0, "", "", LedgerGap{Size: longer.Size, Root: longer.Root.String(), Target: "offsite", Reason: "host restored"})
+			e, err := NewEntry(Junction, t0, "", "", LedgerGap{Size: longer.Size, Root: longer.Root.String(), Target: "offsite",
+				Reason: "host restored"})
 			if err != nil {
 				t.Fatal(err)
 			}

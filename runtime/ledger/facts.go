@@ -184,7 +184,7 @@ type Item struct {
 	ID    string `json:"id,omitempty"`    // as the system names it: "100"
 	State string `json:"state,omitempty"` // as the system words it, or Hidden
 
-	Source string `json:"source,omitempty"` // the system whose inventory it is in: the newest of a system tells what left it
+	Source string `json:"source,omitempty"` // the system whose inventory it is in: the newest of a system says what left it
 	Label  string `json:"label,omitempty"`  // what it is called now, where that is not Name
 }
 

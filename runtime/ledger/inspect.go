@@ -59,7 +59,8 @@ func (s *SQLite) inspect(ctx context.Context) (wrong []string, err error) {
 
 // objects lists what a database consists of, with the statements that made it.
 func objects(ctx context.Context, q querier) (map[string]string, error) {
-	rows, err := q.QueryContext(ctx, "SELECT type || ' ' || name, ifnull(sql, '') FROM sqlite_master WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'")
+	rows, err := q.QueryContext(ctx, "SELECT type || ' ' || name, ifnull(sql, '') FROM sqlite_master WHERE name NOT LIKE 'sqlite\\_%' "+
+		"ESCAPE '\\'")
 	if err != nil {
 		return nil, err
 	}

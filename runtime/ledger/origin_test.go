@@ -26,7 +26,8 @@ func TestAnOriginIsWrittenAsItWasRead(t *testing.T) {
 			Origin json.RawMessage `json:"origin"`
 		}
 		var sorted map[string]string
-		if json.Unmarshal(raw, &got) != nil || json.Unmarshal([]byte(text), &want) != nil || len(want.Origin) > 0 && json.Unmarshal(want.Origin, &sorted) != nil {
+		if json.Unmarshal(raw, &got) != nil || json.Unmarshal([]byte(text), &want) != nil || len(want.Origin) > 0 &&
+			json.Unmarshal(want.Origin, &sorted) != nil {
 			t.Fatal("the test is wrong")
 		}
 		if len(sorted) > 0 {

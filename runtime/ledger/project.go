@@ -177,7 +177,8 @@ func facts(e Entry, f rawFacts) ([]Change, error) {
 			return nil, cerr
 		}
 		out = append(out, Change{Row: Row{Kind: RowRemoved, ID: id, Run: e.Run, Time: e.Time, Body: body}},
-			Change{Drop: true, Row: Row{Kind: RowDamaged, ID: id}}, Change{Drop: true, Row: Row{Kind: RowCopy, ID: id}}, Change{Drop: true, Row: Row{Kind: RowProof, Ref: id}})
+			Change{Drop: true, Row: Row{Kind: RowDamaged, ID: id}}, Change{Drop: true, Row: Row{Kind: RowCopy, ID: id}},
+			Change{Drop: true, Row: Row{Kind: RowProof, Ref: id}})
 	}
 	return out, err
 }

@@ -33,7 +33,7 @@ func NewCheckpointKey(name string) (signer, verifier string, err error) {
 func (h Head) Sign(signer string) (string, error) {
 	s, err := note.NewSigner(signer)
 	if err != nil {
-		return "", errors.New("sign the checkpoint: the key is none") // the library's error shows it
+		return "", errors.New("sign the checkpoint: not a signing key") // the library's error shows it
 	}
 	signed, err := note.Sign(&note.Note{Text: h.Checkpoint()}, s)
 	if err != nil {

@@ -33,8 +33,11 @@ const (
 	rollback    = "ROLLBACK"
 	insertEntry = "INSERT INTO entries (seq, type, run, raw, hashes) VALUES (?, ?, ?, ?, ?)"
 	selectSize  = "SELECT size FROM head"
-	updateHead  = "INSERT INTO head (id, size, root) VALUES (1, ?, ?) ON CONFLICT (id) DO UPDATE SET size = excluded.size, root = excluded.root"
-	putFact     = "INSERT INTO facts (kind, id, asset, item, run, ref, target, time, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (kind, id) DO UPDATE SET asset = excluded.asset, item = excluded.item, run = excluded.run, ref = excluded.ref, target = excluded.target, time = excluded.time, body = excluded.body"
+	updateHead  = "INSERT INTO head (id, size, root) VALUES (1, ?, ?) ON CONFLICT (id) DO UPDATE SET size = excluded.size, root = " +
+		"excluded.root"
+	putFact = "INSERT INTO facts (kind, id, asset, item, run, ref, target, time, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT " +
+		"(kind, id) DO UPDATE SET asset = excluded.asset, item = excluded.item, run = excluded.run, ref = excluded.ref, target = " +
+		"excluded.target, time = excluded.time, body = excluded.body"
 	dropFactID  = "DELETE FROM facts WHERE kind = ? AND id = ?"
 	dropFactRef = "DELETE FROM facts WHERE kind = ? AND ref = ? AND ref <> ''"
 	selectHash  = "SELECT hashes FROM entries WHERE seq = ?"
@@ -71,7 +74,7 @@ func (s *SQLite) Append(ctx context.Context, entries []Entry) (Head, error) {
 		})
 	}
 	if err != nil {
-		_ = use(func() error { return w.exec(rollback) }) // SQLite may have done it; what went wrong is told
+		_ = use(func() error { return w.exec(rollback) }) // SQLite may have done it; what went wrong is reported
 		return Head{}, s.explain("append to ledger", err)
 	}
 	s.size, s.edge = head.Size, edge

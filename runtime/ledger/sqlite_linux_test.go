@@ -41,7 +41,8 @@ func TestAFolderThatCannotBeWritten(t *testing.T) {
 			if err == nil {
 				s.Close()
 			}
-			if err == nil || !strings.Contains(err.Error(), p) || !strings.Contains(err.Error(), "hint: runner must be able to write "+filepath.Dir(p)) {
+			if err == nil || !strings.Contains(err.Error(), p) ||
+				!strings.Contains(err.Error(), "hint: runner must be able to write "+filepath.Dir(p)) {
 				t.Errorf("got %v, want the file and how to get on", err)
 			}
 		})

@@ -79,7 +79,8 @@ func (s *SQLite) Entries(ctx context.Context, f Filter, fn func(Entry) error) er
 // Rows implements Store.
 func (s *SQLite) Rows(ctx context.Context, q Query, fn func(Row) error) error {
 	text, args := "SELECT kind, id, asset, item, run, ref, target, time, body FROM facts WHERE kind = ?", []any{q.Kind}
-	for _, c := range []struct{ name, value string }{{"id", q.ID}, {"asset", q.Asset}, {"item", q.Item}, {"run", q.Run}, {"ref", q.Ref}, {"target", q.Target}} {
+	for _, c := range []struct{ name, value string }{{"id", q.ID}, {"asset", q.Asset}, {"item", q.Item}, {"run", q.Run}, {"ref", q.Ref},
+		{"target", q.Target}} {
 		if c.value != "" {
 			text, args = text+" AND "+c.name+" = ?", append(args, c.value)
 			if c.name == "ref" {
@@ -101,13 +102,14 @@ func (s *SQLite) Rows(ctx context.Context, q Query, fn func(Row) error) error {
 
 // Scan implements Store.
 func (s *SQLite) Scan(ctx context.Context, from, to int64, fn func(Leaf) error) error {
-	return s.each(ctx, "SELECT seq, raw, hashes, type, run FROM entries WHERE seq >= ? AND seq < ? ORDER BY seq", []any{from, to}, func(rows *sql.Rows) error {
-		var e Leaf
-		if err := rows.Scan(&e.Seq, &e.Raw, &e.Hashes, &e.Type, &e.Run); err != nil {
-			return err
-		}
-		return fn(e)
-	})
+	return s.each(ctx, "SELECT seq, raw, hashes, type, run FROM entries WHERE seq >= ? AND seq < ? ORDER BY seq", []any{from, to},
+		func(rows *sql.Rows) error {
+			var e Leaf
+			if err := rows.Scan(&e.Seq, &e.Raw, &e.Hashes, &e.Type, &e.Run); err != nil {
+				return err
+			}
+			return fn(e)
+		})
 }
 
 // each collects nothing: but the one connection is busy until it returns, so a
@@ -180,7 +182,8 @@ func (s *SQLite) explain(doing string, err error) error {
 		hint = "\nhint: free space under " + filepath.Dir(s.path) + ", then runner resume; nothing that was recorded is lost"
 	case strings.Contains(text, "malformed") || strings.Contains(text, "not a database"):
 		hint = "\nhint: the ledger file is damaged: keep it aside and run runner ledger rebuild --from TARGET"
-	case strings.Contains(text, "readonly") || strings.Contains(text, "unable to open") || strings.Contains(text, "permission denied") || strings.Contains(text, "read-only"):
+	case strings.Contains(text, "readonly") || strings.Contains(text, "unable to open") || strings.Contains(text, "permission denied") ||
+		strings.Contains(text, "read-only"):
 		hint = "\nhint: runner must be able to write " + filepath.Dir(s.path) + "; or name another folder with --state"
 	}
 	return fmt.Errorf("%s %s: %w%s", doing, s.path, err, hint)

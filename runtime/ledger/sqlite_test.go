@@ -224,7 +224,8 @@ func TestDiskFull(t *testing.T) {
 	}
 	big := mustEntry(t, StepMark, t0, "r", "/9", Mark{Key: "k", Value: strings.Repeat("x", 1<<16)})
 	_, err := l.Record(t.Context(), big)
-	if err == nil || !strings.Contains(err.Error(), "append to ledger "+path) || !strings.Contains(err.Error(), "hint: free space under "+filepath.Dir(path)) {
+	if err == nil || !strings.Contains(err.Error(), "append to ledger "+path) ||
+		!strings.Contains(err.Error(), "hint: free space under "+filepath.Dir(path)) {
 		t.Fatalf("got %v, want the file and how to get on", err)
 	}
 	if _, again := l.Record(t.Context(), mustEntry(t, StepMark, t0, "r", "/10", Mark{})); again == nil || again.Error() != err.Error() {

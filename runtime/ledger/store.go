@@ -58,7 +58,7 @@ type Leaf struct {
 func (s Leaf) labelled() string {
 	var e struct{ Type, Run string }
 	if err := json.Unmarshal(s.Raw, &e); err != nil {
-		return "it is no entry"
+		return "not an entry"
 	}
 	if e.Type != s.Type || e.Run != s.Run {
 		return fmt.Sprintf("it is filed as %.40q of run %.80q, and is %.40q of run %.80q", s.Type, s.Run, e.Type, e.Run)
@@ -114,7 +114,7 @@ func holder(index int64) (seq int64, level int) {
 func hashAt(blob []byte, level int) (tlog.Hash, error) {
 	var h tlog.Hash
 	if len(blob) < (level+1)*tlog.HashSize {
-		return h, fmt.Errorf("the tree misses a hash of level %d", level)
+		return h, fmt.Errorf("tree hash missing at level %d", level)
 	}
 	copy(h[:], blob[level*tlog.HashSize:])
 	return h, nil

@@ -50,16 +50,20 @@ func stores(t *testing.T, test func(t *testing.T, l *Ledger)) {
 // night records a small run: an artifact with two copies, each proven.
 func night(t testing.TB, l *Ledger, run string, at time.Time) {
 	t.Helper()
-	a := Artifact{ID: ArtifactID(run, "/0"), Kind: "vm", Asset: "vms", Item: "erp", Run: run, Step: "/0", Created: at, Files: []File{{Name: "a", Size: 9}}}
+	a := Artifact{ID: ArtifactID(run, "/0"), Kind: "vm", Asset: "vms", Item: "erp", Run: run, Step: "/0", Created: at,
+		Files: []File{{Name: "a", Size: 9}}}
 	record(t, l, mustEntry(t, RunBegin, at, run, "", Run{ID: run, Policy: "p", Began: at}))
 	record(t, l, mustEntry(t, StepBegin, at, run, "/0", Begin{Primitive: "snapshot_vm", Attempt: 1}),
 		mustEntry(t, StepMark, at, run, "/0", Mark{Key: "upid", Value: "x"}))
-	record(t, l, mustEntry(t, StepEnd, at, run, "/0", End{OK: true, Facts: Facts{Artifacts: []Artifact{a}, Expected: []Item{{Asset: "vms", Name: "erp", ID: "100"}}}}))
+	record(t, l, mustEntry(t, StepEnd, at, run, "/0",
+		End{OK: true, Facts: Facts{Artifacts: []Artifact{a}, Expected: []Item{{Asset: "vms", Name: "erp", ID: "100"}}}}))
 	for i, target := range []string{"nas", "offsite"} {
 		step := fmt.Sprint("/1/", i)
 		c := Copy{ID: CopyID(a.ID, target), Artifact: a.ID, Asset: "vms", Item: "erp", Target: target, Taken: at, Created: at}
-		p := Proof{Copy: c.ID, Artifact: a.ID, Asset: "vms", Item: "erp", Target: target, Level: Read, At: at.Add(time.Second), Run: run, Step: step}
-		record(t, l, mustEntry(t, StepEnd, at, run, step, End{OK: true, Call: &Begin{Primitive: "copy"}, Facts: Facts{Copies: []Copy{c}, Proofs: []Proof{p}}}))
+		p := Proof{Copy: c.ID, Artifact: a.ID, Asset: "vms", Item: "erp", Target: target, Level: Read, At: at.Add(time.Second), Run: run,
+			Step: step}
+		record(t, l, mustEntry(t, StepEnd, at, run, step,
+			End{OK: true, Call: &Begin{Primitive: "copy"}, Facts: Facts{Copies: []Copy{c}, Proofs: []Proof{p}}}))
 	}
 	record(t, l, mustEntry(t, RunEnd, at.Add(time.Minute), run, "", RunOutcome{Result: OK, Ended: at.Add(time.Minute)}))
 }
@@ -91,7 +95,8 @@ func TestEntriesComeBackInOrder(t *testing.T) {
 			{"of a run that is not there", Filter{Run: "r3"}, nil},
 		} {
 			var got []int64
-			if err := l.Entries(t.Context(), c.f, func(e Entry) error { got = append(got, e.Seq); return nil }); err != nil || !slices.Equal(got, c.want) {
+			if err := l.Entries(t.Context(), c.f, func(e Entry) error { got = append(got, e.Seq); return nil }); err != nil ||
+				!slices.Equal(got, c.want) {
 				t.Errorf("%s: got %v, %v, want %v", c.name, got, err, c.want)
 			}
 		}
@@ -115,7 +120,8 @@ func TestRowsAreFoundByTheirColumns(t *testing.T) {
 			{"artifacts, oldest first", Query{Kind: RowArtifact}, []string{a1, a2}},
 			{"an artifact by id", Query{Kind: RowArtifact, ID: a2}, []string{a2}},
 			{"copies of an artifact", Query{Kind: RowCopy, Ref: a1, Target: "nas"}, []string{CopyID(a1, "nas")}},
-			{"copies on a target", Query{Kind: RowCopy, Asset: "vms", Item: "erp", Target: "offsite"}, []string{CopyID(a1, "offsite"), CopyID(a2, "offsite")}},
+			{"copies on a target", Query{Kind: RowCopy, Asset: "vms", Item: "erp", Target: "offsite"},
+				[]string{CopyID(a1, "offsite"), CopyID(a2, "offsite")}},
 			{"runs", Query{Kind: RowRun}, []string{"r1", "r2"}},
 			{"items of a run", Query{Kind: RowItem, Run: "r2", Asset: "vms"}, []string{shortHash("r2", "vms", "erp", "100")}},
 			{"of another asset", Query{Kind: RowArtifact, Asset: "logs"}, nil},
@@ -143,23 +149,35 @@ func TestProjections(t *testing.T) {
 		want    map[string]int // rows by kind
 	}{
 		{"a night", nil, map[string]int{RowCopy: 2, RowProof: 2, RowArtifact: 1, RowRun: 1, RowRunEnd: 1, RowRemoved: 0}},
-		{"a damaged copy stays, its proofs do not", []func(*testing.T) Entry{end(Facts{Damaged: []string{copyID}})}, map[string]int{RowCopy: 2, RowProof: 1}},
-		{"a copy found damaged and proven anew in one step", []func(*testing.T) Entry{end(Facts{Damaged: []string{copyID}, Proofs: []Proof{proof}})}, map[string]int{RowCopy: 2, RowProof: 2}},
-		{"a removed copy leaves a note", []func(*testing.T) Entry{end(Facts{Removed: []string{copyID}})}, map[string]int{RowCopy: 1, RowProof: 1, RowRemoved: 1, RowArtifact: 1}},
-		{"all copies removed", []func(*testing.T) Entry{end(Facts{Removed: []string{copyID, other}})}, map[string]int{RowCopy: 0, RowProof: 0, RowRemoved: 2}},
-		{"removed and written again", []func(*testing.T) Entry{end(Facts{Removed: []string{copyID}}), end(Facts{Copies: []Copy{{ID: copyID, Artifact: "a", Taken: t0}}, Proofs: []Proof{proof}})},
+		{"a damaged copy stays, its proofs do not", []func(*testing.T) Entry{end(Facts{Damaged: []string{copyID}})},
+			map[string]int{RowCopy: 2, RowProof: 1}},
+		{"a copy found damaged and proven anew in one step",
+			[]func(*testing.T) Entry{end(Facts{Damaged: []string{copyID}, Proofs: []Proof{proof}})}, map[string]int{RowCopy: 2, RowProof: 2}},
+		{"a removed copy leaves a note", []func(*testing.T) Entry{end(Facts{Removed: []string{copyID}})},
+			map[string]int{RowCopy: 1, RowProof: 1, RowRemoved: 1, RowArtifact: 1}},
+		{"all copies removed", []func(*testing.T) Entry{end(Facts{Removed: []string{copyID, other}})},
+			map[string]int{RowCopy: 0, RowProof: 0, RowRemoved: 2}},
+		{"removed and written again", []func(*testing.T) Entry{end(Facts{Removed: []string{copyID}}),
+			end(Facts{Copies: []Copy{{ID: copyID, Artifact: "a", Taken: t0}}, Proofs: []Proof{proof}})},
 			map[string]int{RowCopy: 2, RowProof: 2}},
-		{"an empty id removes nothing", []func(*testing.T) Entry{end(Facts{Removed: []string{""}, Damaged: []string{""}})}, map[string]int{RowCopy: 2, RowProof: 2, RowRemoved: 1}},
+		{"an empty id removes nothing", []func(*testing.T) Entry{end(Facts{Removed: []string{""}, Damaged: []string{""}})},
+			map[string]int{RowCopy: 2, RowProof: 2, RowRemoved: 1}},
 		{"an undo that is not settled", []func(*testing.T) Entry{undo(UndoBegin, Undo{ID: "u"})}, map[string]int{RowUndo: 1}},
-		{"an undo that failed", []func(*testing.T) Entry{undo(UndoBegin, Undo{ID: "u"}), undo(UndoEnd, UndoOutcome{ID: "u", Needed: true, Failure: &Failure{Message: "no"}})}, map[string]int{RowUndo: 1}},
-		{"an undo that is done", []func(*testing.T) Entry{undo(UndoBegin, Undo{ID: "u"}), undo(UndoEnd, UndoOutcome{ID: "u", Needed: true})}, map[string]int{RowUndo: 0}},
-		{"a medium keeps its newest state", []func(*testing.T) Entry{end(Facts{Media: []Medium{{Target: "usb", State: "attached", At: t0}}}), end(Facts{Media: []Medium{{Target: "usb", State: "detached", At: t0}}})},
+		{"an undo that failed", []func(*testing.T) Entry{undo(UndoBegin, Undo{ID: "u"}),
+			undo(UndoEnd, UndoOutcome{ID: "u", Needed: true, Failure: &Failure{Message: "no"}})}, map[string]int{RowUndo: 1}},
+		{"an undo that is done", []func(*testing.T) Entry{undo(UndoBegin, Undo{ID: "u"}), undo(UndoEnd, UndoOutcome{ID: "u", Needed: true})},
+			map[string]int{RowUndo: 0}},
+		{"a medium keeps its newest state", []func(*testing.T) Entry{end(Facts{Media: []Medium{{Target: "usb", State: "attached", At: t0}}}),
+			end(Facts{Media: []Medium{{Target: "usb", State: "detached", At: t0}}})},
 			map[string]int{RowMedium: 1}},
-		{"demands replace demands", []func(*testing.T) Entry{undo(SiteDemand, Demands{}), undo(SiteDemand, Demands{Assets: []AssetDemand{{Name: "x"}}})}, map[string]int{RowDemands: 1}},
+		{"demands replace demands", []func(*testing.T) Entry{undo(SiteDemand, Demands{}),
+			undo(SiteDemand, Demands{Assets: []AssetDemand{{Name: "x"}}})}, map[string]int{RowDemands: 1}},
 		{"of a key on a target the newest proof counts", []func(*testing.T) Entry{
 			undo(Imported, Import{Facts: Facts{Keys: []KeyProof{{Recipient: "k", Target: "nas", At: t0}, {Recipient: "k", Target: "usb", At: t0}}}}),
-			undo(Imported, Import{Facts: Facts{Keys: []KeyProof{{Recipient: "k", Target: "nas", At: t0.Add(time.Hour)}}}})}, map[string]int{RowKey: 2}},
-		{"what a target's manifest said", []func(*testing.T) Entry{undo(Imported, Import{Target: "nas", Facts: Facts{Copies: []Copy{{ID: "c9", Taken: t0}}}})}, map[string]int{RowCopy: 3}},
+			undo(Imported, Import{Facts: Facts{Keys: []KeyProof{{Recipient: "k", Target: "nas", At: t0.Add(time.Hour)}}}})},
+			map[string]int{RowKey: 2}},
+		{"what a target's manifest said", []func(*testing.T) Entry{undo(Imported,
+			Import{Target: "nas", Facts: Facts{Copies: []Copy{{ID: "c9", Taken: t0}}}})}, map[string]int{RowCopy: 3}},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -267,7 +285,8 @@ func TestLaterIsDurableWithTheNextWrite(t *testing.T) {
 		t.Fatal(err)
 	}
 	var steps []string
-	if err := open(t, path).Entries(t.Context(), Filter{}, func(e Entry) error { steps = append(steps, e.Step); return nil }); err != nil || !slices.Equal(steps, []string{"/0", "/1", "/2"}) {
+	if err := open(t, path).Entries(t.Context(), Filter{}, func(e Entry) error { steps = append(steps, e.Step); return nil }); err != nil ||
+		!slices.Equal(steps, []string{"/0", "/1", "/2"}) {
 		t.Errorf("got %v, %v, want /0 /1 /2", steps, err)
 	}
 }
@@ -293,7 +312,8 @@ func TestCheckpointsReadBack(t *testing.T) {
 	if got, err := ParseCheckpoint(h.Checkpoint()); err != nil || got != h {
 		t.Errorf("got %v, %v, want %v", got, err, h)
 	}
-	for _, bad := range []string{"", "runner ledger\n", "runner ledger\n-1\n" + fmt.Sprintf("%064x\n", 0), "runner ledger\n1\n00\n", h.Checkpoint() + "x", "\n" + h.Checkpoint(), "runner ledger\n012\n" + fmt.Sprintf("%064x\n", 0)} {
+	for _, bad := range []string{"", "runner ledger\n", "runner ledger\n-1\n" + fmt.Sprintf("%064x\n", 0), "runner ledger\n1\n00\n",
+		h.Checkpoint() + "x", "\n" + h.Checkpoint(), "runner ledger\n012\n" + fmt.Sprintf("%064x\n", 0)} {
 		if _, err := ParseCheckpoint(bad); err == nil {
 			t.Errorf("%q was read", bad)
 		}

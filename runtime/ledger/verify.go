@@ -204,7 +204,7 @@ func (v *verifier) project(seq int64, raw []byte) {
 	}
 }
 
-// judge tells what happened to the entries. The recorded root decides whether
+// judge says what happened to the entries. The recorded root decides whether
 // entries were changed, or only hashes beside them.
 func (v *verifier) judge(ctx context.Context, head Head) error {
 	whole := v.next == v.report.Entries && v.next == head.Size && v.tree.root() == head.Root
@@ -223,7 +223,8 @@ func (v *verifier) judge(ctx context.Context, head Head) error {
 	case len(v.bad) > 0:
 		return v.edited(ctx)
 	case v.odd >= 0 && v.report.Entries == v.next:
-		v.problem(v.among, "inserted, removed or reordered here: entries %d to %d do not make the tree that was recorded with them", v.among, v.odd)
+		v.problem(v.among, "inserted, removed or reordered here: entries %d to %d do not make the tree that was recorded with them", v.among,
+			v.odd)
 	case !whole && v.report.OK():
 		v.problem(-1, "the recorded root %v is not that of the entries, %v", head.Root, v.tree.root())
 	}
@@ -269,9 +270,11 @@ func (v *verifier) checkpoints(heads map[string]Head) {
 		switch {
 		case cp.Size == 0, !beyond && v.roots[cp.Size] == cp.Root, v.joined(cp):
 		case beyond:
-			v.problem(-1, "truncated or older: %s holds a checkpoint of %d entries, this ledger has %d\nhint: if this machine was restored from a backup, type: runner ledger continue --reason \"…\"", name, cp.Size, v.report.Entries)
+			v.problem(-1, "truncated or older: %s holds a checkpoint of %d entries, this ledger has %d\nhint: if this machine was restored from "+
+				"a backup, type: runner ledger continue --reason \"…\"", name, cp.Size, v.report.Entries)
 		default:
-			v.problem(-1, "the checkpoint of %d entries on %s has root %v, this ledger has %v there: one of the first %d entries was changed, or the target belongs to another ledger", cp.Size, name, cp.Root, v.roots[cp.Size], cp.Size)
+			v.problem(-1, "the checkpoint of %d entries on %s has root %v, this ledger has %v there: one of the first %d entries was changed, or "+
+				"the target belongs to another ledger", cp.Size, name, cp.Root, v.roots[cp.Size], cp.Size)
 		}
 	}
 }

@@ -25,7 +25,8 @@ func (x tamper) exec(q string, args ...any) {
 	if err != nil {
 		x.t.Fatal(err)
 	}
-	if n, err := res.RowsAffected(); err != nil || n == 0 && !strings.HasPrefix(q, "DROP") && !strings.HasPrefix(q, "CREATE") && !strings.HasPrefix(q, "PRAGMA") && !strings.HasPrefix(q, "REINDEX") {
+	if n, err := res.RowsAffected(); err != nil || n == 0 && !strings.HasPrefix(q, "DROP") && !strings.HasPrefix(q, "CREATE") &&
+		!strings.HasPrefix(q, "PRAGMA") && !strings.HasPrefix(q, "REINDEX") {
 		x.t.Fatalf("%s changed nothing (%v): the test would prove nothing", q, err)
 	}
 }
@@ -101,9 +102,12 @@ func TestVerifyNamesWhatWasDone(t *testing.T) {
 		want []string // beginning of each problem
 	}{
 		{"nothing", func(tamper) {}, nil},
-		{"an entry was edited", func(x tamper) { x.exec("UPDATE entries SET raw = replace(raw, 'erp', 'exp') WHERE seq = 3") }, []string{"entry 3: edited"}},
-		{"two entries were edited", func(x tamper) { x.exec("UPDATE entries SET raw = CAST(raw || ' ' AS BLOB) WHERE seq IN (2, 9)") }, []string{"entry 2: edited", "entry 9: edited"}},
-		{"an entry was replaced by what is no JSON", func(x tamper) { x.exec("UPDATE entries SET raw = x'ff00' WHERE seq = 0") }, []string{"entry 0: edited"}},
+		{"an entry was edited", func(x tamper) { x.exec("UPDATE entries SET raw = replace(raw, 'erp', 'exp') WHERE seq = 3") },
+			[]string{"entry 3: edited"}},
+		{"two entries were edited", func(x tamper) { x.exec("UPDATE entries SET raw = CAST(raw || ' ' AS BLOB) WHERE seq IN (2, 9)") },
+			[]string{"entry 2: edited", "entry 9: edited"}},
+		{"an entry was replaced by what is no JSON", func(x tamper) { x.exec("UPDATE entries SET raw = x'ff00' WHERE seq = 0") },
+			[]string{"entry 0: edited"}},
 		{"an entry was removed", func(x tamper) { x.exec("DELETE FROM entries WHERE seq = 4") }, []string{"entry 4: removed"}},
 		{"an entry was removed and the others renumbered", func(x tamper) {
 			x.exec("DELETE FROM entries WHERE seq = 3")
@@ -131,14 +135,17 @@ func TestVerifyNamesWhatWasDone(t *testing.T) {
 		{"an entry was appended without the log", func(x tamper) {
 			x.exec("INSERT INTO entries SELECT 14, type, run, raw, hashes FROM entries WHERE seq = 2")
 		}, []string{"entry 14: inserted: 1 entries follow the recorded end"}},
-		{"the last entries were cut off", func(x tamper) { x.exec("DELETE FROM entries WHERE seq >= 12") }, []string{"truncated: the last entry is 11, but 14 were written"}},
-		{"everything was cut off", func(x tamper) { x.exec("DELETE FROM entries") }, []string{"truncated: the last entry is -1, but 14 were written"}},
+		{"the last entries were cut off", func(x tamper) { x.exec("DELETE FROM entries WHERE seq >= 12") },
+			[]string{"truncated: the last entry is 11, but 14 were written"}},
+		{"everything was cut off", func(x tamper) { x.exec("DELETE FROM entries") },
+			[]string{"truncated: the last entry is -1, but 14 were written"}},
 		{"cut off, and the size with it", func(x tamper) {
 			x.exec("DELETE FROM entries WHERE seq >= 12")
 			x.exec("UPDATE head SET size = 12")
 		}, []string{"the recorded root"}},
 		{"the recorded root was edited", func(x tamper) { x.exec("UPDATE head SET root = zeroblob(32)") }, []string{"the recorded root"}},
-		{"the recorded size was edited", func(x tamper) { x.exec("UPDATE head SET size = 13") }, []string{"entry 13: inserted: 1 entries follow"}},
+		{"the recorded size was edited", func(x tamper) { x.exec("UPDATE head SET size = 13") },
+			[]string{"entry 13: inserted: 1 entries follow"}},
 		{"the hash of a leaf was edited", func(x tamper) { x.exec("UPDATE entries SET hashes = zeroblob(32) WHERE seq = 8") },
 			[]string{"entry 8: the hashes stored with it were edited; the entry itself is what was recorded"}},
 		{"an inner hash was edited", func(x tamper) {
@@ -148,7 +155,8 @@ func TestVerifyNamesWhatWasDone(t *testing.T) {
 			[]string{"entry 4: the copy " + cp + " is not stored as this entry says"}},
 		{"a column of a fact was edited", func(x tamper) { x.exec("UPDATE facts SET time = time + 1 WHERE id = ?", cp) },
 			[]string{"entry 4: the copy " + cp + " is not stored as this entry says"}},
-		{"a fact was removed", func(x tamper) { x.exec("DELETE FROM facts WHERE kind = 'run' AND id = 'r2'") }, []string{"entry 7: the run r2 is missing among the stored ones"}},
+		{"a fact was removed", func(x tamper) { x.exec("DELETE FROM facts WHERE kind = 'run' AND id = 'r2'") },
+			[]string{"entry 7: the run r2 is missing among the stored ones"}},
 		{"a fact was added", func(x tamper) {
 			x.exec("INSERT INTO facts SELECT kind, 'forged', asset, item, run, ref, target, time, body FROM facts WHERE id = ?", cp)
 		}, []string{"the copy forged is stored, but no entry says so"}},
@@ -181,7 +189,8 @@ func TestVerifyNamesWhatWasDone(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			ok := len(r.Problems) == len(c.want) || len(c.want) == 1 && strings.HasPrefix(c.want[0], "the database is damaged") && len(r.Problems) > 0
+			ok := len(r.Problems) == len(c.want) || len(c.want) == 1 && strings.HasPrefix(c.want[0], "the database is damaged") &&
+				len(r.Problems) > 0
 			for i := range min(len(c.want), len(r.Problems)) {
 				ok = ok && strings.HasPrefix(r.Problems[i].String(), c.want[i])
 			}
@@ -221,7 +230,8 @@ func TestCheckpoints(t *testing.T) {
 		x.exec("UPDATE entries SET raw = replace(raw, 'erp', 'exp') WHERE seq = 3")
 		x.exec("UPDATE facts SET item = 'exp', body = replace(body, 'erp', 'exp') WHERE kind IN ('artifact', 'item') AND run = 'r1'")
 		x.exec("DELETE FROM facts WHERE kind = 'item' AND run = 'r1'")
-		x.exec("INSERT INTO facts VALUES ('item', ?, 'vms', 'exp', 'r1', '', '', ?, ?)", shortHash("r1", "vms", "exp", "100"), t0.UnixMicro(), []byte(`{"asset":"vms","id":"100","name":"exp"}`))
+		x.exec("INSERT INTO facts VALUES ('item', ?, 'vms', 'exp', 'r1', '', '', ?, ?)", shortHash("r1", "vms", "exp", "100"), t0.UnixMicro(),
+			[]byte(`{"asset":"vms","id":"100","name":"exp"}`))
 		x.whole()
 	})
 	wrongEnd := end
@@ -234,14 +244,16 @@ func TestCheckpoints(t *testing.T) {
 		want  string // beginning of the only problem
 	}{
 		{"earlier states of this ledger", l, map[string]Head{"nas": mid, "offsite": end, "new": {}}, 0, ""},
-		{"this ledger is older than a checkpoint", old, map[string]Head{"nas": end}, 0, "truncated or older: nas holds a checkpoint of 14 entries, this ledger has 7\nhint: "},
+		{"this ledger is older than a checkpoint", old, map[string]Head{"nas": end}, 0,
+			"truncated or older: nas holds a checkpoint of 14 entries, this ledger has 7\nhint: "},
 		{"a checkpoint of another ledger", l, map[string]Head{"nas": mid, "usb": foreign}, 0, "the checkpoint of 7 entries on usb has root"},
 		{"an entry was edited and all hashes made anew", forged, map[string]Head{"nas": mid}, 0, "the checkpoint of 7 entries on nas has root"},
 		{"edited likewise, without a checkpoint nobody can tell", forged, nil, 0, ""},
 		{"joined by a gap entry", joined, map[string]Head{"nas": end, "usb": mid}, 1, ""},
 		{"joined, and grown beyond the checkpoint", grown, map[string]Head{"nas": end}, 1, ""},
 		{"joined to another end than this", joined, map[string]Head{"nas": wrongEnd}, 1, "truncated or older: nas"},
-		{"a change before the gap is not excused by it", joined, map[string]Head{"usb": foreign}, 1, "the checkpoint of 7 entries on usb has root"},
+		{"a change before the gap is not excused by it", joined, map[string]Head{"usb": foreign}, 1,
+			"the checkpoint of 7 entries on usb has root"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -287,7 +299,8 @@ func TestVerifyDoesNotHoldTheEntries(t *testing.T) {
 		var group []Entry
 		for i := range 1000 {
 			id := fmt.Sprint(n + i)
-			group = append(group, mustEntry(t, StepEnd, t0, "r", "/"+id, End{OK: true, Facts: Facts{Artifacts: []Artifact{{ID: id, Created: t0, Consistency: note}}}}))
+			group = append(group, mustEntry(t, StepEnd, t0, "r", "/"+id,
+				End{OK: true, Facts: Facts{Artifacts: []Artifact{{ID: id, Created: t0, Consistency: note}}}}))
 		}
 		if _, err := s.Append(t.Context(), group); err != nil {
 			t.Fatal(err)

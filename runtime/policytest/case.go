@@ -12,7 +12,7 @@ import (
 )
 
 // testCase is what case(…) returns. It never changes: what became of its faults and
-// answers in a test is told by played.
+// answers in a test is reported by played.
 type testCase struct {
 	pos     syntax.Position
 	given   map[string]any
@@ -108,7 +108,8 @@ func once(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs [
 }
 
 // makeCase is case(…). The suite keeps it, to find those that are never run.
-func (s *suite) makeCase(thread *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+func (s *suite) makeCase(thread *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value,
+	error) {
 	var a struct {
 		Given  map[string]any    `star:"given?" doc:"what fakes answer: guests, sizes"`
 		Args   map[string]string `star:"args?" doc:"arguments of main"`

@@ -30,7 +30,8 @@ func (t *tester) eq(thread *starlark.Thread, b *starlark.Builtin, args starlark.
 	return starlark.Bool(same), nil
 }
 
-func (t *tester) isTrue(thread *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+func (t *tester) isTrue(thread *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value,
+	error) {
 	var cond starlark.Value
 	text := "it is not true"
 	if err := starlark.UnpackArgs(b.Name(), args, kwargs, "cond", &cond, "text?", &text); err != nil {
@@ -61,7 +62,8 @@ func (t *tester) ofLastRun(f Failure) Failure {
 	return f
 }
 
-func (t *tester) expect(thread *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+func (t *tester) expect(thread *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value,
+	error) {
 	var rv, cv starlark.Value
 	if err := starlark.UnpackArgs(b.Name(), args, kwargs, "run", &rv, "case", &cv); err != nil {
 		return nil, err
@@ -161,7 +163,8 @@ func (t *tester) proven(cat ledger.Catalog, it ledger.Item, r *result) (bool, er
 }
 
 // expectSteps is t.steps.
-func (t *tester) expectSteps(thread *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+func (t *tester) expectSteps(thread *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value,
+	error) {
 	if len(kwargs) > 0 || len(args) < 2 {
 		return nil, fmt.Errorf("t.steps: want a run, then exactly(…), among_others(…), in_order(…) or never(…)")
 	}

@@ -64,13 +64,13 @@ func (t *tester) happen(m *meanwhile, prim string, args map[string]any) {
 }
 
 // unused names the calls that were never made.
-func (m *meanwhile) unused(tell func(text string)) {
+func (m *meanwhile) unused(report func(text string)) {
 	if m == nil {
 		return
 	}
 	for _, e := range m.events {
 		if !e.done {
-			tell(e.text)
+			report(e.text)
 		}
 	}
 }

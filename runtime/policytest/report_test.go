@@ -14,7 +14,8 @@ func outcomes() []Outcome {
 		{Name: "p/a_test.star/test_x/one", File: "p/a_test.star", Test: "test_x", Case: "one", At: "p/a_test.star:3:1", Millis: 1.5},
 		{Name: "p/a_test.star/test_x/two, too", File: "p/a_test.star", Test: "test_x", Case: "two, too", At: "p/a_test.star:3:1", Millis: 0.5,
 			Failures: []Failure{
-				{At: "p/a_test.star:5:9", Text: "got \"<&\x01\", want 100 %\n::error::x", Policy: "p/a.star:7:2", More: []string{"p/a.star:7:2: make()"}},
+				{At: "p/a_test.star:5:9", Text: "got \"<&\x01\", want 100 %\n::error::x", Policy: "p/a.star:7:2",
+					More: []string{"p/a.star:7:2: make()"}},
 				{Text: "the fault make() never happened"},
 			}},
 		Broken("p/b_test.star", errors.New("no test in it")),
@@ -39,8 +40,10 @@ func reported(t *testing.T, format string, verbose bool, root string) string {
 
 func TestPretty(t *testing.T) {
 	got := reported(t, "pretty", true, "")
-	for _, want := range []string{"ok   p/a_test.star/test_x/one (1.5 ms)\n", "FAIL p/a_test.star/test_x/two, too\n     p/a_test.star:5:9: got",
-		"\n       p/a.star:7:2: make()\n     the fault make() never happened\n", "FAIL p/b_test.star\n     no test in it\n1 passed, 2 failed (2 files)\n"} {
+	for _, want := range []string{"ok   p/a_test.star/test_x/one (1.5 ms)\n",
+		"FAIL p/a_test.star/test_x/two, too\n     p/a_test.star:5:9: got",
+		"\n       p/a.star:7:2: make()\n     the fault make() never happened\n", "FAIL p/b_test.star\n     no test in it\n1 passed, 2 failed " +
+			"(2 files)\n"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("got %q, want %q in it", got, want)
 		}
@@ -53,7 +56,8 @@ func TestPretty(t *testing.T) {
 // A workflow command is a line: whatever a test says, it stays in the line of its failure.
 func TestGitHub(t *testing.T) {
 	got := reported(t, "github", false, "")
-	want := "::error file=p/a_test.star,line=5,col=9,title=p/a_test.star/test_x/two%2C too::p/a_test.star:5:9: got \"<&\x01\", want 100 %25%0A::error::x%0A  p/a.star:7:2: make()\n" +
+	want := "::error file=p/a_test.star,line=5,col=9,title=p/a_test.star/test_x/two%2C too::p/a_test.star:5:9: got \"<&\x01\", want 100 " +
+		"%25%0A::error::x%0A  p/a.star:7:2: make()\n" +
 		"::error file=p/a_test.star,line=3,col=1,title=p/a_test.star/test_x/two%2C too::the fault make() never happened\n" +
 		"::error file=p/b_test.star,title=p/b_test.star::no test in it\n1 passed, 2 failed (2 files)\n"
 	if got != want {
@@ -107,10 +111,12 @@ func TestJUnit(t *testing.T) {
 	if a.Name != "p/a_test.star" || a.Tests != 2 || a.Failures != 1 || a.Errors != 0 || a.Time != 0.002 {
 		t.Errorf("got %+v", a)
 	}
-	if one := a.Cases[0]; one.Name != "test_x/one" || one.Class != "p/a_test" || one.File != "p/a_test.star" || one.Line != "3" || one.Time != 0.0015 || one.Failure != nil {
+	if one := a.Cases[0]; one.Name != "test_x/one" || one.Class != "p/a_test" || one.File != "p/a_test.star" || one.Line != "3" ||
+		one.Time != 0.0015 || one.Failure != nil {
 		t.Errorf("got %+v", one)
 	}
-	if two := a.Cases[1].Failure; two == nil || !strings.HasPrefix(two.Message, "got \"<&\uFFFD\"") || !strings.Contains(two.Text, "p/a.star:7:2: make()") || !strings.Contains(two.Text, "never happened") {
+	if two := a.Cases[1].Failure; two == nil || !strings.HasPrefix(two.Message, "got \"<&\uFFFD\"") ||
+		!strings.Contains(two.Text, "p/a.star:7:2: make()") || !strings.Contains(two.Text, "never happened") {
 		t.Errorf("got %+v", two)
 	}
 	if b.Cases[0].Name != "the file" || b.Cases[0].Failure.Message != "no test in it" {
@@ -124,7 +130,8 @@ func TestJSON(t *testing.T) {
 	if len(lines) != 3 {
 		t.Fatalf("got %d lines, want 3", len(lines))
 	}
-	if err := json.Unmarshal([]byte(lines[1]), &o); err != nil || o.Case != "two, too" || o.Failures[0].At != "p/a_test.star:5:9" || o.Failures[0].Policy != "p/a.star:7:2" {
+	if err := json.Unmarshal([]byte(lines[1]), &o); err != nil || o.Case != "two, too" || o.Failures[0].At != "p/a_test.star:5:9" ||
+		o.Failures[0].Policy != "p/a.star:7:2" {
 		t.Errorf("got %+v, %v", o, err)
 	}
 }

@@ -133,7 +133,8 @@ func (t *test) takeTable(s *suite) {
 	}
 	switch {
 	case v == nil:
-		wrong("no table CASES of cases by name\nhint: CASES = {\"all well\": case(…)}; or name the table of this test: def %s(t, %s = TABLE)", t.name, name)
+		wrong("no table CASES of cases by name\nhint: CASES = {\"all well\": case(…)}; or name the table of this test: def %s(t, %s = TABLE)",
+			t.name, name)
 		return
 	case !ok:
 		wrong("%s is of type %s, want a table: a dict of rows by name", what, v.Type())
@@ -201,7 +202,7 @@ func (s *suite) runTest(test *test, r row) Outcome {
 	for _, p := range t.played {
 		s.ran[p.c] = true
 	}
-	for _, c := range cases { // what is wrong with these was told here
+	for _, c := range cases { // what is wrong with these was reported here
 		s.ran[c] = true
 		s.wanted[c] = s.wanted[c] || err != nil || t.playedOf(c) == nil
 	}

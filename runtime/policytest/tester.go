@@ -35,7 +35,8 @@ func (*tester) Hash() (uint32, error) { return 0, errors.New("unhashable type: t
 type builtin = func(*starlark.Thread, *starlark.Builtin, starlark.Tuple, []starlark.Tuple) (starlark.Value, error)
 
 func (t *tester) methods() map[string]builtin {
-	return map[string]builtin{"advance": t.advance, "eq": t.eq, "expect": t.expect, "retry": t.retry, "run": t.run, "steps": t.expectSteps, "true": t.isTrue}
+	return map[string]builtin{"advance": t.advance, "eq": t.eq, "expect": t.expect, "retry": t.retry, "run": t.run, "steps": t.expectSteps,
+		"true": t.isTrue}
 }
 
 // AttrNames implements starlark.HasAttrs.

@@ -12,7 +12,8 @@ type Word struct{ Name, Args, Doc, Example string }
 // Words lists the language of tests.
 func Words() []Word {
 	return []Word{
-		{"case", "given, args, faults, answers, want, proven, steps, clock", "a situation and how its run must end. given: what the world is like; faults: {call: code}; answers: {call: what it returns}, of calls that only read", `
+		{"case", "given, args, faults, answers, want, proven, steps, clock", "a situation and how its run must end. given: what the world is " +
+			"like; faults: {call: code}; answers: {call: what it returns}, of calls that only read", `
 c = case(answers = {"guests()": ["erp", "mail"]}, want = ok(), proven = everything_but(), steps = never("snapshot_vm(guest=git)"))
 t.expect(t.run(main, c), c)`},
 		{"ok", "", "want: the run ends ok; the default", `
@@ -42,7 +43,8 @@ c = case(given = {"guests": ["erp"]}, steps = [never("snapshot_vm(guest=mail)"),
 t.expect(t.run(main, c), c)`},
 		{"fake_artifact", "id, item, created", "an artifact as history() returns it, for rules that choose among them", `
 t.eq(fake_artifact(id = "1", item = "erp", created = time.parse("2026-03-31T02:00:00Z")).item, "erp")`},
-		{"t.run", "main, case, meanwhile", "run a policy; returns result, error, findings, steps, copies and value. meanwhile = {call: function} is done while that call is under way", `
+		{"t.run", "main, case, meanwhile", "run a policy; returns result, error, findings, steps, copies and value. meanwhile = {call: " +
+			"function} is done while that call is under way", `
 r = t.run(main, meanwhile = {"snapshot_vm(guest=erp)": lambda: t.advance("1h")})
 t.eq(r.result, "ok")`},
 		{"t.retry", "main, run", "retry what a run left undone, without faults", `

@@ -66,10 +66,11 @@ func ends(ctx context.Context, c ledger.Catalog, run string, fn func(ledger.End)
 	})
 }
 
-// unlisted is told of an asset that neither the site nor an inventory lists. A
+// unlisted is reported an asset that neither the site nor an inventory lists. A
 // call that failed to ask is named in place of the advice to ask.
 func (j judge) unlisted(ctx context.Context, c ledger.Catalog, asset string) ([]ledger.Finding, error) {
-	f := ledger.Finding{Severity: ledger.DegradedRun, Asset: asset, Text: fmt.Sprintf("nobody listed what %s holds: nothing of it was judged", asset),
+	f := ledger.Finding{Severity: ledger.DegradedRun, Asset: asset, Text: fmt.Sprintf("nobody listed what %s holds: nothing of it was judged",
+		asset),
 		Type: fmt.Sprintf("in site.star: asset(name = %q, items = […]), or call an inventory such as guests() in the policy", asset)}
 	err := ends(ctx, c, j.run, func(end ledger.End) {
 		if end.Call != nil && end.Failure != nil && !end.Retried && f.Type != "" { // a Read: it asks

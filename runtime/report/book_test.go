@@ -46,7 +46,8 @@ func (b *book) facts(at time.Time, run string, f ledger.Facts) string {
 func (b *book) begin(run string, at time.Time, edit ...func(*ledger.Run)) {
 	h := ledger.Run{ID: run, Policy: "//nightly.star", Path: "policies/nightly.star", Host: "pve1", Began: at, Version: "1.2.3",
 		Operator: ledger.Operator{User: "root", Sudo: "anna"},
-		Policies: []ledger.Policy{{Label: "//nightly.star", SOP: "IT-245", Section: "VM Procedures", Version: "1.0.0", Protects: []string{"vms"}}}}
+		Policies: []ledger.Policy{{Label: "//nightly.star", SOP: "IT-245", Section: "VM Procedures", Version: "1.0.0",
+			Protects: []string{"vms"}}}}
 	for _, e := range edit {
 		e(&h)
 	}
@@ -67,7 +68,8 @@ func (b *book) expect(at time.Time, run string, names ...string) {
 }
 
 func (b *book) artifact(run, item string, at time.Time, gaps ...ledger.Gap) ledger.Artifact {
-	a := ledger.Artifact{ID: ledger.ArtifactID(run, item+at.String()), Kind: "vm", Asset: "vms", Item: item, Run: run, Created: at, Bytes: 1 << 30,
+	a := ledger.Artifact{ID: ledger.ArtifactID(run, item+at.String()), Kind: "vm", Asset: "vms", Item: item, Run: run, Created: at,
+		Bytes:       1 << 30,
 		Consistency: "agent freeze", Gaps: gaps, Files: []ledger.File{{Name: item + ".vma.zst", Size: 1 << 30}}}
 	b.facts(at, run, ledger.Facts{Artifacts: []ledger.Artifact{a}})
 	return a
@@ -107,10 +109,13 @@ func (b *book) medium(target, state string, at time.Time) {
 // fetched every week.
 func demands() ledger.Demands {
 	return ledger.Demands{
-		Assets: []ledger.AssetDemand{{Name: "vms", Title: "Virtual Machines", RPO: day, RTO: time.Hour, Retention: 28 * day, Online: "1 full + 27 incr.", Keep: 28,
+		Assets: []ledger.AssetDemand{{Name: "vms", Title: "Virtual Machines", RPO: day, RTO: time.Hour, Retention: 28 * day,
+			Online: "1 full + 27 incr.", Keep: 28,
 			Copies: 3, Media: 2, Offsite: 1, Offline: 1,
-			On: []ledger.CopyDemand{{Target: "nas", Level: ledger.Opened}, {Target: "offline-a", Level: ledger.Read}, {Target: "offsite", Level: ledger.Read}}}},
-		Targets: []ledger.TargetFacts{{Name: "nas", Medium: "disk", Location: "office"}, {Name: "offsite", Medium: "disk", Location: "berlin", Offsite: true},
+			On: []ledger.CopyDemand{{Target: "nas", Level: ledger.Opened}, {Target: "offline-a", Level: ledger.Read},
+				{Target: "offsite", Level: ledger.Read}}}},
+		Targets: []ledger.TargetFacts{{Name: "nas", Medium: "disk", Location: "office"},
+			{Name: "offsite", Medium: "disk", Location: "berlin", Offsite: true},
 			{Name: "offline-a", Medium: "usb", Location: "safe", Offline: true, Due: 7 * day, Grace: 3 * day}},
 	}
 }

@@ -43,10 +43,12 @@ func Complete(ctx context.Context, c ledger.Catalog, d ledger.Demands, r ledger.
 
 // asset judges one asset; gaps collects the accepted ones that were met with, judged
 // what was looked at.
-func (j judge) asset(ctx context.Context, c ledger.Catalog, name string, gaps map[string]bool, judged map[[2]string]bool) ([]ledger.Finding, error) {
+func (j judge) asset(ctx context.Context, c ledger.Catalog, name string, gaps map[string]bool,
+	judged map[[2]string]bool) ([]ledger.Finding, error) {
 	a, ok := j.d.Asset(name)
 	if !ok {
-		return []ledger.Finding{{Severity: ledger.Failed, Asset: name, Text: fmt.Sprintf("the policy protects %s, the site states nothing of it", name),
+		return []ledger.Finding{{Severity: ledger.Failed, Asset: name, Text: fmt.Sprintf("the policy protects %s, the site states nothing of it",
+			name),
 			Type: fmt.Sprintf("in site.star: asset(name = %q, …)", name)}}, nil
 	}
 	names, err := expected(ctx, c, j.run, a)
@@ -146,12 +148,13 @@ func (j judge) gaps(a ledger.AssetDemand, it *item, met map[string]bool) []ledge
 			continue
 		}
 		out = append(out, ledger.Finding{Severity: ledger.DegradedRun, Asset: a.Name, Item: g.Item, Text: text,
-			Type: fmt.Sprintf("include it in the backup, or in site.star: accept_gap(item = %q, gap = %q, reason = \"…\", until = %q)", g.Item, g.What, date(j.now.AddDate(0, 6, 0)))})
+			Type: fmt.Sprintf("include it in the backup, or in site.star: accept_gap(item = %q, gap = %q, reason = \"…\", until = %q)", g.Item,
+				g.What, date(j.now.AddDate(0, 6, 0)))})
 	}
 	return append(out, unmeant(a.Name, mend)...)
 }
 
-// unmeant tells of what is missing though nobody meant it to be: once for all that one
+// unmeant says of what is missing though nobody meant it to be: once for all that one
 // command mends.
 func unmeant(asset string, gaps []ledger.Gap) (out []ledger.Finding) {
 	at := map[string]int{}
@@ -177,7 +180,7 @@ func unmeant(asset string, gaps []ledger.Gap) (out []ledger.Finding) {
 func acceptKey(i int) string { return fmt.Sprint("accept ", i) }
 
 // expired finds exceptions that ended and deviations whose review is due. An
-// acceptance whose gap is still there was told with the gap.
+// acceptance whose gap is still there was reported with the gap.
 func (j judge) expired(protects []string, met map[string]bool) []ledger.Finding {
 	var out []ledger.Finding
 	add := func(item, text, hint string) {

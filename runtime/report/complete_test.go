@@ -41,7 +41,7 @@ func TestComplete(t *testing.T) {
 			b.expect(began, "r", "erp")
 		}, []string{
 			"failed: erp has no copy on nas from this run; newest: 2 d old, opened",
-			"failed: erp has no copy on offsite from this run; there is none at all"}, 0},
+			"failed: erp has no copy on offsite from this run; no copy exists at all"}, 0},
 		{"a guest that no inventory lists is judged, too", func(b *book, d *ledger.Demands) {
 			d.Assets[0].On = nil
 			b.begin("r", began)
@@ -53,7 +53,8 @@ func TestComplete(t *testing.T) {
 			d.Assets[0].On = nil
 			b.begin("r", began)
 			b.expect(began, "r", "fw")
-			b.artifact("r", "fw", began, ledger.Gap{What: "cluster/rules", Why: "Permission check failed (/, Sys.Audit)", Mend: "give Sys.Audit on /"},
+			b.artifact("r", "fw", began, ledger.Gap{What: "cluster/rules", Why: "Permission check failed (/, Sys.Audit)",
+				Mend: "give Sys.Audit on /"},
 				ledger.Gap{What: "guest/103", Why: "Permission check failed (/vms/103, VM.Audit)", Mend: "give VM.Audit on /vms/103"},
 				ledger.Gap{What: "cluster/ipset", Why: "Permission check failed (/, Sys.Audit)", Mend: "give Sys.Audit on /"})
 		}, []string{"failed: fw: cluster/rules, cluster/ipset are left out (Permission check failed (/, Sys.Audit)) | give Sys.Audit on /",
@@ -93,7 +94,8 @@ func TestComplete(t *testing.T) {
 			d.Assets[0].On = d.Assets[0].On[:1]
 			b.expect(began, "r", "erp")
 			b.copy(b.artifact("r", "erp", now.Add(9*day)), "nas", ledger.Opened)
-		}, []string{"failed: erp on nas is dated 2026-12-02 03:00 UTC, which is in the future | check the clocks of this host and of the system that is backed up: timedatectl"}, 0},
+		}, []string{"failed: erp on nas is dated 2026-12-02 03:00 UTC, which is in the future | check the clocks of this host and of the " +
+			"system that is backed up: timedatectl"}, 0},
 		{"a retry after more than the RPO", func(b *book, d *ledger.Demands) {
 			d.Assets[0].On = d.Assets[0].On[:1]
 			b.expect(began, "r", "erp")
@@ -130,7 +132,8 @@ func TestComplete(t *testing.T) {
 		{"a differential archive beside its full one", func(b *book, d *ledger.Demands) { chain(b, d, ledger.Opened, ledger.Read) }, nil, 0},
 		{"a differential archive whose full one is not there", func(b *book, d *ledger.Demands) { chain(b, d, ledger.Opened, -2) },
 			[]string{"failed: pve1 on offsite needs the full archive of 2026-11-20, which is not proven there"}, 0},
-		{"a differential archive whose full one was not read back", func(b *book, d *ledger.Demands) { chain(b, d, ledger.Opened, ledger.Stored) },
+		{"a differential archive whose full one was not read back",
+			func(b *book, d *ledger.Demands) { chain(b, d, ledger.Opened, ledger.Stored) },
 			[]string{"failed: pve1 on offsite needs the full archive of 2026-11-20, which is not proven there"}, 0},
 		{"a differential archive whose full one was never opened", func(b *book, d *ledger.Demands) { chain(b, d, ledger.Read, ledger.Read) },
 			[]string{"failed: pve1 on nas needs the full archive of 2026-11-20, which is read there, demanded: opened"}, 0},
@@ -148,7 +151,8 @@ func TestComplete(t *testing.T) {
 			b.night("r", began, "erp")
 			d.Unprotected = []ledger.Exception{{Item: "scratch", Reason: "test", Until: now}}
 			d.Accepted = []ledger.Exception{{Item: "mail", Reason: "old", Until: now}, {Asset: "logs", Item: "x", Until: now}}
-			d.Deviations = []ledger.Deviation{{SOP: "IT-245", Step: "4.2", ApprovedBy: "cto", Review: now}, {SOP: "IT-245", Step: "5", Review: now.Add(day)}}
+			d.Deviations = []ledger.Deviation{{SOP: "IT-245", Step: "4.2", ApprovedBy: "cto", Review: now},
+				{SOP: "IT-245", Step: "5", Review: now.Add(day)}}
 		}, []string{
 			`degraded: scratch was left out until 2026-11-23 (test): that is over | in site.star: remove unprotected(guest = "scratch", …), or give it a new date`,
 			`degraded: a gap of mail was accepted until 2026-11-23 (old): that is over | in site.star: remove accept_gap(item = "mail", …), or give it a new date`,
@@ -239,7 +243,8 @@ func TestARetryIsJudgedByWhatItTookOver(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			b.entry(ledger.StepEnd, now, "second", "/0", ledger.End{Call: &ledger.Begin{Primitive: "snapshot_vm", Kind: "write"}, OK: true, Value: value, Reused: "first"})
+			b.entry(ledger.StepEnd, now, "second", "/0", ledger.End{Call: &ledger.Begin{Primitive: "snapshot_vm", Kind: "write"}, OK: true,
+				Value: value, Reused: "first"})
 			if c.offline {
 				again := a
 				again.Run = "second"

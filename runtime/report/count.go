@@ -26,7 +26,8 @@ func (s Sum) Of(want Sum) string {
 		}
 		return fmt.Sprintf("%d/%d %s", have, of, word)
 	}
-	return strings.Join([]string{part(s.Copies, want.Copies, "copies"), part(s.Media, want.Media, "media"), part(s.Offsite, want.Offsite, "offsite"),
+	return strings.Join([]string{part(s.Copies, want.Copies, "copies"), part(s.Media, want.Media, "media"),
+		part(s.Offsite, want.Offsite, "offsite"),
 		part(s.Offline, want.Offline, "offline"), fmt.Sprintf("%d unproven", s.Unproven)}, ", ")
 }
 

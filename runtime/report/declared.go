@@ -73,7 +73,8 @@ func (e Erased) text(host string, zone *time.Location) string {
 	case e.Target == "":
 		return fmt.Sprintf("a recovery of %s erases guest %s, and no copy of it on another disk is proven", host, e.Guest)
 	}
-	return fmt.Sprintf("a recovery of %s erases guest %s; it comes back from %s, of %s (%s)", host, e.Guest, e.Target, when(e.Taken, zone), e.Proof)
+	return fmt.Sprintf("a recovery of %s erases guest %s; it comes back from %s, of %s (%s)", host, e.Guest, e.Target, when(e.Taken, zone),
+		e.Proof)
 }
 
 // erased is what the newest image of an item erases; a guest that would be lost is
@@ -86,7 +87,8 @@ func (b *builder) erased(ctx context.Context, a ledger.AssetDemand, it *item, go
 	for _, e := range list {
 		if e.Target == "" && e.Given == "" {
 			b.need(ledger.Finding{Severity: ledger.DegradedRun, Asset: a.Name, Item: it.name, Text: e.text(it.name, nil),
-				Type: fmt.Sprintf("in a policy: verify(copies = copy(artifact = snapshot_vm(guest = %q)), level = \"read\"), to a target that is not on that disk", e.names()[0])})
+				Type: fmt.Sprintf("in a policy: verify(copies = copy(artifact = snapshot_vm(guest = %q)), level = \"read\"), to a target that is "+
+					"not on that disk", e.names()[0])})
 		}
 	}
 	return list, err

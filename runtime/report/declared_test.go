@@ -67,7 +67,8 @@ func TestARecoveryThatErasesGuestsIsTold(t *testing.T) {
 		{"it is recorded by its number", func(b *book) { b.copy(b.artifact("x", "100", now.Add(-2*day)), "offsite", ledger.Read) },
 			"a recovery of pve1 erases guest 100 (erp); it comes back from offsite, of 2026-11-21 03:00 UTC (read, opened before sealing)"},
 	}
-	serials := map[string]string{"erases": "100 (erp)", "serials": "NAS1,NAS2", ledger.DeclaredShown("disks that a recovery makes anew"): "/dev/sda,/dev/sdb", ledger.DeclaredShown("LUKS containers"): "/dev/sda3",
+	serials := map[string]string{"erases": "100 (erp)", "serials": "NAS1,NAS2",
+		ledger.DeclaredShown("disks that a recovery makes anew"): "/dev/sda,/dev/sdb", ledger.DeclaredShown("LUKS containers"): "/dev/sda3",
 		ledger.DeclaredShown("opened by this board alone (TPM)"): "/dev/sda3"}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -75,7 +76,8 @@ func TestARecoveryThatErasesGuestsIsTold(t *testing.T) {
 			c.copies(b)
 			image(b, serials)
 			show, status, run, s := texts(t, b)
-			for _, want := range []string{c.want, "disks that a recovery makes anew: /dev/sda, /dev/sdb", "LUKS containers: /dev/sda3", "opened by this board alone (TPM): /dev/sda3"} {
+			for _, want := range []string{c.want, "disks that a recovery makes anew: /dev/sda, /dev/sdb", "LUKS containers: /dev/sda3",
+				"opened by this board alone (TPM): /dev/sda3"} {
 				if !strings.Contains(show, want) {
 					t.Errorf("show does not say %q:\n%s", want, show)
 				}
@@ -107,7 +109,8 @@ func TestAGuestThatTheSiteGaveUpIsErasedAndNotMissed(t *testing.T) {
 		need  bool
 	}{
 		{"given up", now.Add(day), "a recovery of pve1 erases guest 100 (erp), which the site does not protect: made anew", false},
-		{"given up until yesterday", now.Add(-day), "a recovery of pve1 erases guest 100 (erp), and no copy of it on another disk is proven", true},
+		{"given up until yesterday", now.Add(-day), "a recovery of pve1 erases guest 100 (erp), and no copy of it on another disk is proven",
+			true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d.Unprotected = []ledger.Exception{{Item: "erp", Reason: "made anew", Until: c.until}}

@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	latest = 29 // artifacts whose times tell how often an item is backed up
+	latest = 29 // artifacts whose times say how often an item is backed up
 	often  = 12 // so many of them are needed before it is believed to be more often than daily
 	slack  = 4  // a quarter of the period is no delay: nights are not equally long
 )

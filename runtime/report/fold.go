@@ -50,7 +50,7 @@ func cause(f ledger.Finding) string {
 func fold(found []ledger.Finding) []*folded {
 	at := map[string]*folded{}
 	var out []*folded
-	for _, f := range told(found) {
+	for _, f := range reported(found) {
 		kind, target := kindOf(f), f.Target
 		if kind == "targets" {
 			target = ""
@@ -67,7 +67,7 @@ func fold(found []ledger.Finding) []*folded {
 }
 
 // told leaves out that there is no copy on a target where another finding says why.
-func told(found []ledger.Finding) []ledger.Finding {
+func reported(found []ledger.Finding) []ledger.Finding {
 	why := map[[3]string]bool{}
 	key := func(f ledger.Finding) [3]string { return [3]string{f.Asset, f.Item, f.Target} }
 	for _, f := range found {

@@ -122,7 +122,8 @@ func (j judge) demand(a ledger.AssetDemand, on ledger.CopyDemand, it *item) *led
 		}
 	}
 	if len(believed) == 0 && len(copies) > 0 {
-		f.Text = fmt.Sprintf("%s on %s is dated %s, which is in the future", it.name, on.Target, copies[0].Taken.UTC().Format("2006-01-02 15:04 UTC"))
+		f.Text = fmt.Sprintf("%s on %s is dated %s, which is in the future", it.name, on.Target,
+			copies[0].Taken.UTC().Format("2006-01-02 15:04 UTC"))
 		f.Type = "check the clocks of this host and of the system that is backed up: timedatectl"
 		return f
 	}
@@ -142,7 +143,7 @@ func (j judge) counts(c ledger.Copy) bool {
 	return ok
 }
 
-// onSource tells of targets whose newest good copy lies on a device of its source. It is
+// onSource says of targets whose newest good copy lies on a device of its source. It is
 // the worse where there is no good copy elsewhere.
 func (j judge) onSource(a ledger.AssetDemand, it *item) (out []ledger.Finding) {
 	severity := ledger.Failed
@@ -215,7 +216,7 @@ func lowText(it *item, on ledger.CopyDemand, c ledger.Proven) string {
 // best says what there is instead of a copy from this run.
 func (j judge) best(copies []ledger.Proven) string {
 	if len(copies) == 0 {
-		return "; there is none at all"
+		return "; no copy exists at all"
 	}
 	c := copies[0]
 	for _, o := range copies {

@@ -17,7 +17,7 @@ import (
 // safes are moved.
 const keyAge = 180 * day
 
-// KeyStatus tells when a recovery key last opened a copy on a target.
+// KeyStatus says when a recovery key last opened a copy on a target.
 type KeyStatus struct {
 	Target    string    `json:"target"`
 	Recipient string    `json:"recipient,omitempty"` // fingerprint; "": none ever did
@@ -48,7 +48,8 @@ func (b *builder) keys(ctx context.Context) error {
 	for _, target := range slices.Sorted(maps.Keys(b.sealed)) {
 		st := KeyStatus{Target: target}
 		for _, p := range proofs {
-			if p.Target == target && slices.Contains(b.sealed[target].SealedTo, p.Recipient) && p.At.After(st.At) && !p.At.After(b.j.now.Add(ahead)) {
+			if p.Target == target && slices.Contains(b.sealed[target].SealedTo, p.Recipient) && p.At.After(st.At) &&
+				!p.At.After(b.j.now.Add(ahead)) {
 				st.Recipient, st.At = p.Recipient, p.At
 			}
 		}
@@ -65,9 +66,11 @@ func (b *builder) keys(ctx context.Context) error {
 		return nil
 	}
 	f := ledger.Finding{Severity: ledger.Failed, Type: b.verb("recovery-key test", ""),
-		Text: fmt.Sprintf("no recovery key was ever tried on %s: nobody knows whether their sealed copies can be opened", strings.Join(never, ", "))}
+		Text: fmt.Sprintf("no recovery key was ever tried on %s: nobody knows whether their sealed copies can be opened",
+			strings.Join(never, ", "))}
 	if len(never) == 1 {
-		f.Target, f.Text = never[0], fmt.Sprintf("no recovery key was ever tried on %s: nobody knows whether its sealed copies can be opened", never[0])
+		f.Target, f.Text = never[0], fmt.Sprintf("no recovery key was ever tried on %s: nobody knows whether its sealed copies can be opened",
+			never[0])
 		f.Type = b.verb("recovery-key test", "--target "+never[0])
 	}
 	b.need(f)

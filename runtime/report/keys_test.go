@@ -20,8 +20,10 @@ func TestRecoveryKeysHaveToBeTried(t *testing.T) {
 		{"never", nil, ledger.Failed, "no recovery key was ever tried on offsite"},
 		{"yesterday", []ledger.KeyProof{{Recipient: "age1x", Target: "offsite", At: now.Add(-day)}}, "", ""},
 		{"180 days ago", []ledger.KeyProof{{Recipient: "age1x", Target: "offsite", At: now.Add(-180 * day)}}, "", ""},
-		{"longer ago", []ledger.KeyProof{{Recipient: "age1x", Target: "offsite", At: now.Add(-181 * day)}}, ledger.DegradedRun, "was last tried on offsite 181 d"},
-		{"longer ago and again", []ledger.KeyProof{{Recipient: "age1x", Target: "offsite", At: now.Add(-181 * day)}, {Recipient: "age1x", Target: "offsite", At: now.Add(-day)}}, "", ""},
+		{"longer ago", []ledger.KeyProof{{Recipient: "age1x", Target: "offsite", At: now.Add(-181 * day)}}, ledger.DegradedRun,
+			"was last tried on offsite 181 d"},
+		{"longer ago and again", []ledger.KeyProof{{Recipient: "age1x", Target: "offsite", At: now.Add(-181 * day)},
+			{Recipient: "age1x", Target: "offsite", At: now.Add(-day)}}, "", ""},
 		{"another key", []ledger.KeyProof{{Recipient: "age1old", Target: "offsite", At: now.Add(-day)}}, ledger.Failed, "ever tried"},
 		{"another target", []ledger.KeyProof{{Recipient: "age1x", Target: "offline-a", At: now.Add(-day)}}, ledger.Failed, "ever tried"},
 		{"in the future", []ledger.KeyProof{{Recipient: "age1x", Target: "offsite", At: now.Add(day)}}, ledger.Failed, "ever tried"},
@@ -38,7 +40,8 @@ func TestRecoveryKeysHaveToBeTried(t *testing.T) {
 		switch {
 		case c.severity == "" && len(s.Missing) > 0:
 			t.Errorf("%s: got %+v", c.name, s.Missing)
-		case c.severity != "" && (len(s.Missing) != 1 || s.Missing[0].Severity != c.severity || !strings.Contains(s.Missing[0].Text, c.words) || s.Missing[0].Type != "runner recovery-key test --target offsite"):
+		case c.severity != "" && (len(s.Missing) != 1 || s.Missing[0].Severity != c.severity || !strings.Contains(s.Missing[0].Text, c.words) ||
+			s.Missing[0].Type != "runner recovery-key test --target offsite"):
 			t.Errorf("%s: got %+v, want %s %q", c.name, s.Missing, c.severity, c.words)
 		}
 	}
@@ -49,7 +52,8 @@ func TestCopiesForKeysThatWereReplacedAreMarked(t *testing.T) {
 	at := now.Add(-3 * time.Hour)
 	b.begin("r", at)
 	seal := func(set string, at time.Time) ledger.Artifact {
-		a := ledger.Artifact{ID: ledger.ArtifactID("r", set+at.String()), Kind: "secrets", Asset: "vms", Item: "keyring", Run: "r", Created: at, Bytes: 1, Declared: map[string]string{"set": set}}
+		a := ledger.Artifact{ID: ledger.ArtifactID("r", set+at.String()), Kind: "secrets", Asset: "vms", Item: "keyring", Run: "r", Created: at,
+			Bytes: 1, Declared: map[string]string{"set": set}}
 		b.facts(at, "r", ledger.Facts{Artifacts: []ledger.Artifact{a}})
 		return a
 	}
@@ -71,7 +75,8 @@ func TestARunShowsThatItsKeysWereReplaced(t *testing.T) {
 		for i, run := range []string{"r", "s"} {
 			at := at.Add(time.Duration(i) * time.Hour)
 			b.begin(run, at)
-			a := ledger.Artifact{ID: ledger.ArtifactID(run, "/0"), Kind: "secrets", Asset: "vms", Item: "keyring", Run: run, Created: at, Bytes: 1, Declared: map[string]string{"set": []string{"one", later}[i]}}
+			a := ledger.Artifact{ID: ledger.ArtifactID(run, "/0"), Kind: "secrets", Asset: "vms", Item: "keyring", Run: run, Created: at, Bytes: 1,
+				Declared: map[string]string{"set": []string{"one", later}[i]}}
 			b.facts(at, run, ledger.Facts{Artifacts: []ledger.Artifact{a}})
 			b.copy(a, "nas", ledger.Opened)
 		}

@@ -99,14 +99,15 @@ func (b *builder) interrupted() {
 		if b.ended[h.ID] != "" || b.live.Alive != nil && b.live.Alive(h.ID) {
 			continue
 		}
-		f := ledger.Finding{Severity: ledger.DegradedRun, Text: fmt.Sprintf("run %s of %s was interrupted", h.ID, filepath.Base(h.Path)), Type: b.verb("resume", h.ID)}
+		f := ledger.Finding{Severity: ledger.DegradedRun, Text: fmt.Sprintf("run %s of %s was interrupted", h.ID, filepath.Base(h.Path)),
+			Type: b.verb("resume", h.ID)}
 		if !slices.ContainsFunc(b.out.Missing, func(n Need) bool { return n.Type == f.Type }) {
 			b.need(f)
 		}
 	}
 }
 
-// missing lists what an item lacks. What a proof would mend is told first, and
+// missing lists what an item lacks. What a proof would mend is reported first, and
 // alone: the sum is short for that very reason.
 func (b *builder) missing(a ledger.AssetDemand, it *item, s ItemStatus, c counted, met map[string]bool) {
 	for _, f := range c.unmet {
@@ -138,7 +139,8 @@ func (b *builder) missing(a ledger.AssetDemand, it *item, s ItemStatus, c counte
 		}
 	}
 	if rto := int64(a.RTO / time.Second); rto > 0 && s.Restore > rto {
-		add(fmt.Sprintf("takes about %s to read back (estimate: at %s/s), RTO %s", took(time.Duration(s.Restore)*time.Second), size(s.Rate), span(a.RTO)),
+		add(fmt.Sprintf("takes about %s to read back (estimate: at %s/s), RTO %s", took(time.Duration(s.Restore)*time.Second), size(s.Rate),
+			span(a.RTO)),
 			"a faster target, or in site.star: deviation(...)")
 	}
 	for _, g := range b.j.gaps(a, it, met) {
@@ -154,12 +156,12 @@ func (b *builder) late(a ledger.AssetDemand, s ItemStatus, add func(text, hint s
 	add(fmt.Sprintf("was last backed up %s ago, RPO %s", age(time.Duration(s.Age)*time.Second), span(a.RPO)), b.command(a.Name))
 }
 
-// short tells which part of 3-2-1-1 is not reached though every proof is there.
+// short says which part of 3-2-1-1 is not reached though every proof is there.
 func (b *builder) short(a ledger.AssetDemand, c counted, add func(text, hint string)) {
 	declare := func(what string) string {
 		return fmt.Sprintf("in site.star: a target(...) %s, named in on of asset(name = %q)", what, a.Name)
 	}
-	if c.sum.Copies+c.onSource < a.Copies { // the others were told of
+	if c.sum.Copies+c.onSource < a.Copies { // the others were reported
 		text := fmt.Sprintf("has %d of %d copies", c.sum.Copies, a.Copies)
 		var shared []string
 		for device, targets := range c.shared {

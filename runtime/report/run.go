@@ -86,7 +86,8 @@ const NotEnded = "not ended"
 
 // NewRun reads the record of a run. Proofs are those that hold now.
 func NewRun(ctx context.Context, c ledger.Catalog, id string) (*Run, error) {
-	r := &runReader{out: &Run{V: 1, Result: NotEnded, Steps: []StepLine{}, Items: []ItemLine{}}, steps: map[string]*StepLine{}, items: map[[2]string]*ItemLine{}, copies: map[string]ledger.Copy{}, marks: map[string]string{}}
+	r := &runReader{out: &Run{V: 1, Result: NotEnded, Steps: []StepLine{}, Items: []ItemLine{}}, steps: map[string]*StepLine{},
+		items: map[[2]string]*ItemLine{}, copies: map[string]ledger.Copy{}, marks: map[string]string{}}
 	found, err := ledger.One(ctx, c.Store, ledger.Query{Kind: ledger.RowRun, ID: id}, &r.out.Header)
 	if err != nil {
 		return nil, fmt.Errorf("read run %s: %w", id, err)

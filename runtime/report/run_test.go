@@ -23,16 +23,19 @@ func badNight(t *testing.T) *book {
 	a := b.artifact("r", "erp", at, ledger.Gap{What: "disk scsi1", Why: "backup=0"})
 	b.copy(a, "nas", ledger.Opened)
 	b.copy(a, "offsite", ledger.Stored)
-	begin := ledger.Begin{Primitive: "snapshot_vm", Kind: "write", Args: json.RawMessage(`{"guest":"mail","mode":"snapshot"}`), Position: "nightly.star:12:5"}
+	begin := ledger.Begin{Primitive: "snapshot_vm", Kind: "write", Args: json.RawMessage(`{"guest":"mail","mode":"snapshot"}`),
+		Position: "nightly.star:12:5"}
 	b.entry(ledger.StepBegin, at, "r", "/10", begin)
-	b.entry(ledger.StepEnd, at, "r", "/10", ledger.End{Nanos: int64(time.Minute), Retried: true, Failure: &ledger.Failure{Code: "E_PVE_DOWN", Message: "no answer"}})
+	b.entry(ledger.StepEnd, at, "r", "/10",
+		ledger.End{Nanos: int64(time.Minute), Retried: true, Failure: &ledger.Failure{Code: "E_PVE_DOWN", Message: "no answer"}})
 	b.entry(ledger.StepBegin, at, "r", "/10", begin)
 	b.entry(ledger.StepEnd, at, "r", "/10", ledger.End{Nanos: int64(time.Minute), Failure: &ledger.Failure{Code: "E_GUEST_LOCKED",
 		Message: "wait for guest mail: it is still locked (backup) after 30m0s", Hint: "qm unlock 101"}})
 	b.entry(ledger.UndoEnd, at, "r", "", ledger.UndoOutcome{ID: "u"})
 	found := []ledger.Finding{
-		{Severity: ledger.Failed, Asset: "vms", Item: "mail", Target: "nas", Text: "mail has no copy on nas from this run; there is none at all"},
-		{Severity: ledger.Failed, Asset: "vms", Item: "git", Target: "nas", Text: "git has no copy on nas from this run; there is none at all"},
+		{Severity: ledger.Failed, Asset: "vms", Item: "mail", Target: "nas",
+			Text: "mail has no copy on nas from this run; no copy exists at all"},
+		{Severity: ledger.Failed, Asset: "vms", Item: "git", Target: "nas", Text: "git has no copy on nas from this run; no copy exists at all"},
 		{Severity: ledger.DegradedRun, Asset: "vms", Item: "erp", Text: "erp: disk scsi1 is left out (backup=0)"},
 	}
 	b.end("r", now, ledger.Failed, found...)
@@ -49,7 +52,7 @@ func TestRunText(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := `nightly FAILED: 1 of 3 items safe, these are not: git, mail
-  2 items  no copy on nas from this run; there is none at all
+  2 items  no copy on nas from this run; no copy exists at all
            mail, git
 TO DO (1)
   erp: disk scsi1 is left out (backup=0)
@@ -93,7 +96,7 @@ func TestSummary(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := "nightly \x1b[31mFAILED\x1b[0m: 1 of 3 items safe, these are not: git, mail\n" +
-		"  2 items  no copy on nas from this run; there is none at all\n" +
+		"  2 items  no copy on nas from this run; no copy exists at all\n" +
 		"           mail, git\n" +
 		"TO DO (1)\n" +
 		"  erp: disk scsi1 is left out (backup=0)\n" +
@@ -121,9 +124,11 @@ func TestARetryShowsWhatItTookOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.begin("r2", now, func(h *ledger.Run) { h.RetryOf = "r"; h.Lab = true })
-	b.entry(ledger.StepEnd, now, "r2", "/0", ledger.End{Call: &ledger.Begin{Primitive: "snapshot_vm", Kind: "write"}, OK: true, Value: raw, Reused: "r"})
+	b.entry(ledger.StepEnd, now, "r2", "/0", ledger.End{Call: &ledger.Begin{Primitive: "snapshot_vm", Kind: "write"}, OK: true, Value: raw,
+		Reused: "r"})
 	c := first.Items[0].Copies[1] // offsite, now read back
-	b.facts(now, "r2", ledger.Facts{Proofs: []ledger.Proof{{Copy: c.ID, Artifact: first.Items[0].Artifact.ID, Asset: "vms", Item: "erp", Target: "offsite", Level: ledger.Read, At: now, Run: "r2", Step: "/1"}}})
+	b.facts(now, "r2", ledger.Facts{Proofs: []ledger.Proof{{Copy: c.ID, Artifact: first.Items[0].Artifact.ID, Asset: "vms", Item: "erp",
+		Target: "offsite", Level: ledger.Read, At: now, Run: "r2", Step: "/1"}}})
 	r, err := NewRun(t.Context(), b.catalog(), "r2")
 	if err != nil {
 		t.Fatal(err)
@@ -132,7 +137,8 @@ func TestARetryShowsWhatItTookOver(t *testing.T) {
 	if err := r.Text(&out, TextOptions{More: true, Zone: time.UTC}); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"LAB  run r2  policies/nightly.star  not ended", "LAB    retry of r", "snapshot_vm(), still stands from run r", "made by run r",
+	for _, want := range []string{"LAB  run r2  policies/nightly.star  not ended", "LAB    retry of r",
+		"snapshot_vm(), still stands from run r", "made by run r",
 		"nas      1.0 GiB  opened in 10 s", "offsite  1.0 GiB  read, opened before sealing", "type: runner resume --lab r2"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("got\n%s\nwant in it: %s", out.String(), want)
@@ -161,9 +167,11 @@ func TestACopyThatWasRemovedSinceIsStillShown(t *testing.T) {
 func TestWhatARunRemovedIsToldInWords(t *testing.T) {
 	b := newBook(t)
 	b.begin("r", now)
-	b.entry(ledger.StepMark, now, "r", "/0", ledger.Mark{Key: ledger.MarkRemove + "c1", Value: "erp on nas, taken 2026-10-01T02:00:00Z: 53 days old, no rule keeps it"})
+	b.entry(ledger.StepMark, now, "r", "/0", ledger.Mark{Key: ledger.MarkRemove + "c1", Value: "erp on nas, taken 2026-10-01T02:00:00Z: 53 " +
+		"days old, no rule keeps it"})
 	b.entry(ledger.StepMark, now, "r", "/0", ledger.Mark{Key: ledger.MarkRemove + "c2", Value: "one that was not removed after all"})
-	b.entry(ledger.StepMark, now, "r", "/0", ledger.Mark{Key: ledger.MarkRemoved + "backup:backup/x.zst", Value: "erp on node: an archive in no copy"})
+	b.entry(ledger.StepMark, now, "r", "/0", ledger.Mark{Key: ledger.MarkRemoved + "backup:backup/x.zst",
+		Value: "erp on node: an archive in no copy"})
 	b.entry(ledger.StepEnd, now, "r", "/0", ledger.End{OK: true, Facts: ledger.Facts{Removed: []string{"c1", "c3"}}})
 	r, err := NewRun(t.Context(), b.catalog(), "r")
 	if err != nil {
@@ -229,12 +237,14 @@ func TestStepsAreInTheOrderOfThePolicy(t *testing.T) {
 func TestWords(t *testing.T) {
 	zone := time.FixedZone("CET", 3600)
 	for _, c := range [][2]string{
-		{age(-1), "in the future"}, {age(119 * time.Minute), "119 min"}, {age(3 * time.Hour), "3 h"}, {age(47 * time.Hour), "47 h"}, {age(48 * time.Hour), "2 d"},
+		{age(-1), "in the future"}, {age(119 * time.Minute), "119 min"}, {age(3 * time.Hour), "3 h"}, {age(47 * time.Hour), "47 h"},
+		{age(48 * time.Hour), "2 d"},
 		{span(day), "1 d"}, {span(25 * 365 * day), "25 y"}, {span(90 * time.Minute), "90 min"}, {span(1500 * time.Millisecond), "1.5 s"},
 		{took(61 * time.Second), "1 min 1 s"}, {took(3900 * time.Second), "1 h 5 min"}, {took(10 * time.Second), "10 s"},
 		{size(1023), "1023 B"}, {size(1536), "1.5 KiB"}, {size(5 << 40), "5.0 TiB"},
 		{roughly(90 * time.Second), "2 min"}, {roughly(3 * time.Hour), "3 h"},
-		{when(now, zone), "2026-11-23 03:00 UTC (04:00 CET)"}, {when(now.Add(20*time.Hour+30*time.Minute), zone), "2026-11-23 23:30 UTC (2026-11-24 00:30 CET)"},
+		{when(now, zone), "2026-11-23 03:00 UTC (04:00 CET)"},
+		{when(now.Add(20*time.Hour+30*time.Minute), zone), "2026-11-23 23:30 UTC (2026-11-24 00:30 CET)"},
 	} {
 		if c[0] != c[1] {
 			t.Errorf("got %q, want %q", c[0], c[1])
@@ -250,7 +260,8 @@ func TestVerdictNamesWhereAnItemIsHeldThatFellShort(t *testing.T) {
 	a := b.artifact("s", "erp", at)
 	b.copy(a, "nas", ledger.Opened)
 	b.copy(a, "offsite", ledger.Stored)
-	b.end("s", now, ledger.Failed, ledger.Finding{Severity: ledger.Failed, Asset: "vms", Item: "erp", Target: "offsite", Text: "erp was not read back on offsite"})
+	b.end("s", now, ledger.Failed, ledger.Finding{Severity: ledger.Failed, Asset: "vms", Item: "erp", Target: "offsite",
+		Text: "erp was not read back on offsite"})
 	r, err := NewRun(t.Context(), b.catalog(), "s")
 	if err != nil {
 		t.Fatal(err)

@@ -148,7 +148,8 @@ func (s StepLine) text(p *printer) {
 	if name == "" {
 		name = "(unknown)"
 	}
-	p.wrap(fmt.Sprintf("  %-10s %s%s", clean(s.ID), p.paint(s.Result), strings.Repeat(" ", max(1, 8-len(s.Result)))), name+"("+arguments(s.Args)+"), "+notes)
+	p.wrap(fmt.Sprintf("  %-10s %s%s", clean(s.ID), p.paint(s.Result), strings.Repeat(" ", max(1, 8-len(s.Result)))),
+		name+"("+arguments(s.Args)+"), "+notes)
 	if s.Failure != nil {
 		at := s.Failure.Position
 		if at == "" {
@@ -231,7 +232,8 @@ func (it ItemLine) text(p *printer, zone *time.Location) {
 
 func (r *Run) why(p *printer) {
 	if r.Outcome == nil {
-		p.line("it has not ended: if it is not running any more, type: %s", p.command(fmt.Sprintf("runner %s %s", r.verb("resume"), clean(r.Header.ID))))
+		p.line("it has not ended: if it is not running any more, type: %s",
+			p.command(fmt.Sprintf("runner %s %s", r.verb("resume"), clean(r.Header.ID))))
 		return
 	}
 	if r.Result == ledger.OK {

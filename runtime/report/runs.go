@@ -29,7 +29,7 @@ type RunLine struct {
 type RunList []RunLine
 
 // Runs returns the newest runs, at most limit (0: all), newest first. alive
-// tells whether a run without an end is still running; nil: none is.
+// says whether a run without an end is still running; nil: none is.
 func Runs(ctx context.Context, c ledger.Catalog, limit int, alive func(run string) bool) (RunList, error) {
 	if limit <= 0 {
 		limit = 1 << 30

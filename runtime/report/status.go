@@ -107,7 +107,8 @@ type Need struct {
 
 // NewStatus computes the state as of now, by the demands d.
 func NewStatus(ctx context.Context, c ledger.Catalog, d ledger.Demands, now time.Time, live Live) (*Status, error) {
-	b := &builder{c: c, j: judge{d: d, now: now}, live: live, out: &Status{V: 1, At: now.UTC(), Lab: live.Lab, Assets: []AssetStatus{}, Missing: []Need{},
+	b := &builder{c: c, j: judge{d: d, now: now}, live: live, out: &Status{V: 1, At: now.UTC(), Lab: live.Lab, Assets: []AssetStatus{},
+		Missing:  []Need{},
 		Accepted: d.Accepted, Deviations: d.Deviations, Unprotected: d.Unprotected, Notes: live.Notes}}
 	rep, err := ledger.Glance(ctx, c.Store)
 	if ctx.Err() != nil {
@@ -206,8 +207,9 @@ func (b *builder) asset(ctx context.Context, a ledger.AssetDemand, met map[strin
 	if err != nil {
 		return err
 	}
-	out := AssetStatus{Name: a.Name, Title: a.Title, RPO: int64(a.RPO / time.Second), RTO: int64(a.RTO / time.Second), Retention: int64(a.Retention / time.Second),
-		Online: a.Online, Keep: a.Keep, Note: a.Note, Items: []ItemStatus{}, Demanded: Sum{a.Copies, a.Media, a.Offsite, a.Offline, 0},
+	out := AssetStatus{Name: a.Name, Title: a.Title, RPO: int64(a.RPO / time.Second), RTO: int64(a.RTO / time.Second),
+		Retention: int64(a.Retention / time.Second),
+		Online:    a.Online, Keep: a.Keep, Note: a.Note, Items: []ItemStatus{}, Demanded: Sum{a.Copies, a.Media, a.Offsite, a.Offline, 0},
 		Free: len(a.On) == 0 && a.Copies == 0}
 	names := slices.Clone(inv.listed)
 	for n := range known {
@@ -227,7 +229,8 @@ func (b *builder) asset(ctx context.Context, a ledger.AssetDemand, met map[strin
 		line := b.item(a, it, gone, rates, met)
 		line.Label = inv.label[n]
 		if inv.hidden[n] && !gone {
-			b.need(ledger.Finding{Severity: ledger.Failed, Asset: a.Name, Item: n, Text: n + " exists, and the token may not see it: it is not saved any more" + lastCopy(line),
+			b.need(ledger.Finding{Severity: ledger.Failed, Asset: a.Name, Item: n,
+				Text: n + " exists, and the token may not see it: it is not saved any more" + lastCopy(line),
 				Type: "runner check POLICY.star names the right; or leave it out: unprotected(…) in site.star"})
 		}
 		if line.Erases, err = b.erased(ctx, a, it, gone); err != nil {
@@ -242,10 +245,12 @@ func (b *builder) asset(ctx context.Context, a ledger.AssetDemand, met map[strin
 	}
 	whole := len(out.Parts) > 0
 	if len(out.Items) == 0 && !whole && (len(a.On) > 0 || a.Copies > 0) {
-		b.need(ledger.Finding{Severity: ledger.Failed, Asset: a.Name, Text: fmt.Sprintf("nothing of %s was ever backed up", a.Name), Type: b.command(a.Name)})
+		b.need(ledger.Finding{Severity: ledger.Failed, Asset: a.Name, Text: fmt.Sprintf("nothing of %s was ever backed up", a.Name),
+			Type: b.command(a.Name)})
 	}
 	if len(out.Items) == 0 && !whole && len(a.On) == 0 && a.Copies == 0 && (a.RPO > 0 || a.Retention > 0) {
-		b.need(ledger.Finding{Severity: ledger.DegradedRun, Asset: a.Name, Text: fmt.Sprintf("nothing protects %s: the SOP asks for it, and the site demands no copy", a.Name),
+		b.need(ledger.Finding{Severity: ledger.DegradedRun, Asset: a.Name, Text: fmt.Sprintf("nothing protects %s: the SOP asks for it, and "+
+			"the site demands no copy", a.Name),
 			Type: fmt.Sprintf("add on = {\"TARGET\": \"read\"} to asset(name = %q), and run a policy that protects it", a.Name)})
 	}
 	b.out.Assets = append(b.out.Assets, out)
@@ -261,7 +266,7 @@ type inventory struct {
 	newest time.Time            // inventory; zero: there was none
 }
 
-// inventory reads what was listed. The newest inventory of a system tells what it holds;
+// inventory reads what was listed. The newest inventory of a system says what it holds;
 // of what is in none, such as the items of two policies that each name a part, what was
 // seen within the RPO before the newest is still there.
 func (b *builder) inventory(ctx context.Context, a ledger.AssetDemand) (inventory, error) {
@@ -288,7 +293,7 @@ func (b *builder) inventory(ctx context.Context, a ledger.AssetDemand) (inventor
 		}
 	}
 	for item, at := range loose {
-		if _, told := of[item]; !told && inv.newest.Sub(at) <= max(a.RPO, day) {
+		if _, reported := of[item]; !reported && inv.newest.Sub(at) <= max(a.RPO, day) {
 			inv.listed = append(inv.listed, item)
 		}
 	}
@@ -352,5 +357,6 @@ func (b *builder) item(a ledger.AssetDemand, it *item, gone bool, rates map[stri
 }
 
 func copyStatus(c ledger.Proven) CopyStatus {
-	return CopyStatus{Target: c.Target, Taken: c.Taken, Bytes: c.Bytes, Level: ledger.LevelName(c.Level), Proof: proofWords(c), At: c.At, Device: deviceOf(c.Copy), Lacks: c.Lacks}
+	return CopyStatus{Target: c.Target, Taken: c.Taken, Bytes: c.Bytes, Level: ledger.LevelName(c.Level), Proof: proofWords(c), At: c.At,
+		Device: deviceOf(c.Copy), Lacks: c.Lacks}
 }

@@ -32,10 +32,12 @@ func TestTheSumOfAnItem(t *testing.T) {
 	}{
 		{"all that is demanded", func(b *book, _ *ledger.Demands) { b.night("r", at, "erp"); detach(b) }, Live{},
 			"3/3 copies, 2/2 media, 1/1 offsite, 1/1 offline, 0 unproven", nil},
-		{"the medium is still attached", func(b *book, _ *ledger.Demands) { b.night("r", at, "erp") }, Live{Media: map[string]string{"offline-a": "attached"}},
+		{"the medium is still attached", func(b *book, _ *ledger.Demands) { b.night("r", at, "erp") },
+			Live{Media: map[string]string{"offline-a": "attached"}},
 			"3/3 copies, 2/2 media, 1/1 offsite, 0/1 offline, 0 unproven",
 			[]string{"erp has 0 of 1 offline copies: offline-a is still attached | unmount offline-a and take it away, then: runner status"}},
-		{"the medium was seen again after it was taken away", func(b *book, _ *ledger.Demands) { b.night("r", at, "erp"); detach(b) }, Live{Media: map[string]string{"offline-a": "attached"}},
+		{"the medium was seen again after it was taken away", func(b *book, _ *ledger.Demands) { b.night("r", at, "erp"); detach(b) },
+			Live{Media: map[string]string{"offline-a": "attached"}},
 			"3/3 copies, 2/2 media, 1/1 offsite, 0/1 offline, 0 unproven",
 			[]string{"erp has 0 of 1 offline copies: offline-a is still attached | unmount offline-a and take it away, then: runner status"}},
 		{"the medium was taken away before it was read back", func(b *book, _ *ledger.Demands) {
@@ -43,14 +45,18 @@ func TestTheSumOfAnItem(t *testing.T) {
 			b.night("r", at, "erp")
 		}, Live{Media: map[string]string{"offline-a": ""}},
 			"3/3 copies, 2/2 media, 1/1 offsite, 0/1 offline, 0 unproven",
-			[]string{"erp has 0 of 1 offline copies: it is not known whether offline-a was taken away since it was written | unmount offline-a and take it away, then: runner status"}},
-		{"the medium is seen to be away", func(b *book, _ *ledger.Demands) { b.night("r", at, "erp") }, Live{Media: map[string]string{"offline-a": "detached"}},
+			[]string{"erp has 0 of 1 offline copies: it is not known whether offline-a was taken away since it was written | unmount offline-a " +
+				"and take it away, then: runner status"}},
+		{"the medium is seen to be away", func(b *book, _ *ledger.Demands) { b.night("r", at, "erp") },
+			Live{Media: map[string]string{"offline-a": "detached"}},
 			"3/3 copies, 2/2 media, 1/1 offsite, 1/1 offline, 0 unproven", nil},
 		{"another disk was taken away", func(b *book, _ *ledger.Demands) {
 			b.night("r", at, "erp")
-			b.facts(now, "m", ledger.Facts{Media: []ledger.Medium{{Target: "offline-a", State: "detached", At: now, Device: ledger.Device{ID: "serial:USB9"}}}})
+			b.facts(now, "m", ledger.Facts{Media: []ledger.Medium{{Target: "offline-a", State: "detached", At: now,
+				Device: ledger.Device{ID: "serial:USB9"}}}})
 		}, Live{}, "3/3 copies, 2/2 media, 1/1 offsite, 0/1 offline, 0 unproven",
-			[]string{"erp has 0 of 1 offline copies: it is not known whether offline-a was taken away since it was written | unmount offline-a and take it away, then: runner status"}},
+			[]string{"erp has 0 of 1 offline copies: it is not known whether offline-a was taken away since it was written | unmount offline-a " +
+				"and take it away, then: runner status"}},
 		{"a copy on the disk of its source beside others", func(b *book, d *ledger.Demands) {
 			d.Assets[0].On = []ledger.CopyDemand{{Target: "beside", Level: 1}, {Target: "offsite", Level: 1}}
 			d.Assets[0].Copies, d.Assets[0].Offline, d.Assets[0].Media = 2, 0, 1
@@ -70,7 +76,8 @@ func TestTheSumOfAnItem(t *testing.T) {
 			[]string{besideText + " | " + besideType}},
 		{"a copy on the disk of its source that the site accepts", func(b *book, d *ledger.Demands) {
 			d.Assets[0] = ledger.AssetDemand{Name: "vms", Copies: 1, On: []ledger.CopyDemand{{Target: "beside", Level: 1}}}
-			d.Accepted = []ledger.Exception{{Item: "erp", What: ledger.OwnDisk("beside"), Reason: "a rented machine has one disk", Until: now.AddDate(0, 1, 0)}}
+			d.Accepted = []ledger.Exception{{Item: "erp", What: ledger.OwnDisk("beside"), Reason: "a rented machine has one disk",
+				Until: now.AddDate(0, 1, 0)}}
 			b.begin("r", at)
 			b.copy(b.artifact("r", "erp", at), "beside", 2)
 			b.end("r", now, ledger.OK)
@@ -89,7 +96,8 @@ func TestTheSumOfAnItem(t *testing.T) {
 		{"a differential archive whose full one is not there", func(b *book, d *ledger.Demands) {
 			chain(b, d, ledger.Opened, -2)
 		}, Live{}, "1/3 copies, 1/2 media, 0/1 offsite, 0/1 offline, 1 unproven",
-			[]string{"pve1 on offsite needs the full archive of 2026-11-20, which is not proven there | runner exec POLICY.star, with a policy that protects vms"}},
+			[]string{"pve1 on offsite needs the full archive of 2026-11-20, which is not proven there | runner exec POLICY.star, with a policy " +
+				"that protects vms"}},
 		{"a differential archive is read back with its full one", func(b *book, d *ledger.Demands) {
 			d.Assets[0].RTO = 15 * time.Second // one alone takes 11
 			chain(b, d, ledger.Opened, ledger.Read)
@@ -112,7 +120,8 @@ func TestTheSumOfAnItem(t *testing.T) {
 			b.end("r", now, ledger.OK)
 		}, Live{},
 			"1/3 copies, 1/2 media, 0/1 offsite, 1/1 offline, 2 unproven",
-			[]string{"erp on nas is 2 d old, demanded: at most 1 d | runner exec policies/nightly.star", "erp on offsite is 2 d old, demanded: at most 1 d | runner exec policies/nightly.star"}},
+			[]string{"erp on nas is 2 d old, demanded: at most 1 d | runner exec policies/nightly.star",
+				"erp on offsite is 2 d old, demanded: at most 1 d | runner exec policies/nightly.star"}},
 		{"the run is under way", func(b *book, d *ledger.Demands) {
 			d.Assets[0].On = d.Assets[0].On[:1]
 			d.Assets[0].Copies, d.Assets[0].Media, d.Assets[0].Offsite, d.Assets[0].Offline = 1, 1, 0, 0
@@ -208,7 +217,8 @@ func TestTheNewestInventoryOfASystemTellsWhatIsGone(t *testing.T) {
 			there = append(there, it.Name)
 		}
 	}
-	if !slices.Equal(gone, []string{"never", "sold"}) && !slices.Equal(gone, []string{"sold"}) || !slices.Equal(there, []string{"erp", "git", "new"}) {
+	if !slices.Equal(gone, []string{"never", "sold"}) && !slices.Equal(gone, []string{"sold"}) ||
+		!slices.Equal(there, []string{"erp", "git", "new"}) {
 		t.Errorf("got gone %q, there %q", gone, there)
 	}
 	var text strings.Builder
@@ -226,11 +236,13 @@ func TestWhatTheTokenMayNotSeeIsMissing(t *testing.T) {
 	b := newBook(t)
 	b.night("r1", now.Add(-3*time.Hour), "erp")
 	b.begin("r2", now.Add(-time.Hour))
-	b.facts(now.Add(-time.Hour), "r2", ledger.Facts{Expected: []ledger.Item{{Asset: "vms", Name: "erp", ID: "100", State: ledger.Hidden, Source: "pve"}}})
+	b.facts(now.Add(-time.Hour), "r2", ledger.Facts{Expected: []ledger.Item{{Asset: "vms", Name: "erp", ID: "100", State: ledger.Hidden,
+		Source: "pve"}}})
 	b.end("r2", now.Add(-time.Hour), ledger.OK)
 	b.medium("offline-a", "detached", now)
 	s := status(t, b, demands(), now, Live{})
-	if len(s.Missing) != 1 || s.Missing[0].Severity != ledger.Failed || !strings.Contains(s.Missing[0].Text, "erp exists, and the token may not see it: it is not saved any more; its newest copy is 2 h old") {
+	if len(s.Missing) != 1 || s.Missing[0].Severity != ledger.Failed || !strings.Contains(s.Missing[0].Text, "erp exists, and the token "+
+		"may not see it: it is not saved any more; its newest copy is 2 h old") {
 		t.Errorf("got %+v", s.Missing)
 	}
 }
@@ -241,7 +253,8 @@ func TestStatusInBrief(t *testing.T) {
 	b.night("r", now.Add(-3*time.Hour), "erp", "mail")
 	b.end("r", now, ledger.OK)
 	var out bytes.Buffer
-	if err := status(t, b, d, now, Live{Lab: true, Media: map[string]string{"offline-a": "attached"}}).Text(&out, TextOptions{Width: 100, Zone: time.UTC}); err != nil {
+	if err := status(t, b, d, now, Live{Lab: true, Media: map[string]string{"offline-a": "attached"}}).Text(&out,
+		TextOptions{Width: 100, Zone: time.UTC}); err != nil {
 		t.Fatal(err)
 	}
 	want := `LAB  DEGRADED: 2 items protected, 1 promise open. Last run: nightly 2026-11-23 00:00 UTC, ok
@@ -306,7 +319,8 @@ offline media
 
 status at 2026-11-23 03:00 UTC (04:00 CET)
 `},
-		{"two guests fail alike", status(t, b, ledger.Demands{Assets: []ledger.AssetDemand{{Name: "vms", On: []ledger.CopyDemand{{Target: "tape", Level: 1}}}}}, now, Live{}), `
+		{"two guests fail alike", status(t, b,
+			ledger.Demands{Assets: []ledger.AssetDemand{{Name: "vms", On: []ledger.CopyDemand{{Target: "tape", Level: 1}}}}}, now, Live{}), `
 NOT PROTECTED: 2 of 2 items. Last run: nightly 2026-11-23 00:00 UTC (01:00 CET), ok
   2 items  no copy on tape
            erp, mail

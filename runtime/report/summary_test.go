@@ -40,7 +40,8 @@ func TestVerdicts(t *testing.T) {
 		{"one is held nowhere", ledger.Failed, []ItemLine{itemOn("vms", "erp"), itemOn("vms", "git", "nas")},
 			[]ledger.Finding{lost("vms", "erp", away)},
 			"nightly FAILED: 1 of 2 items safe, erp is not"},
-		{"two fell short alike", ledger.Failed, []ItemLine{itemOn("vms", "erp", "nas"), itemOn("vms", "git", "nas"), itemOn("vms", "web", "nas", "offsite")},
+		{"two fell short alike", ledger.Failed, []ItemLine{itemOn("vms", "erp", "nas"), itemOn("vms", "git", "nas"),
+			itemOn("vms", "web", "nas", "offsite")},
 			[]ledger.Finding{lost("vms", "erp", away), lost("vms", "git", away)},
 			"nightly FAILED: 1 of 3 items safe, these are not: erp, git (all read back on nas alone)"},
 		{"each in its way", ledger.Failed, []ItemLine{itemOn("vms", "erp", "nas", "usb"), itemOn("vms", "git", "nas"), itemOn("vms", "web")},
@@ -49,7 +50,8 @@ func TestVerdicts(t *testing.T) {
 		{"many ways", ledger.Failed, []ItemLine{itemOn("vms", "a", "n1"), itemOn("vms", "b", "n2"), itemOn("vms", "c", "n3"), itemOn("vms", "d")},
 			[]ledger.Finding{lost("vms", "a", away), lost("vms", "b", away), lost("vms", "c", away)},
 			"nightly FAILED: 0 of 4 items safe, these are not: a, b, c, d (3 of these read back on fewer targets than demanded, 1 on none)"},
-		{"two assets have an item of one name", ledger.Failed, []ItemLine{itemOn("hosts", "pve1", "nas"), itemOn("rules", "pve1", "nas", "offsite")},
+		{"two assets have an item of one name", ledger.Failed,
+			[]ItemLine{itemOn("hosts", "pve1", "nas"), itemOn("rules", "pve1", "nas", "offsite")},
 			[]ledger.Finding{lost("hosts", "pve1", away)}, "nightly FAILED: 1 of 2 items safe, pve1 is not (read back on nas alone)"},
 		{"both of them fell short", ledger.Failed, []ItemLine{itemOn("hosts", "pve1", "nas"), itemOn("rules", "pve1", "nas")},
 			[]ledger.Finding{lost("hosts", "pve1", away), lost("rules", "pve1", away)},
@@ -58,13 +60,15 @@ func TestVerdicts(t *testing.T) {
 			"nightly ok: 1 item made, no copy demanded"},
 		{"nothing is demanded of some", ledger.OK, []ItemLine{itemOn("vms", "erp", "nas"), {Asset: "dns", Item: "example.org", Free: true}}, nil,
 			"nightly ok: 1 of 1 items safe, 1 more made, no copy demanded"},
-		{"a copy that nobody demanded counts", ledger.OK, []ItemLine{{Asset: "dns", Item: "example.org", Free: true, Copies: itemOn("", "", "nas").Copies}}, nil,
+		{"a copy that nobody demanded counts", ledger.OK,
+			[]ItemLine{{Asset: "dns", Item: "example.org", Free: true, Copies: itemOn("", "", "nas").Copies}}, nil,
 			"nightly ok: 1 of 1 items safe"},
 		{"one of which copies are demanded was only made", ledger.DegradedRun, []ItemLine{{Asset: "dns", Item: "example.org"}}, nil,
 			"nightly DEGRADED: 0 of 1 items safe, example.org is not"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			r := &Run{Header: ledger.Run{ID: "r", Policy: "//nightly.star"}, Result: c.result, Outcome: &ledger.RunOutcome{Result: c.result}, Items: c.items, Findings: c.found}
+			r := &Run{Header: ledger.Run{ID: "r", Policy: "//nightly.star"}, Result: c.result, Outcome: &ledger.RunOutcome{Result: c.result},
+				Items: c.items, Findings: c.found}
 			var out bytes.Buffer
 			if err := r.Summary(&out, TextOptions{Width: 200, Zone: time.UTC}); err != nil {
 				t.Fatal(err)
@@ -76,15 +80,15 @@ func TestVerdicts(t *testing.T) {
 	}
 }
 
-// One fault is told once: with all that it concerns, whatever its words were each time.
+// One fault is reported once: with all that it concerns, whatever its words were each time.
 func TestAFaultIsToldOnce(t *testing.T) {
 	r := &Run{Header: ledger.Run{ID: "r", Policy: "//nightly.star"}, Result: ledger.Failed, Outcome: &ledger.RunOutcome{Result: ledger.Failed}}
 	for i, why := range []string{"EOF (E_TARGET_DOWN)", "connection reset by peer (E_TARGET_DOWN)", "disk full (E_TARGET_FULL)"} {
 		f := lost("vms", fmt.Sprint("vm", i), "was not copied to offsite: log in: "+why)
 		f.Hint = "look at sshd's log"
-		r.Findings = append(r.Findings, f, lost("vms", f.Item, "has no copy on offsite from this run; there is none at all"))
+		r.Findings = append(r.Findings, f, lost("vms", f.Item, "has no copy on offsite from this run; no copy exists at all"))
 	}
-	r.Findings = append(r.Findings, lost("vms", "vm9", "has no copy on offsite from this run; there is none at all"))
+	r.Findings = append(r.Findings, lost("vms", "vm9", "has no copy on offsite from this run; no copy exists at all"))
 	for _, asset := range []string{"hosts", "dns"} {
 		r.Findings = append(r.Findings, ledger.Finding{Severity: ledger.Failed, Asset: asset, Text: "nothing of " + asset + " was ever backed up",
 			Type: "runner exec POLICY.star, with a policy that protects " + asset})
@@ -103,7 +107,7 @@ func TestAFaultIsToldOnce(t *testing.T) {
             hint: look at sshd's log
   vm2       was not copied to offsite: log in: disk full (E_TARGET_FULL)
             hint: look at sshd's log
-  vm9       has no copy on offsite from this run; there is none at all
+  vm9       has no copy on offsite from this run; no copy exists at all
   2 assets  nothing of them was ever backed up
             hosts, dns
             type: runner exec POLICY.star, with a policy that protects them
@@ -157,7 +161,8 @@ func TestTablesFitTheTerminal(t *testing.T) {
 	if err := p.flush(); err != nil {
 		t.Fatal(err)
 	}
-	want := "    type: runner lab detach offline-a --state /var/lib/runner-lab\n    type: runner exec POLICY.star, with\n          a policy that protects vms\n" +
+	want := "    type: runner lab detach offline-a --state /var/lib/runner-lab\n    type: runner exec POLICY.star, with\n          a " +
+		"policy that protects vms\n" +
 		"    type: runner check names the jobs:\n          give them a storage\n"
 	if got := out.String(); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)

@@ -168,7 +168,7 @@ func (c CopyLine) readBack() bool {
 	return known && level >= ledger.Read && !c.Gone
 }
 
-// rows tells of each item how far its copies are proven: the targets that reached
+// rows says of each item how far its copies are proven: the targets that reached
 // the same level stand together.
 func (r *Run) rows() [][]string {
 	rows := [][]string{{"asset", "item", "size", "time", "copies"}}

@@ -32,7 +32,8 @@ func TestNamesAreThoseThatTheOperatorWouldType(t *testing.T) {
 		{"from the folder of policies", "policies", "nightly.star", "nightly.star", "beside.star", "../lib/pure.star"},
 		{"with a dot", "policies", "./nightly.star", "nightly.star", "beside.star", "../lib/pure.star"},
 		{"from another folder", "lib", "../policies/nightly.star", "../policies/nightly.star", "../policies/beside.star", "../lib/pure.star"},
-		{"from above", "..", filepath.Base(root) + "/policies/nightly.star", filepath.Base(root) + "/policies/nightly.star", filepath.Base(root) + "/policies/beside.star", filepath.Base(root) + "/lib/pure.star"},
+		{"from above", "..", filepath.Base(root) + "/policies/nightly.star", filepath.Base(root) + "/policies/nightly.star",
+			filepath.Base(root) + "/policies/beside.star", filepath.Base(root) + "/lib/pure.star"},
 		{"whole", "/", root + "/policies/nightly.star", root + "/policies/nightly.star", root + "/policies/beside.star", root + "/lib/pure.star"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -50,7 +51,8 @@ func TestNamesAreThoseThatTheOperatorWouldType(t *testing.T) {
 				got[m.Label] = m.Name
 			}
 			for label, want := range map[string]string{
-				"//policies/nightly.star": c.entry, "//policies/beside.star": c.beside, "//lib/pure.star": filepath.ToSlash(filepath.Clean(c.lib)), "@stdlib//z.star": "@stdlib//z.star",
+				"//policies/nightly.star": c.entry, "//policies/beside.star": c.beside, "//lib/pure.star": filepath.ToSlash(filepath.Clean(c.lib)),
+				"@stdlib//z.star": "@stdlib//z.star",
 			} {
 				if got[label] != want {
 					t.Errorf("%s: got %q, want %q", label, got[label], want)

@@ -82,7 +82,8 @@ func run(t *testing.T, main string, n int) gauge.Cost {
 		t.Fatalf("got %+v, error %v", out, err)
 	}
 	ends := 0
-	if err := l.Entries(t.Context(), ledger.Filter{Run: "r1", Type: ledger.StepEnd}, func(ledger.Entry) error { ends++; return nil }); err != nil {
+	if err := l.Entries(t.Context(), ledger.Filter{Run: "r1", Type: ledger.StepEnd},
+		func(ledger.Entry) error { ends++; return nil }); err != nil {
 		t.Fatal(err)
 	}
 	if ends != n {

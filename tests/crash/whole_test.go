@@ -17,7 +17,8 @@ import (
 func (s *site) whole(t *testing.T) {
 	t.Helper()
 	folders := 0
-	for _, root := range []string{"machine/media/offline-a", "machine/srv/copies", "machine/srv/copies/sealed", "offsite/home/runner", "pve/nodes/pve1/srv/backup/dump"} {
+	for _, root := range []string{"machine/media/offline-a", "machine/srv/copies", "machine/srv/copies/sealed", "offsite/home/runner",
+		"pve/nodes/pve1/srv/backup/dump"} {
 		root = filepath.Join(s.world, root)
 		err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 			if os.IsNotExist(err) && path == root {

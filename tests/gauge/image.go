@@ -67,7 +67,8 @@ func (d *disk) fill(b []byte) {
 	}
 }
 
-var words = []string{"the ", "backup ", "of ", "host ", "erp ", "is ", "INFO: ", "session ", "opened\n", "for ", "user ", "root ", "at ", "2026-11-23 ", "07:11:16 ", "with ", "error ", "status=0 ", "/var/log/", "GET "}
+var words = []string{"the ", "backup ", "of ", "host ", "erp ", "is ", "INFO: ", "session ", "opened\n", "for ", "user ", "root ", "at ",
+	"2026-11-23 ", "07:11:16 ", "with ", "error ", "status=0 ", "/var/log/", "GET "}
 
 func (d *disk) text(b []byte) {
 	for len(b) > 0 {

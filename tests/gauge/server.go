@@ -61,7 +61,7 @@ func ServerAsked(t testing.TB) (dir string, size int) {
 	return dir, size
 }
 
-// Serving tells where the server listens, and returns when the benchmark is done.
+// Serving says where the server listens, and returns when the benchmark is done.
 func Serving(t testing.TB, addr string) {
 	t.Helper()
 	fmt.Println(listening + addr)

@@ -1,7 +1,7 @@
 // Package memdir keeps what the tests of a package write in memory, and lets them collect
 // garbage less often. A night on the lab makes thousands of small files and flushes its
 // ledger at each step; waiting for the disk was most of the time of these tests, and
-// whether a disk keeps what it was told is not what they test. Those that do (target,
+// whether a disk keeps what it was reported is not what they test. Those that do (target,
 // format/archive) stay on the disk.
 package memdir
 

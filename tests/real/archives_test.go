@@ -20,9 +20,11 @@ func TestProxmoxsOwnArchivesComeOutWithTheirDigests(t *testing.T) {
 		file  string
 		disks map[string]string
 	}{
-		{"archive/testdata/vzdump-qemu-100-2026_11_23-07_11_16.vma.zst", map[string]string{"drive-scsi0": "97b0666cb40a62c6319dc642cb7a7c619db73e52affc94cd201aec21a3a06832"}},
+		{"archive/testdata/vzdump-qemu-100-2026_11_23-07_11_16.vma.zst",
+			map[string]string{"drive-scsi0": "97b0666cb40a62c6319dc642cb7a7c619db73e52affc94cd201aec21a3a06832"}},
 		{"archive/testdata/vzdump-lxc-101-2026_11_23-06_49_42.tar.zst", nil},
-		{"vma/testdata/two-disk.vma.zst", map[string]string{"drive-scsi0": "d9b2572a806ba5a23a6b442054927d0213997576d62ad6b7eeee32bf127142d7", "drive-efidisk0": "398759b09376ef421098d2e793fe38263359139163575b015fcdb4340f323c9a"}},
+		{"vma/testdata/two-disk.vma.zst", map[string]string{"drive-scsi0": "d9b2572a806ba5a23a6b442054927d0213997576d62ad6b7eeee32bf127142d7",
+			"drive-efidisk0": "398759b09376ef421098d2e793fe38263359139163575b015fcdb4340f323c9a"}},
 		{"vma/testdata/zero-disk.vma.zst", map[string]string{"drive-virtio0": "bb9f8df61474d25e71fa00722318cd387396ca1736605e1248821cc0de3d3af8"}},
 		{"vma/testdata/tiny-512.vma.zst", map[string]string{"drive-scsi0": "a863e21577e54cd763729803a621804da4b5030afa35bcf879ea3b3413488a66"}},
 		{"vma/testdata/odd-1000.vma.zst", map[string]string{"drive-scsi0": "c9fb5217698ec06b9619065f403d6376be38d210a07f22572281d5ab5622b366"}},
@@ -54,9 +56,11 @@ func TestProxmoxsOwnArchivesComeOutWithTheirDigests(t *testing.T) {
 			}
 		})
 	}
-	out, err := exec.Command(bin, "recover", "--json", "--from", formats+"archive/testdata/vzdump-qemu-100-2026_11_23-07_11_16.vma.zst").Output()
+	out, err := exec.Command(bin, "recover", "--json", "--from",
+		formats+"archive/testdata/vzdump-qemu-100-2026_11_23-07_11_16.vma.zst").Output()
 	var parsed struct{ Configs map[string]string }
-	if err != nil || json.Unmarshal(out, &parsed) != nil || parsed.Configs["qemu-server.conf"] != "8a4d24f494ec9095db8231148960a8a78194e1ef0f5af386201f53702d9d9b49" {
+	if err != nil || json.Unmarshal(out, &parsed) != nil ||
+		parsed.Configs["qemu-server.conf"] != "8a4d24f494ec9095db8231148960a8a78194e1ef0f5af386201f53702d9d9b49" {
 		t.Errorf("configuration: %v %s", err, out)
 	}
 }

@@ -20,7 +20,11 @@ import (
 func needs(t *testing.T, programs ...string) {
 	t.Helper()
 	packages := map[string]string{"sshd": "openssh-server", "ssh-keygen": "openssh-client", "age": "age", "age-keygen": "age", "zstd": "zstd",
-		"mkfs.ext4": "e2fsprogs", "losetup": "mount", "nft": "nftables", "unshare": "util-linux", "journalctl": "systemd", "systemd-cat": "systemd", "logrotate": "logrotate", "gzip": "gzip", "ip": "iproute2", "sysctl": "procps", "iptables-nft": "iptables", "iptables-save": "iptables", "mount": "mount", "tar": "tar", "setfacl": "acl", "setfattr": "attr", "sha256sum": "coreutils", "named-checkzone": "bind9-utils", "sed": "sed", "pass": "pass", "keyctl": "keyutils", "gpg": "gnupg", "gpgconf": "gnupg", "gnome-keyring-daemon": "gnome-keyring", "dbus-run-session": "dbus", "dbus-send": "dbus", "bash": "bash", "python3": "python3"}
+		"mkfs.ext4": "e2fsprogs", "losetup": "mount", "nft": "nftables", "unshare": "util-linux", "journalctl": "systemd",
+		"systemd-cat": "systemd", "logrotate": "logrotate", "gzip": "gzip", "ip": "iproute2", "sysctl": "procps", "iptables-nft": "iptables",
+		"iptables-save": "iptables", "mount": "mount", "tar": "tar", "setfacl": "acl", "setfattr": "attr", "sha256sum": "coreutils",
+		"named-checkzone": "bind9-utils", "sed": "sed", "pass": "pass", "keyctl": "keyutils", "gpg": "gnupg", "gpgconf": "gnupg",
+		"gnome-keyring-daemon": "gnome-keyring", "dbus-run-session": "dbus", "dbus-send": "dbus", "bash": "bash", "python3": "python3"}
 	must := os.Getenv("RUNNER_REAL") != ""
 	if !must {
 		t.Skip("set RUNNER_REAL=1, as root, to run against real components")

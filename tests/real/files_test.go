@@ -45,8 +45,10 @@ touch -d '1999-12-31 23:59:59 UTC' empty plain setgid
 // its process.
 func packedTree(t *testing.T, dir string) []byte {
 	t.Helper()
-	c := exec.Command("tar", "--create", "--format=posix", "--pax-option=exthdr.name=%d/PaxHeaders/%f,delete=atime,delete=ctime", "--sort=name", "--acls", "--xattrs", "--xattrs-include=*",
-		"--numeric-owner", "--one-file-system", "--exclude=*.tmp", "--exclude=./cache", "--exclude=./socket", "--exclude=./plain/holes", "--exclude=./mounted/inner", "-C", dir, ".")
+	c := exec.Command("tar", "--create", "--format=posix", "--pax-option=exthdr.name=%d/PaxHeaders/%f,delete=atime,delete=ctime",
+		"--sort=name", "--acls", "--xattrs", "--xattrs-include=*",
+		"--numeric-owner", "--one-file-system", "--exclude=*.tmp", "--exclude=./cache", "--exclude=./socket", "--exclude=./plain/holes",
+		"--exclude=./mounted/inner", "-C", dir, ".")
 	var out, errs bytes.Buffer
 	c.Stdout, c.Stderr = &out, &errs
 	if err := c.Run(); err != nil {
@@ -58,7 +60,8 @@ func packedTree(t *testing.T, dir string) []byte {
 func TestFilesComeBackAsTheyWere(t *testing.T) {
 	d := newDesk(t, "", "", "tar", "bash", "setfacl", "setfattr")
 	data := d.path("data")
-	for name, text := range map[string]string{"policy.star": strings.ReplaceAll(filesPolicy, "DATA", data), "site.star": filesSite + siteOf(t, d)} {
+	for name, text := range map[string]string{"policy.star": strings.ReplaceAll(filesPolicy, "DATA", data),
+		"site.star": filesSite + siteOf(t, d)} {
 		if err := os.WriteFile(d.path(name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -84,7 +87,8 @@ func TestFilesComeBackAsTheyWere(t *testing.T) {
 	}
 
 	out := d.runner(3, "exec", d.path("policy.star"))
-	for _, want := range []string{"data/mounted", "another file system is mounted there", "/nowhere/at", "is not there", "sockets are not saved"} {
+	for _, want := range []string{"data/mounted", "another file system is mounted there", "/nowhere/at", "is not there",
+		"sockets are not saved"} {
 		if !strings.Contains(strings.Join(strings.Fields(out), " "), want) {
 			t.Errorf("it does not tell %q:\n%s", want, out)
 		}
@@ -193,7 +197,8 @@ func same(t *testing.T, what string, want, got []byte) {
 		for at < min(len(want), len(got)) && want[at] == got[at] {
 			at++
 		}
-		t.Errorf("%s: the tree differs from byte %d of its tar (%d and %d bytes), near %q", what, at, len(want), len(got), got[max(0, at-200):min(len(got), at+200)])
+		t.Errorf("%s: the tree differs from byte %d of its tar (%d and %d bytes), near %q", what, at, len(want), len(got),
+			got[max(0, at-200):min(len(got), at+200)])
 	}
 }
 

@@ -163,17 +163,26 @@ func TestEachTableComesBackOrIsAGap(t *testing.T) {
 		"a rule of nft, later": {make: laterRule, gaps: map[string]string{"table ip filter": "what is loaded from it is not the same"},
 			files: map[string][]string{"iptables.rules": {"*nat", "MASQUERADE"}, "unproven.txt": {"ip saddr @banned counter drop"}},
 			never: map[string][]string{"iptables.rules": {"*filter", "-j DROP"}, "ruleset.nft": {"masquerade"}}},
-		"a table that a program owns": {make: ownTable, files: map[string][]string{"ruleset.nft": {"chain filter_INPUT", "chain input", "flags dormant", "inet firewalld belonged to a running program"},
-			"ruleset.json": {`"flags":["owner"]`, `"right":"br7"`, `"flags":["dormant"]`}}, never: map[string][]string{"ruleset.nft": {"flags owner\n"}}},
-		"a chain of iptables with the name of a keyword": {make: keywordChain, files: map[string][]string{"iptables.rules": {"-A INPUT -s 192.0.2.0/24 -j log", "-A log -j DROP"}}},
-		"names of nftables that are keywords":            {make: keywordNames, files: map[string][]string{"ruleset.nft.json": {`"name":"drop"`}}},
-		"bridge, arp and IPv6": {make: siblings, files: map[string][]string{"ebtables.rules": {"--ip-src 10.0.0.1 -j DROP", "--to-dst 00:aa:bb:cc:dd:ee"},
-			"arptables.rules": {"--mangle-ip-s 10.0.0.3"}, "ip6tables.rules": {"--hl-eq 255"}}},
+		"a table that a program owns": {make: ownTable,
+			files: map[string][]string{"ruleset.nft": {"chain filter_INPUT", "chain input", "flags dormant",
+				"inet firewalld belonged to a running program"},
+				"ruleset.json": {`"flags":["owner"]`, `"right":"br7"`, `"flags":["dormant"]`}},
+			never: map[string][]string{"ruleset.nft": {"flags owner\n"}}},
+		"a chain of iptables with the name of a keyword": {make: keywordChain,
+			files: map[string][]string{"iptables.rules": {"-A INPUT -s 192.0.2.0/24 -j log", "-A log -j DROP"}}},
+		"names of nftables that are keywords": {make: keywordNames, files: map[string][]string{"ruleset.nft.json": {`"name":"drop"`}}},
+		"bridge, arp and IPv6": {make: siblings,
+			files: map[string][]string{"ebtables.rules": {"--ip-src 10.0.0.1 -j DROP", "--to-dst 00:aa:bb:cc:dd:ee"},
+				"arptables.rules": {"--mangle-ip-s 10.0.0.3"}, "ip6tables.rules": {"--hl-eq 255"}}},
 		"a limit that ebtables-save leaves out": {make: lostLimit, gaps: map[string]string{"table bridge filter": "rules of chain FORWARD"}},
-		"the kernel's older tables":             {make: legacy, files: map[string][]string{"iptables-legacy.rules": {"-s 192.0.2.7/32 -j DROP"}, "ip6tables-legacy.rules": {"*mangle"}}},
-		"sets of ipset":                         {make: ipSets, files: map[string][]string{"ipset.rules": {"add bad 203.0.113.0/24 timeout 0", "add all bad"}, "iptables.rules": {"--match-set bad src"}}},
-		"rules and tables of interfaces":        {make: interfaces, files: map[string][]string{"ruleset.nft": {`iif "wan0" drop`, "netdev guard"}}},
-		"all kinds of sets":                     {make: "nft -f - <<'N'\n" + sets() + "N\n", files: map[string][]string{"ruleset.nft": {"concat", "vmap"}}},
+		"the kernel's older tables": {make: legacy, files: map[string][]string{"iptables-legacy.rules": {"-s 192.0.2.7/32 -j DROP"},
+			"ip6tables-legacy.rules": {"*mangle"}}},
+		"sets of ipset": {make: ipSets,
+			files: map[string][]string{"ipset.rules": {"add bad 203.0.113.0/24 timeout 0", "add all bad"},
+				"iptables.rules": {"--match-set bad src"}}},
+		"rules and tables of interfaces": {make: interfaces, files: map[string][]string{"ruleset.nft": {`iif "wan0" drop`, "netdev guard"}}},
+		"all kinds of sets": {make: "nft -f - <<'N'\n" + sets() + "N\n",
+			files: map[string][]string{"ruleset.nft": {"concat", "vmap"}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := newDesk(t, firewallPolicy, firewallGaps, "nft", "ip", "sysctl", "unshare", "iptables-nft", "ebtables-nft", "arptables-nft", "ipset")
@@ -321,23 +330,31 @@ func sets() string {
 	for i := range 500 {
 		fmt.Fprintf(&b, "10.%d.%d.%d, ", i*37%251, i%200, i*7%250)
 	}
-	b.WriteString("10.9.9.9 }\n\t}\n\tset ranges {\n\t\ttype ipv4_addr\n\t\tflags interval\n\t\tauto-merge\n\t\telements = { 192.0.2.0/25, 198.51.100.1-198.51.100.9 }\n\t}\n")
-	b.WriteString("\tset concat {\n\t\ttype ipv4_addr . inet_service\n\t\tflags interval,timeout\n\t\telements = { 192.0.2.0/24 . 22-25 timeout 1h, 192.0.2.9 . 80 comment \"a } b\" }\n\t}\n")
+	b.WriteString("10.9.9.9 }\n\t}\n\tset ranges {\n\t\ttype ipv4_addr\n\t\tflags interval\n\t\tauto-merge\n\t\telements = { 192.0.2.0/25, " +
+		"198.51.100.1-198.51.100.9 }\n\t}\n")
+	b.WriteString("\tset concat {\n\t\ttype ipv4_addr . inet_service\n\t\tflags interval,timeout\n\t\telements = { 192.0.2.0/24 . 22-25 " +
+		"timeout 1h, 192.0.2.9 . 80 comment \"a } b\" }\n\t}\n")
 	b.WriteString("\tset counted {\n\t\ttypeof ip saddr\n\t\tcounter\n\t\telements = { 192.0.2.1 counter packets 7 bytes 8 }\n\t}\n")
-	b.WriteString("\tset packets {\n\t\ttype ipv4_addr\n\t\tsize 1024\n\t\tflags dynamic,timeout\n\t\ttimeout 1h\n\t\telements = { 198.51.100.9 timeout 1h }\n\t}\n")
-	b.WriteString("\tmap verdicts {\n\t\ttype inet_service : verdict\n\t\telements = { 443 : accept, 22 : jump c }\n\t}\n\tquota q { over 10 mbytes used 3 mbytes }\n\tlimit l { rate 5/second burst 9 packets }\n")
+	b.WriteString("\tset packets {\n\t\ttype ipv4_addr\n\t\tsize 1024\n\t\tflags dynamic,timeout\n\t\ttimeout 1h\n\t\telements = { " +
+		"198.51.100.9 timeout 1h }\n\t}\n")
+	b.WriteString("\tmap verdicts {\n\t\ttype inet_service : verdict\n\t\telements = { 443 : accept, 22 : jump c }\n\t}\n\tquota q { over " +
+		"10 mbytes used 3 mbytes }\n\tlimit l { rate 5/second burst 9 packets }\n")
 	b.WriteString("\tct helper ftp { type \"ftp\" protocol tcp; l3proto ip; }\n\tcounter n { comment \"7\"\n packets 7 bytes 9 }\n")
-	b.WriteString("\tchain c {\n\t\tcomment \"mine { \"\n\t\tip saddr @many counter packets 9 bytes 10 quota over 5 kbytes used 3 kbytes drop\n\t\tadd @packets { ip saddr limit rate 4/minute } comment \"x # y\"\n\t}\n")
-	b.WriteString("\tchain in {\n\t\ttype filter hook input priority -7; policy drop;\n\t\ttcp dport vmap @verdicts\n\t\tip saddr . tcp dport @concat limit name \"l\" quota name \"q\" accept\n\t\tmeta l4proto { tcp, udp } th dport { 9, 7, 8 } accept\n\t}\n}\n")
+	b.WriteString("\tchain c {\n\t\tcomment \"mine { \"\n\t\tip saddr @many counter packets 9 bytes 10 quota over 5 kbytes used 3 kbytes " +
+		"drop\n\t\tadd @packets { ip saddr limit rate 4/minute } comment \"x # y\"\n\t}\n")
+	b.WriteString("\tchain in {\n\t\ttype filter hook input priority -7; policy drop;\n\t\ttcp dport vmap @verdicts\n\t\tip saddr . tcp " +
+		"dport @concat limit name \"l\" quota name \"q\" accept\n\t\tmeta l4proto { tcp, udp } th dport { 9, 7, 8 } accept\n\t}\n}\n")
 	return b.String()
 }
 
-// A table that others change all the time is told as such, and costs no other table.
+// A table that others change all the time is reported as such, and costs no other table.
 func TestATableThatChangesMeanwhileIsTold(t *testing.T) {
 	d := newDesk(t, firewallPolicy, firewallGaps, "nft", "ip", "sysctl", "unshare")
 	from := newNamespace(t, "moves")
-	from.run("table inet quiet {\n\tchain c {\n\t\taccept\n\t}\n}\ntable inet moves {\n\tset s {\n\t\ttype ipv4_addr\n\t}\n}\n", "nft", "-f", "-")
-	c := exec.CommandContext(t.Context(), "ip", "netns", "exec", from.name, "sh", "-c", `i=0; while i=$((i+1)); do nft add element inet moves s "{ 10.$((i/65536%256)).$((i/256%256)).$((i%256)) }"; done`)
+	from.run("table inet quiet {\n\tchain c {\n\t\taccept\n\t}\n}\ntable inet moves {\n\tset s {\n\t\ttype ipv4_addr\n\t}\n}\n", "nft", "-f",
+		"-")
+	c := exec.CommandContext(t.Context(), "ip", "netns", "exec", from.name, "sh", "-c",
+		`i=0; while i=$((i+1)); do nft add element inet moves s "{ 10.$((i/65536%256)).$((i/256%256)).$((i%256)) }"; done`)
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -32,16 +32,19 @@ func randomFilter(r *rand.Rand) string {
 	}
 	for range r.IntN(3) {
 		family := pick(r, "ip", "ip6", "bridge")
-		fmt.Fprintf(&b, "nft list table %[1]s filter >/dev/null 2>&1 && nft add rule %[1]s filter %[2]s %[3]s || :\n", family, pick(r, "INPUT", "FORWARD", "c"), nftRule(r, family))
+		fmt.Fprintf(&b, "nft list table %[1]s filter >/dev/null 2>&1 && nft add rule %[1]s filter %[2]s %[3]s || :\n", family,
+			pick(r, "INPUT", "FORWARD", "c"), nftRule(r, family))
 	}
 	return b.String()
 }
 
 func nftRule(r *rand.Rand, family string) string {
-	own := []string{"counter", "meta mark 7 accept", "iifname \\\"lo\\\" drop", "limit rate 3/second drop", "log prefix \\\"it is [1:2] \\\"", "meta length 60-90 counter drop"}
+	own := []string{"counter", "meta mark 7 accept", "iifname \\\"lo\\\" drop", "limit rate 3/second drop", "log prefix \\\"it is [1:2] \\\"",
+		"meta length 60-90 counter drop"}
 	switch family {
 	case "ip", "inet":
-		own = append(own, "ip saddr { 192.0.2.1, 198.51.100.0/24 } drop", "tcp dport 20-30 accept", "ct state new,untracked", "ip ttl 7 drop comment \\\"x\\\"")
+		own = append(own, "ip saddr { 192.0.2.1, 198.51.100.0/24 } drop", "tcp dport 20-30 accept", "ct state new,untracked",
+			"ip ttl 7 drop comment \\\"x\\\"")
 	case "ip6":
 		own = append(own, "ip6 saddr 2001:db8::/32 drop", "icmpv6 type echo-request accept", "udp sport vmap { 1 : accept, 2 : drop }")
 	case "bridge":
@@ -53,18 +56,25 @@ func nftRule(r *rand.Rand, family string) string {
 func xtRule(r *rand.Rand, program string) string {
 	switch program {
 	case "ebtables-nft":
-		return pick(r, "-A FORWARD -p IPv4 --ip-src 10.0.0.1 -j DROP", "-A INPUT -s 00:11:22:33:44:55 -j ACCEPT", "-P FORWARD DROP", "-A FORWARD --limit 9/m -j ACCEPT",
-			"-t nat -A POSTROUTING -j snat --to-source 00:aa:bb:cc:dd:ee", "-A FORWARD -p ARP --arp-op Request -j CONTINUE", "-A OUTPUT --pkttype-type broadcast -j DROP", "-A FORWARD -p 802_1Q --vlan-id 7 -j DROP")
+		return pick(r, "-A FORWARD -p IPv4 --ip-src 10.0.0.1 -j DROP", "-A INPUT -s 00:11:22:33:44:55 -j ACCEPT", "-P FORWARD DROP",
+			"-A FORWARD --limit 9/m -j ACCEPT",
+			"-t nat -A POSTROUTING -j snat --to-source 00:aa:bb:cc:dd:ee", "-A FORWARD -p ARP --arp-op Request -j CONTINUE",
+			"-A OUTPUT --pkttype-type broadcast -j DROP", "-A FORWARD -p 802_1Q --vlan-id 7 -j DROP")
 	case "arptables-nft":
-		return pick(r, "-A INPUT -s 10.0.0.1 -j DROP", "-A OUTPUT -d 10.0.0.2 -j mangle --mangle-ip-s 10.0.0.3", "-P INPUT DROP", "-A INPUT --source-mac 00:11:22:33:44:55 -j ACCEPT", "-A INPUT --opcode 1 -j ACCEPT")
+		return pick(r, "-A INPUT -s 10.0.0.1 -j DROP", "-A OUTPUT -d 10.0.0.2 -j mangle --mangle-ip-s 10.0.0.3", "-P INPUT DROP",
+			"-A INPUT --source-mac 00:11:22:33:44:55 -j ACCEPT", "-A INPUT --opcode 1 -j ACCEPT")
 	}
 	address := pick(r, "192.0.2.0/24", "198.51.100.7")
 	if program == "ip6tables-nft" {
 		address = "2001:db8::7"
 	}
-	return pick(r, "-A INPUT -s "+address+" -j DROP", "-P FORWARD DROP", "-A INPUT -p tcp -m multiport --dports 22,80:90 -j ACCEPT", "-t nat -A POSTROUTING -j MASQUERADE", "-t mangle -A FORWARD -p tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu",
-		"-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT", "-A OUTPUT -m owner --uid-owner 0 -j ACCEPT", "-A INPUT -m comment --comment 'a [1:2] b' -j LOG --log-prefix 'x y '", "-A INPUT -m hashlimit --hashlimit-above 5/sec --hashlimit-name h -j DROP",
-		"-A FORWARD -m limit --limit 3/min -j REJECT", "-N log", "-A OUTPUT -m statistic --mode random --probability 0.25 -j MARK --set-mark 7", "-A INPUT -m recent --name r --set", "-t raw -A PREROUTING -j CT --notrack")
+	return pick(r, "-A INPUT -s "+address+" -j DROP", "-P FORWARD DROP", "-A INPUT -p tcp -m multiport --dports 22,80:90 -j ACCEPT",
+		"-t nat -A POSTROUTING -j MASQUERADE", "-t mangle -A FORWARD -p tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu",
+		"-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT", "-A OUTPUT -m owner --uid-owner 0 -j ACCEPT",
+		"-A INPUT -m comment --comment 'a [1:2] b' -j LOG --log-prefix 'x y '", "-A INPUT -m hashlimit --hashlimit-above 5/sec "+
+			"--hashlimit-name h -j DROP",
+		"-A FORWARD -m limit --limit 3/min -j REJECT", "-N log", "-A OUTPUT -m statistic --mode random --probability 0.25 -j MARK --set-mark 7",
+		"-A INPUT -m recent --name r --set", "-t raw -A PREROUTING -j CT --notrack")
 }
 
 // Whatever is there: each table comes back as it was, or is a gap by name.

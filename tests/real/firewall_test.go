@@ -91,7 +91,8 @@ func newDesk(t *testing.T, policy, site string, programs ...string) *desk {
 	if err != nil {
 		t.Fatal(err)
 	}
-	site += fmt.Sprintf("\ntarget(name = \"disk\", url = \"file://%s/media\", medium = \"disk\", location = \"here\", uuid = %q)\n", d.dir, dev.UUID)
+	site += fmt.Sprintf("\ntarget(name = \"disk\", url = \"file://%s/media\", medium = \"disk\", location = \"here\", uuid = %q)\n", d.dir,
+		dev.UUID)
 	for name, text := range map[string]string{"site.star": site, "policy.star": policy} {
 		if err := os.WriteFile(filepath.Join(d.dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -190,7 +191,8 @@ func TestTablesOfIptablesAreKeptBesideNftables(t *testing.T) {
 	d := newDesk(t, firewallPolicy, firewallSite, "nft", "ip", "iptables-nft", "iptables-save")
 	from := newNamespace(t, "ipt")
 	from.run("table inet own {\n\tchain input {\n\t\ttcp dport 22 accept\n\t}\n}\n", "nft", "-f", "-")
-	from.run("", "iptables-nft", "-A", "INPUT", "-p", "tcp", "--dport", "443", "-m", "comment", "--comment", "web", "-m", "state", "--state", "NEW", "-j", "ACCEPT")
+	from.run("", "iptables-nft", "-A", "INPUT", "-p", "tcp", "--dport", "443", "-m", "comment", "--comment", "web", "-m", "state", "--state",
+		"NEW", "-j", "ACCEPT")
 	from.run("", "iptables-nft", "-t", "nat", "-A", "POSTROUTING", "-s", "10.0.0.0/8", "-j", "MASQUERADE")
 	from.run("", d.args("exec", d.path("policy.star"))...)
 	copies, err := filepath.Glob(d.path("media/ruleset/here/*"))

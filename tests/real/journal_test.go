@@ -119,7 +119,8 @@ func (d *desk) cameBack() string {
 }
 
 func newJournalDesk(t *testing.T) *desk {
-	d := newDesk(t, logsPolicy, strings.Replace(logsSite, "accept_gap", "#", 1)+`logs(name = "here", host = "here", journal = True)`, "unshare", "journalctl")
+	d := newDesk(t, logsPolicy, strings.Replace(logsSite, "accept_gap", "#", 1)+`logs(name = "here", host = "here", journal = True)`,
+		"unshare", "journalctl")
 	if _, err := os.Stat(importer); err != nil {
 		t.Fatal("systemd-journal-remote is missing: apt-get install systemd-journal-remote")
 	}

@@ -147,20 +147,23 @@ func TestLogrotateUnderLoadLosesNothing(t *testing.T) {
 		pauses bool
 	}{
 		"create": {"create", false}, "create, packed later": {"create\ncompress\ndelaycompress", false},
-		"create, packed at once": {"create\ncompress", true}, "copytruncate": {"copytruncate", true}, "copytruncate, packed": {"copytruncate\ncompress", true},
+		"create, packed at once": {"create\ncompress", true}, "copytruncate": {"copytruncate", true},
+		"copytruncate, packed":              {"copytruncate\ncompress", true},
 		"hourly, dateext, five are kept":    {"su root root\nhourly\nrotate 5\ndateext\ncreate\nnocompress", false},
 		"hourly, dateext, packed later":     {"hourly\ndateext\ncreate\ncompress\ndelaycompress", false},
 		"hourly, dateext, copytruncate":     {"hourly\ndateext\ncopytruncate\ncompress\ndelaycompress", true},
 		"hourly, dateext before the ending": {"hourly\ndateext\nextension .log\ncreate", false},
 		"numbered before the ending, xz":    {"extension .log\ncreate\ncompress\ncompresscmd /usr/bin/xz\ncompressext .xz", true},
-		"a date with dashes, zstd":          {"dateext\ndateformat .%Y-%m-%d-%H\ncopytruncate\ncompress\ncompresscmd /usr/bin/zstd\ncompressext .zst\ncompressoptions -q", true},
+		"a date with dashes, zstd": {"dateext\ndateformat .%Y-%m-%d-%H\ncopytruncate\ncompress\ncompresscmd " +
+			"/usr/bin/zstd\ncompressext .zst\ncompressoptions -q", true},
 		"a name that no rule knows":         {"dateext\ndateformat .kept%H\ncreate", false},
 		"a name that no rule knows, packed": {"dateext\ndateformat .kept%H\ncopytruncate\ncompress\ndelaycompress", true},
 		"copytruncate, three are kept":      {"copytruncate\nrotate 3", true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
-			d := newDesk(t, logsPolicy, logsSite+fmt.Sprintf("logs(name = \"here\", host = \"here\", files = [%q])", dir+"/app.log"), "logrotate", "gzip", "xz", "zstd", "faketime")
+			d := newDesk(t, logsPolicy, logsSite+fmt.Sprintf("logs(name = \"here\", host = \"here\", files = [%q])", dir+"/app.log"), "logrotate",
+				"gzip", "xz", "zstd", "faketime")
 			w := &writer{path: filepath.Join(dir, "app.log")}
 			if err := w.open(); err != nil {
 				t.Fatal(err)

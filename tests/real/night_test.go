@@ -22,7 +22,8 @@ func TestANightOnRealTargets(t *testing.T) {
 		}
 	}
 	status, _ := s.runner(nil, "status")
-	if !strings.Contains(status, "3/3 copies, 2/2 media, 1/1 offsite, 0/1 offline, 0 unproven") || !strings.Contains(status, "usb is still attached") {
+	if !strings.Contains(status, "3/3 copies, 2/2 media, 1/1 offsite, 0/1 offline, 0 unproven") ||
+		!strings.Contains(status, "usb is still attached") {
 		t.Errorf("status:\n%s", status)
 	}
 	identity, err := os.ReadFile(s.path("recovery.txt"))

@@ -15,7 +15,8 @@ var vendors = regexp.MustCompile(`^(qmrestore|pct restore|vma extract|curl|dd if
 
 // afterwards is what the commands of a kind leave in the folder where they ran.
 var afterwards = map[string]string{
-	"vm": "vzdump-qemu-*.vma", "ct": "TREE/etc/hostname", "zone": "zone.bind", "secrets": "opened/secrets/*", "logs": "*", "rear": "*.iso", "ruleset": "ruleset.json",
+	"vm": "vzdump-qemu-*.vma", "ct": "TREE/etc/hostname", "zone": "zone.bind", "secrets": "opened/secrets/*", "logs": "*", "rear": "*.iso",
+	"ruleset": "ruleset.json",
 }
 
 // What the README.txt of each copy says is done, word for word, with public tools alone.

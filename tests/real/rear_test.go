@@ -29,8 +29,10 @@ type rescued struct {
 func newRescued(t *testing.T) *rescued {
 	t.Helper()
 	needs(t)
-	for program, pkg := range map[string]string{"rear": "rear", "udevadm": "udev", "depmod": "kmod", "xorrisofs": "xorriso", "extlinux": "extlinux", "parted": "parted", "sgdisk": "gdisk",
-		"mkfs.vfat": "dosfstools", "unshare": "util-linux", "openssl": "openssl", "apt-get": "apt", "dpkg-deb": "dpkg", "qemu-system-x86_64": "qemu-system-x86 seabios"} {
+	for program, pkg := range map[string]string{"rear": "rear", "udevadm": "udev", "depmod": "kmod", "xorrisofs": "xorriso",
+		"extlinux": "extlinux", "parted": "parted", "sgdisk": "gdisk",
+		"mkfs.vfat": "dosfstools", "unshare": "util-linux", "openssl": "openssl", "apt-get": "apt", "dpkg-deb": "dpkg",
+		"qemu-system-x86_64": "qemu-system-x86 seabios"} {
 		if _, err := find(program); err != nil {
 			t.Fatalf("%s is missing: apt-get install %s (with rear: isolinux syslinux syslinux-common genisoimage mtools)", program, pkg)
 		}
@@ -42,7 +44,8 @@ func newRescued(t *testing.T) *rescued {
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	r := &rescued{t: t, dir: dir}
 	r.unpackKernel()
-	r.site = fmt.Sprintf("host(name = \"here\", local = True)\nkeyring(dir = %q, password_file = %q)\nasset(name = \"operating_systems\")\n", r.path("keyring"), r.path("password"))
+	r.site = fmt.Sprintf("host(name = \"here\", local = True)\nkeyring(dir = %q, password_file = %q)\nasset(name = \"operating_systems\")\n",
+		r.path("keyring"), r.path("password"))
 	r.put("password", "real keyring\n")
 	return r
 }
@@ -64,7 +67,8 @@ func (r *rescued) put(name, text string) {
 // unpackKernel fetches the kernel that Debian's cloud image has.
 func (r *rescued) unpackKernel() {
 	r.t.Helper()
-	name := regexp.MustCompile(`linux-image-(\S+-cloud-amd64)`).FindStringSubmatch(tool(r.t, "apt-cache", "depends", "linux-image-cloud-amd64"))
+	name := regexp.MustCompile(`linux-image-(\S+-cloud-amd64)`).FindStringSubmatch(tool(r.t, "apt-cache", "depends",
+		"linux-image-cloud-amd64"))
 	if name == nil {
 		r.t.Fatal("apt knows no kernel package linux-image-cloud-amd64: apt-get update")
 	}
@@ -98,7 +102,8 @@ func (r *rescued) runner(stdin string, args ...string) (string, int) {
 	for _, b := range r.binds {
 		script += fmt.Sprintf("mount --bind %s %s\n", b[0], b[1])
 	}
-	all := append([]string{"-m", "bash", "-c", script + `exec "$@"`, "bash", bin}, append(args, "-v", "--site", r.path("site.star"), "--state", r.path("state"))...)
+	all := append([]string{"-m", "bash", "-c", script + `exec "$@"`, "bash", bin},
+		append(args, "-v", "--site", r.path("site.star"), "--state", r.path("state"))...)
 	c := exec.CommandContext(r.t.Context(), "unshare", all...)
 	c.Stdin = strings.NewReader(stdin)
 	out, err := c.CombinedOutput()
@@ -183,7 +188,8 @@ func TestReaRMakesAnImageThatLeavesTheCopiesAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, at := range mounts {
-		if strings.Contains(string(layout), "\nfs "+loops[name]+" "+at+" ") || !strings.Contains(string(layout), "\n#fs "+loops[name]+" "+at+" ") {
+		if strings.Contains(string(layout), "\nfs "+loops[name]+" "+at+" ") ||
+			!strings.Contains(string(layout), "\n#fs "+loops[name]+" "+at+" ") {
 			t.Errorf("a recovery would make %s anew:\n%s", at, layout)
 		}
 	}
@@ -191,10 +197,12 @@ func TestReaRMakesAnImageThatLeavesTheCopiesAlone(t *testing.T) {
 	into := r.path("iso")
 	tool(t, "xorriso", "-osirrox", "on", "-indev", iso, "-extract", "/", into)
 	list := tool(t, "tar", "-tzf", filepath.Join(into, "backup", "backup.tar.gz"))
-	if rel := strings.TrimPrefix(r.path("data"), "/"); !strings.Contains(list, rel+"/file\n") || strings.Contains(list, rel+"/keyring/secret") {
+	if rel := strings.TrimPrefix(r.path("data"), "/"); !strings.Contains(list, rel+"/file\n") ||
+		strings.Contains(list, rel+"/keyring/secret") {
 		t.Errorf("the archive holds the keyring, or not the host's file:\n%s", tail(list, 500))
 	}
-	if got := tool(t, "bash", "-c", "zcat "+filepath.Join(into, "isolinux", "initrd.cgz")+" | grep -c \"the keyring's own words\" || true"); strings.TrimSpace(got) != "0" {
+	if got := tool(t, "bash", "-c", "zcat "+filepath.Join(into, "isolinux", "initrd.cgz")+
+		" | grep -c \"the keyring's own words\" || true"); strings.TrimSpace(got) != "0" {
 		t.Errorf("the image holds the keyring: %s", got)
 	}
 	menu, err := os.ReadFile(filepath.Join(into, "isolinux", "isolinux.cfg"))
@@ -222,8 +230,10 @@ func asks(t *testing.T, kernel, initrd, disk string) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 	defer cancel()
-	c := exec.CommandContext(ctx, "qemu-system-x86_64", "-accel", "tcg,thread=multi", "-smp", "2", "-m", "1024", "-nodefaults", "-vga", "none", "-no-reboot", "-display", "none", "-monitor", "none", "-serial", "stdio",
-		"-kernel", kernel, "-initrd", initrd, "-append", "root=/dev/ram0 rw selinux=0 console=ttyS0,115200 net.ifnames=0 auto_recover", "-drive", "file="+disk+",format=raw,if=virtio")
+	c := exec.CommandContext(ctx, "qemu-system-x86_64", "-accel", "tcg,thread=multi", "-smp", "2", "-m", "1024", "-nodefaults", "-vga",
+		"none", "-no-reboot", "-display", "none", "-monitor", "none", "-serial", "stdio",
+		"-kernel", kernel, "-initrd", initrd, "-append", "root=/dev/ram0 rw selinux=0 console=ttyS0,115200 net.ifnames=0 auto_recover", "-drive",
+		"file="+disk+",format=raw,if=virtio")
 	in, err := c.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -309,7 +319,8 @@ func TestReaRWritesAStick(t *testing.T) {
 	}
 	r.policy(3, `rear_host(`+stick+`key = "rear-key", `+r.common()+`)`)
 	made := filepath.Dir(one(t, r.path("rear", "*", "backup.tar.gz")))
-	c := exec.Command("bash", "-c", `openssl enc -d -aes-256-cbc -pbkdf2 -k "correct horse battery staple" -in "$1" | tar -tz`, "bash", filepath.Join(made, "backup.tar.gz"))
+	c := exec.Command("bash", "-c", `openssl enc -d -aes-256-cbc -pbkdf2 -k "correct horse battery staple" -in "$1" | tar -tz`, "bash",
+		filepath.Join(made, "backup.tar.gz"))
 	if list, err := c.CombinedOutput(); err != nil || !strings.Contains(string(list), strings.TrimPrefix(r.path("data/file"), "/")) {
 		t.Errorf("the archive does not open with the key: %v\n%s", err, tail(string(list), 500))
 	}
@@ -333,7 +344,8 @@ func TestReaRWritesAStick(t *testing.T) {
 func (r *rescued) lsblk(loop, part, uuid string) {
 	r.t.Helper()
 	var all map[string][]map[string]any
-	if err := json.Unmarshal([]byte(tool(r.t, "lsblk", "-J", "-b", "-o", "NAME,PATH,TYPE,SIZE,FSTYPE,UUID,LABEL,SERIAL,TRAN,MOUNTPOINTS")), &all); err != nil {
+	if err := json.Unmarshal([]byte(tool(r.t, "lsblk", "-J", "-b", "-o", "NAME,PATH,TYPE,SIZE,FSTYPE,UUID,LABEL,SERIAL,TRAN,MOUNTPOINTS")),
+		&all); err != nil {
 		r.t.Fatal(err)
 	}
 	found := false
@@ -342,7 +354,8 @@ func (r *rescued) lsblk(loop, part, uuid string) {
 			continue
 		}
 		d["serial"], found = "REALSTICK1", true
-		d["children"] = []map[string]any{{"name": filepath.Base(part), "path": part, "type": "part", "size": 1 << 30, "fstype": "ext3", "uuid": uuid, "label": "REAR-000", "mountpoints": []any{nil}}}
+		d["children"] = []map[string]any{{"name": filepath.Base(part), "path": part, "type": "part", "size": 1 << 30, "fstype": "ext3",
+			"uuid": uuid, "label": "REAR-000", "mountpoints": []any{nil}}}
 	}
 	raw, err := json.Marshal(all)
 	if err != nil || !found {

@@ -291,7 +291,8 @@ func TestCustodiansOpenTheSecretsWithoutRunner(t *testing.T) {
 		return
 	}
 	for name, want := range realSecrets {
-		if got, err := os.ReadFile(filepath.Join(v.open("bundle.age", "identity.txt"), "secrets", strings.ReplaceAll(name, "/", "%2F"))); err != nil || string(got) != want {
+		if got, err := os.ReadFile(filepath.Join(v.open("bundle.age", "identity.txt"), "secrets",
+			strings.ReplaceAll(name, "/", "%2F"))); err != nil || string(got) != want {
 			t.Errorf("%s: got %q, %v", name, got, err)
 		}
 	}

@@ -113,7 +113,8 @@ allow(destroy = ["prune"])
 		s.t.Fatal(err)
 	}
 	secrets := lab.Secrets()
-	for name, v := range map[string][]byte{"pve-token": secrets["pve-token"], "node-ssh-key": secrets["node-ssh-key"], "offsite-ssh-key": client} {
+	for name, v := range map[string][]byte{"pve-token": secrets["pve-token"], "node-ssh-key": secrets["node-ssh-key"],
+		"offsite-ssh-key": client} {
 		if out, code := s.runner(v, "secret", "set", name); code != 0 {
 			s.t.Fatalf("set %s: %s", name, out)
 		}

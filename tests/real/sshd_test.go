@@ -33,7 +33,8 @@ func startSSHD(t *testing.T, dir string, more ...string) *sshd {
 		t.Fatal(err)
 	}
 	host, port, _ := net.SplitHostPort(s.addr)
-	conf := fmt.Sprintf("Port %s\nListenAddress %s\nHostKey %s\nPidFile %s\nAuthorizedKeysFile %s\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nUsePAM no\nStrictModes no\nPermitRootLogin yes\nSubsystem sftp internal-sftp\n",
+	conf := fmt.Sprintf("Port %s\nListenAddress %s\nHostKey %s\nPidFile %s\nAuthorizedKeysFile %s\nPasswordAuthentication "+
+		"no\nKbdInteractiveAuthentication no\nUsePAM no\nStrictModes no\nPermitRootLogin yes\nSubsystem sftp internal-sftp\n",
 		port, host, filepath.Join(dir, "host"), filepath.Join(dir, "sshd.pid"), filepath.Join(dir, "client.pub"))
 	conf += strings.Join(more, "\n") + "\n"
 	if err := os.WriteFile(filepath.Join(dir, "sshd_config"), []byte(conf), 0o600); err != nil {

@@ -21,7 +21,8 @@ const thinPackages = "rear,less,xorriso,isolinux,syslinux-common,extlinux,geniso
 // /srv, where it would make them anew.
 func TestAThinPoolBesideRootAndLUKSDisksOfCopies(t *testing.T) {
 	needs(t)
-	for program, pkg := range map[string]string{"debootstrap": "debootstrap", "mke2fs": "e2fsprogs", "qemu-system-x86_64": "qemu-system-x86 seabios"} {
+	for program, pkg := range map[string]string{"debootstrap": "debootstrap", "mke2fs": "e2fsprogs",
+		"qemu-system-x86_64": "qemu-system-x86 seabios"} {
 		if _, err := find(program); err != nil {
 			t.Fatalf("%s is missing: apt-get install %s", program, pkg)
 		}
@@ -40,8 +41,9 @@ func TestAThinPoolBesideRootAndLUKSDisksOfCopies(t *testing.T) {
 	}{
 		"check":   {"4", []string{"FAULT", "would erase guest 100 (erp) (in /dev/pve, on the disk of the system)"}},
 		"refused": {"1", []string{"E_LAYOUT_HOLDS_GUESTS", "would erase guest 100 (erp) (in /dev/pve"}},
-		"image":   {"", []string{"opened on mnt, srv", "leaves /dev/vdc alone: target mnt", "leaves /dev/vdd alone: target srv", "leaves /dev/mapper/copies2 alone: target srv"}},
-		"status":  {"", []string{"a recovery of pve1 erases guest 100 (erp), which the site does not protect: made anew"}},
+		"image": {"", []string{"opened on mnt, srv", "leaves /dev/vdc alone: target mnt", "leaves /dev/vdd alone: target srv",
+			"leaves /dev/mapper/copies2 alone: target srv"}},
+		"status": {"", []string{"a recovery of pve1 erases guest 100 (erp), which the site does not protect: made anew"}},
 	} {
 		text, code := results(name+".txt"), strings.TrimSpace(results(name+".code"))
 		if want.code == "" && code != "0" && code != "3" || want.code != "" && code != want.code {
@@ -54,7 +56,8 @@ func TestAThinPoolBesideRootAndLUKSDisksOfCopies(t *testing.T) {
 		}
 	}
 	layout := results("disklayout.conf")
-	for _, want := range []string{"\nlvmvol /dev/pve data 536870912b thin,pool", "\nlvmvol /dev/pve vm-100-disk-0 268435456b thin", "\n#fs /dev/mapper/copies1 /mnt/copies ", "\n#fs /dev/mapper/copies2 /srv/copies ",
+	for _, want := range []string{"\nlvmvol /dev/pve data 536870912b thin,pool", "\nlvmvol /dev/pve vm-100-disk-0 268435456b thin",
+		"\n#fs /dev/mapper/copies1 /mnt/copies ", "\n#fs /dev/mapper/copies2 /srv/copies ",
 		"\n#crypt /dev/mapper/copies1 /dev/vdc ", "\n#crypt /dev/mapper/copies2 /dev/vdd ", "\n#disk /dev/vdc ", "\n#disk /dev/vdd "} {
 		if !strings.Contains(layout, want) {
 			t.Errorf("the layout does not hold %q:\n%s", strings.TrimSpace(want), layout)
@@ -130,7 +133,8 @@ func empty(t *testing.T, name string, size int64) {
 // boot runs the machine to its end, and gives a reader of the files that it left.
 func boot(t *testing.T, kernel, initrd, dir string) func(name string) string {
 	t.Helper()
-	args := []string{"-accel", "tcg,thread=multi", "-smp", "2", "-m", "3072", "-nodefaults", "-vga", "none", "-no-reboot", "-display", "none", "-monitor", "none", "-serial", "stdio",
+	args := []string{"-accel", "tcg,thread=multi", "-smp", "2", "-m", "3072", "-nodefaults", "-vga", "none", "-no-reboot", "-display", "none",
+		"-monitor", "none", "-serial", "stdio",
 		"-kernel", kernel, "-initrd", initrd, "-append", "root=/dev/vda rw console=ttyS0 init=/test/init net.ifnames=0 panic=1 quiet"}
 	for i, d := range []struct {
 		serial string
@@ -142,7 +146,8 @@ func boot(t *testing.T, kernel, initrd, dir string) func(name string) string {
 		} else {
 			empty(t, file, d.size)
 		}
-		args = append(args, "-drive", fmt.Sprintf("file=%s,format=raw,if=none,id=d%d,cache=unsafe", file, i), "-device", fmt.Sprintf("virtio-blk-pci,drive=d%d,serial=%s", i, d.serial))
+		args = append(args, "-drive", fmt.Sprintf("file=%s,format=raw,if=none,id=d%d,cache=unsafe", file, i), "-device",
+			fmt.Sprintf("virtio-blk-pci,drive=d%d,serial=%s", i, d.serial))
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 45*time.Minute)
 	defer cancel()

@@ -34,7 +34,8 @@ func TestBINDTakesTheZoneThatIsSaved(t *testing.T) {
 		t.Fatalf("got %v, %v, want one zone.bind in the spool", found, err)
 	}
 	// -i local: no lookups; -k and -m: names and MX as BIND demands them of a primary
-	said := tool(t, "named-checkzone", "-i", "local", "-k", "fail", "-m", "fail", "-D", "-o", filepath.Join(dir, "canonical"), "example.org", found[0])
+	said := tool(t, "named-checkzone", "-i", "local", "-k", "fail", "-m", "fail", "-D", "-o", filepath.Join(dir, "canonical"), "example.org",
+		found[0])
 	if !strings.Contains(said, "loaded serial 2054167900") || !strings.Contains(said, "OK") {
 		t.Errorf("got %s", said)
 	}

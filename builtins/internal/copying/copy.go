@@ -137,7 +137,7 @@ func (c *job) clear(ctx context.Context, open []*target.Target) error {
 	return nil
 }
 
-// source tells whether the artifact can be read again.
+// source says whether the artifact can be read again.
 func (c *job) source(ctx context.Context) error {
 	r, err := c.w.OpenFile(ctx, c.art.Origin, c.art.Files[0].Name, 0)
 	if err != nil {

@@ -45,7 +45,8 @@ func newJob(s *runtime.Step, art ledger.Artifact, to []string) (*job, error) {
 	if len(c.names) == 0 {
 		row, ok := c.w.Site.Demands.Asset(c.art.Asset)
 		if !ok || len(row.On) == 0 {
-			return nil, fmt.Errorf("the site demands no copies of the asset %q\nhint: add on = {\"TARGET\": \"read\"} to asset(name = %q), or name targets: copy(to = [...])", c.art.Asset, c.art.Asset)
+			return nil, fmt.Errorf("the site demands no copies of the asset %q\nhint: add on = {\"TARGET\": \"read\"} to asset(name = %q), or "+
+				"name targets: copy(to = [...])", c.art.Asset, c.art.Asset)
 		}
 		for _, d := range row.On {
 			c.names = append(c.names, d.Target)
@@ -109,7 +110,8 @@ func Pretend(ctx context.Context, s *runtime.Step, art ledger.Artifact, to []str
 	return do(ctx, s, art, to, (*job).pretend)
 }
 
-func do(ctx context.Context, s *runtime.Step, art ledger.Artifact, to []string, copyTo func(*job, context.Context) error) (runtime.Result, error) {
+func do(ctx context.Context, s *runtime.Step, art ledger.Artifact, to []string, copyTo func(*job, context.Context) error) (runtime.Result,
+	error) {
 	c, err := newJob(s, art, to)
 	if err != nil {
 		return runtime.Result{}, err

@@ -81,7 +81,8 @@ func (c *job) liesThere(name string) error {
 		return nil
 	}
 	return &failure.Error{Code: target.CodeNotFound, System: "target " + name, Doing: "count " + c.art.Item + " in place",
-		Said: fmt.Sprintf("its archive lies on storage %s of %s", c.art.Origin.Storage, c.art.Origin.System), Hint: "name the target whose url is that storage in asset(on = …)"}
+		Said: fmt.Sprintf("its archive lies on storage %s of %s", c.art.Origin.Storage, c.art.Origin.System),
+		Hint: "name the target whose url is that storage in asset(on = …)"}
 }
 
 // sameMedium refuses a folder that lay on another device when it got its last

@@ -24,10 +24,12 @@ func (c *job) pretend(context.Context) error {
 		for _, f := range c.art.Files {
 			files = append(files, ledger.StoredFile{Name: f.Name, Of: f.Name, Size: f.Size, SHA256: strings.Repeat("0", 64)})
 		}
-		c.copies = append(c.copies, ledger.Copy{ID: ledger.CopyID(c.art.ID, name), Artifact: c.art.ID, Kind: c.art.Kind, Asset: c.art.Asset, Item: c.art.Item,
+		c.copies = append(c.copies, ledger.Copy{ID: ledger.CopyID(c.art.ID, name), Artifact: c.art.ID, Kind: c.art.Kind, Asset: c.art.Asset,
+			Item:   c.art.Item,
 			Target: name, Medium: spec.Medium, Location: spec.Location, Device: ledger.Device{ID: "fake:" + name}, Files: files, Bytes: c.art.Bytes,
-			Taken: c.art.Created, Created: c.s.Now(), Offline: spec.Offline, Offsite: spec.Offsite, Opened: len(spec.SealedTo) > 0, SealedTo: spec.SealedTo,
-			InPlace: inPlace})
+			Taken: c.art.Created, Created: c.s.Now(), Offline: spec.Offline, Offsite: spec.Offsite, Opened: len(spec.SealedTo) > 0,
+			SealedTo: spec.SealedTo,
+			InPlace:  inPlace})
 		if spec.Offline {
 			c.res.Facts.Media = append(c.res.Facts.Media, ledger.Medium{Target: name, State: "attached", At: c.s.Now()})
 		}

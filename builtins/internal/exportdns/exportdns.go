@@ -33,7 +33,8 @@ func System(w *systems.Systems, zone, system string) (string, error) {
 		err = fmt.Errorf("zone %s is in %s of the site, not in %s", zone, sys.Name, system)
 	}
 	if err != nil {
-		return "", &failure.Error{Code: cloudflare.CodeNoZone, Doing: "find zone " + zone, Said: err.Error(), Hint: "list it in zones = [...] of cloudflare(...) in site.star"}
+		return "", &failure.Error{Code: cloudflare.CodeNoZone, Doing: "find zone " + zone, Said: err.Error(),
+			Hint: "list it in zones = [...] of cloudflare(...) in site.star"}
 	}
 	return sys.Name, nil
 }
@@ -59,7 +60,8 @@ func Export(ctx context.Context, s *runtime.Step, a *Request) (runtime.Result, e
 		return runtime.Result{}, cloudflare.Explain(name, "export zone "+item, err)
 	}
 	if len(x.Records) == 0 {
-		return runtime.Result{}, &failure.Error{Code: CodeEmpty, System: "cloudflare " + name, Doing: "export zone " + item, Said: "it has no records",
+		return runtime.Result{}, &failure.Error{Code: CodeEmpty, System: "cloudflare " + name, Doing: "export zone " + item,
+			Said: "it has no records",
 			Hint: "was it made anew, or is this a zone of the same name in another account? the export before is kept; runner show lists it"}
 	}
 	e, err := zoneExport(w, x)
@@ -67,7 +69,7 @@ func Export(ctx context.Context, s *runtime.Step, a *Request) (runtime.Result, e
 		return runtime.Result{}, err
 	}
 	e.Asset, e.Item, e.Source = asset, item, name+":zone/"+x.ID
-	told, err := addChanges(ctx, s, w, &e)
+	reported, err := addChanges(ctx, s, w, &e)
 	if err != nil {
 		return runtime.Result{}, err
 	}
@@ -79,15 +81,16 @@ func Export(ctx context.Context, s *runtime.Step, a *Request) (runtime.Result, e
 		art.Gaps = append(art.Gaps, ledger.Gap{Asset: asset, Item: item, What: m.Part, Why: m.Why})
 	}
 	art.Declared = map[string]string{"records": fmt.Sprint(len(x.Records))}
-	if told != "" {
-		art.Declared[ledger.DeclaredChanges] = told
+	if reported != "" {
+		art.Declared[ledger.DeclaredChanges] = reported
 	}
 	return runtime.Result{Value: art, Facts: ledger.Facts{Artifacts: []ledger.Artifact{art}}}, nil
 }
 
 // zoneExport makes the files.
 func zoneExport(w *systems.Systems, x cloudflare.ZoneExport) (spool.Export, error) {
-	e := spool.Export{Kind: "zone", Names: []string{zonekind.RecordsFile}, Files: map[string][]byte{zonekind.RecordsFile: recordLines(x.Records)}}
+	e := spool.Export{Kind: "zone", Names: []string{zonekind.RecordsFile},
+		Files: map[string][]byte{zonekind.RecordsFile: recordLines(x.Records)}}
 	if x.BIND != nil {
 		e.Names, e.Files[zonekind.BINDFile] = append(e.Names, zonekind.BINDFile), x.BIND
 	}
@@ -96,7 +99,8 @@ func zoneExport(w *systems.Systems, x cloudflare.ZoneExport) (spool.Export, erro
 		v    any
 	}{
 		{zonekind.ObjectFile, zonekind.Parts{Zone: x.Zone, DNSSEC: x.DNSSEC, DNSSettings: x.DNSSettings, Settings: x.Settings}},
-		{zonekind.IndexFile, zonekind.Index{Zone: x.Name, ID: x.ID, Account: x.Account, Records: len(x.Records), Missing: x.Missing, Runner: w.Env.Version}},
+		{zonekind.IndexFile, zonekind.Index{Zone: x.Name, ID: x.ID, Account: x.Account, Records: len(x.Records), Missing: x.Missing,
+			Runner: w.Env.Version}},
 	} {
 		raw, err := json.MarshalIndent(f.v, "", " ")
 		if err != nil {
@@ -149,7 +153,8 @@ func addChanges(ctx context.Context, s *runtime.Step, w *systems.Systems, e *spo
 		return "", nil
 	}
 	e.Names = append(e.Names, kind.ChangesFile)
-	e.Files[kind.ChangesFile] = []byte(fmt.Sprintf("since %s:\n%s\n", before.Artifact.Created.UTC().Format(time.RFC3339), strings.Join(lines, "\n")))
+	e.Files[kind.ChangesFile] = []byte(fmt.Sprintf("since %s:\n%s\n", before.Artifact.Created.UTC().Format(time.RFC3339),
+		strings.Join(lines, "\n")))
 	return spool.LogChanges(s, e.Item, before.Artifact.Created, sections), nil
 }
 

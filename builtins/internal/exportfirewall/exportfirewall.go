@@ -64,19 +64,21 @@ func Export(ctx context.Context, s *runtime.Step, a *Request) (runtime.Result, e
 	}
 	if lost := x.doc.Unresolved(); len(lost) > 0 {
 		return runtime.Result{}, &failure.Error{Code: CodeBroken, System: a.System, Doing: "check the export",
-			Said: fmt.Sprintf("%d references lead nowhere: %s", len(lost), strings.Join(lost[:min(5, len(lost))], "; ")), Hint: "such rules do not match what they say: correct them on the system"}
+			Said: fmt.Sprintf("%d references lead nowhere: %s", len(lost), strings.Join(lost[:min(5, len(lost))], "; ")),
+			Hint: "such rules do not match what they say: correct them on the system"}
 	}
-	changes, told, err := changedRules(ctx, s, w, a.System, x.doc)
+	changes, reported, err := changedRules(ctx, s, w, a.System, x.doc)
 	if err != nil {
 		return runtime.Result{}, err
 	}
-	if told != "" {
+	if reported != "" {
 		x.names = append(x.names, kind.ChangesFile)
 		x.files[kind.ChangesFile] = changes
 	}
 	x.names = append([]string{ruleset.File}, x.names...)
 	x.files[ruleset.File] = text
-	art, err := w.Spool().Export(s, spool.Export{Kind: "ruleset", Asset: asset, Item: a.System, Source: x.source, Names: x.names, Files: x.files})
+	art, err := w.Spool().Export(s, spool.Export{Kind: "ruleset", Asset: asset, Item: a.System, Source: x.source, Names: x.names,
+		Files: x.files})
 	if err != nil {
 		return runtime.Result{}, err
 	}
@@ -92,8 +94,8 @@ func Export(ctx context.Context, s *runtime.Step, a *Request) (runtime.Result, e
 	}
 	art.Gaps = append(art.Gaps, x.open...)
 	art.Declared = map[string]string{"sections": fmt.Sprint(len(x.doc.Sections)), "vendor": x.doc.Vendor}
-	if told != "" {
-		art.Declared[ledger.DeclaredChanges] = told
+	if reported != "" {
+		art.Declared[ledger.DeclaredChanges] = reported
 	}
 	for i := range x.findings {
 		x.findings[i].Asset = asset
@@ -119,7 +121,8 @@ func readFirewall(ctx context.Context, s *runtime.Step, w *systems.Systems, a *R
 		}
 	}
 	if _, err := w.Site.UniFiNamed(a.System); err != nil {
-		return nil, fmt.Errorf("the site has no system %q with a firewall\nhint: it has %s", a.System, strings.Join(w.Site.Systems("firewall"), ", "))
+		return nil, fmt.Errorf("the site has no system %q with a firewall\nhint: it has %s", a.System,
+			strings.Join(w.Site.Systems("firewall"), ", "))
 	}
 	return unifiFirewall(ctx, s, w, a)
 }
@@ -134,7 +137,8 @@ func proxmoxFirewall(ctx context.Context, s *runtime.Step, w *systems.Systems, n
 		return nil, proxmox.Explain(name, "read the token's rights", err)
 	}
 	if !all {
-		return nil, &failure.Error{Code: proxmox.CodeAuth, System: "proxmox " + name, Doing: "list guests", Said: "the token does not have VM.Audit on /vms: it would see a part of the guests and no error",
+		return nil, &failure.Error{Code: proxmox.CodeAuth, System: "proxmox " + name, Doing: "list guests",
+			Said: "the token does not have VM.Audit on /vms: it would see a part of the guests and no error",
 			Hint: "pveum acl modify /vms --tokens '" + sys.TokenID + "' --roles PVEAuditor, and the same for its user"}
 	}
 	doc, err := c.Firewall(ctx, func(done, total int) { s.Progress("parts of "+name, int64(done), int64(total)) })
@@ -210,10 +214,11 @@ func unifiFirewall(ctx context.Context, s *runtime.Step, w *systems.Systems, a *
 		return nil, unifi.Explain(a.System, "list backups", err)
 	}
 	fail := func(said, hint string) error {
-		return &failure.Error{Code: unifi.CodeBackup, System: "unifi " + a.System, Doing: "fetch the newest automatic backup", Said: said, Hint: hint}
+		return &failure.Error{Code: unifi.CodeBackup, System: "unifi " + a.System, Doing: "fetch the newest automatic backup", Said: said,
+			Hint: hint}
 	}
 	if !found {
-		return nil, fail("there is none", "switch them on in the console: Settings > System > Backups")
+		return nil, fail("the console has none", "switch them on in the console: Settings > System > Backups")
 	}
 	var content bytes.Buffer
 	n, err := c.Download(ctx, b, &limited{w: &content, left: maxUnf})
@@ -228,7 +233,8 @@ func unifiFirewall(ctx context.Context, s *runtime.Step, w *systems.Systems, a *
 	name := "backup" + ruleset.UniFiBackup
 	x.names, x.files[name] = []string{name}, content.Bytes()
 	sum := sha256.Sum256(content.Bytes())
-	doc.Checked = append(doc.Checked, ruleset.Accepted{File: name, SHA256: hex.EncodeToString(sum[:]), By: fmt.Sprintf("size as the console lists it; made by version %s on %s", b.Version, b.Time.Format(time.RFC3339))})
+	doc.Checked = append(doc.Checked, ruleset.Accepted{File: name, SHA256: hex.EncodeToString(sum[:]),
+		By: fmt.Sprintf("size as the console lists it; made by version %s on %s", b.Version, b.Time.Format(time.RFC3339))})
 	if err := x.clearBackups(w, a); err != nil {
 		return nil, err
 	}
@@ -238,7 +244,8 @@ func unifiFirewall(ctx context.Context, s *runtime.Step, w *systems.Systems, a *
 	}
 	if age := s.Now().Sub(b.Time); age > most {
 		x.findings = append(x.findings, ledger.Finding{Severity: ledger.DegradedRun, Item: a.System,
-			Text: fmt.Sprintf("the newest automatic backup of %s is of %s, %d days ago: look at the console's schedule (Settings > System > Backups)", a.System, b.Time.Format("2006-01-02"), int(age.Hours()/24))})
+			Text: fmt.Sprintf("the newest automatic backup of %s is of %s, %d days ago: look at the console's schedule (Settings > System > "+
+				"Backups)", a.System, b.Time.Format("2006-01-02"), int(age.Hours()/24))})
 	}
 	return x, nil
 }
@@ -259,7 +266,8 @@ func (x *ruleExport) clearBackups(w *systems.Systems, a *Request) error {
 		}
 		if len(t.SealedTo) == 0 {
 			x.open = append(x.open, ledger.Gap{Asset: asset, Item: a.System, What: "backup in clear on " + on.Target,
-				Why: "who reads a copy on this target reads the passwords in the console's backup, whose encryption is publicly known: give the target sealed_to, or demand another one"})
+				Why: "who reads a copy on this target reads the passwords in the console's backup, whose encryption is publicly known: give the " +
+					"target sealed_to, or demand another one"})
 		}
 	}
 	return nil

@@ -157,7 +157,8 @@ func (r *Roster) Missing(ctx context.Context, c *proxmox.Client, sys *site.Proxm
 func hiddenError(sys *site.Proxmox, doing string, id proxmox.Int) error {
 	right := proxmox.Right{Path: fmt.Sprintf("/vms/%d", id), Privileges: []string{"VM.Audit"}}
 	return &failure.Error{Code: proxmox.CodeAuth, System: "proxmox " + sys.Name, Doing: doing,
-		Said: fmt.Sprintf("VMID %d is in use by a guest that the token may not see: %s", id, right.Refusal()), Hint: proxmox.RightHint(sys.TokenID, right.Refusal())}
+		Said: fmt.Sprintf("VMID %d is in use by a guest that the token may not see: %s", id, right.Refusal()),
+		Hint: proxmox.RightHint(sys.TokenID, right.Refusal())}
 }
 
 // name gives every guest its item.

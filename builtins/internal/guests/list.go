@@ -55,12 +55,13 @@ func List(ctx context.Context, s *runtime.Step, system, asset string) (runtime.R
 	unsorted(s, w, sys, r, &res)
 	hide(s, w, sys, r, &res)
 	if !r.Whole {
-		s.Log("the cluster leaves more VMIDs free than can be asked for one by one: a guest far from all others, and hidden from the token, would not be found")
+		s.Log("the cluster leaves more VMIDs free than can be asked for one by one: a guest far from all others, and hidden from the token, " +
+			"would not be found")
 	}
 	return res, nil
 }
 
-// unsorted tells of guests that no asset chooses, and of those that several do.
+// unsorted says of guests that no asset chooses, and of those that several do.
 func unsorted(s *runtime.Step, w *systems.Systems, sys *site.Proxmox, r *Roster, res *runtime.Result) {
 	for _, g := range r.Guests {
 		if _, excused := w.Site.Demands.Excused(g.Item, s.Now()); excused {
@@ -92,7 +93,7 @@ func Unsorted(sys *site.Proxmox, item, asset string, matches []site.Match) (text
 	return "", ""
 }
 
-// hide tells of guests that the token may not see. They are expected to have their
+// hide says of guests that the token may not see. They are expected to have their
 // copies like any other, unless the site leaves them out.
 func hide(s *runtime.Step, w *systems.Systems, sys *site.Proxmox, r *Roster, res *runtime.Result) {
 	for _, g := range r.Hidden {

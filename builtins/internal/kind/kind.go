@@ -147,7 +147,8 @@ func (j *Job) WriteScript(name string, lines []string) error {
 		return err
 	}
 	j.Paths = append(j.Paths, path)
-	j.Say = append(j.Say, fmt.Sprintf("%s holds the calls that bring this state back, in the order in which they have to be made: read it before you run any", path))
+	j.Say = append(j.Say, fmt.Sprintf("%s holds the calls that bring this state back, in the order in which they have to be made: read it "+
+		"before you run any", path))
 	return nil
 }
 

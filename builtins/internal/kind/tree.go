@@ -29,7 +29,7 @@ func (j *Job) ExtractTree(ctx context.Context, file string, r io.Reader, folder 
 // notRestored is beside what was extracted, and lists what could not be set on it.
 const notRestored = "not-restored.txt"
 
-// NotRestored tells what entries came back without: all of it in a file, and in a sentence.
+// NotRestored says what entries came back without: all of it in a file, and in a sentence.
 func (j *Job) NotRestored(lines []string) error {
 	if len(lines) == 0 {
 		return nil
@@ -38,6 +38,7 @@ func (j *Job) NotRestored(lines []string) error {
 	if err := os.WriteFile(path, []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
-	j.Skipped = append(j.Skipped, fmt.Sprintf("not everything could be set on what was extracted (%d lines in %s), such as: %s", len(lines), path, lines[0]))
+	j.Skipped = append(j.Skipped, fmt.Sprintf("not everything could be set on what was extracted (%d lines in %s), such as: %s", len(lines),
+		path, lines[0]))
 	return nil
 }

@@ -13,20 +13,28 @@ import (
 // Two chains of the item a: a0 is a new full archive, a1 to a3 build on the full
 // archive a4, and a5 is a chain of its own.
 func TestChainsArePrunedAsAWhole(t *testing.T) {
-	needs := []ledger.Artifact{{ID: "a0"}, {ID: "a1", Needs: []string{"a4"}}, {ID: "a2", Needs: []string{"a4"}}, {ID: "a3", Needs: []string{"a4"}}, {ID: "a4"}, {ID: "a5"}}
+	needs := []ledger.Artifact{{ID: "a0"}, {ID: "a1", Needs: []string{"a4"}}, {ID: "a2", Needs: []string{"a4"}},
+		{ID: "a3", Needs: []string{"a4"}}, {ID: "a4"}, {ID: "a5"}}
 	for _, c := range []struct {
 		name string
 		in   Input
 		want string
 	}{
-		{name: "a chain that nothing keeps goes with its full archive", in: Input{Copies: copies("a", "usb", "rrrrrr")}, want: "a1@usb a2@usb a3@usb a4@usb a5@usb"},
-		{name: "the full archive stays while the newest of its chain is young", in: Input{Copies: copies("a", "usb", "rrrrrr"), Demand: ledger.AssetDemand{Retention: 2 * day}}, want: "a2@usb a3@usb a5@usb"},
-		{name: "the full archive stays while a rule keeps one of its chain", in: Input{Copies: copies("a", "usb", "rrrrrr"), Keep: []string{"a3"}}, want: "a1@usb a2@usb a5@usb"},
-		{name: "a rule that keeps the full archive keeps no other of the chain", in: Input{Copies: copies("a", "usb", "rrrrrr"), Keep: []string{"a4"}}, want: "a1@usb a2@usb a3@usb a5@usb"},
-		{name: "the full archive stays while it is the newest proven one's", in: Input{Copies: copies("a", "usb", "-rrrrr"), Keep: nil}, want: ""},
-		{name: "a chain is held on the target where it is needed", in: Input{Copies: append(copies("a", "usb", "rrrrrr"), copies("a", "off", "-rrrrr")...)},
+		{name: "a chain that nothing keeps goes with its full archive", in: Input{Copies: copies("a", "usb", "rrrrrr")},
+			want: "a1@usb a2@usb a3@usb a4@usb a5@usb"},
+		{name: "the full archive stays while the newest of its chain is young",
+			in: Input{Copies: copies("a", "usb", "rrrrrr"), Demand: ledger.AssetDemand{Retention: 2 * day}}, want: "a2@usb a3@usb a5@usb"},
+		{name: "the full archive stays while a rule keeps one of its chain",
+			in: Input{Copies: copies("a", "usb", "rrrrrr"), Keep: []string{"a3"}}, want: "a1@usb a2@usb a5@usb"},
+		{name: "a rule that keeps the full archive keeps no other of the chain",
+			in: Input{Copies: copies("a", "usb", "rrrrrr"), Keep: []string{"a4"}}, want: "a1@usb a2@usb a3@usb a5@usb"},
+		{name: "the full archive stays while it is the newest proven one's", in: Input{Copies: copies("a", "usb", "-rrrrr"), Keep: nil},
+			want: ""},
+		{name: "a chain is held on the target where it is needed",
+			in:   Input{Copies: append(copies("a", "usb", "rrrrrr"), copies("a", "off", "-rrrrr")...)},
 			want: "a1@usb a2@off a2@usb a3@off a3@usb a4@usb a5@off a5@usb"},
-		{name: "the number of copies holds a chain", in: Input{Copies: copies("a", "usb", "rrrrrr"), Demand: ledger.AssetDemand{Keep: 2}}, want: "a2@usb a3@usb a5@usb"},
+		{name: "the number of copies holds a chain", in: Input{Copies: copies("a", "usb", "rrrrrr"), Demand: ledger.AssetDemand{Keep: 2}},
+			want: "a2@usb a3@usb a5@usb"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.in.Now, c.in.Artifacts = now, needs

@@ -60,7 +60,8 @@ func Enough(seen []Seen, now time.Time) bool {
 func clock(in Input) string {
 	for _, c := range in.Copies {
 		if c.Taken.After(in.Now.Add(slack)) || c.At.After(in.Now.Add(slack)) {
-			return fmt.Sprintf("the clock shows %s, and a copy of %s was recorded at %s: the clock went back, or it was wrong then", stamp(in.Now), c.Item, stamp(c.Taken))
+			return fmt.Sprintf("the clock shows %s, and a copy of %s was recorded at %s: the clock went back, or it was wrong then", stamp(in.Now),
+				c.Item, stamp(c.Taken))
 		}
 	}
 	before, era, runs := lastJump(in)
@@ -69,9 +70,11 @@ func clock(in Input) string {
 	}
 	until := fmt.Sprintf("it is believed from %s on, after %d runs by it", stamp(era.Add(Held)), Believed)
 	if era.Before(before) {
-		return fmt.Sprintf("the ledger was written at %s, and next at %s: the clock went back, or it was wrong then; %s", stamp(before), stamp(era), until)
+		return fmt.Sprintf("the ledger was written at %s, and next at %s: the clock went back, or it was wrong then; %s", stamp(before),
+			stamp(era), until)
 	}
-	return fmt.Sprintf("the ledger was written at %s, and next at %s, %d days later: the clock went forward, or nothing ran for long; %s", stamp(before), stamp(era), int(era.Sub(before).Hours()/24), until)
+	return fmt.Sprintf("the ledger was written at %s, and next at %s, %d days later: the clock went forward, or nothing ran for long; %s",
+		stamp(before), stamp(era), int(era.Sub(before).Hours()/24), until)
 }
 
 // lastJump finds the last time before the clock jumped (zero: it did not), the

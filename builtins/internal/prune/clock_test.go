@@ -9,7 +9,7 @@ import (
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
-// ran tells of runs that began so long before now.
+// ran says of runs that began so long before now.
 func ran(ago ...time.Duration) (out []Seen) {
 	for _, d := range ago {
 		out = append(out, Seen{At: now.Add(-d), Begins: true})
@@ -17,7 +17,7 @@ func ran(ago ...time.Duration) (out []Seen) {
 	return out
 }
 
-// each tells of runs from one time before now to another, at a distance.
+// each says of runs from one time before now to another, at a distance.
 func each(from, to, every time.Duration) (out []Seen) {
 	for d := from; d >= to; d -= every {
 		out = append(out, ran(d)...)
@@ -40,19 +40,24 @@ func TestAClockThatJumpedIsBelievedAfterThreeDays(t *testing.T) {
 		{name: "nights", seen: each(30*day, day, day)},
 		{name: "a night that was left out", seen: slices.Concat(each(30*day, 3*day, day), ran(day, 0))},
 		{name: "hours", seen: each(30*day, hour, hour)},
-		{name: "sixty days forward just now", seen: each(100*day, 60*day, day), want: "60 days later: the clock went forward, or nothing ran for long; it is believed from 2026-03-04T03:00:00Z on"},
+		{name: "sixty days forward just now", seen: each(100*day, 60*day, day), want: "60 days later: the clock went forward, or nothing ran " +
+			"for long; it is believed from 2026-03-04T03:00:00Z on"},
 		{name: "three days forward, after hourly runs", seen: each(30*day, 3*day+hour, hour), want: "3 days later: the clock went forward"},
-		{name: "three days forward, and hourly runs for two days", seen: slices.Concat(each(30*day, 5*day, hour), each(2*day, hour, hour)), want: "the clock went forward"},
+		{name: "three days forward, and hourly runs for two days", seen: slices.Concat(each(30*day, 5*day, hour), each(2*day, hour, hour)),
+			want: "the clock went forward"},
 		{name: "three days forward, and hourly runs for three days", seen: slices.Concat(each(30*day, 6*day, hour), each(3*day, hour, hour))},
-		{name: "sixty days forward, and hourly runs for almost three days", seen: after(each(3*day-time.Minute, time.Minute, hour)), want: "the clock went forward"},
+		{name: "sixty days forward, and hourly runs for almost three days", seen: after(each(3*day-time.Minute, time.Minute, hour)),
+			want: "the clock went forward"},
 		{name: "three short runs within a minute", seen: after(ran(time.Minute, 40*time.Second, 20*time.Second)), want: "the clock went forward"},
 		{name: "ten days off, the third night", seen: after(ran(2*day, day)), want: "the clock went forward"},
 		{name: "ten days off, after three nights", seen: after(ran(3*day, 2*day, day))},
 		{name: "three days on with two runs only", seen: after(ran(3*day, 36*hour)), want: "after 3 runs by it"},
 		{name: "a second jump begins anew", seen: after(ran(9*day, 8*day, 7*day, 6*day, day)), want: "5 days later"},
-		{name: "entries of this run count for no run", seen: slices.Concat(nights, []Seen{{At: now.Add(-3 * day)}}, ran(2*day), []Seen{{At: now.Add(-day)}}), want: "the clock went forward"},
+		{name: "entries of this run count for no run", seen: slices.Concat(nights, []Seen{{At: now.Add(-3 * day)}}, ran(2*day),
+			[]Seen{{At: now.Add(-day)}}), want: "the clock went forward"},
 		{name: "ten days back just now", seen: each(20*day, -10*day, day), want: "the clock went back, or it was wrong then"},
-		{name: "ten days back, two days ago", seen: slices.Concat(each(20*day, -10*day, day), ran(2*day, day)), want: "next at 2026-02-27T03:00:00Z: the clock went back"},
+		{name: "ten days back, two days ago", seen: slices.Concat(each(20*day, -10*day, day), ran(2*day, day)),
+			want: "next at 2026-02-27T03:00:00Z: the clock went back"},
 		{name: "ten years ahead for an hour, three days ago", seen: slices.Concat(nights, ran(-3650*day), ran(3*day, 2*day, day))},
 		{name: "an entry that comes hours late", seen: slices.Concat(each(30*day, 2*day, day), ran(day, 30*hour))},
 		{name: "a site that runs once a week", seen: each(70*day, 7*day, 7*day), leap: 14 * day},

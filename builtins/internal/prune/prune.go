@@ -18,7 +18,7 @@ import (
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
-// Prune removes what the rules let go, or tells what would go.
+// Prune removes what the rules let go, or says what would go.
 func Prune(ctx context.Context, s *runtime.Step, a *Request) (runtime.Result, error) {
 	return pruneWith(ctx, s, a, pruneOrphans, func(ctx context.Context, c ledger.Copy) (was bool, err error) {
 		w := systems.Of(s)
@@ -72,11 +72,11 @@ type goes struct {
 func (goes) StarlarkType() string { return "removal" }
 
 // told is the line of a removal for who reads.
-func (g goes) told() string {
+func (g goes) reported() string {
 	return fmt.Sprintf("%s on %s, taken %s: %s", g.Item, g.Target, g.Taken.UTC().Format(time.RFC3339), g.Why)
 }
 
-// remover removes a copy; was tells that it was there.
+// remover removes a copy; was says that it was there.
 type remover func(ctx context.Context, c ledger.Copy) (was bool, err error)
 
 // besides removes what is no copy.
@@ -107,7 +107,7 @@ func pruneCopies(ctx context.Context, s *runtime.Step, a *Request, plan Choice, 
 		row := goes{r.Copy.ID, r.Copy.Item, r.Copy.Target, r.Copy.Taken, r.Why}
 		switch {
 		case !a.Apply:
-			s.Log("would remove %s", row.told())
+			s.Log("would remove %s", row.reported())
 		case stillNeeded(r, res.Facts.Removed):
 			continue // what needs it could not be removed before it
 		default:
@@ -126,10 +126,11 @@ func pruneCopies(ctx context.Context, s *runtime.Step, a *Request, plan Choice, 
 
 // dropCopy removes one, with a record before it. Of what somebody else removed the record
 // does not say that we did, unless an earlier attempt of the step set out to.
-func dropCopy(ctx context.Context, s *runtime.Step, a *Request, c ledger.Copy, row goes, res *runtime.Result, remove remover) (bool, error) {
+func dropCopy(ctx context.Context, s *runtime.Step, a *Request, c ledger.Copy, row goes, res *runtime.Result, remove remover) (bool,
+	error) {
 	key := ledger.MarkRemove + row.Copy
 	tried := s.Marked(key) != ""
-	if err := s.Mark(ctx, key, row.told()); err != nil {
+	if err := s.Mark(ctx, key, row.reported()); err != nil {
 		return false, err
 	}
 	was, err := remove(ctx, c)
@@ -140,12 +141,12 @@ func dropCopy(ctx context.Context, s *runtime.Step, a *Request, c ledger.Copy, r
 	}
 	res.Facts.Removed = append(res.Facts.Removed, row.Copy)
 	if was || tried {
-		s.Log("removed %s", row.told())
+		s.Log("removed %s", row.reported())
 		return true, nil
 	}
 	row.Why = "it was not there any more: no longer listed"
-	s.Log("%s", row.told())
-	return true, s.Mark(ctx, key, row.told())
+	s.Log("%s", row.reported())
+	return true, s.Mark(ctx, key, row.reported())
 }
 
 // removed judges how a removal ended. A medium that is away, and what is not to be
@@ -158,7 +159,8 @@ func removed(s *runtime.Step, asset string, row goes, err error) (gone bool, fin
 		s.Log("%s of %s stays for now: %s", row.Target, row.Item, failure.OneLine(err))
 		return false, nil, nil
 	case failure.Is(err, failure.Refused):
-		return false, []ledger.Finding{{Severity: ledger.DegradedRun, Asset: asset, Item: row.Item, Target: row.Target, Text: failure.OneLine(err)}}, nil
+		return false, []ledger.Finding{{Severity: ledger.DegradedRun, Asset: asset, Item: row.Item, Target: row.Target,
+			Text: failure.OneLine(err)}}, nil
 	}
 	return false, nil, err
 }
@@ -259,7 +261,8 @@ func shareOf(ctx context.Context, catalog ledger.Catalog, asset, run string) (go
 		return 0, 0, err
 	}
 	targets := map[string]bool{}
-	if err := catalog.Rows(ctx, ledger.Query{Kind: ledger.RowCopy, Asset: asset}, func(r ledger.Row) error { total++; targets[r.Target] = true; return nil }); err != nil {
+	if err := catalog.Rows(ctx, ledger.Query{Kind: ledger.RowCopy, Asset: asset},
+		func(r ledger.Row) error { total++; targets[r.Target] = true; return nil }); err != nil {
 		return 0, 0, err
 	}
 	own := map[string]bool{} // a removed copy's row no longer tells its asset; its id does
@@ -281,7 +284,7 @@ func shareOf(ctx context.Context, catalog ledger.Catalog, asset, run string) (go
 // remove: after a crash the share of one run is not begun anew.
 const markOrphans = "orphans"
 
-// pruneOrphans removes, or tells of, archives that are no copies.
+// pruneOrphans removes, or says of, archives that are no copies.
 func pruneOrphans(ctx context.Context, s *runtime.Step, a *Request, in Input, res *runtime.Result) ([]goes, error) {
 	h, err := lookThrough(ctx, s, a.Asset, a.Item)
 	if err != nil {
@@ -300,7 +303,8 @@ func pruneOrphans(ctx context.Context, s *runtime.Step, a *Request, in Input, re
 		res.Facts.Findings = append(res.Facts.Findings, systems.Vanished(c))
 	}
 	if n := len(h.Foreign); n > 0 {
-		s.Log("%d archives carry tokens of runs that this ledger does not know: another host's, or those of a lost ledger; they are never removed here: %s", n, strings.Join(h.Foreign[:min(5, n)], ", "))
+		s.Log("%d archives carry tokens of runs that this ledger does not know: another host's, or those of a lost ledger; they are never "+
+			"removed here: %s", n, strings.Join(h.Foreign[:min(5, n)], ", "))
 	}
 	if len(h.Orphans) == 0 {
 		return nil, nil
@@ -336,13 +340,13 @@ func pruneOrphans(ctx context.Context, s *runtime.Step, a *Request, in Input, re
 // dropOrphan removes one, the nth of the step, with a record before and behind it.
 func dropOrphan(ctx context.Context, s *runtime.Step, a *Request, o orphan, row goes, res *runtime.Result, nth int) (bool, error) {
 	if !a.Apply {
-		s.Log("would remove %s (%s)", row.told(), o.Name)
+		s.Log("would remove %s (%s)", row.reported(), o.Name)
 		return true, nil
 	}
 	if err := s.Mark(ctx, markOrphans, strconv.Itoa(nth)); err != nil {
 		return false, err
 	}
-	if err := s.Mark(ctx, ledger.MarkRemove+o.Name, row.told()); err != nil {
+	if err := s.Mark(ctx, ledger.MarkRemove+o.Name, row.reported()); err != nil {
 		return false, err
 	}
 	_, err := systems.Of(s).RemoveArchive(ctx, s, o.Origin, o.Token)
@@ -351,6 +355,6 @@ func dropOrphan(ctx context.Context, s *runtime.Step, a *Request, o orphan, row 
 	if err != nil || !went {
 		return false, err
 	}
-	s.Log("removed %s (%s)", row.told(), o.Name)
-	return true, s.Mark(ctx, ledger.MarkRemoved+o.Name, row.told())
+	s.Log("removed %s (%s)", row.reported(), o.Name)
+	return true, s.Mark(ctx, ledger.MarkRemoved+o.Name, row.reported())
 }

@@ -92,7 +92,8 @@ func Choose(in Input) Choice {
 	total := max(in.Total, len(in.Copies)) + in.Gone
 	out.Limit = max(0, max(1, total*share/100)-in.Gone)
 	if n := len(out.Removals); n > out.Limit {
-		out.Notes = append(out.Notes, fmt.Sprintf("%d of %d copies could go; one run removes at most %d %%, the rest goes next time", n, total, share))
+		out.Notes = append(out.Notes, fmt.Sprintf("%d of %d copies could go; one run removes at most %d %%, the rest goes next time", n, total,
+			share))
 	}
 	return out
 }
@@ -203,7 +204,8 @@ func item(in Input, copies []ledger.Proven, kept map[string]bool) ([]Removal, st
 		if c.InPlace {
 			inPlace[c.Artifact] = true
 			if in.KeepOnStorage > 0 && !first && len(inPlace) > in.KeepOnStorage && elsewhere(in, copies, c.Artifact, level) {
-				out = append(out, Removal{Copy: c.Copy, Why: fmt.Sprintf("every other demanded copy of it is read; the storage keeps %d", in.KeepOnStorage)})
+				out = append(out, Removal{Copy: c.Copy, Why: fmt.Sprintf("every other demanded copy of it is read; the storage keeps %d",
+					in.KeepOnStorage)})
 				continue
 			}
 		}

@@ -147,7 +147,8 @@ func (h *storage) vanished(ctx context.Context, c *proxmox.Client, system, node,
 		}
 	}
 	if len(vols) == 0 && len(gone) > 1 { // a folder whose disk is not mounted looks so
-		h.s.Log("storage %s of %s lists no archive, and %d copies should lie there: is its disk mounted? none of them is taken for removed", storage, node, len(gone))
+		h.s.Log("storage %s of %s lists no archive, and %d copies should lie there: is its disk mounted? none of them is treated as removed",
+			storage, node, len(gone))
 		return nil
 	}
 	h.Vanished = append(h.Vanished, gone...)
@@ -214,7 +215,7 @@ func tokenIn(notes string) (run, step string, ok bool) {
 	return run, step, ok
 }
 
-// through tells whether the ledger knows a run, and whether it will make nothing
+// through says whether the ledger knows a run, and whether it will make nothing
 // more of what it left: it ended, or it is dead and its policy has run since.
 func (h *storage) through(ctx context.Context, id string) (known, done bool, began time.Time, err error) {
 	var run ledger.Run
@@ -243,7 +244,7 @@ func (h *storage) through(ctx context.Context, id string) (known, done bool, beg
 	return true, false, run.Began, nil
 }
 
-// made tells what a step saved, and when, by the ledger: "" when it knows of no
+// made says what a step saved, and when, by the ledger: "" when it knows of no
 // such step, or it is not of this asset.
 func (h *storage) made(ctx context.Context, run, step string, v proxmox.Volume, began time.Time) (string, time.Time, error) {
 	art, found, err := h.catalog.Artifact(ctx, ledger.ArtifactID(run, step))

@@ -20,14 +20,16 @@ import (
 )
 
 func (j *job) finding(text, hint string) {
-	j.res.Facts.Findings = append(j.res.Facts.Findings, ledger.Finding{Severity: ledger.DegradedRun, Asset: j.asset, Item: j.name, Text: text, Type: hint})
+	j.res.Facts.Findings = append(j.res.Facts.Findings, ledger.Finding{Severity: ledger.DegradedRun, Asset: j.asset, Item: j.name, Text: text,
+		Type: hint})
 }
 
 // findings say what of the image is less than it should be.
 func (j *job) findings(made *rear.Made, l layout.Layout) {
 	for _, c := range l.Of("crypt") {
 		if c.Cut {
-			j.finding(fmt.Sprintf("rear on %s wrote the line of the LUKS container on %s in two: a recovery makes it with a new UUID instead of %s, and the system may not find it", j.name, c.On, c.UUID),
+			j.finding(fmt.Sprintf("rear on %s wrote the line of the LUKS container on %s in two: a recovery makes it with a new UUID instead of "+
+				"%s, and the system may not find it", j.name, c.On, c.UUID),
 				"after rear recover and before the restart: cryptsetup luksUUID "+c.On+" --uuid "+c.UUID)
 		}
 	}
@@ -46,7 +48,8 @@ func (j *job) findings(made *rear.Made, l layout.Layout) {
 	if row, ok := j.w.Site.Demands.Asset(j.asset); ok && j.a.Key == "" {
 		for _, on := range row.On {
 			if t, err := j.w.Site.Target(on.Target); err == nil && len(t.SealedTo) == 0 {
-				j.finding(fmt.Sprintf("copies of the image of %s on target %s hold the host's files in clear", j.name, on.Target), "sealed_to on the target, or key in rear_host")
+				j.finding(fmt.Sprintf("copies of the image of %s on target %s hold the host's files in clear", j.name, on.Target),
+					"sealed_to on the target, or key in rear_host")
 			}
 		}
 	}
@@ -62,7 +65,8 @@ func (j *job) drift(ctx context.Context, insp *rear.Inspector) error {
 	}
 	was := earlier[0]
 	if old, now := was.Declared["bootloader"], insp.Rescue.Bootloader; old != "" && old != now {
-		j.finding(fmt.Sprintf("the boot loader of %s was %s when the image before was made (%s), and is %s", j.name, old, was.Created.Format(time.RFC3339), now), "")
+		j.finding(fmt.Sprintf("the boot loader of %s was %s when the image before was made (%s), and is %s", j.name, old,
+			was.Created.Format(time.RFC3339), now), "")
 	}
 	raw, err := host.ReadFile(ctx, j.m.Host, path.Join(was.Origin.Dir, rear.LayoutFile), maxLayout)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -77,7 +81,8 @@ func (j *job) drift(ctx context.Context, insp *rear.Inspector) error {
 		return err
 	}
 	if d := layout.Diff(old, insp.Layout); len(d) > 0 {
-		j.finding(fmt.Sprintf("the disks of %s are not those of the image before (%s): %s", j.name, was.Created.Format(time.RFC3339), strings.Join(d[:min(len(d), 4)], "; ")),
+		j.finding(fmt.Sprintf("the disks of %s are not those of the image before (%s): %s", j.name, was.Created.Format(time.RFC3339),
+			strings.Join(d[:min(len(d), 4)], "; ")),
 			"copies of older images recover the old layout; this image has the new one")
 	}
 	return nil

@@ -76,7 +76,9 @@ func (j *job) chained(made *rear.Made) error {
 		want = j.full.Declared["archive"]
 	}
 	if made.Full != want {
-		return &failure.Error{Code: rear.CodeChain, Doing: "look what the archive " + made.Archive + " builds on", Said: fmt.Sprintf("it builds on %q, and the ledger knows %q", made.Full, want), Hint: "something else writes archives into the chain's folder on the host"}
+		return &failure.Error{Code: rear.CodeChain, Doing: "look what the archive " + made.Archive + " builds on",
+			Said: fmt.Sprintf("it builds on %q, and the ledger knows %q", made.Full, want),
+			Hint: "something else writes archives into the chain's folder on the host"}
 	}
 	return nil
 }

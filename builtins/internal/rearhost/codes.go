@@ -10,7 +10,8 @@ import (
 func Codes() []failure.Code {
 	return []failure.Code{
 		site.CodeNoAsset,
-		rear.CodeMissing, rear.CodeOld, rear.CodeBusy, rear.CodeAsked, rear.CodeSpace, rear.CodeKilled, rear.CodeFailed, rear.CodeImage, rear.CodeChain, rear.CodeClear,
+		rear.CodeMissing, rear.CodeOld, rear.CodeBusy, rear.CodeAsked, rear.CodeSpace, rear.CodeKilled, rear.CodeFailed, rear.CodeImage,
+		rear.CodeChain, rear.CodeClear,
 		rear.CodeStickAbsent, rear.CodeStickWrong, rear.CodeStickFull, rear.CodeStickPulled,
 		rear.CodeHoldsCopies, rear.CodeHoldsGuests,
 	}

@@ -113,7 +113,8 @@ func (j *look) addresses(ctx context.Context, sh *site.Host) (*addresses, error)
 // are reports whether a name or address is one of them.
 func (a *addresses) are(ctx context.Context, name string) bool {
 	name = strings.TrimSuffix(strings.ToLower(name), ".")
-	return slices.Contains(a.names, name) || slices.ContainsFunc(a.lookup(ctx, name), func(ip netip.Addr) bool { return slices.Contains(a.list, ip) })
+	return slices.Contains(a.names, name) ||
+		slices.ContainsFunc(a.lookup(ctx, name), func(ip netip.Addr) bool { return slices.Contains(a.list, ip) })
 }
 
 // lookup gives the addresses of a name; none when nobody knows it.

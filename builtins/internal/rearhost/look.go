@@ -93,7 +93,8 @@ func (j *look) see(ctx context.Context, sh *site.Host) (err error) {
 			return err
 		}
 		if !j.o.Encrypted && !strings.HasPrefix(j.o.Stick.Device, "/dev/mapper/") {
-			return &failure.Error{Code: rear.CodeClear, Doing: "write the archive to the stick " + j.o.Stick.Serial, Said: "its file system is not encrypted, and no key is given for the archive",
+			return &failure.Error{Code: rear.CodeClear, Doing: "write the archive to the stick " + j.o.Stick.Serial,
+				Said: "its file system is not encrypted, and no key is given for the archive",
 				Hint: "runner secret set rear-key, and key = \"rear-key\"; keep the passphrase where the recovery kit is"}
 		}
 	}
@@ -104,7 +105,8 @@ func (j *look) see(ctx context.Context, sh *site.Host) (err error) {
 // secrets are the places that no image may hold: what runner keeps, and what
 // systemd hands out as credentials.
 func secrets(w *systems.Systems, sh *site.Host) []string {
-	list := []string{"/var/lib/runner", "/etc/runner/credentials", "/etc/runner/identities", "/etc/credstore", "/etc/credstore.encrypted", "/run/credentials", "/var/lib/systemd/credential.secret",
+	list := []string{"/var/lib/runner", "/etc/runner/credentials", "/etc/runner/identities", "/etc/credstore", "/etc/credstore.encrypted",
+		"/run/credentials", "/var/lib/systemd/credential.secret",
 		"/root/.local/share/keyrings", "/root/.password-store", "/root/.config/age", "/root/.local/state/runner"}
 	own := []string{w.Site.Keyring.Dir, w.Site.Keyring.PassFile}
 	if sh.Local {
@@ -147,8 +149,10 @@ func (j *look) elsewhere(ctx context.Context, catalog ledger.Catalog) error {
 			}
 		}
 		if !proven {
-			return &rear.HoldsError{What: fmt.Sprintf("a recovery would erase guest %s (in %s, on the disk of the system), and no copy of it on another disk is proven that is at most %s old", j.plan.Shared[i], strings.Join(j.plan.Erases, ", "), hours(limit)),
-				Hint: fmt.Sprintf("first: verify(copies = copy(artifact = snapshot_vm(guest = %q)), level = \"read\"), to a target that is not on this host's disk", name)}
+			return &rear.HoldsError{What: fmt.Sprintf("a recovery would erase guest %s (in %s, on the disk of the system), and no copy of it on "+
+				"another disk is proven that is at most %s old", j.plan.Shared[i], strings.Join(j.plan.Erases, ", "), hours(limit)),
+				Hint: fmt.Sprintf("first: verify(copies = copy(artifact = snapshot_vm(guest = %q)), level = \"read\"), to a target that is not on "+
+					"this host's disk", name)}
 		}
 	}
 	return nil

@@ -17,7 +17,8 @@ import (
 // open reads the files of the artifact once: digests, and everything inside. An
 // encrypted archive is decrypted on the way.
 func (j *job) open(ctx context.Context, made *rear.Made, key []byte) (ledger.Artifact, *rear.Inspector, error) {
-	art := ledger.Artifact{ID: j.s.ArtifactID(), Kind: "rear", Asset: j.asset, Item: j.name, Run: j.s.Run, Step: j.s.ID, Source: "host:" + j.name,
+	art := ledger.Artifact{ID: j.s.ArtifactID(), Kind: "rear", Asset: j.asset, Item: j.name, Run: j.s.Run, Step: j.s.ID,
+		Source:  "host:" + j.name,
 		Created: j.s.Now(), Origin: ledger.Origin{Host: j.name, Dir: made.Dir}, Consistency: "files as they were read, one after another"}
 	insp := &rear.Inspector{Key: key}
 	for _, name := range made.Files {
@@ -32,10 +33,12 @@ func (j *job) open(ctx context.Context, made *rear.Made, key []byte) (ledger.Art
 		return art, nil, err
 	}
 	for _, m := range j.plan.Missing {
-		art.Gaps = append(art.Gaps, ledger.Gap{Asset: j.asset, Item: j.name, What: "mount " + m, Why: "it lies on a disk that holds copies or guests"})
+		art.Gaps = append(art.Gaps, ledger.Gap{Asset: j.asset, Item: j.name, What: "mount " + m,
+			Why: "it lies on a disk that holds copies or guests"})
 	}
 	for _, dev := range j.plan.TPM {
-		art.Gaps = append(art.Gaps, ledger.Gap{Asset: j.asset, Item: j.name, What: "disk " + dev, Why: "its LUKS container opens on this board only (TPM): on another one it needs a passphrase that it does not have"})
+		art.Gaps = append(art.Gaps, ledger.Gap{Asset: j.asset, Item: j.name, What: "disk " + dev,
+			Why: "its LUKS container opens on this board only (TPM): on another one it needs a passphrase that it does not have"})
 	}
 	if j.full != nil {
 		art.Needs = []string{j.full.ID}
@@ -45,7 +48,9 @@ func (j *job) open(ctx context.Context, made *rear.Made, key []byte) (ledger.Art
 }
 
 func (j *job) declared(made *rear.Made, insp *rear.Inspector) map[string]string {
-	d := map[string]string{"rear": j.facts.Version, "output": j.plan.Output, ledger.DeclaredShown("disks that a recovery makes anew"): strings.Join(j.plan.Disks, ","), "bootloader": insp.Rescue.Bootloader, "archive_type": "full"}
+	d := map[string]string{"rear": j.facts.Version, "output": j.plan.Output,
+		ledger.DeclaredShown("disks that a recovery makes anew"): strings.Join(j.plan.Disks, ","), "bootloader": insp.Rescue.Bootloader,
+		"archive_type": "full"}
 	set := func(key, value string) {
 		if value != "" {
 			d[key] = value
@@ -53,7 +58,8 @@ func (j *job) declared(made *rear.Made, insp *rear.Inspector) map[string]string 
 	}
 	set(ledger.DeclaredErases, strings.Join(j.plan.Shared, ","))
 	if len(j.plan.Shared) > 0 {
-		set(ledger.DeclaredSerials, strings.Join(slices.Sorted(maps.Keys(j.ownSerials())), ",")) // copies on these disks do not bring the guests back
+		// copies on these disks do not bring the guests back
+		set(ledger.DeclaredSerials, strings.Join(slices.Sorted(maps.Keys(j.ownSerials())), ","))
 	}
 	set("archive", made.Archive)
 	if j.o.Encrypted {

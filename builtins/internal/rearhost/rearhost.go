@@ -187,7 +187,8 @@ func (j *look) word(err error) error {
 		}
 	case errors.As(err, &image):
 		e.Code, e.Doing, e.Said = rear.CodeImage, "open the image that rear made", image.What
-		e.Hint = "rear's log lies on the host: /var/log/rear; packages that it needs: rear kmod udev xorriso isolinux syslinux-common extlinux genisoimage parted gdisk dosfstools"
+		e.Hint = "rear's log lies on the host: /var/log/rear; packages that it needs: rear kmod udev xorriso isolinux syslinux-common " +
+			"extlinux genisoimage parted gdisk dosfstools"
 	default:
 		return host.Explain(j.name, "make a rescue image", err)
 	}

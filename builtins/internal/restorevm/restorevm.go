@@ -196,7 +196,8 @@ func Destroy(ctx context.Context, s *runtime.Step, system string, vmid int64, to
 		}
 	}
 	if !ours {
-		return &failure.Error{Code: proxmox.CodeNotOurs, System: "proxmox " + sys.Name, Doing: doing, Said: "its description does not carry " + token + ": somebody else's guest is never removed",
+		return &failure.Error{Code: proxmox.CodeNotOurs, System: "proxmox " + sys.Name, Doing: doing,
+			Said: "its description does not carry " + token + ": somebody else's guest is never removed",
 			Hint: "look at it, and remove it by hand if it is the rest of a restore"}
 	}
 	upid, err := c.Destroy(ctx, g)
@@ -240,7 +241,8 @@ func idle(ctx context.Context, s *runtime.Step, c *proxmox.Client, g proxmox.Gue
 // halfMade recognises what a failed restore of ours leaves: a configuration that
 // holds nothing yet, and the last restore of that VMID was begun with our token
 // and failed. Proxmox does not clean up after a VM.
-func halfMade(ctx context.Context, s *runtime.Step, c *proxmox.Client, g proxmox.Guest, config map[string]string, tokenID string) (bool, error) {
+func halfMade(ctx context.Context, s *runtime.Step, c *proxmox.Client, g proxmox.Guest, config map[string]string, tokenID string) (bool,
+	error) {
 	for k := range config {
 		if k != "lock" && k != "digest" && k != "memory" && k != "meta" {
 			return false, nil

@@ -9,7 +9,8 @@ import (
 )
 
 func TestOverrides(t *testing.T) {
-	const vm = "boot: order=scsi0\nname: erp\nnet0: virtio=BC:24:11:10:00:01,bridge=vmbr0,firewall=1\nnet1: model=e1000,macaddr=BC:24:11:10:00:02,bridge=vmbr1,link_down=0\n[before]\nnet2: virtio=BC:24:11:10:00:03,bridge=vmbr0\n"
+	const vm = "boot: order=scsi0\nname: erp\nnet0: virtio=BC:24:11:10:00:01,bridge=vmbr0,firewall=1\nnet1: " +
+		"model=e1000,macaddr=BC:24:11:10:00:02,bridge=vmbr1,link_down=0\n[before]\nnet2: virtio=BC:24:11:10:00:03,bridge=vmbr0\n"
 	const ct = "hostname: mail\nnet0: name=eth0,bridge=vmbr0,hwaddr=BC:24:11:10:01:01,ip=10.0.0.1/24,type=veth\n"
 	for _, c := range []struct {
 		name, guest, config string
@@ -17,18 +18,22 @@ func TestOverrides(t *testing.T) {
 		rename              string
 		want                map[string]any
 	}{
-		{"a VM, cut off", "qemu", vm, true, "", map[string]any{"onboot": 0, "unique": 1, "net0": "virtio,bridge=vmbr0,firewall=1,link_down=1", "net1": "model=e1000,bridge=vmbr1,link_down=1"}},
+		{"a VM, cut off", "qemu", vm, true, "", map[string]any{"onboot": 0, "unique": 1, "net0": "virtio,bridge=vmbr0,firewall=1,link_down=1",
+			"net1": "model=e1000,bridge=vmbr1,link_down=1"}},
 		{"a VM as it was", "qemu", vm, false, "drill", map[string]any{"onboot": 0, "unique": 1, "name": "drill"}},
-		{"a container, cut off", "lxc", ct, true, "drill", map[string]any{"onboot": 0, "hostname": "drill", "net0": "name=eth0,bridge=vmbr0,ip=10.0.0.1/24,type=veth,link_down=1"}},
+		{"a container, cut off", "lxc", ct, true, "drill",
+			map[string]any{"onboot": 0, "hostname": "drill", "net0": "name=eth0,bridge=vmbr0,ip=10.0.0.1/24,type=veth,link_down=1"}},
 		{"a container as it was", "lxc", ct, false, "", map[string]any{"onboot": 0}},
 		{"no configuration", "qemu", "", true, "", map[string]any{"onboot": 0, "unique": 1}},
-		{"keys that only look like cards", "qemu", "network: x\nnet: y\nnet0x: z\nxnet0: w\n", true, "", map[string]any{"onboot": 0, "unique": 1}},
+		{"keys that only look like cards", "qemu", "network: x\nnet: y\nnet0x: z\nxnet0: w\n", true, "",
+			map[string]any{"onboot": 0, "unique": 1}},
 	} {
 		if got := Overrides(c.guest, c.config, c.down, c.rename); !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s: got %v, want %v", c.name, got, c.want)
 		}
 	}
-	if got := NICs(map[string]string{"net1": "", "net0": "", "name": "", "netx": "", "scsi0": ""}); !reflect.DeepEqual(got, []string{"net0", "net1"}) {
+	if got := NICs(map[string]string{"net1": "", "net0": "", "name": "", "netx": "", "scsi0": ""}); !reflect.DeepEqual(got,
+		[]string{"net0", "net1"}) {
 		t.Errorf("cards: got %v", got)
 	}
 }

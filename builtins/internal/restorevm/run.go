@@ -69,7 +69,8 @@ func Choose(ctx context.Context, s *runtime.Step, a *Request) ([]Copy, error) {
 			what += " as of " + a.At.UTC().Format("2006-01-02 15:04 UTC")
 		}
 		return nil, &failure.Error{Code: CodeNoCopy, Doing: "restore " + what, Said: "no proven copy of it is recorded",
-			Hint: "runner status shows what there is; runner ledger rebuild --from TARGET reads the manifests of a target; runner recover --from PATH works without any record"}
+			Hint: "runner status shows what there is; runner ledger rebuild --from TARGET reads the manifests of a target; runner recover --from " +
+				"PATH works without any record"}
 	}
 	return out, nil
 }
@@ -104,7 +105,8 @@ func Restore(ctx context.Context, s *runtime.Step, a *Request) (runtime.Result, 
 
 // nextCopy tells failures of a copy from those that another copy would meet too.
 func nextCopy(err error) bool {
-	return failure.Is(err, target.CodeDamaged, target.CodeNotFound, target.CodeBadManifest, target.CodeArchiveMissing, target.CodeArchiveRead, target.CodeNoIdentity, target.CodeMediaAbsent, target.CodeWrongMedium, target.CodeDown, target.CodeDenied, target.CodeFailed,
+	return failure.Is(err, target.CodeDamaged, target.CodeNotFound, target.CodeBadManifest, target.CodeArchiveMissing, target.CodeArchiveRead,
+		target.CodeNoIdentity, target.CodeMediaAbsent, target.CodeWrongMedium, target.CodeDown, target.CodeDenied, target.CodeFailed,
 		target.CodeNoSFTP, ssh.CodeHostKey)
 }
 
@@ -129,7 +131,8 @@ func (r *restore) skip(ch Copy, err error) {
 	r.s.Log("%s", text)
 	if failure.Is(err, target.CodeDamaged, target.CodeNotFound, target.CodeBadManifest, target.CodeArchiveMissing) {
 		r.res.Facts.Damaged = append(r.res.Facts.Damaged, ch.ID)
-		r.res.Facts.Findings = append(r.res.Facts.Findings, ledger.Finding{Severity: ledger.DegradedRun, Asset: ch.Asset, Item: ch.Item, Target: ch.Target, Text: text})
+		r.res.Facts.Findings = append(r.res.Facts.Findings, ledger.Finding{Severity: ledger.DegradedRun, Asset: ch.Asset, Item: ch.Item,
+			Target: ch.Target, Text: text})
 	}
 }
 
@@ -143,7 +146,8 @@ func (r *restore) free(ctx context.Context) error {
 	for _, g := range all {
 		r.names[g.Name] = true
 		if int64(g.VMID) == r.a.VMID {
-			return &failure.Error{Code: CodeTaken, System: "proxmox " + r.sys, Doing: fmt.Sprintf("restore under VMID %d", r.a.VMID), Said: "it belongs to " + g.Name + " on " + g.Node,
+			return &failure.Error{Code: CodeTaken, System: "proxmox " + r.sys, Doing: fmt.Sprintf("restore under VMID %d", r.a.VMID),
+				Said: "it belongs to " + g.Name + " on " + g.Node,
 				Hint: "name one that is free; restore_vm never overwrites a guest"}
 		}
 	}
@@ -152,7 +156,8 @@ func (r *restore) free(ctx context.Context) error {
 		return proxmox.Explain(r.sys, "ask whether the VMID is free", err)
 	}
 	if taken {
-		return &failure.Error{Code: CodeTaken, System: "proxmox " + r.sys, Doing: fmt.Sprintf("restore under VMID %d", r.a.VMID), Said: "it belongs to a guest that the token may not see",
+		return &failure.Error{Code: CodeTaken, System: "proxmox " + r.sys, Doing: fmt.Sprintf("restore under VMID %d", r.a.VMID),
+			Said: "it belongs to a guest that the token may not see",
 			Hint: "name one that is free; restore_vm never overwrites a guest"}
 	}
 	return nil
@@ -171,7 +176,8 @@ func (r *restore) from(ctx context.Context, ch Copy) (res runtime.Result, err er
 	if st, err := r.c.StorageOf(ctx, node, r.a.Storage); err != nil {
 		return r.res, r.noStorage(proxmox.Explain(r.sys, "look at storage "+r.a.Storage, err))
 	} else if st.Active == 0 || st.Enabled == 0 {
-		return r.res, &failure.Error{Code: proxmox.CodeRefused, System: "proxmox " + r.sys, Doing: fmt.Sprintf("look at storage %s on %s", r.a.Storage, node), Said: "it is disabled, or not mounted",
+		return r.res, &failure.Error{Code: proxmox.CodeRefused, System: "proxmox " + r.sys,
+			Doing: fmt.Sprintf("look at storage %s on %s", r.a.Storage, node), Said: "it is disabled, or not mounted",
 			Hint: "pvesm status on the node shows it"}
 	}
 	volid, done, err := upload(ctx, r.s, r.c, r.sys, r.store, node, ch.art, ch.Copy)
@@ -211,24 +217,27 @@ func (r *restore) from(ctx context.Context, ch Copy) (res runtime.Result, err er
 		return r.res, err
 	}
 	r.without(ch.art)
-	r.res.Value = map[string]any{"vmid": r.a.VMID, "node": node, "copy": ch.ID, "target": ch.Target, "taken": ch.Taken.Format("2006-01-02T15:04:05Z"), "skipped": append([]string{}, r.skipped...)}
+	r.res.Value = map[string]any{"vmid": r.a.VMID, "node": node, "copy": ch.ID, "target": ch.Target,
+		"taken": ch.Taken.Format("2006-01-02T15:04:05Z"), "skipped": append([]string{}, r.skipped...)}
 	return r.res, nil
 }
 
-// without tells what the archive did not hold, and the restored guest lacks.
+// without says what the archive did not hold, and the restored guest lacks.
 func (r *restore) without(art ledger.Artifact) {
 	for _, g := range art.Gaps {
 		text := fmt.Sprintf("%s comes back as %d without %s: %s", art.Item, r.a.VMID, g.What, g.Why)
 		r.s.Log("%s", text)
 		if _, ok := r.w.Site.Demands.Accepts(ledger.Gap{Item: art.Item, What: g.What}, r.s.Now()); !ok {
-			r.res.Facts.Findings = append(r.res.Facts.Findings, ledger.Finding{Severity: ledger.DegradedRun, Asset: art.Asset, Item: art.Item, Text: text})
+			r.res.Facts.Findings = append(r.res.Facts.Findings, ledger.Finding{Severity: ledger.DegradedRun, Asset: art.Asset, Item: art.Item,
+				Text: text})
 		}
 	}
 }
 
 // left says that something could not be cleaned up.
 func (r *restore) left(c ledger.Copy, err error) {
-	r.res.Facts.Findings = append(r.res.Facts.Findings, ledger.Finding{Severity: ledger.DegradedRun, Asset: c.Asset, Item: c.Item, Text: failure.OneLine(err)})
+	r.res.Facts.Findings = append(r.res.Facts.Findings, ledger.Finding{Severity: ledger.DegradedRun, Asset: c.Asset, Item: c.Item,
+		Text: failure.OneLine(err)})
 }
 
 // begin starts the restore. When the answer is lost, its task is looked for: the
@@ -269,7 +278,8 @@ func (r *restore) allocate(err error) error {
 	var e *failure.Error
 	var api *proxmox.Error
 	if errors.As(err, &e) && errors.As(err, &api) && api.Bare() {
-		e.Hint = proxmox.RightHint(api.Token, proxmox.Right{Path: fmt.Sprintf("/vms/%d", r.a.VMID), Privileges: []string{"VM.Allocate"}}.Refusal())
+		e.Hint = proxmox.RightHint(api.Token, proxmox.Right{Path: fmt.Sprintf("/vms/%d", r.a.VMID),
+			Privileges: []string{"VM.Allocate"}}.Refusal())
 	}
 	return err
 }
@@ -304,7 +314,8 @@ func (r *restore) resolve(ctx context.Context, upid proxmox.UPID, node, guest st
 		if n := len(lines.All); n > 1 {
 			said += "; its log: " + strings.Join(lines.All[max(0, n-4):], " | ")
 		}
-		return r.byHand(guest, &failure.Error{Code: CodeFailed, System: "proxmox " + r.sys, Doing: fmt.Sprintf("restore as %d", r.a.VMID), Said: said})
+		return r.byHand(guest, &failure.Error{Code: CodeFailed, System: "proxmox " + r.sys, Doing: fmt.Sprintf("restore as %d", r.a.VMID),
+			Said: said})
 	}
 	config, err := r.c.GuestConfig(ctx, proxmox.Guest{VMID: proxmox.Int(r.a.VMID), Node: node, Type: guest})
 	if err != nil {
@@ -370,6 +381,7 @@ func Probe(ctx context.Context, s *runtime.Step, a *Request) (runtime.Result, bo
 		s.Log("the restore that was under way is of no use: %s", failure.OneLine(err))
 		return r.res, false, CleanStart(ctx, s, a.System, a.VMID)
 	}
-	r.res.Value = map[string]any{"vmid": a.VMID, "node": node, "copy": cp.ID, "target": cp.Target, "taken": cp.Taken.Format("2006-01-02T15:04:05Z"), "skipped": []string{}}
+	r.res.Value = map[string]any{"vmid": a.VMID, "node": node, "copy": cp.ID, "target": cp.Target,
+		"taken": cp.Taken.Format("2006-01-02T15:04:05Z"), "skipped": []string{}}
 	return r.res, true, s.KeepAll(ctx)
 }

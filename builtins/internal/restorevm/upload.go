@@ -28,7 +28,8 @@ import (
 // upload makes an archive of a copy available on a Proxmox storage, after reading
 // the copy back. It returns its volume id, and what removes it again when it was
 // uploaded; the record holds a clean-up for the case that nobody calls it.
-func upload(ctx context.Context, s *runtime.Step, c *proxmox.Client, system, storage, node string, art ledger.Artifact, cp ledger.Copy) (string, func() error, error) {
+func upload(ctx context.Context, s *runtime.Step, c *proxmox.Client, system, storage, node string, art ledger.Artifact,
+	cp ledger.Copy) (string, func() error, error) {
 	w := systems.Of(s)
 	t, err := w.OpenTarget(ctx, s, cp.Target, art)
 	if err != nil {
@@ -40,7 +41,8 @@ func upload(ctx context.Context, s *runtime.Step, c *proxmox.Client, system, sto
 		return "", nil, err
 	}
 	if len(cp.SealedTo) > 0 && len(ids) == 0 {
-		return "", nil, &failure.Error{Code: target.CodeNoIdentity, System: "target " + cp.Target, Doing: "open the sealed copy", Said: "this host has no identity for it",
+		return "", nil, &failure.Error{Code: target.CodeNoIdentity, System: "target " + cp.Target, Doing: "open the sealed copy",
+			Said: "this host has no identity for it",
 			Hint: "with the recovery identity at hand: runner recover --from … --identity FILE"}
 	}
 	s.Log("reading the copy on %s back before it is restored", cp.Target)
@@ -56,7 +58,8 @@ func upload(ctx context.Context, s *runtime.Step, c *proxmox.Client, system, sto
 // send puts the clear archive into the storage's dump folder, under a name that
 // no archive has: the guest's VMID and this moment. Notes with the step's token
 // are there before it.
-func send(ctx context.Context, s *runtime.Step, c *proxmox.Client, system, storage, node string, art ledger.Artifact, cp ledger.Copy, t *target.Target, ids []age.Identity) (string, func() error, error) {
+func send(ctx context.Context, s *runtime.Step, c *proxmox.Client, system, storage, node string, art ledger.Artifact, cp ledger.Copy,
+	t *target.Target, ids []age.Identity) (string, func() error, error) {
 	folder, err := c.StorageFolder(ctx, storage)
 	if err != nil {
 		return "", nil, proxmox.Explain(system, "find the folder of storage "+storage, err)
@@ -142,7 +145,8 @@ var dumpName = regexp.MustCompile(`^/.+/dump/vzdump-(qemu|lxc)-[0-9]+-[0-9_-]+\.
 // the token. One that is not there is fine.
 func RemoveUpload(ctx context.Context, s *runtime.Step, system, node, full, token string) error {
 	fail := func(code failure.Code, format string, args ...any) error {
-		return &failure.Error{Code: code, System: "proxmox " + system, Doing: "remove " + full + " on " + node, Said: fmt.Sprintf(format, args...),
+		return &failure.Error{Code: code, System: "proxmox " + system, Doing: "remove " + full + " on " + node,
+			Said: fmt.Sprintf(format, args...),
 			Hint: "look at it, and remove it by hand if a restore uploaded it"}
 	}
 	if path.Clean(full) != full || !dumpName.MatchString(full) {

@@ -28,7 +28,8 @@ func TestNotesAreReadByName(t *testing.T) {
 		`tar: Exiting with failure status due to previous errors`)
 	want := "/srv/x: another file system is mounted there, and is not entered: name it in paths, or exclude it\n" +
 		"/srv/forged\\n/etc: Cannot open: Permission denied: changed while it was read\n/a:b: is not there\n"
-	if n.text() != want || len(n.virtual) != 1 || n.virtual[0] != "/proc" || len(n.sockets) != 1 || len(n.lost) != 1 || !n.lost["/a:b"] || n.fatal != "" {
+	if n.text() != want || len(n.virtual) != 1 || n.virtual[0] != "/proc" || len(n.sockets) != 1 || len(n.lost) != 1 || !n.lost["/a:b"] ||
+		n.fatal != "" {
 		t.Errorf("got %q, %+v", n.text(), n)
 	}
 	n = said(nil, nil, `tar: a: Cannot write: No space left on device`, `tar: Error is not recoverable: exiting now`)
@@ -49,7 +50,8 @@ func TestNotesAreBounded(t *testing.T) {
 		size += len(g.What) + len(g.Why)
 	}
 	last := gaps[len(gaps)-1]
-	if len(gaps) > maxGaps+1 || size > maxGapBytes+1000 || last.What != "more paths" || !strings.HasPrefix(last.Why, fmt.Sprint(200_000-len(gaps)+1)) {
+	if len(gaps) > maxGaps+1 || size > maxGapBytes+1000 || last.What != "more paths" ||
+		!strings.HasPrefix(last.Why, fmt.Sprint(200_000-len(gaps)+1)) {
 		t.Errorf("got %d gaps of %d bytes, the last %+v", len(gaps), size, last)
 	}
 	if text := n.text(); len(text) > maxNotes+1000 || len(n.line) > maxLine || !strings.Contains(text, "\nand ") {
@@ -58,7 +60,8 @@ func TestNotesAreBounded(t *testing.T) {
 }
 
 func TestNamesAreUnescaped(t *testing.T) {
-	for in, want := range map[string]string{`a\nb`: "a\nb", `\303\274`: "ü", `a\\b`: `a\b`, `a\ b`: "a b", `a\`: `a\`, `\9`: "9", `plain`: "plain"} {
+	for in, want := range map[string]string{`a\nb`: "a\nb", `\303\274`: "ü", `a\\b`: `a\b`, `a\ b`: "a b", `a\`: `a\`, `\9`: "9",
+		`plain`: "plain"} {
 		if got := unescape(in); got != want {
 			t.Errorf("%q: got %q, want %q", in, got, want)
 		}

@@ -128,7 +128,7 @@ func Save(ctx context.Context, s *runtime.Step, a Request) (runtime.Result, erro
 	if art.Declared, err = declared(j.paths, got.Entries, got.Bytes); err != nil {
 		return runtime.Result{}, err
 	}
-	j.tell(item)
+	j.report(item)
 	return runtime.Result{Value: art, Facts: ledger.Facts{Artifacts: []ledger.Artifact{art}}}, nil
 }
 
@@ -196,7 +196,7 @@ func (j *job) places(own []string) []string {
 	return out
 }
 
-// links tells of paths that are symbolic links: the link alone is saved.
+// links says of paths that are symbolic links: the link alone is saved.
 func (j *job) links(ctx context.Context) {
 	for _, p := range j.paths {
 		list, err := j.h.List(ctx, path.Dir(p))
@@ -212,7 +212,7 @@ func (j *job) links(ctx context.Context) {
 }
 
 // tell says what was left out on purpose.
-func (j *job) tell(item string) {
+func (j *job) report(item string) {
 	for _, l := range []struct {
 		names []string
 		what  string

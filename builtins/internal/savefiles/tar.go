@@ -181,23 +181,23 @@ func firstOf(texts ...string) string {
 	return ""
 }
 
-// counted tells how far a stream is, and keeps what writing it failed with.
+// counted says how far a stream is, and keeps what writing it failed with.
 type counted struct {
-	w        io.Writer
-	n, told  int64
-	progress func(int64)
-	err      error
+	w           io.Writer
+	n, reported int64
+	progress    func(int64)
+	err         error
 }
 
-const toldEvery = 16 << 20
+const reportEvery = 16 << 20
 
 func (c *counted) Write(p []byte) (int, error) {
 	n, err := c.w.Write(p)
 	if err != nil && !errors.Is(err, io.ErrClosedPipe) {
 		c.err = err
 	}
-	if c.n += int64(n); c.n-c.told >= toldEvery {
-		c.told = c.n
+	if c.n += int64(n); c.n-c.reported >= reportEvery {
+		c.reported = c.n
 		c.progress(c.n)
 	}
 	return n, err

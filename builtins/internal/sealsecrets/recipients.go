@@ -53,7 +53,8 @@ func Openers(s *site.Site, a Ask) (*Opening, error) {
 	for i, r := range o.recipients {
 		o.recipients[i] = strings.TrimSpace(r)
 		if _, _, err := bundle.ParseRecipient(r); err != nil {
-			return nil, &failure.Error{Code: CodeNoRecipient, Doing: "seal the secrets", Said: fmt.Sprintf("recipient %d is no age recipient (age1… or age1pq1…)", i+1),
+			return nil, &failure.Error{Code: CodeNoRecipient, Doing: "seal the secrets",
+				Said: fmt.Sprintf("recipient %d is no age recipient (age1… or age1pq1…)", i+1),
 				Hint: "runner recovery-key new, on another machine, prints the line for site.star"}
 		}
 	}
@@ -63,7 +64,8 @@ func Openers(s *site.Site, a Ask) (*Opening, error) {
 		return nil, err
 	}
 	if len(o.recipients) == 0 && o.threshold == 0 {
-		return nil, &failure.Error{Code: CodeNoRecipient, Doing: "seal the secrets", Said: "nobody could open them: neither recipients, nor custodians, nor a target with sealed_to",
+		return nil, &failure.Error{Code: CodeNoRecipient, Doing: "seal the secrets",
+			Said: "nobody could open them: neither recipients, nor custodians, nor a target with sealed_to",
 			Hint: "runner recovery-key new, on another machine, prints the line for site.star"}
 	}
 	return o, nil
@@ -103,9 +105,11 @@ func (o *Opening) readCustodians(s *site.Site, a Ask) error {
 	}
 	switch n := len(o.custodians); {
 	case a.Threshold < 2:
-		return fail(fmt.Sprintf("threshold %d: each custodian alone could open the secrets", a.Threshold), "want at least 2; for one key, name it in recipients")
+		return fail(fmt.Sprintf("threshold %d: each custodian alone could open the secrets", a.Threshold),
+			"want at least 2; for one key, name it in recipients")
 	case n < a.Threshold:
-		return fail(fmt.Sprintf("threshold %d, and there are %d custodians: nobody could ever open the secrets", a.Threshold, n), "declare more with custodian(name = …, recipient = …) in site.star")
+		return fail(fmt.Sprintf("threshold %d, and there are %d custodians: nobody could ever open the secrets", a.Threshold, n),
+			"declare more with custodian(name = …, recipient = …) in site.star")
 	case n > 255:
 		return fail(fmt.Sprintf("%d custodians, and 255 are the most", n), "")
 	}
@@ -177,8 +181,10 @@ func (o *Opening) OffHost(ctx context.Context, w *systems.Systems, resident map[
 	if !undeclared {
 		return nil
 	}
-	return &failure.Error{Code: CodeOnHost, Doing: "seal the secrets", Said: "the identities of all their recipients lie in this host's keyring: with the host, the secrets and what opens them would be lost",
-		Hint: "runner recovery-key new on another machine, and its line into site.star; where this is meant: identity(secret = secret(…), on_host = True)"}
+	return &failure.Error{Code: CodeOnHost, Doing: "seal the secrets", Said: "the identities of all their recipients lie in this host's " +
+		"keyring: with the host, the secrets and what opens them would be lost",
+		Hint: "runner recovery-key new on another machine, and its line into site.star; where this is meant: identity(secret = secret(…), " +
+			"on_host = True)"}
 }
 
 // Residents finds age identities in a secret, wherever in it they stand.

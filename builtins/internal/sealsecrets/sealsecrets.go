@@ -52,12 +52,13 @@ func Seal(ctx context.Context, s *runtime.Step, a *Request) (runtime.Result, err
 	if err != nil {
 		return runtime.Result{}, err
 	}
-	art := ledger.Artifact{ID: s.ArtifactID(), Kind: "secrets", Asset: asset, Item: Item, Run: s.Run, Step: s.ID, Source: "keyring", Created: s.Now(), Declared: who.Declared(set, len(r.names))}
+	art := ledger.Artifact{ID: s.ArtifactID(), Kind: "secrets", Asset: asset, Item: Item, Run: s.Run, Step: s.ID, Source: "keyring",
+		Created: s.Now(), Declared: who.Declared(set, len(r.names))}
 	if dir := w.Site.Keyring.Dir; dir != "" && w.Env.Root == "" {
 		art.Devices = w.DevicesOf(dir)
 	}
 	var findings []ledger.Finding
-	if art.Gaps, findings, err = r.tell(s, asset, a.Names); err != nil {
+	if art.Gaps, findings, err = r.report(s, asset, a.Names); err != nil {
 		return runtime.Result{}, err
 	}
 	sp, err := w.Spool().Begin(s)
@@ -116,7 +117,7 @@ func (r *secretsRead) clear() {
 func readKeyring(ctx context.Context, s *runtime.Step, w *systems.Systems, patterns []string) (*secretsRead, error) {
 	k := w.Env.Keyring
 	if k == nil {
-		return nil, &failure.Error{Code: keyring.CodeSecret, Doing: "read the keyring", Said: "there is none"}
+		return nil, &failure.Error{Code: keyring.CodeSecret, Doing: "read the keyring", Said: "no keyring is configured"}
 	}
 	all, err := k.List()
 	if err != nil {
@@ -141,9 +142,11 @@ func readKeyring(ctx context.Context, s *runtime.Step, w *systems.Systems, patte
 		err = r.locked[0].err
 	}
 	if err == nil && len(r.names) == 0 {
-		err = &failure.Error{Code: keyring.CodeEmpty, Doing: "read the keyring", Said: fmt.Sprintf("none of its %d items is meant by %q", len(all), patterns), Hint: "runner secret list shows the names"}
+		err = &failure.Error{Code: keyring.CodeEmpty, Doing: "read the keyring",
+			Said: fmt.Sprintf("no item matches %q (%d in the keyring)", patterns, len(all)), Hint: "runner secret list shows the names"}
 		if len(all) == 0 {
-			err = &failure.Error{Code: keyring.CodeEmpty, Doing: "read the keyring", Said: "it holds nothing", Hint: "is it the right one? keyring(...) in site.star names it, runner secret set NAME fills it"}
+			err = &failure.Error{Code: keyring.CodeEmpty, Doing: "read the keyring", Said: "it holds nothing",
+				Hint: "is it the right one? keyring(...) in site.star names it, runner secret set NAME fills it"}
 		}
 	}
 	if err != nil {
@@ -181,7 +184,8 @@ func (r *secretsRead) read(ctx context.Context, k *keyring.Keyring, name string,
 	}
 	r.names, r.values = append(r.names, name), append(r.values, value)
 	if r.total += len(value); len(value) > bundle.MaxSecret || r.total > maxSealed {
-		return &failure.Error{Code: CodeSize, Doing: "read the keyring", Said: fmt.Sprintf("%s makes it more than %d bytes, or has more than %d itself", which, maxSealed, bundle.MaxSecret),
+		return &failure.Error{Code: CodeSize, Doing: "read the keyring",
+			Said: fmt.Sprintf("%s makes it more than %d bytes, or has more than %d itself", which, maxSealed, bundle.MaxSecret),
 			Hint: "a keyring is for keys and passwords: save large files as files"}
 	}
 	return nil
@@ -203,7 +207,7 @@ func (r *secretsRead) absent(k *keyring.Keyring, name, which string) error {
 
 // tell says what was not sealed. An item that does not open is a fault; a file that
 // could have been an item is a gap; of any other there is a word.
-func (r *secretsRead) tell(s *runtime.Step, asset string, patterns []string) (gaps []ledger.Gap, findings []ledger.Finding, err error) {
+func (r *secretsRead) report(s *runtime.Step, asset string, patterns []string) (gaps []ledger.Gap, findings []ledger.Finding, err error) {
 	for _, l := range r.locked {
 		wanted, err := matches(patterns, l.name)
 		if err != nil {
@@ -224,21 +228,24 @@ func (r *secretsRead) tell(s *runtime.Step, asset string, patterns []string) (ga
 		case site.CheckSecretName(x.Name) != nil || x.Why == keyring.Folder || x.Why == keyring.Foreign:
 			s.Log("%q in the keyring is not sealed: %s", x.File, x.Why)
 		default:
-			gaps = append(gaps, ledger.Gap{Asset: asset, Item: Item, What: "file " + x.File, Why: x.Why + ", and an item could have this name: it is not sealed. Set it anew, or move the file away"})
+			gaps = append(gaps, ledger.Gap{Asset: asset, Item: Item, What: "file " + x.File,
+				Why: x.Why + ", and an item could have this name: it is not sealed. Set it anew, or move the file away"})
 		}
 	}
 	return gaps, findings, nil
 }
 
 func changed(said string) error {
-	return &failure.Error{Code: CodeChanged, Doing: "read the keyring", Said: said + " since it was listed", Temporary: true, Hint: "somebody works on the keyring right now"}
+	return &failure.Error{Code: CodeChanged, Doing: "read the keyring", Said: said + " since it was listed", Temporary: true,
+		Hint: "somebody works on the keyring right now"}
 }
 
 // keyringError gives an error of the client a code. It names items of the keyring
 // only where an operator needs the name to act: the one that does not open.
 func keyringError(err error) error {
 	var own *failure.Error
-	if errors.As(err, &own) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, runtime.ErrInterrupted) {
+	if errors.As(err, &own) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) ||
+		errors.Is(err, runtime.ErrInterrupted) {
 		return err
 	}
 	text, hint, _ := strings.Cut(err.Error(), "\nhint: ")
@@ -249,7 +256,8 @@ func matches(patterns []string, name string) (bool, error) {
 	for _, p := range patterns {
 		ok, err := path.Match(p, name)
 		if err != nil {
-			return false, &failure.Error{Code: keyring.CodeEmpty, Doing: "find what is meant by names", Said: fmt.Sprintf("%q is no pattern", p), Hint: "patterns are as in a shell: pve-*, site/*"}
+			return false, &failure.Error{Code: keyring.CodeEmpty, Doing: "match the names", Said: fmt.Sprintf("%q is no pattern", p),
+				Hint: "patterns are as in a shell: pve-*, site/*"}
 		}
 		if ok {
 			return true, nil
@@ -307,7 +315,7 @@ func seal(sp *spool.Draft, who *Opening, set *Set, r *secretsRead, shown bool) e
 	return sp.Put(bundle.IndexFile, text)
 }
 
-// sealBundle tells how many bytes the bundle has, sealed.
+// sealBundle says how many bytes the bundle has, sealed.
 func sealBundle(sp *spool.Draft, name string, key []byte, r *secretsRead, class Class) (int64, error) {
 	f, err := sp.Create(name)
 	if err != nil {

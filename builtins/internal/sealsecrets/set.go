@@ -168,7 +168,8 @@ func (x *Set) split(custodians []site.Custodian) error {
 		if err != nil {
 			return fmt.Errorf("seal the share of %s: %w", c.Name, err)
 		}
-		k := bundle.Custodian{Name: c.Name, Recipient: target.Fingerprint(c.Recipient), File: "share-" + c.Name + ".age", Commitment: x.shares[i].Commitment()}
+		k := bundle.Custodian{Name: c.Name, Recipient: target.Fingerprint(c.Recipient), File: "share-" + c.Name + ".age",
+			Commitment: x.shares[i].Commitment()}
 		x.custodians = append(x.custodians, k)
 		x.sealed[k.File] = out.Bytes()
 	}
@@ -181,7 +182,8 @@ func (x *Set) Write(sp *spool.Draft, index *bundle.Index, canary []byte) error {
 		return nil
 	}
 	if err := x.try(canary); err != nil {
-		return &failure.Error{Code: CodeShares, Doing: "try the shares of set " + x.ID, Said: err.Error(), Hint: "nothing was sealed; this is a defect of the program or of the machine's memory", Cause: err}
+		return &failure.Error{Code: CodeShares, Doing: "try the shares of set " + x.ID, Said: err.Error(),
+			Hint: "nothing was sealed; this is a defect of the program or of the machine's memory", Cause: err}
 	}
 	index.Threshold, index.Identity, index.Custodians = x.threshold, x.identity, x.custodians
 	for _, c := range x.custodians {

@@ -122,7 +122,8 @@ func (h *shipment) before(ctx context.Context) (waiting []ledger.Artifact, err e
 		if stands {
 			break
 		}
-		h.s.Log("%s: batch %s of %s exists nowhere any more: what it held is collected again", h.src.Name, all[from].Declared[declaredSeq], all[from].Created.Format(time.RFC3339))
+		h.s.Log("%s: batch %s of %s exists nowhere any more: what it held is collected again", h.src.Name, all[from].Declared[declaredSeq],
+			all[from].Created.Format(time.RFC3339))
 	}
 	if from < 0 {
 		return nil, nil
@@ -195,8 +196,9 @@ func (h *shipment) stands(ctx context.Context, c ledger.Catalog, a ledger.Artifa
 func (h *shipment) after(a ledger.Artifact) error {
 	var pos logbatch.Position
 	if err := json.Unmarshal([]byte(a.Declared[declaredPosition]), &pos); err != nil || a.Declared[declaredDigest] == "" || seqOf(a) < 1 {
-		return &failure.Error{Code: CodeChain, System: "logs " + h.src.Name, Doing: "find where batch " + a.ID + " ended", Said: "the ledger does not say it",
-			Hint: "runner ledger verify tells whether the record is whole"}
+		return &failure.Error{Code: CodeChain, System: "logs " + h.src.Name, Doing: "find where batch " + a.ID + " ended",
+			Said: "the ledger does not say it",
+			Hint: "runner ledger verify shows whether the record is whole"}
 	}
 	h.index.Seq, h.index.Prev = seqOf(a)+1, a.Declared[declaredDigest]
 	if was := a.Declared[declaredFrom]; was != h.from() {
@@ -237,7 +239,8 @@ func (h *shipment) devices() []string {
 
 // batch collects one batch into the spool.
 func (h *shipment) batch(ctx context.Context) (ledger.Artifact, error) {
-	art := ledger.Artifact{ID: h.s.ArtifactID(), Kind: "logs", Asset: h.asset, Item: h.src.Name, Run: h.s.Run, Step: h.s.ID, Source: "logs " + h.src.Name, Created: h.s.Now()}
+	art := ledger.Artifact{ID: h.s.ArtifactID(), Kind: "logs", Asset: h.asset, Item: h.src.Name, Run: h.s.Run, Step: h.s.ID,
+		Source: "logs " + h.src.Name, Created: h.s.Now()}
 	art.Devices = h.devices()
 	sp, err := h.w.Spool().Begin(h.s)
 	if err != nil {
@@ -249,10 +252,12 @@ func (h *shipment) batch(ctx context.Context) (ledger.Artifact, error) {
 		return art, err
 	}
 	if h.moved != "" {
-		got.Gaps = append(got.Gaps, logbatch.Gap{What: "what was not shipped of the " + h.moved, Why: "the site says now that the source is the " + h.from() + ", which begins anew"})
+		got.Gaps = append(got.Gaps, logbatch.Gap{What: "what was not shipped of the " + h.moved,
+			Why: "the site says now that the source is the " + h.from() + ", which begins anew"})
 	}
 	if now := h.s.Now(); got.After.Newest.After(now.Add(skew)) {
-		h.find(ledger.DegradedRun, "%s holds entries of the future, up to %s: look at the clock of %s", h.src.Name, got.After.Newest.Format(time.RFC3339), h.src.Host)
+		h.find(ledger.DegradedRun, "%s holds entries of the future, up to %s: look at the clock of %s", h.src.Name,
+			got.After.Newest.Format(time.RFC3339), h.src.Host)
 		got.After.Newest = now // else its silence would not be noticed until then
 	}
 	x := h.index
@@ -280,7 +285,8 @@ func (h *shipment) batch(ctx context.Context) (ledger.Artifact, error) {
 	for _, g := range got.Gaps {
 		art.Gaps = append(art.Gaps, ledger.Gap{Asset: h.asset, Item: h.src.Name, What: g.What, Why: g.Why})
 	}
-	art.Declared = map[string]string{declaredSeq: fmt.Sprint(x.Seq), declaredDigest: logbatch.Digest(encoded), declaredPosition: string(position), declaredEntries: fmt.Sprint(x.Entries), declaredFrom: h.from()}
+	art.Declared = map[string]string{declaredSeq: fmt.Sprint(x.Seq), declaredDigest: logbatch.Digest(encoded),
+		declaredPosition: string(position), declaredEntries: fmt.Sprint(x.Entries), declaredFrom: h.from()}
 	h.index, h.behind = x, got.More
 	if got.Damaged != "" {
 		h.find(ledger.DegradedRun, "%s: what could be read of the damaged source is saved: %s", h.src.Name, got.Damaged)
@@ -351,10 +357,12 @@ func (h *shipment) word(err error) error {
 	case errors.As(err, &own), errors.Is(err, context.Canceled):
 		return err
 	case errors.As(err, &read):
-		return &failure.Error{Code: CodeRead, System: "logs " + h.src.Name, Doing: "collect what is new on " + h.src.Host, Said: read.Error(), Cause: err,
-			Hint: "nothing was taken, and nothing is lost: the next call begins where this one did"}
+		return &failure.Error{Code: CodeRead, System: "logs " + h.src.Name, Doing: "collect what is new on " + h.src.Host, Said: read.Error(),
+			Cause: err,
+			Hint:  "nothing was taken, and nothing is lost: the next call begins where this one did"}
 	case errors.Is(err, logs.ErrChanging):
-		return &failure.Error{Code: CodeChanging, System: "logs " + h.src.Name, Doing: "collect what is new on " + h.src.Host, Said: err.Error(), Temporary: true}
+		return &failure.Error{Code: CodeChanging, System: "logs " + h.src.Name, Doing: "collect what is new on " + h.src.Host, Said: err.Error(),
+			Temporary: true}
 	}
 	return host.Explain(h.src.Host, "collect logs", err)
 }
@@ -363,7 +371,7 @@ func (h *shipment) find(severity, format string, args ...any) {
 	h.found = append(h.found, ledger.Finding{Severity: severity, Asset: h.asset, Item: h.src.Name, Text: fmt.Sprintf(format, args...)})
 }
 
-// judge tells of silence, and of a source that is written faster than it is read.
+// judge says of silence, and of a source that is written faster than it is read.
 func (h *shipment) judge(art ledger.Artifact) {
 	if h.behind {
 		h.find(ledger.DegradedRun, "%s: more than %d bytes are new: the rest waits for the next run", h.src.Name, h.most)
@@ -377,6 +385,7 @@ func (h *shipment) judge(art ledger.Artifact) {
 		return
 	}
 	if quiet := art.Created.Sub(newest); quiet > h.src.Silent {
-		h.find(ledger.Failed, "%s has been silent for %s, since %s; %s is usual: is what writes it still running?", h.src.Name, quiet.Truncate(time.Minute), newest.Format(time.RFC3339), h.src.Silent)
+		h.find(ledger.Failed, "%s has been silent for %s, since %s; %s is usual: is what writes it still running?", h.src.Name,
+			quiet.Truncate(time.Minute), newest.Format(time.RFC3339), h.src.Silent)
 	}
 }

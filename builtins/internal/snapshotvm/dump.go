@@ -85,18 +85,20 @@ func Make(ctx context.Context, s *runtime.Step, a *Request) (runtime.Result, err
 func (j *dumpJob) ready(ctx context.Context) error {
 	st, err := j.c.StorageOf(ctx, j.guest.Node, j.store)
 	if err != nil {
-		return &failure.Error{Code: proxmox.CodeStorage, System: "proxmox " + j.sys, Doing: fmt.Sprintf("back up %s: look at storage %s", j.item, j.store), Said: err.Error(), Cause: err}
+		return &failure.Error{Code: proxmox.CodeStorage, System: "proxmox " + j.sys, Doing: fmt.Sprintf("back up %s: look at storage %s", j.item,
+			j.store), Said: err.Error(), Cause: err}
 	}
 	if st.Enabled == 0 || st.Active == 0 {
-		return &failure.Error{Code: proxmox.CodeStorage, System: "proxmox " + j.sys, Doing: fmt.Sprintf("back up %s: look at storage %s on %s", j.item, j.store, j.guest.Node),
-			Said: "it is disabled, or not mounted", Hint: "pvesm status on the node shows it; pvesm set " + j.store + " --disable 0 enables it"}
+		return &failure.Error{Code: proxmox.CodeStorage, System: "proxmox " + j.sys,
+			Doing: fmt.Sprintf("back up %s: look at storage %s on %s", j.item, j.store, j.guest.Node),
+			Said:  "it is disabled, or not mounted", Hint: "pvesm status on the node shows it; pvesm set " + j.store + " --disable 0 enables it"}
 	}
 	wait := 30 * time.Minute
 	if j.a.Wait != nil {
 		wait = *j.a.Wait
 	}
 	until := j.s.Now().Add(wait)
-	for pause, told := time.Second, false; ; pause = min(2*pause, 15*time.Second) {
+	for pause, reported := time.Second, false; ; pause = min(2*pause, 15*time.Second) {
 		now, err := j.c.GuestStatus(ctx, j.guest)
 		moved := proxmox.Moved(err)
 		if moved {
@@ -111,14 +113,16 @@ func (j *dumpJob) ready(ctx context.Context) error {
 			return nil
 		}
 		if left := until.Sub(j.s.Now()); left <= 0 {
-			return &failure.Error{Code: proxmox.CodeLocked, System: "proxmox " + j.sys, Doing: "wait for guest " + j.item, Said: fmt.Sprintf("it is still locked (%s) after %v", now.Lock, wait),
-				Hint: fmt.Sprintf("see what holds it: task list of the node; a lock without its task is removed with: qm unlock %d (pct unlock for a container)", j.guest.VMID)}
+			return &failure.Error{Code: proxmox.CodeLocked, System: "proxmox " + j.sys, Doing: "wait for guest " + j.item,
+				Said: fmt.Sprintf("it is still locked (%s) after %v", now.Lock, wait),
+				Hint: fmt.Sprintf("see what holds it: task list of the node; a lock without its task is removed with: qm unlock %d (pct unlock for "+
+					"a container)", j.guest.VMID)}
 		} else if pause > left {
 			pause = left
 		}
-		if !told && !moved {
+		if !reported && !moved {
 			j.s.Log("%s is locked (%s); waiting until %s", j.item, now.Lock, until.UTC().Format(time.RFC3339))
-			told = true
+			reported = true
 		}
 		if err := j.s.Sleep(ctx, pause); err != nil {
 			return err
@@ -139,7 +143,8 @@ func (j *dumpJob) start(ctx context.Context) (proxmox.UPID, error) {
 		if err := j.s.Mark(ctx, markSince, fmt.Sprint(j.s.Now().Unix(), " ", j.guest.Node)); err != nil {
 			return "", err
 		}
-		upid, err := j.c.Backup(ctx, j.guest, proxmox.BackupOptions{Storage: j.store, Mode: mode, Notes: j.s.Token(), BWLimit: j.a.BWLimit, Compress: "zstd"})
+		upid, err := j.c.Backup(ctx, j.guest, proxmox.BackupOptions{Storage: j.store, Mode: mode, Notes: j.s.Token(), BWLimit: j.a.BWLimit,
+			Compress: "zstd"})
 		switch {
 		case err == nil:
 			return upid, j.s.Mark(ctx, markUPID, string(upid))
@@ -149,7 +154,8 @@ func (j *dumpJob) start(ctx context.Context) (proxmox.UPID, error) {
 				return "", ferr
 			}
 			if j.guest.Node == was {
-				return "", &failure.Error{Code: CodeNothing, System: "proxmox " + j.sys, Doing: "start vzdump of " + j.item, Said: err.Error(), Temporary: true}
+				return "", &failure.Error{Code: CodeNothing, System: "proxmox " + j.sys, Doing: "start vzdump of " + j.item, Said: err.Error(),
+					Temporary: true}
 			}
 			j.s.Log("%s moved from %s to %s", j.item, was, j.guest.Node)
 		case proxmox.Lost(err):
@@ -243,7 +249,8 @@ func (j *dumpJob) finish(ctx context.Context, upid proxmox.UPID) (runtime.Result
 	}
 	log := proxmox.ReadLog(lines.All, j.guest.VMID)
 	if err := Judge(st, log, lines.All); err != nil {
-		e := &failure.Error{Code: err.Code, System: "proxmox " + j.sys, Doing: "vzdump of " + j.item, Said: err.Said, Hint: err.Hint, Temporary: err.Temporary}
+		e := &failure.Error{Code: err.Code, System: "proxmox " + j.sys, Doing: "vzdump of " + j.item, Said: err.Said, Hint: err.Hint,
+			Temporary: err.Temporary}
 		if err.Code == proxmox.CodeAuth {
 			e.Hint = proxmox.RightHint(j.site.TokenID, err.Said)
 		}
@@ -265,7 +272,8 @@ func (j *dumpJob) finish(ctx context.Context, upid proxmox.UPID) (runtime.Result
 	if err != nil {
 		return runtime.Result{}, proxmox.Explain(j.sys, "ask "+node+" for its defaults of vzdump", err)
 	}
-	src := Source{Asset: j.asset, Item: j.item, Type: j.guest.Type, Config: config, Log: log, Node: node, Defaults: defaults, VMID: j.guest.VMID}
+	src := Source{Asset: j.asset, Item: j.item, Type: j.guest.Type, Config: config, Log: log, Node: node, Defaults: defaults,
+		VMID: j.guest.VMID}
 	art := ledger.Artifact{
 		ID: j.s.ArtifactID(), Kind: Kind(j.guest.Type), Asset: j.asset, Item: j.item, Run: j.s.Run, Step: j.s.ID,
 		Source: fmt.Sprintf("%s:%s/%d", j.sys, j.guest.Type, j.guest.VMID), Created: time.Unix(int64(st.Start), 0).UTC(),
@@ -276,7 +284,7 @@ func (j *dumpJob) finish(ctx context.Context, upid proxmox.UPID) (runtime.Result
 	}
 	art.Devices = devices(systems.Of(j.s), art.Origin, j.guest.Type, config)
 	if !log.SizeFits(vol.Size) {
-		j.s.Log("the archive of %s has %d bytes where its task's log says %s: reading it back will tell", j.item, vol.Size, log.SizeText)
+		j.s.Log("the archive of %s has %d bytes where its task's log says %s: reading it back will show", j.item, vol.Size, log.SizeText)
 	}
 	res := runtime.Result{Value: art, Facts: ledger.Facts{Artifacts: []ledger.Artifact{art}, Findings: Findings(src, st, upid)}}
 	return res, j.vanished(ctx, vol.VolID, node, &res)
@@ -299,7 +307,8 @@ func (j *dumpJob) vanished(ctx context.Context, made, node string, res *runtime.
 
 // missing words why the archive that a log names is of no use.
 func (j *dumpJob) missing(err error) error {
-	e := &failure.Error{Code: target.CodeArchiveMissing, System: "proxmox " + j.sys, Doing: "find the archive of " + j.item, Said: err.Error(), Cause: err}
+	e := &failure.Error{Code: target.CodeArchiveMissing, System: "proxmox " + j.sys, Doing: "find the archive of " + j.item,
+		Said: err.Error(), Cause: err}
 	var api *proxmox.Error
 	var unmarked *UnmarkedError
 	switch {
@@ -307,7 +316,8 @@ func (j *dumpJob) missing(err error) error {
 		return proxmox.Explain(j.sys, e.Doing, err)
 	case errors.As(err, &unmarked):
 		e.Code = proxmox.CodeStorageFull
-		e.Hint = fmt.Sprintf("the notes say that an archive is runner's: remove this one by hand (pvesm free %s), make room on the storage, then: runner retry", unmarked.VolID)
+		e.Hint = fmt.Sprintf("the notes say that an archive is runner's: remove this one by hand (pvesm free %s), make room on the storage, "+
+			"then: runner retry", unmarked.VolID)
 	}
 	return e
 }

@@ -27,13 +27,16 @@ func causes() []cause {
 		{words: []string{"Permission check failed"}, code: proxmox.CodeAuth},
 		{words: []string{"is locked (", "/lock/qemu-server", "/lock/lxc"}, code: proxmox.CodeLocked, temporary: true},
 		{words: []string{"can't acquire lock '/var/run/vzdump.lock'", "can't aquire lock"}, code: CodeFailed, temporary: true,
-			hint: "another vzdump of that node ran for longer than lockwait (/etc/vzdump.conf, 180 minutes): pvesh get /nodes/NODE/tasks --typefilter vzdump shows it"},
+			hint: "another vzdump of that node ran for longer than lockwait (/etc/vzdump.conf, 180 minutes): pvesh get /nodes/NODE/tasks " +
+				"--typefilter vzdump shows it"},
 		{words: []string{"can't lock file", "can't acquire lock", "got lock request timeout", "cfs lock"}, code: CodeFailed, temporary: true,
-			hint: "something else held that lock on the node, or the cluster's file system was slow: pvecm status, and the node's journal at that time"},
+			hint: "something else held that lock on the node, or the cluster's file system was slow: pvecm status, and the node's journal at " +
+				"that time"},
 		{words: []string{"No space left", "Wrote only"}, code: proxmox.CodeStorageFull,
 			hint: "free space on the storage: runner's own archives go with prune(…, apply = True), or with keep_on_storage"},
 		{words: []string{"Disk quota exceeded", "quota exceeded"}, code: proxmox.CodeStorageFull,
-			hint: "the quota of the account that the storage writes with is used up: raise it on the NAS, or free space there (prune(…, apply = True), keep_on_storage)"},
+			hint: "the quota of the account that the storage writes with is used up: raise it on the NAS, or free space there (prune(…, apply = " +
+				"True), keep_on_storage)"},
 		{words: []string{"File too large"}, code: proxmox.CodeStorageFull,
 			hint: "the storage's file system takes no file of that size (FAT: 4 GiB): use another storage for this guest"},
 		{words: []string{"Read-only file system"}, code: proxmox.CodeStorage, temporary: true,
@@ -41,9 +44,12 @@ func causes() []cause {
 		{words: []string{"unable to create temporary directory"}, code: proxmox.CodeStorageFull,
 			hint: "a folder could not be made on the storage: it is full to the last block, or cannot be written to (df, touch on the node)"},
 		{words: []string{"max backup limit"}, code: proxmox.CodeStorageLimit,
-			hint: "the storage's prune-backups limits archives and remove=0 forbids removing: set it to keep-all=1 (pvesm set STORAGE --prune-backups keep-all=1) and let runner prune"},
-		{words: []string{"wrong content type"}, code: proxmox.CodeStorage, hint: "the storage is not for backups: pvesm set STORAGE --content backup, with what it has already"},
-		{words: []string{"could not activate storage", "is disabled", "is not online", "unable to activate storage", "is not mounted"}, code: proxmox.CodeStorage,
+			hint: "the storage's prune-backups limits archives and remove=0 forbids removing: set it to keep-all=1 (pvesm set STORAGE " +
+				"--prune-backups keep-all=1) and let runner prune"},
+		{words: []string{"wrong content type"}, code: proxmox.CodeStorage, hint: "the storage is not for backups: pvesm set STORAGE --content " +
+			"backup, with what it has already"},
+		{words: []string{"could not activate storage", "is disabled", "is not online", "unable to activate storage", "is not mounted"},
+			code: proxmox.CodeStorage,
 			hint: "pvesm status on the node shows the storage"},
 		{words: []string{"interrupted by signal"}, code: CodeFailed, temporary: true, hint: "somebody stopped the task, or the node shut down"},
 	}
@@ -69,7 +75,7 @@ func brief(said string) string {
 	return said
 }
 
-// Judge tells whether the guest's archive was made: nil when the log says so. How
+// Judge says whether the guest's archive was made: nil when the log says so. How
 // the task ended beside that is for Warning.
 func Judge(st proxmox.TaskStatus, log proxmox.Log, lines []string) *failure.Error {
 	if log.Finished && log.Failure == "" {
@@ -84,7 +90,8 @@ func Judge(st proxmox.TaskStatus, log proxmox.Log, lines []string) *failure.Erro
 	}
 	f := &failure.Error{Code: CodeFailed, Said: brief(said)}
 	if m := hook.FindStringSubmatch(said); m != nil {
-		f.Hint = fmt.Sprintf("the node's own hook %s (script: in /etc/vzdump.conf) ended badly in its phase %s: what it printed is in the task's log", m[1], m[2])
+		f.Hint = fmt.Sprintf("the node's own hook %s (script: in /etc/vzdump.conf) ended badly in its phase %s: what it printed is in the "+
+			"task's log", m[1], m[2])
 		return f
 	}
 	about := said + "\n" + strings.Join(log.Warnings, "\n")
@@ -123,17 +130,20 @@ func Warning(st proxmox.TaskStatus, log proxmox.Log) string {
 	return strings.Join(append([]string{st.Exit}, lines...), "; ")
 }
 
-// Findings tell what is wrong though the archive was made.
+// Findings say what is wrong though the archive was made.
 func Findings(src Source, st proxmox.TaskStatus, upid proxmox.UPID) (out []ledger.Finding) {
 	add := func(text, hint string) {
 		out = append(out, ledger.Finding{Severity: ledger.DegradedRun, Asset: src.Asset, Item: src.Item, Text: text, Type: hint})
 	}
 	if src.Log.Unthawed {
-		add(fmt.Sprintf("the guest agent of %s did not answer to the thaw: its file systems may still be frozen, and whatever writes to them hangs", src.Item),
-			fmt.Sprintf("on node %s: qm guest cmd %d fsfreeze-status, and if it says frozen: qm guest cmd %[2]d fsfreeze-thaw", upid.Node(), src.VMID))
+		add(fmt.Sprintf("the guest agent of %s did not answer to the thaw: its file systems may still be frozen, and whatever writes to them "+
+			"hangs", src.Item),
+			fmt.Sprintf("on node %s: qm guest cmd %d fsfreeze-status, and if it says frozen: qm guest cmd %[2]d fsfreeze-thaw", upid.Node(),
+				src.VMID))
 	}
 	if st.Exit != "OK" || len(src.Log.Warnings) > 0 {
-		add(fmt.Sprintf("vzdump of %s made its archive, but its task ended so: %s", src.Item, Warning(st, src.Log)), fmt.Sprintf("pvesh get /nodes/%s/tasks/%s/log", upid.Node(), upid))
+		add(fmt.Sprintf("vzdump of %s made its archive, but its task ended so: %s", src.Item, Warning(st, src.Log)),
+			fmt.Sprintf("pvesh get /nodes/%s/tasks/%s/log", upid.Node(), upid))
 	}
 	return out
 }

@@ -37,7 +37,8 @@ type Found struct {
 
 // FindTask looks on nodes for the vzdump of a guest whose notes carry a token;
 // tasks in past are not meant.
-func FindTask(ctx context.Context, c *proxmox.Client, nodes []string, vmid proxmox.Int, since time.Time, token string, past []string) (Found, error) {
+func FindTask(ctx context.Context, c *proxmox.Client, nodes []string, vmid proxmox.Int, since time.Time, token string,
+	past []string) (Found, error) {
 	var out Found
 	var failed error
 	for _, node := range nodes {
@@ -65,7 +66,8 @@ func FindTask(ctx context.Context, c *proxmox.Client, nodes []string, vmid proxm
 
 // Search looks for that task for as long as a proxy may hold a request back, or as
 // another vzdump holds the node's lock; "": there is none.
-func Search(ctx context.Context, c *proxmox.Client, nodes []string, vmid proxmox.Int, since time.Time, token string, past []string, sleep proxmox.Sleeper) (proxmox.UPID, error) {
+func Search(ctx context.Context, c *proxmox.Client, nodes []string, vmid proxmox.Int, since time.Time, token string, past []string,
+	sleep proxmox.Sleeper) (proxmox.UPID, error) {
 	var last error
 	for try, pause := 0, time.Second; try < 6; {
 		found, err := FindTask(ctx, c, nodes, vmid, since, token, past)
@@ -151,7 +153,7 @@ func Archive(ctx context.Context, c *proxmox.Client, node, storage string, log p
 }
 
 // UnmarkedError says that an archive was made whose notes could not be written: later
-// nobody could tell that it is runner's.
+// nobody could say that it is runner's.
 type UnmarkedError struct{ VolID, Said string }
 
 func (e *UnmarkedError) Error() string {
@@ -229,7 +231,8 @@ func Gaps(src Source) []ledger.Gap {
 	}
 	if guestType == "lxc" {
 		for _, p := range src.Defaults.ExcludePath {
-			out = append(out, ledger.Gap{Asset: src.Asset, Item: src.Item, What: "what matches " + p, Why: "exclude-path in /etc/vzdump.conf of node " + src.Node})
+			out = append(out, ledger.Gap{Asset: src.Asset, Item: src.Item, What: "what matches " + p,
+				Why: "exclude-path in /etc/vzdump.conf of node " + src.Node})
 		}
 	}
 	return out

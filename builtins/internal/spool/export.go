@@ -18,7 +18,8 @@ type Export struct {
 
 // Export writes the files of an export.
 func (d Dir) Export(s *runtime.Step, x Export) (ledger.Artifact, error) {
-	art := ledger.Artifact{ID: s.ArtifactID(), Kind: x.Kind, Asset: x.Asset, Item: x.Item, Run: s.Run, Step: s.ID, Source: x.Source, Created: s.Now()}
+	art := ledger.Artifact{ID: s.ArtifactID(), Kind: x.Kind, Asset: x.Asset, Item: x.Item, Run: s.Run, Step: s.ID, Source: x.Source,
+		Created: s.Now()}
 	sp, err := d.Begin(s)
 	if err != nil {
 		return art, err
@@ -44,7 +45,8 @@ func (d Dir) Export(s *runtime.Step, x Export) (ledger.Artifact, error) {
 func LogChanges(s *runtime.Step, item string, since time.Time, sections []string) string {
 	changes := kind.Changes(since, sections)
 	if changes != "" {
-		s.Log("%s: changes %s; they are in %s of the artifact", item, strings.ReplaceAll(strings.Replace(changes, "\n", " ", 1), "\n", ", "), kind.ChangesFile)
+		s.Log("%s: changes %s; they are in %s of the artifact", item, strings.ReplaceAll(strings.Replace(changes, "\n", " ", 1), "\n", ", "),
+			kind.ChangesFile)
 	}
 	return changes
 }

@@ -72,7 +72,8 @@ func (d Dir) Begin(s *runtime.Step) (*Draft, error) {
 func spoolError(err error) error {
 	e := &failure.Error{Code: CodeSpool, Doing: "write the spool below the state folder", Said: err.Error(), Cause: err}
 	if full(err) {
-		e.Code, e.Hint = CodeFull, "free space on the disk of the state folder: runner needs room for what is not copied yet; du -sh STATE/spool shows how much that is"
+		e.Code, e.Hint = CodeFull, "free space on the disk of the state folder: runner needs room for what is not copied yet; du -sh "+
+			"STATE/spool shows how much that is"
 	}
 	return e
 }
@@ -261,7 +262,8 @@ func (d Dir) Previous(ctx context.Context, s *runtime.Step, kind, item string) (
 // CleanUp removes what is not needed any more: artifacts that every demanded
 // target has, those that have a newer one of their item, and what runs that ended
 // left unfinished, or runs that nobody took up for a week. Batches of a stream stay until each of them is everywhere.
-func (d Dir) CleanUp(ctx context.Context, c ledger.Catalog, everywhere func(ctx context.Context, c ledger.Catalog, a ledger.Artifact, batch bool) (bool, error)) error {
+func (d Dir) CleanUp(ctx context.Context, c ledger.Catalog, everywhere func(ctx context.Context, c ledger.Catalog, a ledger.Artifact,
+	batch bool) (bool, error)) error {
 	if d == "" {
 		return nil
 	}
@@ -319,7 +321,7 @@ func (d Dir) CleanUp(ctx context.Context, c ledger.Catalog, everywhere func(ctx 
 	return nil
 }
 
-// runEnded tells whether the run that made an entry of the spool is over.
+// runEnded says whether the run that made an entry of the spool is over.
 func (d Dir) runEnded(ctx context.Context, c ledger.Catalog, entry string) (bool, error) {
 	raw, err := os.ReadFile(filepath.Join(string(d), entry, spoolRun))
 	if errors.Is(err, fs.ErrNotExist) {

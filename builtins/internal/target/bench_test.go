@@ -111,7 +111,8 @@ func (b *bench) work(t *testing.T, level int, targets ...place) work {
 }
 
 func (b *bench) server(t *testing.T, dir string) place {
-	return place{Name: "offsite", URL: fmt.Sprintf("sftp://%s@127.0.0.1:%s%s", b.sshd.user(), b.sshd.port, dir), HostKey: b.sshd.hostKey, Key: b.sshd.key}
+	return place{Name: "offsite", URL: fmt.Sprintf("sftp://%s@127.0.0.1:%s%s", b.sshd.user(), b.sshd.port, dir), HostKey: b.sshd.hostKey,
+		Key: b.sshd.key}
 }
 
 func local(name, dir, recipient string) place {

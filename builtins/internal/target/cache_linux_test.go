@@ -66,7 +66,8 @@ func resident(t *testing.T, path string) (n int) {
 	}()
 	page := os.Getpagesize()
 	in := make([]byte, (len(m)+page-1)/page)
-	if _, _, errno := unix.Syscall(unix.SYS_MINCORE, uintptr(unsafe.Pointer(&m[0])), uintptr(len(m)), uintptr(unsafe.Pointer(&in[0]))); errno != 0 {
+	if _, _, errno := unix.Syscall(unix.SYS_MINCORE, uintptr(unsafe.Pointer(&m[0])), uintptr(len(m)),
+		uintptr(unsafe.Pointer(&in[0]))); errno != 0 {
 		t.Fatal(errno)
 	}
 	for _, b := range in {

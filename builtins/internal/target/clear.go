@@ -171,7 +171,8 @@ func (t *Target) openStored(ctx context.Context, c ledger.Copy, f ledger.StoredF
 
 func (t *Target) openListed(ctx context.Context, c ledger.Copy, f ledger.StoredFile) (io.ReadCloser, error) {
 	if err := checkFolder(c.Ref, c.Artifact); err != nil || !safePart(f.Name) {
-		return nil, &failure.Error{Code: CodeNotFound, System: system(t.spec.Name), Doing: "open copy " + c.ID, Said: "its names are none of the layout"}
+		return nil, &failure.Error{Code: CodeNotFound, System: system(t.spec.Name), Doing: "open copy " + c.ID,
+			Said: "its names do not belong to the layout"}
 	}
 	rc, err := t.store.Get(ctx, path.Join(c.Ref, f.Name), 0, -1)
 	if failure.Is(err, CodeNotFound) {

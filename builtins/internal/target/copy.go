@@ -97,7 +97,8 @@ const zeroDigest = "000000000000000000000000000000000000000000000000000000000000
 
 // outcome is what the caller gets.
 func (j *job) outcome() Outcome {
-	o := Outcome{Target: j.t.spec.Name, Copy: j.copy, Device: j.t.device, Err: j.err, Resumed: j.resumed, Clear: maps.Clone(j.clear), Notes: j.notes}
+	o := Outcome{Target: j.t.spec.Name, Copy: j.copy, Device: j.t.device, Err: j.err, Resumed: j.resumed, Clear: maps.Clone(j.clear),
+		Notes: j.notes}
 	if err, ok := errorAs[*sourceError](o.Err); ok {
 		o.Err = err.err
 	}

@@ -75,8 +75,9 @@ func TestDeviceOfATable(t *testing.T) {
 				"sys/devices/sda/dev": "8:0\n", "sys/devices/sda/device/vpd_pg80": "\x00\x80\x00\x03AAA",
 				"sys/devices/nvme0n1/dev": "259:0\n", "sys/devices/nvme0n1/device/serial": "NVME 7   \n",
 			},
-			links: map[string]string{"sys/dev/block/253:0": "sys/devices/virtual/block/dm-0", "sys/dev/block/8:0": "sys/devices/sda", "sys/dev/block/259:0": "sys/devices/nvme0n1"},
-			want:  ledger.Device{ID: "serial:AAA+NVME_7", Serial: "AAA+NVME_7", FS: "xfs", Mount: here},
+			links: map[string]string{"sys/dev/block/253:0": "sys/devices/virtual/block/dm-0", "sys/dev/block/8:0": "sys/devices/sda",
+				"sys/dev/block/259:0": "sys/devices/nvme0n1"},
+			want: ledger.Device{ID: "serial:AAA+NVME_7", Serial: "AAA+NVME_7", FS: "xfs", Mount: here},
 		},
 		"a share of a server": {
 			files: map[string]string{"proc/self/mountinfo": mounts("0:51", "nfs4", "nas:/export/backup")},
@@ -109,7 +110,8 @@ func TestAVolumeOfTheDeviceMapperIsKnownByItsDisks(t *testing.T) {
 	w := machine(t, map[string]string{
 		dm + "dm-2/dm/name": "pve-data_tdata\n", dm + "dm-2/dev": "253:2\n", dm + "dm-2/slaves/sda3/dev": "8:3\n",
 		dm + "dm-1/dm/name": "pve-root\n", dm + "dm-1/dev": "253:1\n",
-		"sys/devices/sda/sda3/partition": "3\n", "sys/devices/sda/sda3/dev": "8:3\n", "sys/devices/sda/dev": "8:0\n", "sys/devices/sda/serial": "AAA\n",
+		"sys/devices/sda/sda3/partition": "3\n", "sys/devices/sda/sda3/dev": "8:3\n", "sys/devices/sda/dev": "8:0\n",
+		"sys/devices/sda/serial": "AAA\n",
 	}, map[string]string{
 		"sys/block/dm-1": dm + "dm-1", "sys/block/dm-2": dm + "dm-2", "sys/dev/block/253:2": dm + "dm-2",
 		"sys/dev/block/8:3": "sys/devices/sda/sda3", "sys/dev/block/8:0": "sys/devices/sda",
@@ -124,7 +126,8 @@ func TestAVolumeOfTheDeviceMapperIsKnownByItsDisks(t *testing.T) {
 }
 
 func TestMountsAreEscaped(t *testing.T) {
-	table := []byte("1 0 8:1 / / rw - ext4 /dev/a rw\n2 1 8:2 / /mnt/my\\040stick rw - vfat /dev/b rw\n3 1 8:3 / /mnt/my rw - vfat /dev/c rw\nnonsense\n")
+	table := []byte("1 0 8:1 / / rw - ext4 /dev/a rw\n2 1 8:2 / /mnt/my\\040stick rw - vfat /dev/b rw\n3 1 8:3 / /mnt/my rw - vfat /dev/c " +
+		"rw\nnonsense\n")
 	for path, want := range map[string]string{"/mnt/my stick/x": "8:2", "/mnt/my": "8:3", "/mnt/mystick": "8:1", "/": "8:1"} {
 		if m, ok := findMount(table, path); !ok || m.number != want {
 			t.Errorf("got %v for %q, want %s", m, path, want)
@@ -170,7 +173,8 @@ func TestDeviceOfARealLoop(t *testing.T) {
 				}
 				d, err := SystemDevice(dir)
 				want := fmt.Sprintf(":%d", st.Ino)
-				if err != nil || d.UUID != id || d.Label != label || d.FS != fs || d.Mount != dir || !strings.HasPrefix(d.Serial, "loop:") || !strings.HasSuffix(d.Serial, want) {
+				if err != nil || d.UUID != id || d.Label != label || d.FS != fs || d.Mount != dir || !strings.HasPrefix(d.Serial, "loop:") ||
+					!strings.HasSuffix(d.Serial, want) {
 					t.Errorf("got %+v, error %v, want %s %s on loop…%s at %s", d, err, id, label, want, dir)
 				}
 			})

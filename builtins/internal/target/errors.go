@@ -50,7 +50,8 @@ func settled(target string, err error) (error, bool) {
 	switch {
 	case err == nil:
 		return nil, true
-	case errors.As(err, &s), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.Is(err, errRestart), errors.Is(err, errNobody):
+	case errors.As(err, &s), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.Is(err, errRestart),
+		errors.Is(err, errNobody):
 		return err, true
 	case errors.As(err, &e):
 		if e == err && e.System == "" && e.Code != failure.Cancelled {

@@ -53,5 +53,6 @@ func (s *sftpStore) failure(conn *ssh.Session, e *failure.Error, status *sftp.St
 	if strings.Contains(said, `"failure"`) || strings.Contains(said, `""`) {
 		e.Said = "the server gives no reason: " + e.Said
 	}
-	e.Hint = "look on the server for " + space + "a quota that is used up (quota), a name that is taken (a folder where a file is to be, or the reverse)"
+	e.Hint = "look on the server for " + space + "a quota that is used up (quota), a name that is taken (a folder where a file is to be, " +
+		"or the reverse)"
 }

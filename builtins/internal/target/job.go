@@ -198,7 +198,8 @@ func (j *job) checkSpace(ctx context.Context, have int64) error {
 	margin := need/100 + 4<<20
 	if missing := need + margin - have - free; missing > 0 {
 		return &failure.Error{Code: CodeFull, System: system(j.t.spec.Name), Doing: "copy to " + j.final,
-			Said: fmt.Sprintf("%d bytes are needed, %d are free", need+margin-have, free), Hint: "free space on the target, or shorten what it keeps"}
+			Said: fmt.Sprintf("%d bytes are needed, %d are free", need+margin-have, free),
+			Hint: "free space on the target, or shorten what it keeps"}
 	}
 	return nil
 }

@@ -48,8 +48,9 @@ type lister struct {
 }
 
 // systems are folders that operating systems keep on media of their own accord. In
-// lost+found nothing is looked for: fsck's finds are told by the copies that lack them.
-var systems = []string{partsFolder, "lost+found", "System Volume Information", "$RECYCLE.BIN", ".Trashes", ".fseventsd", ".Spotlight-V100", ".TemporaryItems"}
+// lost+found nothing is looked for: fsck's finds are reported by the copies that lack them.
+var systems = []string{partsFolder, "lost+found", "System Volume Information", "$RECYCLE.BIN", ".Trashes", ".fseventsd", ".Spotlight-V100",
+	".TemporaryItems"}
 
 func (l *lister) walk(ctx context.Context, dir string, depth int) error {
 	infos, err := l.t.store.List(ctx, dir)
@@ -118,9 +119,10 @@ func (l *lister) take(ctx context.Context, folder string) error {
 	return l.full()
 }
 
-// isOutfit tells what lies at the root of every target that a run has written to.
+// isOutfit says what lies at the root of every target that a run has written to.
 func isOutfit(info Info) bool {
-	return info.Name == partsFolder && info.Dir || info.Regular && strings.HasPrefix(info.Name, "checkpoint-") && strings.HasSuffix(info.Name, ".txt")
+	return info.Name == partsFolder && info.Dir || info.Regular && strings.HasPrefix(info.Name, "checkpoint-") &&
+		strings.HasSuffix(info.Name, ".txt")
 }
 
 func isStamp(text string) bool {

@@ -72,7 +72,7 @@ func ParseManifest(b []byte) (Manifest, error) {
 		return m, fmt.Errorf("parse manifest: it has more than %d bytes", maxManifest)
 	}
 	if !utf8.Valid(b) {
-		return m, errors.New("parse manifest: it is no UTF-8")
+		return m, errors.New("parse manifest: not UTF-8")
 	}
 	if err := strict(b); err != nil {
 		return m, fmt.Errorf("parse manifest: %w", err)

@@ -17,7 +17,8 @@ func sampleManifest() Manifest {
 	a := ledger.Artifact{ID: "a1", Kind: "vm", Item: "erp", Created: time.Date(2026, 11, 23, 7, 11, 16, 0, time.UTC),
 		Files: []ledger.File{{Name: "disk.raw", Size: 10, SHA256: digest}}, Declared: map[string]string{"A": "1", "a": "2"}}
 	c := ledger.Copy{ID: "c1", Artifact: "a1", Kind: "vm", Item: "erp", Ref: folderOf(a), Bytes: 10,
-		Files: []ledger.StoredFile{{Name: "disk.raw.001", Of: "disk.raw", Part: 1, Size: 6, SHA256: digest}, {Name: "disk.raw.002", Of: "disk.raw", Part: 2, Size: 4, SHA256: digest}}}
+		Files: []ledger.StoredFile{{Name: "disk.raw.001", Of: "disk.raw", Part: 1, Size: 6, SHA256: digest},
+			{Name: "disk.raw.002", Of: "disk.raw", Part: 2, Size: 4, SHA256: digest}}}
 	return Manifest{Version: 1, Artifact: a, Copy: c}
 }
 
@@ -75,7 +76,8 @@ func TestManifestsOfLessThanNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := ParseManifest(bytes.Replace(b, []byte("{"), []byte("{\"\xff\": 1,"), 1)); err == nil || !strings.Contains(err.Error(), "UTF-8") {
+	if _, err := ParseManifest(bytes.Replace(b, []byte("{"), []byte("{\"\xff\": 1,"), 1)); err == nil ||
+		!strings.Contains(err.Error(), "UTF-8") {
 		t.Errorf("a key that is no UTF-8: got %v", err)
 	}
 }
@@ -156,7 +158,8 @@ func FuzzManifest(f *testing.F) {
 }
 
 func FuzzProgress(f *testing.F) {
-	f.Add([]byte(`{"sealed_to":["x"],"part_size":1,"files":{"a":{"clear":"` + strings.Repeat("ab", 32) + `","sha256":"` + strings.Repeat("ab", 32) + `","size":5}}}`))
+	f.Add([]byte(`{"sealed_to":["x"],"part_size":1,"files":{"a":{"clear":"` + strings.Repeat("ab", 32) + `","sha256":"` + strings.Repeat("ab",
+		32) + `","size":5}}}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		p, err := parseProgress(b)
 		if err != nil {
@@ -192,7 +195,8 @@ func FuzzMounts(f *testing.F) {
 func TestNames(t *testing.T) {
 	seen := map[string]string{}
 	for _, name := range []string{"erp", "ERP", "a b", "a_b", "a/b", "a--b", "..", ".", "", "-rf", ".hidden", "dot.", "ü", "x\x00y",
-		"README.txt", "readme.TXT", "manifest.json", "SHA256SUMS", "progress.json", strings.Repeat("x", 300), strings.Repeat("x", 301), "a b.vma.zst", "a_b--0123456789abcdef"} {
+		"README.txt", "readme.TXT", "manifest.json", "SHA256SUMS", "progress.json", strings.Repeat("x", 300), strings.Repeat("x", 301),
+		"a b.vma.zst", "a_b--0123456789abcdef"} {
 		for kind, make := range map[string]func(string) string{"name": safeName, "file": safeFile, "kind": safeKind} {
 			got := make(name)
 			if !safePart(got) || len(got) > maxName || strings.Contains(got, "..") || strings.HasSuffix(got, ".") {

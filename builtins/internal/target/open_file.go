@@ -33,7 +33,8 @@ func openFolder(ctx context.Context, t *Target) error {
 	f.device, f.root = device, root
 	store := &fileStore{target: t.spec.Name, root: root, guard: f.guard}
 	t.device, t.store = device, store
-	t.caps = Capabilities{Rename: true, Append: true, Stages: true, Space: store.Space, Guard: f.guard, Program: store.Program, Close: root.Close}
+	t.caps = Capabilities{Rename: true, Append: true, Stages: true, Space: store.Space, Guard: f.guard, Program: store.Program,
+		Close: root.Close}
 	return nil
 }
 

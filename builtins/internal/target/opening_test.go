@@ -65,18 +65,23 @@ func TestWhatIsNotOpenedIsNotBroughtBack(t *testing.T) {
 		note  string
 		again bool // the copy was read once more, by verify
 	}{
-		"all of it, in order":                         {scripted{read: -1}, []string{"a", "b"}, false, "", "", false},
-		"the checker wants little of it":              {scripted{read: 10}, []string{"a", "b"}, false, "", "", false},
-		"in another order":                            {scripted{read: -1}, []string{"b", "a"}, false, "", "", true},
-		"one file of two":                             {scripted{read: -1}, []string{"a"}, false, "", "", true},
-		"a part of a file":                            {scripted{read: -1}, nil, true, "", "", true},
-		"nothing":                                     {scripted{read: -1}, nil, false, "", "", true},
-		"the first is damaged":                        {scripted{read: -1, of: map[string]error{"a": damage}}, []string{"a", "b"}, false, "no such extent", "", false},
-		"the checker gives up early":                  {scripted{read: 10, of: map[string]error{"b": damage}}, []string{"a", "b"}, false, "no such extent", "", false},
+		"all of it, in order":            {scripted{read: -1}, []string{"a", "b"}, false, "", "", false},
+		"the checker wants little of it": {scripted{read: 10}, []string{"a", "b"}, false, "", "", false},
+		"in another order":               {scripted{read: -1}, []string{"b", "a"}, false, "", "", true},
+		"one file of two":                {scripted{read: -1}, []string{"a"}, false, "", "", true},
+		"a part of a file":               {scripted{read: -1}, nil, true, "", "", true},
+		"nothing":                        {scripted{read: -1}, nil, false, "", "", true},
+		"the first is damaged": {scripted{read: -1, of: map[string]error{"a": damage}}, []string{"a", "b"}, false,
+			"no such extent", "", false},
+		"the checker gives up early": {scripted{read: 10, of: map[string]error{"b": damage}}, []string{"a", "b"}, false,
+			"no such extent", "", false},
 		"they contradict one another":                 {scripted{read: -1, end: damage}, []string{"a", "b"}, false, "no such extent", "", false},
 		"they contradict one another, in other order": {scripted{read: -1, end: damage}, []string{"b", "a"}, false, "no such extent", "", true},
-		"it cannot be opened here":                    {scripted{read: 10, of: map[string]error{"a": fmt.Errorf("%w: packed with lzo", target.ErrNotHere)}}, []string{"a", "b"}, false, "", "packed with lzo", false},
-		"nor by verify":                               {scripted{read: 10, of: map[string]error{"a": fmt.Errorf("%w: packed with lzo", target.ErrNotHere)}}, []string{"b"}, false, "", "packed with lzo", true},
+		"it cannot be opened here": {scripted{read: 10,
+			of: map[string]error{"a": fmt.Errorf("%w: packed with lzo", target.ErrNotHere)}}, []string{"a", "b"}, false, "", "packed with lzo",
+			false},
+		"nor by verify": {scripted{read: 10, of: map[string]error{"a": fmt.Errorf("%w: packed with lzo", target.ErrNotHere)}}, []string{"b"},
+			false, "", "packed with lzo", true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			made := 0

@@ -50,7 +50,8 @@ func (v *volumes) Get(ctx context.Context, volume string, offset, length int64) 
 
 // Stat implements Store.
 func (v *volumes) Stat(_ context.Context, name string) (Info, error) {
-	return Info{}, &failure.Error{Code: CodeNotFound, System: system(v.t.spec.Name), Doing: "look up " + name, Said: "nothing of runner lies there"}
+	return Info{}, &failure.Error{Code: CodeNotFound, System: system(v.t.spec.Name), Doing: "look up " + name,
+		Said: "nothing of runner lies there"}
 }
 
 // List implements Store: none of what is there is runner's.
@@ -75,10 +76,12 @@ func (t *Target) checkOrigin(a ledger.Artifact) error {
 	_, own := t.place.Storage()
 	switch {
 	case !ok || !printable(volid):
-		return &failure.Error{Code: CodeNotFound, System: system(t.spec.Name), Doing: "count the artifact in place", Said: "the artifact lies in no Proxmox storage"}
+		return &failure.Error{Code: CodeNotFound, System: system(t.spec.Name), Doing: "count the artifact in place",
+			Said: "the artifact lies in no Proxmox storage"}
 	case storage != own:
 		return &failure.Error{Code: CodeNotFound, System: system(t.spec.Name), Doing: "count the artifact in place",
-			Said: fmt.Sprintf("the artifact lies in storage %s, not in %s", storage, own), Hint: "let the snapshot write to the storage of the target"}
+			Said: fmt.Sprintf("the artifact lies in storage %s, not in %s", storage, own),
+			Hint: "let the snapshot write to the storage of the target"}
 	case len(t.seals) > 0 || t.spec.PartSize > 0:
 		return badTarget(t.spec.Name, "what lies in a Proxmox storage is neither sealed nor cut into parts")
 	}
@@ -100,7 +103,8 @@ func (j *job) inPlace(p *pass) {
 func (t *Target) checkPlace(c ledger.Copy) error {
 	_, own := t.place.Storage()
 	if storage, _, ok := strings.Cut(c.Ref, ":"); !ok || storage != own || !c.InPlace {
-		return &failure.Error{Code: CodeNotFound, System: system(t.spec.Name), Doing: "find copy " + c.ID, Said: fmt.Sprintf("%q is not in storage %s", c.Ref, own)}
+		return &failure.Error{Code: CodeNotFound, System: system(t.spec.Name), Doing: "find copy " + c.ID,
+			Said: fmt.Sprintf("%q is not in storage %s", c.Ref, own)}
 	}
 	return nil
 }

@@ -44,8 +44,10 @@ func Gather(c ledger.Copy, file, folder, key, into string) string {
 func guide(m Manifest, back func(a ledger.Artifact, dir string) []string) []byte {
 	var b strings.Builder
 	sealed := len(m.Copy.SealedTo) > 0
-	fmt.Fprintf(&b, "One copy: %s %s, state of %s.\n\n", m.Artifact.Kind, m.Artifact.Item, m.Artifact.Created.UTC().Format("2006-01-02 15:04:05 UTC"))
-	b.WriteString("The commands below restore it; runner is not needed. Run them in an empty folder\nthat only you may read and that has enough space.\n")
+	fmt.Fprintf(&b, "One copy: %s %s, state of %s.\n\n", m.Artifact.Kind, m.Artifact.Item,
+		m.Artifact.Created.UTC().Format("2006-01-02 15:04:05 UTC"))
+	b.WriteString("The commands below restore it; runner is not needed. Run them in an empty folder\nthat only you may read and that has " +
+		"enough space.\n")
 	step := 0
 	say := func(what string, commands ...string) {
 		step++

@@ -12,7 +12,7 @@ import (
 )
 
 // Remove deletes a copy: its manifest first, so that it is never seen half. What
-// is gone already is no error; was tells that there was something. It refuses everything
+// is gone already is no error; was says that there was something. It refuses everything
 // that is no copy's folder.
 func (t *Target) Remove(ctx context.Context, c ledger.Copy) (was bool, err error) {
 	if t.InPlace() {

@@ -99,7 +99,8 @@ func (s *summed) hex() string { return hex.EncodeToString(s.h.Sum(nil)) }
 // openSealed decrypts one stored file.
 func (t *Target) openSealed(name string, r io.Reader, ids []age.Identity) (io.Reader, error) {
 	if len(ids) == 0 {
-		return nil, &failure.Error{Code: CodeNoIdentity, System: system(t.spec.Name), Doing: "open " + name, Said: "it is sealed and there is no identity",
+		return nil, &failure.Error{Code: CodeNoIdentity, System: system(t.spec.Name), Doing: "open " + name,
+			Said: "it is sealed and there is no identity",
 			Hint: "give the recovery identity"}
 	}
 	clear, err := age.Decrypt(r, ids...)
@@ -107,7 +108,8 @@ func (t *Target) openSealed(name string, r io.Reader, ids []age.Identity) (io.Re
 		return clear, nil
 	}
 	if _, ok := errorAs[*age.NoIdentityMatchError](err); ok {
-		return nil, &failure.Error{Code: CodeNoIdentity, System: system(t.spec.Name), Doing: "open " + name, Said: fmt.Sprintf("none of the %d identities opens it", len(ids)),
+		return nil, &failure.Error{Code: CodeNoIdentity, System: system(t.spec.Name), Doing: "open " + name,
+			Said: fmt.Sprintf("none of the %d identities opens it", len(ids)),
 			Hint: "see sealed_to in the manifest for the fingerprints of the recipients", Cause: err}
 	}
 	return nil, t.opening(name, err)

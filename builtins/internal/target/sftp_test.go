@@ -217,7 +217,8 @@ func TestALoginThatDoesNotLeadToSFTP(t *testing.T) {
 		"an account that may not log in": {"echo This account is currently not available.\nexit 1\n", target.CodeNoSFTP,
 			`"This account is currently not available."`, "ForceCommand internal-sftp", false},
 		"one that says nothing": {"exec cat >/dev/null\n", target.CodeDown, "the host fell silent", "says nothing", true},
-		"one that ends at once": {"exit 1\n", target.CodeDown, "the account's login ends before SFTP answers, and says nothing", "ForceCommand internal-sftp", true},
+		"one that ends at once": {"exit 1\n", target.CodeDown, "the account's login ends before SFTP answers, and says nothing",
+			"ForceCommand internal-sftp", true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := ServeBy(t, t.TempDir(), program(t, c.script))

@@ -17,7 +17,7 @@ func (t *Target) small(ctx context.Context, name string, most int64) ([]byte, er
 		return nil, err
 	}
 	if !info.Regular || info.Size > most {
-		return nil, damaged(t.spec.Name, "read "+name, "it is no file of at most %d bytes", most)
+		return nil, damaged(t.spec.Name, "read "+name, "not a file of at most %d bytes", most)
 	}
 	r, err := t.store.Get(ctx, name, 0, most+1)
 	if err != nil {

@@ -42,7 +42,9 @@ func startSSHD(t *testing.T) *sshd {
 	s.port = freePort(t)
 	for name, text := range map[string]string{
 		"known_hosts": fmt.Sprintf("[127.0.0.1]:%s %s\n", s.port, s.hostKey),
-		"sshd_config": fmt.Sprintf("Port %s\nListenAddress 127.0.0.1\nHostKey %s/host\nPidFile none\nAuthorizedKeysFile %s/client.pub\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nUsePAM no\nStrictModes no\nPermitRootLogin yes\nSubsystem sftp internal-sftp\n",
+		"sshd_config": fmt.Sprintf("Port %s\nListenAddress 127.0.0.1\nHostKey %s/host\nPidFile none\nAuthorizedKeysFile "+
+			"%s/client.pub\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nUsePAM no\nStrictModes no\nPermitRootLogin "+
+			"yes\nSubsystem sftp internal-sftp\n",
 			s.port, s.dir, s.dir),
 	} {
 		if err := os.WriteFile(filepath.Join(s.dir, name), []byte(text), 0o600); err != nil {
@@ -156,7 +158,8 @@ func (s *sshd) batch(t *testing.T, commands string) gauge.Cost {
 	if err := os.WriteFile(file, []byte(commands), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return gauge.Tools(t, []string{"sftp", "-q", "-c", "aes128-gcm@openssh.com", "-P", s.port, "-i", s.key, "-o", "UserKnownHostsFile=" + filepath.Join(s.dir, "known_hosts"),
+	return gauge.Tools(t, []string{"sftp", "-q", "-c", "aes128-gcm@openssh.com", "-P", s.port, "-i", s.key, "-o",
+		"UserKnownHostsFile=" + filepath.Join(s.dir, "known_hosts"),
 		"-b", file, "127.0.0.1"})
 }
 

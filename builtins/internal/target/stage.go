@@ -23,7 +23,8 @@ type staged struct {
 }
 
 func newStage(r io.Reader) *stage {
-	s := &stage{full: make(chan staged, stageBuffers), free: make(chan []byte, stageBuffers), stop: make(chan struct{}), done: make(chan struct{})}
+	s := &stage{full: make(chan staged, stageBuffers), free: make(chan []byte, stageBuffers), stop: make(chan struct{}),
+		done: make(chan struct{})}
 	for range stageBuffers {
 		s.free <- make([]byte, chunkSize)
 	}

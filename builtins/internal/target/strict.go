@@ -24,7 +24,7 @@ func strict(b []byte) error {
 		return err
 	}
 	if tok != json.Delim('{') {
-		return errors.New("it is no object")
+		return errors.New("not a JSON object")
 	}
 	if err := w.object(1, false); err != nil {
 		return err

@@ -39,7 +39,7 @@ func startWriteback(f *os.File, offset, n int64) error {
 }
 
 // letGo waits until a range is on the disk and takes it out of the page cache,
-// which is for the machine's own work. An error of the disk is told here, for a
+// which is for the machine's own work. An error of the disk is reported here, for a
 // later fsync might not tell it again.
 func letGo(f *os.File, offset, n int64) error {
 	const all = unix.SYNC_FILE_RANGE_WAIT_BEFORE | unix.SYNC_FILE_RANGE_WRITE | unix.SYNC_FILE_RANGE_WAIT_AFTER

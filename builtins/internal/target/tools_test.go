@@ -57,7 +57,8 @@ func TestCopyIsRestoredWithoutRunner(t *testing.T) {
 			var script []string
 			for line := range strings.Lines(string(readme)) {
 				if command, ok := strings.CutPrefix(line, "    "); ok {
-					script = append(script, strings.NewReplacer("/path/to/this/folder", filepath.Join(dir, o.Copy.Ref), "/path/to/recovery.key", "KEY").Replace(command))
+					script = append(script, strings.NewReplacer("/path/to/this/folder", filepath.Join(dir, o.Copy.Ref), "/path/to/recovery.key",
+						"KEY").Replace(command))
 				}
 			}
 			cmd := exec.Command("sh", "-e", "-c", strings.Join(script, ""))

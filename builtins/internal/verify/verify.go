@@ -89,7 +89,8 @@ func (p *proving) end(attempt int) (runtime.Result, error) {
 	}
 	for i, err := range p.errs {
 		if c := p.copies[i]; err != nil && i != first {
-			p.res.Facts.Findings = append(p.res.Facts.Findings, ledger.Finding{Severity: ledger.Failed, Asset: c.Asset, Item: c.Item, Target: c.Target, Text: failure.OneLine(err)})
+			p.res.Facts.Findings = append(p.res.Facts.Findings, ledger.Finding{Severity: ledger.Failed, Asset: c.Asset, Item: c.Item,
+				Target: c.Target, Text: failure.OneLine(err)})
 		}
 	}
 	return p.res, p.errs[first]
@@ -129,7 +130,8 @@ func Verify(ctx context.Context, s *runtime.Step, a *Request) (runtime.Result, e
 
 // prove reads one copy back. damaged is its id when what is there is not what was
 // written.
-func prove(ctx context.Context, s *runtime.Step, w *systems.Systems, a *Request, c ledger.Copy, ids []age.Identity) (ledger.Proof, string, error) {
+func prove(ctx context.Context, s *runtime.Step, w *systems.Systems, a *Request, c ledger.Copy, ids []age.Identity) (ledger.Proof, string,
+	error) {
 	level, err := a.level(w, c)
 	if err != nil {
 		return ledger.Proof{}, "", err

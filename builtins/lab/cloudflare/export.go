@@ -33,9 +33,11 @@ func (s *Server) export(w http.ResponseWriter, q *request) error {
 	zone := zonefmt.Name(shown) // the zone's object may hold it as people write it
 	servers, _ := zones[at]["name_servers"].([]any)
 	var b strings.Builder
-	fmt.Fprintf(&b, ";;\n;; Domain:     %s.\n;; Exported:   %s\n;;\n;; For information and archives: before another DNS server uses it, edit\n;; its SOA and NS records.\n;;\n",
+	fmt.Fprintf(&b, ";;\n;; Domain:     %s.\n;; Exported:   %s\n;;\n;; For information and archives: before another DNS server uses it, "+
+		"edit\n;; its SOA and NS records.\n;;\n",
 		zone, s.cfg.Now().UTC().Format("2006-01-02 15:04:05"))
-	fmt.Fprintf(&b, ";; SOA Record\n%s\t3600\tIN\tSOA\t%v. dns.cloudflare.com. %v 10000 2400 604800 3600\n\n;; NS Records\n", zone, servers[0], serial)
+	fmt.Fprintf(&b, ";; SOA Record\n%s\t3600\tIN\tSOA\t%v. dns.cloudflare.com. %v 10000 2400 604800 3600\n\n;; NS Records\n", zone,
+		servers[0], serial)
 	for _, n := range servers {
 		fmt.Fprintf(&b, "%s.\t86400\tIN\tNS\t%v.\n", zone, n)
 	}

@@ -82,7 +82,7 @@ func checkValue(raw json.RawMessage, v string) string {
 	if json.Unmarshal(raw, &typ) != nil {
 		var enum struct{ Enum []string }
 		if json.Unmarshal(raw, &enum) == nil && !slices.Contains(enum.Enum, v) {
-			return fmt.Sprintf("%q is none of %v", v, enum.Enum)
+			return fmt.Sprintf("%q is not one of %v", v, enum.Enum)
 		}
 		return ""
 	}

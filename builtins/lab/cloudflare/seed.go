@@ -28,7 +28,8 @@ func (s *Server) create() error {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	account := Object{"id": AccountID, "name": "Example GmbH", "type": "standard", "created_on": then, "settings": Object{"enforce_twofactor": true}}
+	account := Object{"id": AccountID, "name": "Example GmbH", "type": "standard", "created_on": then,
+		"settings": Object{"enforce_twofactor": true}}
 	z, a := "zones/"+ZoneID+"/", "accounts/"+AccountID+"/"
 	for _, f := range []struct {
 		name string
@@ -64,12 +65,15 @@ func zone() Object {
 	return Object{
 		"id": ZoneID, "name": ZoneName, "status": "active", "type": "full", "paused": false, "development_mode": 0,
 		"name_servers": []string{"ada.ns.cloudflare.com", "bob.ns.cloudflare.com"}, "original_name_servers": []string{"ns1.example.net"},
-		"original_registrar": "example registrar", "original_dnshost": nil, "created_on": "2024-01-02T03:04:05.000000Z", "modified_on": then, "activated_on": "2024-01-02T04:04:05.000000Z",
-		"meta":    Object{"step": 2, "custom_certificate_quota": 0, "page_rule_quota": 3, "phishing_detected": false},
-		"owner":   Object{"id": nil, "type": "organization", "name": "Example GmbH"},
-		"account": Object{"id": AccountID, "name": "Example GmbH"},
-		"plan":    Object{"id": "94f3b7b768b0458b56d2cac4fe5ec0f9", "name": "Pro Website", "price": 20, "currency": "USD", "frequency": "monthly", "is_subscribed": true, "can_subscribe": true, "legacy_id": "pro", "legacy_discount": false, "externally_managed": false},
-		"tenant":  Object{"id": nil, "name": nil}, "tenant_unit": Object{"id": nil},
+		"original_registrar": "example registrar", "original_dnshost": nil, "created_on": "2024-01-02T03:04:05.000000Z", "modified_on": then,
+		"activated_on": "2024-01-02T04:04:05.000000Z",
+		"meta":         Object{"step": 2, "custom_certificate_quota": 0, "page_rule_quota": 3, "phishing_detected": false},
+		"owner":        Object{"id": nil, "type": "organization", "name": "Example GmbH"},
+		"account":      Object{"id": AccountID, "name": "Example GmbH"},
+		"plan": Object{"id": "94f3b7b768b0458b56d2cac4fe5ec0f9", "name": "Pro Website", "price": 20, "currency": "USD",
+			"frequency": "monthly", "is_subscribed": true, "can_subscribe": true, "legacy_id": "pro", "legacy_discount": false,
+			"externally_managed": false},
+		"tenant": Object{"id": nil, "name": nil}, "tenant_unit": Object{"id": nil},
 		"permissions": []string{"#dns_records:read", "#zone:read", "#zone_settings:read", "#waf:read"},
 	}
 }
@@ -82,7 +86,8 @@ func record(n int, typ, name, content string, ttl int, more ...any) Object {
 		full = name + "." + ZoneName
 	}
 	proxiable := typ == "A" || typ == "AAAA" || typ == "CNAME"
-	o := Object{"id": fmt.Sprintf("%032x", 0x372e67954025e0ba+n), "name": full, "type": typ, "content": content, "proxiable": proxiable, "proxied": false, "ttl": ttl,
+	o := Object{"id": fmt.Sprintf("%032x", 0x372e67954025e0ba+n), "name": full, "type": typ, "content": content, "proxiable": proxiable,
+		"proxied": false, "ttl": ttl,
 		"settings": Object{}, "meta": Object{}, "comment": nil, "tags": []any{}, "created_on": then, "modified_on": then}
 	for i := 0; i < len(more); i += 2 {
 		o[more[i].(string)] = more[i+1]
@@ -107,11 +112,14 @@ func records() []Object {
 		record(12, "TXT", "_dmarc", `v=DMARC1; p=reject; rua=mailto:dmarc@example.org`, 1),
 		record(13, "TXT", "k1._domainkey", dkim, 1),
 		record(14, "CAA", "@", `0 issue "letsencrypt.org"`, 1, "data", Object{"flags": 0, "tag": "issue", "value": "letsencrypt.org"}),
-		record(15, "CAA", "@", `0 iodef "mailto:security@example.org"`, 1, "data", Object{"flags": 0, "tag": "iodef", "value": "mailto:security@example.org"}),
-		record(16, "SRV", "_sip._tcp", "5 5060 sip.example.org", 300, "priority", 10, "data", Object{"priority": 10, "weight": 5, "port": 5060, "target": "sip.example.org"}),
+		record(15, "CAA", "@", `0 iodef "mailto:security@example.org"`, 1, "data",
+			Object{"flags": 0, "tag": "iodef", "value": "mailto:security@example.org"}),
+		record(16, "SRV", "_sip._tcp", "5 5060 sip.example.org", 300, "priority", 10, "data",
+			Object{"priority": 10, "weight": 5, "port": 5060, "target": "sip.example.org"}),
 		record(17, "HTTPS", "@", `1 . alpn="h3,h2"`, 1, "data", Object{"priority": 1, "target": ".", "value": `alpn="h3,h2"`}),
 		record(18, "NS", "lab", "ns1.lab.example.net", 300),
-		record(19, "TLSA", "_25._tcp.mail", "3 1 1 "+strings.Repeat("ab", 32), 3600, "data", Object{"usage": 3, "selector": 1, "matching_type": 1, "certificate": strings.Repeat("ab", 32)}),
+		record(19, "TLSA", "_25._tcp.mail", "3 1 1 "+strings.Repeat("ab", 32), 3600, "data",
+			Object{"usage": 3, "selector": 1, "matching_type": 1, "certificate": strings.Repeat("ab", 32)}),
 	}
 }
 
@@ -136,16 +144,19 @@ func manyRecords(n int) []Object {
 
 func dnssec() Object {
 	digest := strings.Repeat("48E939042E82C22542CB377B580DFDC5", 2)
-	return Object{"status": "active", "flags": 257, "algorithm": "13", "key_type": "ECDSAP256SHA256", "digest_type": "2", "digest_algorithm": "SHA256", "digest": digest, "key_tag": 42,
+	return Object{"status": "active", "flags": 257, "algorithm": "13", "key_type": "ECDSAP256SHA256", "digest_type": "2",
+		"digest_algorithm": "SHA256", "digest": digest, "key_tag": 42,
 		"ds":         "example.org. 3600 IN DS 42 13 2 " + digest,
 		"public_key": "oXiGYrSTO+LSCJ3mohc8EP+CzF9KxBj8/ydXJ22pKuZP3VAC3/Md/k7xZfz470CoRyZJ6gV6vml07IC3d8xqhA==", "modified_on": then,
 		"dnssec_multi_signer": false, "dnssec_presigned": false, "dnssec_use_nsec3": false}
 }
 
 func dnsSettings() Object {
-	return Object{"flatten_all_cnames": false, "foundation_dns": false, "multi_provider": false, "secondary_overrides": false, "ns_ttl": 86400, "zone_mode": "standard",
+	return Object{"flatten_all_cnames": false, "foundation_dns": false, "multi_provider": false, "secondary_overrides": false,
+		"ns_ttl": 86400, "zone_mode": "standard",
 		"nameservers": Object{"type": "cloudflare.standard"}, "internal_dns": Object{},
-		"soa": Object{"mname": nil, "rname": "dns.cloudflare.com", "refresh": 10000, "retry": 2400, "expire": 604800, "min_ttl": 3600, "ttl": 3600}}
+		"soa": Object{"mname": nil, "rname": "dns.cloudflare.com", "refresh": 10000, "retry": 2400, "expire": 604800, "min_ttl": 3600,
+			"ttl": 3600}}
 }
 
 func settings() []Object {
@@ -156,7 +167,8 @@ func settings() []Object {
 	}{
 		{"always_use_https", "on"}, {"brotli", "on"}, {"cache_level", "aggressive"}, {"development_mode", "off"}, {"http3", "on"}, {"ipv6", "on"},
 		{"min_tls_version", "1.2"}, {"security_level", "medium"}, {"ssl", "strict"}, {"tls_1_3", "on"},
-		{"security_header", Object{"strict_transport_security": Object{"enabled": true, "max_age": 31536000, "include_subdomains": true, "preload": false, "nosniff": true}}},
+		{"security_header", Object{"strict_transport_security": Object{"enabled": true, "max_age": 31536000, "include_subdomains": true,
+			"preload": false, "nosniff": true}}},
 	} {
 		o := Object{"id": s.id, "value": s.value, "editable": true, "modified_on": then}
 		if s.id == "development_mode" {

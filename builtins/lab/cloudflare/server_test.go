@@ -99,7 +99,8 @@ func TestRequestsAreAnsweredOrRefused(t *testing.T) {
 		{"a zone that is not there", "/zones?name=example.com", nil, 200, `"result":[]`},
 		{"the records", records19, nil, 200, `"total_count":19`},
 		{"the export", records19 + "/export", nil, 200, "example.org\t3600\tIN\tSOA\tada.ns.cloudflare.com."},
-		{"a record with comment and tags", records19 + "/export", nil, 200, "vpn.example.org.\t1\tIN\tA\t192.0.2.40 ; cf_tags=team:ops,critical,cf-proxied:false\n"},
+		{"a record with comment and tags", records19 + "/export", nil, 200, "vpn.example.org.\t1\tIN\tA\t192.0.2.40 ; " +
+			"cf_tags=team:ops,critical,cf-proxied:false\n"},
 		{"a list of rulesets, without rules", "/zones/" + ZoneID + "/rulesets", nil, 200, `"phase":"http_request_dynamic_redirect"`},
 		{"a ruleset", "/zones/" + ZoneID + "/rulesets/1f2e3d4c5b6a79880716253443526170", nil, 200, "$blocked"},
 		{"an entrypoint", "/zones/" + ZoneID + "/rulesets/phases/http_request_firewall_custom/entrypoint", nil, 200, "$blocked"},
@@ -144,7 +145,8 @@ func TestPagesAndCursorsAddUpToTheList(t *testing.T) {
 	if seen != 19 {
 		t.Errorf("got %d records, want 19", seen)
 	}
-	for path, want := range map[string]int{"/accounts/" + AccountID + "/rules/lists/" + ListID + "/items": 3, "/zones/" + ZoneID + "/rulesets": 3} {
+	for path, want := range map[string]int{"/accounts/" + AccountID + "/rules/lists/" + ListID + "/items": 3,
+		"/zones/" + ZoneID + "/rulesets": 3} {
 		seen, cursor := 0, ""
 		for range 10 {
 			r := b.get(path + "?per_page=2&cursor=" + cursor)

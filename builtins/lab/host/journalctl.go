@@ -109,7 +109,8 @@ func journalctl(_ context.Context, c *Call) int {
 	if slices.Contains(c.Args, "--header") {
 		if len(entries) > 0 {
 			n := number(entries[len(entries)-1])
-			fmt.Fprintf(c.Stdout, "File path: /var/log/journal/0f3a/system.journal\nSequential number ID: %s\nHead sequential number: %d (%x)\nTail sequential number: %d (%x)\n", journalSequence, number(entries[0]), number(entries[0]), n, n)
+			fmt.Fprintf(c.Stdout, "File path: /var/log/journal/0f3a/system.journal\nSequential number ID: %s\nHead sequential number: %d "+
+				"(%x)\nTail sequential number: %d (%x)\n", journalSequence, number(entries[0]), number(entries[0]), n, n)
 		}
 		return 0
 	}
@@ -193,7 +194,8 @@ func stat(_ context.Context, c *Call) int {
 		if !ok {
 			return c.Fail(1, "no inode on this system")
 		}
-		fmt.Fprintf(c.Stdout, "%x %d %d %d %d %s\n", st.Mode, st.Dev, st.Ino, info.Size(), info.ModTime().Unix(), info.ModTime().UTC().Format("2006-01-02 15:04:05.000000000 -0700"))
+		fmt.Fprintf(c.Stdout, "%x %d %d %d %d %s\n", st.Mode, st.Dev, st.Ino, info.Size(), info.ModTime().Unix(),
+			info.ModTime().UTC().Format("2006-01-02 15:04:05.000000000 -0700"))
 	}
 	return exit
 }
@@ -202,7 +204,8 @@ func stat(_ context.Context, c *Call) int {
 func (m *Machine) seedLogs() error {
 	now := m.Now().UTC()
 	line := func(i int) string {
-		return fmt.Sprintf("192.0.2.%d - - [%s] \"GET /index.html?n=%d HTTP/1.1\" 200 612\n", 10+i%40, now.Add(time.Duration(i-900)*time.Minute).Format("02/Jan/2006:15:04:05 -0700"), i)
+		return fmt.Sprintf("192.0.2.%d - - [%s] \"GET /index.html?n=%d HTTP/1.1\" 200 612\n", 10+i%40,
+			now.Add(time.Duration(i-900)*time.Minute).Format("02/Jan/2006:15:04:05 -0700"), i)
 	}
 	var older, old, current strings.Builder
 	for i := range 900 {
@@ -234,8 +237,9 @@ func (m *Machine) seedLogs() error {
 		text string
 		at   time.Time
 	}{
-		"var/log/nginx/access.log.2.gz": {packed, now.Add(-48 * time.Hour)}, "var/log/nginx/access.log.1": {old.String(), now.Add(-24 * time.Hour)},
-		"var/log/nginx/access.log": {current.String(), now}, "var/log/nginx/error.log": {"", now}, "var/log/pve/tasks/index": {index, now},
+		"var/log/nginx/access.log.2.gz": {packed, now.Add(-48 * time.Hour)},
+		"var/log/nginx/access.log.1":    {old.String(), now.Add(-24 * time.Hour)},
+		"var/log/nginx/access.log":      {current.String(), now}, "var/log/nginx/error.log": {"", now}, "var/log/pve/tasks/index": {index, now},
 	} {
 		if err := m.seedFile(name, f.text, f.at); err != nil {
 			return err

@@ -41,7 +41,8 @@ func text(s string) *string {
 }
 
 func disk(name, serial, tran string, size int64, children ...*Device) *Device {
-	return &Device{Name: name, Path: "/dev/" + name, Type: "disk", Size: size, Serial: text(serial), Tran: text(tran), Mounts: []*string{nil}, Children: children}
+	return &Device{Name: name, Path: "/dev/" + name, Type: "disk", Size: size, Serial: text(serial), Tran: text(tran), Mounts: []*string{nil},
+		Children: children}
 }
 
 func part(kind, name, fstype, uuid, label, mount string, size int64, children ...*Device) *Device {
@@ -49,7 +50,8 @@ func part(kind, name, fstype, uuid, label, mount string, size int64, children ..
 	if kind != "part" {
 		path = "/dev/mapper/" + name
 	}
-	return &Device{Name: name, Path: path, Type: kind, Size: size, FSType: text(fstype), UUID: text(uuid), Label: text(label), Mounts: []*string{text(mount)}, Children: children}
+	return &Device{Name: name, Path: path, Type: kind, Size: size, FSType: text(fstype), UUID: text(uuid), Label: text(label),
+		Mounts: []*string{text(mount)}, Children: children}
 }
 
 // The stick that rear_host writes to.
@@ -68,9 +70,12 @@ func Disks() []*Device {
 			part("part", "sda3", "LVM2_member", "Nxhl5T-lab", "", "", 59*gib,
 				part("lvm", "pve-root", "ext4", "7a5e0c1e-0000-4a00-8000-000000000001", "", "/", 40*gib),
 				part("lvm", "pve-swap", "swap", "7a5e0c1e-0000-4a00-8000-000000000002", "", "[SWAP]", 8*gib))),
-		disk("sdb", "LABDATA0001", "sata", 500*gib, part("part", "sdb1", "ext4", "7a5e0c1e-0001-4a00-8000-000000000001", "", "/var/lib/vz", 500*gib)),
-		disk("sdc", "LABARCH0001", "sata", 900*gib, part("part", "sdc1", "ext4", "7a5e0c1e-0002-4a00-8000-000000000002", "", "/srv/backup", 900*gib)),
-		disk("sdd", StickSerial, "usb", 32*gib, part("part", "sdd1", "", "", "", "", 8<<20), part("part", "sdd3", "ext3", StickUUID, "REAR-000", "", 30*gib)),
+		disk("sdb", "LABDATA0001", "sata", 500*gib, part("part", "sdb1", "ext4", "7a5e0c1e-0001-4a00-8000-000000000001", "", "/var/lib/vz",
+			500*gib)),
+		disk("sdc", "LABARCH0001", "sata", 900*gib, part("part", "sdc1", "ext4", "7a5e0c1e-0002-4a00-8000-000000000002", "", "/srv/backup",
+			900*gib)),
+		disk("sdd", StickSerial, "usb", 32*gib, part("part", "sdd1", "", "", "", "", 8<<20),
+			part("part", "sdd3", "ext3", StickUUID, "REAR-000", "", 30*gib)),
 	}
 }
 
@@ -208,8 +213,10 @@ func uname(_ context.Context, c *Call) int {
 // of runner's own no image may hold.
 func seedRear() map[string]string {
 	return map[string]string{
-		"etc/pve/storage.cfg":              "dir: local\n\tpath /var/lib/vz\n\tcontent images,rootdir,iso,vztmpl\n\ndir: backup\n\tpath /srv/backup\n\tcontent backup\n",
-		"etc/fstab":                        "/dev/pve/root / ext4 errors=remount-ro 0 1\nUUID=4C41-4253 /boot/efi vfat defaults 0 1\n/dev/pve/swap none swap sw 0 0\n",
+		"etc/pve/storage.cfg": "dir: local\n\tpath /var/lib/vz\n\tcontent images,rootdir,iso,vztmpl\n\ndir: backup\n\tpath " +
+			"/srv/backup\n\tcontent backup\n",
+		"etc/fstab": "/dev/pve/root / ext4 errors=remount-ro 0 1\nUUID=4C41-4253 /boot/efi vfat defaults 0 " +
+			"1\n/dev/pve/swap none swap sw 0 0\n",
 		"etc/rear/local.conf":              "# of the host's administrator\nOUTPUT=ISO\nBACKUP=NETFS\nBACKUP_URL=nfs://nas.lab/rear\n",
 		"etc/hostname":                     "pve1\n",
 		"var/lib/runner/keyring/pve-token": "a secret of the lab\n",

@@ -132,7 +132,8 @@ func iptablesSave(_ context.Context, c *Call) int {
 // iptablesRestore knows --test only, and takes what names a table.
 func iptablesRestore(_ context.Context, c *Call) int {
 	text, err := io.ReadAll(io.LimitReader(c.Stdin, 16<<20))
-	if err != nil || len(c.Args) != 2 || c.Args[1] != "--test" || !strings.HasPrefix(string(text), "*") || !strings.HasSuffix(string(text), "COMMIT\n") {
+	if err != nil || len(c.Args) != 2 || c.Args[1] != "--test" || !strings.HasPrefix(string(text), "*") ||
+		!strings.HasSuffix(string(text), "COMMIT\n") {
 		return c.Fail(1, "line 1 failed")
 	}
 	return 0
@@ -141,12 +142,13 @@ func iptablesRestore(_ context.Context, c *Call) int {
 func seedNetwork() map[string]string {
 	return map[string]string{
 		"run/lab/nft.json": labNFTJSON, "run/lab/nft.txt": labNFT, "etc/nftables.conf": "#!/usr/sbin/nft -f\nflush ruleset\n" + labNFT,
-		"run/lab/ip-address.json":      `[{"ifindex":1,"ifname":"lo","flags":["LOOPBACK","UP"],"mtu":65536,"qdisc":"noqueue","operstate":"UNKNOWN","link_type":"loopback","address":"00:00:00:00:00:00","addr_info":[{"family":"inet","local":"127.0.0.1","prefixlen":8,"scope":"host","label":"lo","valid_life_time":4294967295,"preferred_life_time":4294967295}]},{"ifindex":2,"ifname":"nic0","mtu":1500,"link_type":"ether","address":"02:00:00:00:00:10","master":"vmbr0","addr_info":[]},{"ifindex":3,"ifname":"vmbr0","mtu":1500,"link_type":"ether","address":"02:00:00:00:00:10","addr_info":[{"family":"inet","local":"192.0.2.10","prefixlen":24,"scope":"global","label":"vmbr0","valid_life_time":4294967295,"preferred_life_time":4294967295}]},{"ifindex":9,"ifname":"tap100i0","mtu":1500,"link_type":"ether","master":"fwbr100i0","addr_info":[]}]` + "\n",
-		"run/lab/ip-4-route.json":      `[{"dst":"default","gateway":"192.0.2.1","dev":"vmbr0","protocol":"kernel","flags":["onlink"]},{"dst":"192.0.2.0/24","dev":"vmbr0","protocol":"kernel","scope":"link","prefsrc":"192.0.2.10","flags":[]},{"type":"local","dst":"127.0.0.1","dev":"lo","table":"local","protocol":"kernel","scope":"host","prefsrc":"127.0.0.1","flags":[]}]` + "\n",
-		"run/lab/ip-6-route.json":      "[]\n",
-		"run/lab/ip-4-rule.json":       `[{"priority":0,"src":"all","table":"local"},{"priority":100,"src":"10.20.0.0","srclen":24,"table":"office"},{"priority":32766,"src":"all","table":"main"}]` + "\n",
-		"run/lab/ip-6-rule.json":       `[{"priority":0,"src":"all","table":"local"},{"priority":32766,"src":"all","table":"main"}]` + "\n",
-		"run/lab/sysctl":               "net.ipv4.ip_forward = 1\nnet.ipv4.conf.all.forwarding = 1\nnet.ipv4.conf.all.rp_filter = 2\nnet.ipv6.conf.all.forwarding = 0\nnet.bridge.bridge-nf-call-iptables = 1\n",
+		"run/lab/ip-address.json": `[{"ifindex":1,"ifname":"lo","flags":["LOOPBACK","UP"],"mtu":65536,"qdisc":"noqueue","operstate":"UNKNOWN","link_type":"loopback","address":"00:00:00:00:00:00","addr_info":[{"family":"inet","local":"127.0.0.1","prefixlen":8,"scope":"host","label":"lo","valid_life_time":4294967295,"preferred_life_time":4294967295}]},{"ifindex":2,"ifname":"nic0","mtu":1500,"link_type":"ether","address":"02:00:00:00:00:10","master":"vmbr0","addr_info":[]},{"ifindex":3,"ifname":"vmbr0","mtu":1500,"link_type":"ether","address":"02:00:00:00:00:10","addr_info":[{"family":"inet","local":"192.0.2.10","prefixlen":24,"scope":"global","label":"vmbr0","valid_life_time":4294967295,"preferred_life_time":4294967295}]},{"ifindex":9,"ifname":"tap100i0","mtu":1500,"link_type":"ether","master":"fwbr100i0","addr_info":[]}]` + "\n",
+		"run/lab/ip-4-route.json": `[{"dst":"default","gateway":"192.0.2.1","dev":"vmbr0","protocol":"kernel","flags":["onlink"]},{"dst":"192.0.2.0/24","dev":"vmbr0","protocol":"kernel","scope":"link","prefsrc":"192.0.2.10","flags":[]},{"type":"local","dst":"127.0.0.1","dev":"lo","table":"local","protocol":"kernel","scope":"host","prefsrc":"127.0.0.1","flags":[]}]` + "\n",
+		"run/lab/ip-6-route.json": "[]\n",
+		"run/lab/ip-4-rule.json":  `[{"priority":0,"src":"all","table":"local"},{"priority":100,"src":"10.20.0.0","srclen":24,"table":"office"},{"priority":32766,"src":"all","table":"main"}]` + "\n",
+		"run/lab/ip-6-rule.json":  `[{"priority":0,"src":"all","table":"local"},{"priority":32766,"src":"all","table":"main"}]` + "\n",
+		"run/lab/sysctl": "net.ipv4.ip_forward = 1\nnet.ipv4.conf.all.forwarding = 1\nnet.ipv4.conf.all.rp_filter = " +
+			"2\nnet.ipv6.conf.all.forwarding = 0\nnet.bridge.bridge-nf-call-iptables = 1\n",
 		"etc/hosts":                    "127.0.0.1 localhost\n192.0.2.10 pve1.lab pve1\n",
 		"etc/hostname":                 "pve1\n",
 		"etc/resolv.conf":              "nameserver 192.0.2.1\n",

@@ -50,7 +50,8 @@ type rearRun struct {
 const rearKernel = "6.8.12-4-pve"
 
 func rearWith(_ context.Context, c *Call, key string) int {
-	deeds, err := c.Due("old", "busy", "asks", "asks-on", "space", "error", "dies", "no-modules", "no-udev", "cut", "forgets", "alone", "leaks", "pulled", "warns")
+	deeds, err := c.Due("old", "busy", "asks", "asks-on", "space", "error", "dies", "no-modules", "no-udev", "cut", "forgets", "alone",
+		"leaks", "pulled", "warns")
 	if err != nil {
 		return c.Fail(1, "%v", err)
 	}
@@ -210,7 +211,8 @@ func (r *rearRun) archive() ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := t.WriteHeader(&tar.Header{Name: strings.TrimPrefix(file, "/"), Mode: 0o600, Size: int64(len(content)), ModTime: r.Now()}); err != nil {
+		if err := t.WriteHeader(&tar.Header{Name: strings.TrimPrefix(file, "/"), Mode: 0o600, Size: int64(len(content)),
+			ModTime: r.Now()}); err != nil {
 			return nil, err
 		}
 		if _, err := t.Write(content); err != nil {
@@ -299,7 +301,8 @@ func (r *rearRun) putStick(parts map[string][]byte, archive []byte) error {
 	for path, content := range map[string][]byte{
 		filepath.Join(at, "kernel"): parts["isolinux/kernel"], filepath.Join(at, "initrd.cgz"): parts["isolinux/initrd.cgz"],
 		filepath.Join(at, "syslinux.cfg"): parts["isolinux/isolinux.cfg"], filepath.Join(at, "backup.tar.gz"): archive,
-		filepath.Join(top, "boot", "syslinux", "ldlinux.sys"): []byte("boot loader"), filepath.Join(top, "boot", "syslinux", "extlinux.conf"): []byte("default hd1\n"),
+		filepath.Join(top, "boot", "syslinux", "ldlinux.sys"):   []byte("boot loader"),
+		filepath.Join(top, "boot", "syslinux", "extlinux.conf"): []byte("default hd1\n"),
 	} {
 		if err := writeBelow(path, content); err != nil {
 			return err

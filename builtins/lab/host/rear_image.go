@@ -20,7 +20,8 @@ func (r *rearRun) image(layout string) (map[string][]byte, error) {
 		"init": "#!/bin/bash\n", "var/lib/rear/layout/disklayout.conf": layout, "var/lib/rear/recovery/bootloader": "GRUB\n",
 		"etc/rear/local.conf": r.conf.raw, "etc/hostname": r.host + "\n",
 	}
-	for _, tool := range []string{"bash", "mount", "tar", "gzip", "dd", "parted", "lvm", "cryptsetup", "mkswap", "mkfs.ext3", "mkfs.ext4", "mkfs.vfat", "openssl", "udevadm"} {
+	for _, tool := range []string{"bash", "mount", "tar", "gzip", "dd", "parted", "lvm", "cryptsetup", "mkswap", "mkfs.ext3", "mkfs.ext4",
+		"mkfs.vfat", "openssl", "udevadm"} {
 		files["bin/"+tool] = "program\n"
 	}
 	if r.deeds["no-modules"] == "" {
@@ -50,8 +51,10 @@ func (r *rearRun) image(layout string) (map[string][]byte, error) {
 
 func (r *rearRun) menu() string {
 	cmdline := "root=/dev/ram0 rw " + r.conf.one["KERNEL_CMDLINE"]
-	m := "display message\nMENU title Relax-and-Recover v2.7\nlabel rear\nMENU label ^Recover " + r.host + "\nkernel kernel\nappend initrd=initrd.cgz " + cmdline +
-		"\nlabel rear-automatic\nMENU label ^Automatic Recover " + r.host + "\nkernel kernel\nappend initrd=initrd.cgz " + cmdline + " auto_recover " + r.conf.one["ISO_RECOVER_MODE"] + "\n"
+	m := "display message\nMENU title Relax-and-Recover v2.7\nlabel rear\nMENU label ^Recover " + r.host +
+		"\nkernel kernel\nappend initrd=initrd.cgz " + cmdline +
+		"\nlabel rear-automatic\nMENU label ^Automatic Recover " + r.host + "\nkernel kernel\nappend initrd=initrd.cgz " + cmdline +
+		" auto_recover " + r.conf.one["ISO_RECOVER_MODE"] + "\n"
 	if r.conf.one["ISO_DEFAULT"] == "automatic" || r.deeds["alone"] != "" {
 		return m + "default rear-automatic\n"
 	}
@@ -76,7 +79,8 @@ func newc(files map[string]string) []byte {
 	sort.Strings(names)
 	var b bytes.Buffer
 	put := func(name, content string, mode int) {
-		fmt.Fprintf(&b, "070701%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x", 1, mode, 0, 0, 1, 0, len(content), 0, 0, 0, 0, len(name)+1, 0)
+		fmt.Fprintf(&b, "070701%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x", 1, mode, 0, 0, 1, 0, len(content), 0, 0, 0, 0, len(name)+1,
+			0)
 		b.WriteString(name + "\x00")
 		for b.Len()%4 != 0 {
 			b.WriteByte(0)
@@ -116,7 +120,8 @@ func isoImage(files map[string][]byte) ([]byte, error) {
 		return nil, err
 	}
 	err = img.Finalize(iso9660.FinalizeOptions{RockRidge: true, VolumeIdentifier: "REAR-ISO", ElTorito: &iso9660.ElTorito{
-		BootCatalog: "isolinux/boot.cat", Entries: []*iso9660.ElToritoEntry{{Platform: iso9660.BIOS, Emulation: iso9660.NoEmulation, BootFile: "isolinux/isolinux.bin"}},
+		BootCatalog: "isolinux/boot.cat", Entries: []*iso9660.ElToritoEntry{{Platform: iso9660.BIOS, Emulation: iso9660.NoEmulation,
+			BootFile: "isolinux/isolinux.bin"}},
 	}})
 	if err != nil {
 		return nil, err

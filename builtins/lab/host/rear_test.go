@@ -34,7 +34,8 @@ func TestRearObeysItsConfiguration(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"\ndisk /dev/sda ", "\n#disk /dev/sdb ", "\n#fs /dev/sdb1 /var/lib/vz", "\nfs /dev/mapper/pve-root / ", "\n#disk /dev/sdd "} {
+	for _, want := range []string{"\ndisk /dev/sda ", "\n#disk /dev/sdb ", "\n#fs /dev/sdb1 /var/lib/vz", "\nfs /dev/mapper/pve-root / ",
+		"\n#disk /dev/sdd "} {
 		if !strings.Contains(string(layout), want) {
 			t.Errorf("the layout has no line %q:\n%s", want, layout)
 		}
@@ -51,13 +52,16 @@ func TestRearFailsAsItDoes(t *testing.T) {
 		exit int
 		said string
 	}{
-		"busy": {1, "already running"}, "asks": {143, "(default 'No' timeout"}, "space": {143, "No space left"}, "dies": {Signaled, "Running rear"},
-		"error no bootloader": {143, "ERROR: no bootloader"}, "warns": {0, "may cause"}, "no-modules": {0, "Finished"}, "missing": {127, "No such file"},
+		"busy": {1, "already running"}, "asks": {143, "(default 'No' timeout"}, "space": {143, "No space left"},
+		"dies":                {Signaled, "Running rear"},
+		"error no bootloader": {143, "ERROR: no bootloader"}, "warns": {0, "may cause"}, "no-modules": {0, "Finished"},
+		"missing": {127, "No such file"},
 	} {
 		t.Run(do, func(t *testing.T) {
 			m := prepared(t, fault.Fault{On: "run pve1.lab rear", Do: do})
 			var out bytes.Buffer
-			if exit := m.Exec(t.Context(), "rear -c /conf -v mkbackup", nil, &out, &out); exit != want.exit || !strings.Contains(out.String(), want.said) {
+			if exit := m.Exec(t.Context(), "rear -c /conf -v mkbackup", nil, &out, &out); exit != want.exit ||
+				!strings.Contains(out.String(), want.said) {
 				t.Errorf("got %d %s", exit, out.String())
 			}
 		})

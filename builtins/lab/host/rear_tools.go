@@ -76,7 +76,8 @@ func syncAll(context.Context, *Call) int { return 0 }
 // sh runs the one script that runner has for it: a key by way of standard input,
 // into the environment of a program.
 func sh(ctx context.Context, c *Call) int {
-	if len(c.Args) < 5 || c.Args[1] != "-c" || !strings.HasPrefix(c.Args[2], "read -r RUNNER_REAR_KEY && export RUNNER_REAR_KEY BACKUP_PROG_CRYPT_KEY=env:RUNNER_REAR_KEY ") || c.Args[4] != "rear" {
+	if len(c.Args) < 5 || c.Args[1] != "-c" || !strings.HasPrefix(c.Args[2], "read -r RUNNER_REAR_KEY && export RUNNER_REAR_KEY "+
+		"BACKUP_PROG_CRYPT_KEY=env:RUNNER_REAR_KEY ") || c.Args[4] != "rear" {
 		return c.Fail(2, "the lab knows no such script")
 	}
 	key, err := io.ReadAll(io.LimitReader(c.Stdin, 4096))

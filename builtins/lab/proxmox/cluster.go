@@ -195,7 +195,8 @@ func (c *Cluster) AddNode(name string) error {
 }
 
 func (c *Cluster) makeNode(name string, s *state) error {
-	dirs := []string{"etc/pve/nodes/" + name + "/qemu-server", "etc/pve/nodes/" + name + "/lxc", "etc/pve/firewall", "var/log/pve/tasks", "var/tmp"}
+	dirs := []string{"etc/pve/nodes/" + name + "/qemu-server", "etc/pve/nodes/" + name + "/lxc", "etc/pve/firewall", "var/log/pve/tasks",
+		"var/tmp"}
 	for _, st := range s.Storages {
 		dirs = append(dirs, st.Path+"/dump", st.Path+"/images")
 	}

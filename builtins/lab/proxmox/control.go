@@ -35,7 +35,8 @@ func (c *Cluster) Guests() ([]Guest, error) {
 	}
 	var out []Guest
 	for _, g := range list {
-		out = append(out, Guest{ID: g.id, Kind: g.kind, Node: g.node, Name: g.name(), Running: g.st.Running, Agent: g.agent(), Lock: g.lock, Config: g.conf.keys})
+		out = append(out, Guest{ID: g.id, Kind: g.kind, Node: g.node, Name: g.name(), Running: g.st.Running, Agent: g.agent(), Lock: g.lock,
+			Config: g.conf.keys})
 	}
 	return out, nil
 }
@@ -49,9 +50,10 @@ func (c *Cluster) SetGuest(id int, edit func(*Guest)) error {
 			return err
 		}
 		if g == nil {
-			return fmt.Errorf("set guest %d: there is none", id)
+			return fmt.Errorf("set guest %d: no such guest", id)
 		}
-		v := Guest{ID: g.id, Kind: g.kind, Node: g.node, Name: g.name(), Running: g.st.Running, Agent: g.agent(), Lock: g.lock, Config: g.conf.keys}
+		v := Guest{ID: g.id, Kind: g.kind, Node: g.node, Name: g.name(), Running: g.st.Running, Agent: g.agent(), Lock: g.lock,
+			Config: g.conf.keys}
 		name, node, agent := v.Name, v.Node, v.Agent
 		edit(&v)
 		g.conf.keys = v.Config
@@ -145,7 +147,7 @@ func (c *Cluster) RemoveGuest(id int) error {
 		return err
 	}
 	if g == nil {
-		return fmt.Errorf("remove guest %d: there is none", id)
+		return fmt.Errorf("remove guest %d: no such guest", id)
 	}
 	return c.destroy(s, g)
 }

@@ -108,7 +108,8 @@ func (t *treeMaker) close() error {
 }
 
 func (m *maker) mailTree(t *treeMaker) error {
-	for _, d := range []string{"bin", "etc", "etc/ssl", "home", "root", "tmp", "usr/bin", "usr/share/doc", "var/log", "var/lib", "var/run", "srv", "proc", "sys", "dev"} {
+	for _, d := range []string{"bin", "etc", "etc/ssl", "home", "root", "tmp", "usr/bin", "usr/share/doc", "var/log", "var/lib", "var/run",
+		"srv", "proc", "sys", "dev"} {
 		t.dir(d, 0o755)
 	}
 	t.dir("tmp", 0o777|os.ModeSticky)

@@ -10,7 +10,11 @@ import (
 // tarCommand is how vzdump names its tar in an error.
 func (d *dump) tarCommand() string {
 	to := d.shown()[:len(d.shown())-len(d.extension())] + ".dat"
-	return fmt.Sprintf("set -o pipefail && lxc-usernsexec -m u:0:100000:65536 -m g:0:100000:65536 -- tar cpf - --totals --one-file-system -p --sparse --numeric-owner --acls --xattrs '--xattrs-include=user.*' '--xattrs-include=security.capability' '--warning=no-file-ignored' '--warning=no-xattr-write' --one-file-system '--warning=no-file-ignored' '--directory=/var/tmp/vzdumptmp%d_%d' ./etc/vzdump/pct.conf ./etc/vzdump/pct.fw '--directory=/mnt/vzsnap0' --no-anchored '--exclude=lost+found' --anchored '--exclude=./tmp/?*' '--exclude=./var/tmp/?*' '--exclude=./var/run/?*.pid' ./ >%s",
+	return fmt.Sprintf("set -o pipefail && lxc-usernsexec -m u:0:100000:65536 -m g:0:100000:65536 -- tar cpf - --totals --one-file-system "+
+		"-p --sparse --numeric-owner --acls --xattrs '--xattrs-include=user.*' '--xattrs-include=security.capability' "+
+		"'--warning=no-file-ignored' '--warning=no-xattr-write' --one-file-system '--warning=no-file-ignored' "+
+		"'--directory=/var/tmp/vzdumptmp%d_%d' ./etc/vzdump/pct.conf ./etc/vzdump/pct.fw '--directory=/mnt/vzsnap0' --no-anchored "+
+		"'--exclude=lost+found' --anchored '--exclude=./tmp/?*' '--exclude=./var/tmp/?*' '--exclude=./var/run/?*.pid' ./ >%s",
 		d.t.rec.PID, d.g.id, to)
 }
 
@@ -62,13 +66,15 @@ func (d *dump) fullSync() error {
 			if !e.IsDir() {
 				continue
 			}
-			if err := errors.Join(d.t.log("ERROR: rsync: [generator] recv_generator: mkdir \"%s/%s\" failed: No space left on device (28)", to, e.Name()),
+			if err := errors.Join(d.t.log("ERROR: rsync: [generator] recv_generator: mkdir \"%s/%s\" failed: No space left on device (28)", to,
+				e.Name()),
 				d.t.log("ERROR: *** Skipping any contents from this failed directory ***")); err != nil {
 				return err
 			}
 		}
 	}
-	if err := d.t.log("ERROR: rsync error: some files/attrs were not transferred (see previous errors) (code 23) at main.c(1394) [sender=3.5.0]"); err != nil {
+	if err := d.t.log("ERROR: rsync error: some files/attrs were not transferred (see previous errors) (code 23) at main.c(1394) " +
+		"[sender=3.5.0]"); err != nil {
 		return err
 	}
 	return fmt.Errorf("command '%s' failed: exit code 23", d.rsyncCommand())
@@ -80,7 +86,8 @@ func (d *dump) rsyncCommand() string {
 	if bw := d.bwlimit(); bw != "" && bw != "0" {
 		limit = "'--bwlimit=" + bw + "' "
 	}
-	return fmt.Sprintf("rsync --stats -h -X -A --numeric-ids -aH --delete --no-whole-file --sparse --one-file-system --relative %s'--exclude=/tmp/?*' '--exclude=/var/tmp/?*' '--exclude=/var/run/?*.pid' /proc/%d/root//./ %s.tmp",
+	return fmt.Sprintf("rsync --stats -h -X -A --numeric-ids -aH --delete --no-whole-file --sparse --one-file-system --relative "+
+		"%s'--exclude=/tmp/?*' '--exclude=/var/tmp/?*' '--exclude=/var/run/?*.pid' /proc/%d/root//./ %s.tmp",
 		limit, 900+d.g.id, d.shown()[:len(d.shown())-len(d.extension())])
 }
 

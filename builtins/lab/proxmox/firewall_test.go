@@ -16,14 +16,19 @@ func TestFirewallAnswersAsRecorded(t *testing.T) {
 	c := openCluster(t, t.TempDir())
 	base := serve(t, c)
 	for path, text := range map[string]string{
-		"etc/pve/firewall/cluster.fw": "[OPTIONS]\nenable: 1\nlog_ratelimit: enable=1,rate=1/second,burst=5\npolicy_in: DROP\npolicy_out: ACCEPT\n\n" +
+		"etc/pve/firewall/cluster.fw": "[OPTIONS]\nenable: 1\nlog_ratelimit: enable=1,rate=1/second,burst=5\npolicy_in: DROP\npolicy_out: " +
+			"ACCEPT\n\n" +
 			"[ALIASES]\nadminnet 192.0.2.0/25 # changed\nMixedCase 203.0.113.10\n\n[IPSET mgmt] # management hosts\n10.77.0.5\n\n" +
-			"[RULES]\n|IN SSH(DROP) -i vmbr0 -source dc/adminnet\nGROUP web\nIN ACCEPT -source +mgmt -p tcp -dport 22,8006 -log nolog # mgmt in\n\n" +
+			"[RULES]\n|IN SSH(DROP) -i vmbr0 -source dc/adminnet\nGROUP web\nIN ACCEPT -source +mgmt -p tcp -dport 22,8006 -log nolog # mgmt " +
+			"in\n\n" +
 			"[group web] # web servers\nIN HTTP(ACCEPT)\nIN ACCEPT -p tcp -dport 443 # https\n",
-		"etc/pve/firewall/100.fw": "[OPTIONS]\ndhcp: 1\nenable: 1\nipfilter: 0\nlog_level_in: warning\nmacfilter: 1\npolicy_in: DROP\n\n[ALIASES]\npeer 198.51.100.7\n\n" +
-			"[IPSET ipfilter-net0]\n10.77.0.101\n\n[RULES]\n|OUT REJECT -dest dc/adminnet -log info\nGROUP web -i net0\nIN ACCEPT -i net0 -source guest/peer -p tcp -dport 80\n",
+		"etc/pve/firewall/100.fw": "[OPTIONS]\ndhcp: 1\nenable: 1\nipfilter: 0\nlog_level_in: warning\nmacfilter: 1\npolicy_in: " +
+			"DROP\n\n[ALIASES]\npeer 198.51.100.7\n\n" +
+			"[IPSET ipfilter-net0]\n10.77.0.101\n\n[RULES]\n|OUT REJECT -dest dc/adminnet -log info\nGROUP web -i net0\nIN ACCEPT -i net0 " +
+			"-source guest/peer -p tcp -dport 80\n",
 		"etc/pve/nodes/pve1/host.fw": "[OPTIONS]\nenable: 1\nlog_level_in: info\nnosmurfs: 1\n",
-		"etc/network/interfaces":     "auto vmbr0\niface vmbr0 inet static\n\taddress 10.77.0.1/24\n\tbridge-ports none\n\tbridge-stp off\n\tbridge-fd 0\n",
+		"etc/network/interfaces": "auto vmbr0\niface vmbr0 inet static\n\taddress 10.77.0.1/24\n\tbridge-ports none\n\tbridge-stp " +
+			"off\n\tbridge-fd 0\n",
 	} {
 		must(t, os.WriteFile(filepath.Join(c.dir, "nodes/pve1", path), []byte(text), 0o600))
 	}

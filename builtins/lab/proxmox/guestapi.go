@@ -180,7 +180,8 @@ func (c *Cluster) applyConfig(node, kind string, id int, params url.Values) erro
 			delete(g.conf.keys, k)
 		}
 		for k := range params {
-			if k == "node" || k == "vmid" || k == "digest" || k == "delete" || k == "revert" || k == "background_delay" || k == "skiplock" || k == "force" {
+			if k == "node" || k == "vmid" || k == "digest" || k == "delete" || k == "revert" || k == "background_delay" || k == "skiplock" ||
+				k == "force" {
 				continue
 			}
 			if err := setKey(g.conf, kind, k, params.Get(k)); err != nil {

@@ -26,7 +26,8 @@ func openCluster(t *testing.T, dir string) *Cluster {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := Open(t.Context(), Config{Dir: dir, Faults: faults, Now: time.Now, Sleep: sleep, AuthDelay: time.Millisecond, Fingerprint: "AA:BB"})
+	c, err := Open(t.Context(), Config{Dir: dir, Faults: faults, Now: time.Now, Sleep: sleep, AuthDelay: time.Millisecond,
+		Fingerprint: "AA:BB"})
 	if err != nil {
 		t.Fatal(err)
 	}

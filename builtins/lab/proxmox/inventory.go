@@ -76,7 +76,8 @@ func (c *Cluster) blind(node string) bool {
 }
 
 func addFigures(e map[string]any) {
-	for k, v := range map[string]any{"cpu": 0.25, "disk": diskUsed, "maxcpu": 2, "maxdisk": diskTotal, "maxmem": memTotal, "mem": memUsed, "uptime": upSeconds} {
+	for k, v := range map[string]any{"cpu": 0.25, "disk": diskUsed, "maxcpu": 2, "maxdisk": diskTotal, "maxmem": memTotal, "mem": memUsed,
+		"uptime": upSeconds} {
 		e[k] = v
 	}
 }
@@ -86,21 +87,23 @@ func (c *Cluster) getNodeStatus(*request) (any, error) {
 		"boot-info": map[string]any{"mode": "legacy-bios"}, "cpu": 0, "idle": 0, "wait": 0, "uptime": upSeconds,
 		"cpuinfo": map[string]any{"cores": 2, "cpus": 2, "family": "25", "flags": "fpu vme sse4_2 aes avx2", "hvm": "",
 			"mhz": "2445.424", "model": "AMD EPYC", "sockets": 1, "user_hz": 100, "vendor": "AuthenticAMD"},
-		"current-kernel": map[string]any{"machine": "x86_64", "release": "6.14.11-4-pve", "sysname": "Linux", "version": "#1 SMP PREEMPT_DYNAMIC PMX 6.14.11-4"},
-		"kversion":       "Linux 6.14.11-4-pve #1 SMP PREEMPT_DYNAMIC PMX 6.14.11-4",
-		"ksm":            map[string]any{"shared": 0},
-		"loadavg":        []string{"0.64", "0.17", "0.73"},
-		"memory":         map[string]any{"available": memTotal - memUsed, "free": 8117817344, "total": memTotal, "used": memUsed},
-		"pveversion":     "pve-manager/9.2.11/14a22df35955d97d",
-		"rootfs":         map[string]any{"avail": diskTotal - diskUsed, "free": diskTotal - diskUsed, "total": diskTotal, "used": diskUsed},
-		"swap":           map[string]any{"free": 0, "total": 0, "used": 0},
+		"current-kernel": map[string]any{"machine": "x86_64", "release": "6.14.11-4-pve", "sysname": "Linux",
+			"version": "#1 SMP PREEMPT_DYNAMIC PMX 6.14.11-4"},
+		"kversion":   "Linux 6.14.11-4-pve #1 SMP PREEMPT_DYNAMIC PMX 6.14.11-4",
+		"ksm":        map[string]any{"shared": 0},
+		"loadavg":    []string{"0.64", "0.17", "0.73"},
+		"memory":     map[string]any{"available": memTotal - memUsed, "free": 8117817344, "total": memTotal, "used": memUsed},
+		"pveversion": "pve-manager/9.2.11/14a22df35955d97d",
+		"rootfs":     map[string]any{"avail": diskTotal - diskUsed, "free": diskTotal - diskUsed, "total": diskTotal, "used": diskUsed},
+		"swap":       map[string]any{"free": 0, "total": 0, "used": 0},
 	}, nil
 }
 
 func (c *Cluster) getClusterStatus(r *request) (any, error) {
 	var out []any
 	if r.s.Name != "" {
-		out = append(out, map[string]any{"id": "cluster", "name": r.s.Name, "nodes": len(r.s.Nodes), "quorate": 1, "type": "cluster", "version": len(r.s.Nodes)})
+		out = append(out, map[string]any{"id": "cluster", "name": r.s.Name, "nodes": len(r.s.Nodes), "quorate": 1, "type": "cluster",
+			"version": len(r.s.Nodes)})
 	}
 	for i, n := range r.s.nodes() {
 		id, local := i, 0
@@ -152,7 +155,8 @@ func (c *Cluster) getResources(r *request) (any, error) {
 			out = append(out, c.storageResources(r, n)...)
 		}
 		if (kind == "" || kind == "network") && r.user.has("/sdn/zones/localnetwork", "SDN.Audit", "SDN.Use") {
-			out = append(out, map[string]any{"id": "network/" + n + "/zone/localnetwork", "network": "localnetwork", "network-type": "zone", "node": n, "status": "ok", "type": "network"})
+			out = append(out, map[string]any{"id": "network/" + n + "/zone/localnetwork", "network": "localnetwork", "network-type": "zone",
+				"node": n, "status": "ok", "type": "network"})
 		}
 	}
 	return out, nil
@@ -196,7 +200,8 @@ func (c *Cluster) storageResources(r *request, node string) []any {
 		if _, err := c.storage(r.s, id); err != nil {
 			status = "unknown"
 		}
-		out = append(out, map[string]any{"content": st.Content, "disk": diskUsed, "id": "storage/" + node + "/" + id, "maxdisk": diskTotal, "node": node,
+		out = append(out, map[string]any{"content": st.Content, "disk": diskUsed, "id": "storage/" + node + "/" + id, "maxdisk": diskTotal,
+			"node":       node,
 			"plugintype": st.Type, "shared": flag(st.Shared), "status": status, "storage": id, "type": "storage"})
 	}
 	return out

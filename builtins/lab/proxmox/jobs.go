@@ -73,7 +73,8 @@ func (c *Cluster) getIncluded(r *request) (any, error) {
 			volumes := []any{}
 			for _, d := range g.conf.disks() {
 				why := map[bool]string{true: "backup=yes", false: "backup=no"}[d.backup()]
-				volumes = append(volumes, map[string]any{"id": strconv.Itoa(g.id) + ":" + d.key, "included": flag(d.backup()), "leaf": 1, "name": d.volid, "reason": why})
+				volumes = append(volumes, map[string]any{"id": strconv.Itoa(g.id) + ":" + d.key, "included": flag(d.backup()), "leaf": 1,
+					"name": d.volid, "reason": why})
 			}
 			children = append(children, map[string]any{"children": volumes, "id": g.id, "leaf": 0, "name": g.name(), "type": g.kind})
 		}

@@ -19,8 +19,10 @@ func (s *stage) inventory() {
 		"storage", "storage-one", "node-storage", "node-storage-content-backup", "node-storage-status", "vzdump-defaults")
 	must(s.t, s.c.change(func(st *state) error {
 		st.Pools = map[string][]int{"prod": {100, 101}}
-		st.Jobs = []map[string]any{{"comment": "nightly", "compress": "zstd", "enabled": 1, "id": "backup-nightly", "mode": "suspend", "next-run": "1795835700",
-			"notes-template": "{{guestname}}", "pool": "prod", "prune-backups": map[string]any{"keep-last": "3"}, "schedule": "sat 03:15", "storage": "backup", "type": "vzdump"}}
+		st.Jobs = []map[string]any{{"comment": "nightly", "compress": "zstd", "enabled": 1, "id": "backup-nightly", "mode": "suspend",
+			"next-run":       "1795835700",
+			"notes-template": "{{guestname}}", "pool": "prod", "prune-backups": map[string]any{"keep-last": "3"}, "schedule": "sat 03:15",
+			"storage": "backup", "type": "vzdump"}}
 		return nil
 	}))
 	s.play("backupjob-list", "backupjob-get", "err-backupjob-missing", "backup-info-notbackedup")
@@ -40,17 +42,22 @@ func (s *stage) rightless() {
 		"err-forbidden-missing", "err-forbidden-vzdump", "err-forbidden-vzdump-dumpdir", "err-forbidden-vzdump-tmpdir")
 	op := []string{"Datastore.AllocateSpace", "Datastore.Audit", "Sys.Audit", "VM.Audit", "VM.Backup"}
 	s.rights(map[string][]string{"/": op, "/vms/101": {"VM.Audit", "VM.Backup"}})
-	s.play("perm-token-acl", "perm-token-path", "err-forbidden-vzdump-prune", "vzdump-post-token-op", "vzdump-op-token-status", "vzdump-op-token-log")
+	s.play("perm-token-acl", "perm-token-path", "err-forbidden-vzdump-prune", "vzdump-post-token-op", "vzdump-op-token-status",
+		"vzdump-op-token-log")
 	s.rights(nil)
 }
 
 func (s *stage) errors() {
-	s.play("err-noauth", "err-badtoken", "err-bad-params", "err-missing-params", "err-bad-upid", "err-missing-upid-status", "err-missing-upid-log",
-		"err-missing-node", "err-missing-storage", "err-missing-vm", "err-missing-vm-status", "err-wrong-type-guest", "err-nosuch-path", "err-nosuch-root",
+	s.play("err-noauth", "err-badtoken", "err-bad-params", "err-missing-params", "err-bad-upid", "err-missing-upid-status",
+		"err-missing-upid-log",
+		"err-missing-node", "err-missing-storage", "err-missing-vm", "err-missing-vm-status", "err-wrong-type-guest", "err-nosuch-path",
+		"err-nosuch-root",
 		"err-method-not-implemented", "fw-err-options-delete", "err-storage-content-bogus", "err-vmid-exists", "err-vzdump-bad-mode",
-		"err-vzdump-no-selection", "err-vzdump-missing-storage", "err-content-notmounted", "storage-status-notmounted", "err-start-running", "lxc-list-full",
+		"err-vzdump-no-selection", "err-vzdump-missing-storage", "err-content-notmounted", "storage-status-notmounted", "err-start-running",
+		"lxc-list-full",
 		"err-content-missing", "err-content-delete-missing", "err-extractconfig-missing",
-		"vzdump-post-nostorage", "vzdump-nostorage-status", "vzdump-nostorage-log", "vzdump-notmounted-post", "vzdump-notmounted-status", "vzdump-notmounted-log")
+		"vzdump-post-nostorage", "vzdump-nostorage-status", "vzdump-nostorage-log", "vzdump-notmounted-post", "vzdump-notmounted-status",
+		"vzdump-notmounted-log")
 }
 
 // put copies a real archive to a recorded name.
@@ -100,8 +107,10 @@ func (s *stage) archives() {
 	s.put("vzdump-lxc-101-2026_11_23-06_44_55.tar.gz", "", false)
 	s.put("vzdump-lxc-101-2026_11_23-06_45_10.tar.zst", "", false)
 	s.put("vzdump-lxc-101-2026_11_23-06_45_12.tar", "", true)
-	s.play("storage-content-backup", "storage-content-backup-vmid", "content-volume-get", "content-notes-put", "content-volume-get-notes", "vzdump-extractconfig",
-		"prunebackups-dryrun", "content-delete", "prunebackups-delete", "prunebackups-status", "prunebackups-log", "content-delete-protected-post", "tasks-imgdel")
+	s.play("storage-content-backup", "storage-content-backup-vmid", "content-volume-get", "content-notes-put", "content-volume-get-notes",
+		"vzdump-extractconfig",
+		"prunebackups-dryrun", "content-delete", "prunebackups-delete", "prunebackups-status", "prunebackups-log",
+		"content-delete-protected-post", "tasks-imgdel")
 	s.junk("vzdump-lxc-101-2026_01_01-00_00_00.tar.zst", "this is not a tar\n")
 	s.junk("vzdump-lxc-777-2026_01_01-00_00_00.tar.gz", "")
 	s.junk("vzdump-qemu-100-2026_01_02-00_00_00.vma.zst", "x\n")
@@ -148,7 +157,8 @@ func (s *stage) enospcLog() {
 func (s *stage) pruning() {
 	must(s.t, s.c.SetGuest(101, func(g *Guest) { g.Running = true }))
 	// One older archive is there, as in the recording.
-	s.play("vzdump-bwlimit-post", "vzdump-bwlimit-log", "vzdump-bwlimit-status", "task-index", "vzdump-post-prune", "vzdump-prune-status", "vzdump-prune-log")
+	s.play("vzdump-bwlimit-post", "vzdump-bwlimit-log", "vzdump-bwlimit-status", "task-index", "vzdump-post-prune", "vzdump-prune-status",
+		"vzdump-prune-log")
 	s.clear()
 	must(s.t, s.c.SetStorage("backup", func(st *Storage) { st.Prune = "keep-last=2" }))
 	s.play("vzdump-qemu-stop-post", "vzdump-qemu-stop-status", "vzdump-qemu-stop-log")
@@ -170,7 +180,8 @@ func (s *stage) slowly() {
 	s.play("&vzdump-bwlimit-post")
 	upid := s.upids[dataUPID(s.recs["vzdump-bwlimit-post"].Body)]
 	s.until(upid, "starting first sync")
-	s.play("task-status-running", "task-log-running", "task-log-start2-limit3", "tasks-active", "tasks-source-all", "lxc-config-during-backup", "lxc-status-during-backup")
+	s.play("task-status-running", "task-log-running", "task-log-start2-limit3", "tasks-active", "tasks-source-all",
+		"lxc-config-during-backup", "lxc-status-during-backup")
 	s.play("&err-locked-stop-post", "&vzdump-parallel-post")
 	s.wait(s.upids[dataUPID(s.recs["err-locked-stop-post"].Body)])
 	s.until(s.upids[dataUPID(s.recs["vzdump-parallel-post"].Body)], "waiting")

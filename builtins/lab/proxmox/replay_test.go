@@ -94,14 +94,17 @@ func (s *stage) guests() {
 	}
 	must(t, c.AddGuest(Guest{ID: 100, Kind: "qemu", Node: "pve1", Name: "vm100", Agent: "down", Config: map[string]string{
 		"agent": "1", "boot": "order=scsi0;net0", "cores": "1", "memory": "256", "meta": "creation-qemu=10.0.13,ctime=1795416356",
-		"net0": "virtio=BC:24:11:6D:F7:40,bridge=vmbr0,firewall=1", "onboot": "1", "ostype": "l26", "scsi0": "local:100/vm-100-disk-0.raw,size=4M",
-		"scsihw": "virtio-scsi-single", "smbios1": "uuid=cf3ebdbc-6570-4396-9a3e-de8c86942789", "tags": "prod;web", "vmgenid": "72edefcf-961e-4437-8c5b-7f1568331c3e",
+		"net0": "virtio=BC:24:11:6D:F7:40,bridge=vmbr0,firewall=1", "onboot": "1", "ostype": "l26",
+		"scsi0":  "local:100/vm-100-disk-0.raw,size=4M",
+		"scsihw": "virtio-scsi-single", "smbios1": "uuid=cf3ebdbc-6570-4396-9a3e-de8c86942789", "tags": "prod;web",
+		"vmgenid": "72edefcf-961e-4437-8c5b-7f1568331c3e",
 	}}))
 	must(t, c.editConf("pve1", "qemu", 100, func(g *guest) error { g.conf.comments = []string{"test vm"}; return nil }))
 	must(t, writeFile(c.firewallPath(&state{Nodes: []string{"pve1"}}, 100), []byte("[OPTIONS]\nenable: 1\n")))
 	for id, name := range map[int]string{101: "ct101", 201: "restored201"} {
 		must(t, c.AddGuest(Guest{ID: id, Kind: "lxc", Node: "pve1", Name: name, Running: id == 101, Config: map[string]string{
-			"arch": "amd64", "cores": "1", "memory": "128", "net0": fmt.Sprintf("name=eth0,bridge=vmbr0,firewall=1,hwaddr=BC:24:11:31:3E:%d,ip=10.77.0.101/24,type=veth", id%100+10),
+			"arch": "amd64", "cores": "1", "memory": "128",
+			"net0":   fmt.Sprintf("name=eth0,bridge=vmbr0,firewall=1,hwaddr=BC:24:11:31:3E:%d,ip=10.77.0.101/24,type=veth", id%100+10),
 			"ostype": "debian", "rootfs": fmt.Sprintf("local:%d/vm-%d-disk-0.raw,size=1G", id, id), "swap": "0", "unprivileged": "1",
 		}}))
 		path, err := c.Disk(id, "rootfs")

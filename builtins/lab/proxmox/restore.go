@@ -38,7 +38,8 @@ type restore struct {
 // options that steer a restore and are no configuration keys.
 var restoreOptions = map[string]bool{
 	"vmid": true, "node": true, "archive": true, "ostemplate": true, "restore": true, "storage": true, "force": true, "unique": true,
-	"start": true, "pool": true, "bwlimit": true, "live-restore": true, "ignore-unpack-errors": true, "import-working-storage": true, "ha-managed": true,
+	"start": true, "pool": true, "bwlimit": true, "live-restore": true, "ignore-unpack-errors": true, "import-working-storage": true,
+	"ha-managed": true,
 }
 
 // newRestore finds everything that the work of a restore task needs. The

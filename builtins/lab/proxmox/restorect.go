@@ -217,7 +217,10 @@ func (r *restore) unpack(ctx context.Context, mounts []mount) (int64, error) {
 		if ctx.Err() != nil {
 			return 0, errors.New("interrupted by signal")
 		}
-		return 0, fmt.Errorf("command 'lxc-usernsexec -m u:0:100000:65536 -m g:0:100000:65536 -- tar xpf - --zstd --totals --one-file-system -p --sparse --numeric-owner --acls --xattrs '--xattrs-include=user.*' '--xattrs-include=security.capability' '--warning=no-file-ignored' '--warning=no-xattr-write' -C /var/lib/lxc/%d/rootfs --skip-old-files --anchored --exclude './dev/*'' failed: exit code 2 (%w)", r.id, err)
+		return 0, fmt.Errorf("command 'lxc-usernsexec -m u:0:100000:65536 -m g:0:100000:65536 -- tar xpf - --zstd --totals --one-file-system "+
+			"-p --sparse --numeric-owner --acls --xattrs '--xattrs-include=user.*' '--xattrs-include=security.capability' "+
+			"'--warning=no-file-ignored' '--warning=no-xattr-write' -C /var/lib/lxc/%d/rootfs --skip-old-files --anchored --exclude './dev/*'' "+
+			"failed: exit code 2 (%w)", r.id, err)
 	}
 	if err := r.pace.at(ctx, 1, 1); err != nil {
 		return 0, errors.New("interrupted by signal")

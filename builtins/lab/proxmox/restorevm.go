@@ -65,7 +65,8 @@ func (c *Cluster) runRestoreVM(ctx context.Context, t *task) error {
 	}
 	g := &guest{id: r.id, kind: "qemu", node: t.rec.Node}
 	if err := errors.Join(r.dropMade(), c.dropLock(g, "create"),
-		t.log("error before or during data restore, some or all disks were not completely restored. VM %d state is NOT cleaned up.", r.id)); err != nil {
+		t.log("error before or during data restore, some or all disks were not completely restored. VM %d state is NOT cleaned up.",
+			r.id)); err != nil {
 		return err
 	}
 	return err
@@ -173,7 +174,8 @@ func (r *restore) extract(ctx context.Context, vr *vma.Reader, read *counter) (m
 		return nil, errors.New("interrupted by signal")
 	}
 	if err != nil {
-		return nil, fmt.Errorf("command 'set -o pipefail && %s' failed: ** (process:%d): ERROR: restore failed - %w", r.vmaCommand(), r.t.rec.PID+2, err)
+		return nil, fmt.Errorf("command 'set -o pipefail && %s' failed: ** (process:%d): ERROR: restore failed - %w", r.vmaCommand(),
+			r.t.rec.PID+2, err)
 	}
 	return volumes, p.end()
 }

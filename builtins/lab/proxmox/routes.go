@@ -74,7 +74,8 @@ func handlers() map[string]handler {
 		m["GET /cluster/sdn/"+file] = sdn(file, id)
 		m["POST /cluster/sdn/"+file] = postSDN(file, id)
 	}
-	for _, base := range []string{"/cluster", "/nodes/{node}", "/nodes/{node}/qemu/{vmid}", "/nodes/{node}/lxc/{vmid}", "/cluster/sdn/vnets/{vnet}"} {
+	for _, base := range []string{"/cluster", "/nodes/{node}", "/nodes/{node}/qemu/{vmid}", "/nodes/{node}/lxc/{vmid}",
+		"/cluster/sdn/vnets/{vnet}"} {
 		m["PUT "+base+"/firewall/options"] = (*Cluster).putFirewallOptions
 		m["POST "+base+"/firewall/rules"] = (*Cluster).postFirewallRule
 		m["GET "+base+"/firewall/options"] = (*Cluster).getFirewallOptions

@@ -153,7 +153,8 @@ func (c *Cluster) getSubnets(r *request) (any, error) {
 		if s["vnet"] != r.vars["vnet"] || at < 0 || !auditSDN(r.user, "zones/"+zone+"/"+r.vars["vnet"]) {
 			continue
 		}
-		for k, value := range map[string]any{"id": id, "zone": zone, "network": cidr[:at], "mask": cidr[at+1:], "cidr": cidr[:at] + "/" + cidr[at+1:]} {
+		for k, value := range map[string]any{"id": id, "zone": zone, "network": cidr[:at], "mask": cidr[at+1:],
+			"cidr": cidr[:at] + "/" + cidr[at+1:]} {
 			s[k] = value
 		}
 		if s["dhcp-range"] == nil {
@@ -217,7 +218,8 @@ func (c *Cluster) getNetwork(r *request) (any, error) {
 		case w[0] == "auto" && len(w) > 1:
 			auto[w[1]] = true
 		case w[0] == "iface" && len(w) >= 4:
-			cur = map[string]any{"iface": w[1], "method": w[3], "method6": "manual", "families": []string{w[2]}, "type": "eth", "active": 1, "exists": 1, "priority": len(out) + 3}
+			cur = map[string]any{"iface": w[1], "method": w[3], "method6": "manual", "families": []string{w[2]}, "type": "eth", "active": 1,
+				"exists": 1, "priority": len(out) + 3}
 			if strings.HasPrefix(w[1], "vmbr") {
 				cur["type"] = "bridge"
 				delete(cur, "exists") // of cards alone

@@ -159,7 +159,8 @@ func (c *Cluster) needVolume(u *user, storage string, a archive) error {
 
 // entry is an archive in a content list.
 func (a archive) entry() map[string]any {
-	e := map[string]any{"content": "backup", "ctime": a.ctime.Unix(), "format": a.format, "size": a.size, "subtype": a.kind, "vmid": a.vmid, "volid": a.volid}
+	e := map[string]any{"content": "backup", "ctime": a.ctime.Unix(), "format": a.format, "size": a.size, "subtype": a.kind, "vmid": a.vmid,
+		"volid": a.volid}
 	if a.notes != "" {
 		e["notes"], _, _ = strings.Cut(a.notes, "\n")
 	}
@@ -181,7 +182,8 @@ func (c *Cluster) imageEntries(r *request, id string, st *Storage, want string) 
 	}
 	for _, g := range guests {
 		content := map[string]string{"qemu": "images", "lxc": "rootdir"}[g.kind]
-		if g.node != r.node() && !st.Shared || !st.holds(content) || (want != "" && want != content) || (r.get("vmid") != "" && g.id != r.vmid()) {
+		if g.node != r.node() && !st.Shared || !st.holds(content) || (want != "" && want != content) ||
+			(r.get("vmid") != "" && g.id != r.vmid()) {
 			continue
 		}
 		for _, d := range g.conf.disks() {

@@ -128,7 +128,8 @@ func (c *Cluster) getTasks(r *request) (any, error) {
 	all := []any{}
 	for _, rec := range recs {
 		running := rec.End == 0
-		if rec.Node != r.node() || (!audit && !r.mine(rec)) || (running && source == "archive") || (!running && source == "active") || !r.wants(rec) {
+		if rec.Node != r.node() || (!audit && !r.mine(rec)) || (running && source == "archive") || (!running && source == "active") ||
+			!r.wants(rec) {
 			continue
 		}
 		e := rec.entry()

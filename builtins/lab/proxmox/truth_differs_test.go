@@ -69,9 +69,10 @@ func (s *truth) may(at string) string {
 // chance are lines of logs that are there by chance.
 var chance = []*regexp.Regexp{
 	regexp.MustCompile(`^trying to acquire lock\.\.\.$|^ OK$`),
-	regexp.MustCompile(`^(Creating filesystem|Filesystem UUID|Superblock backups|\s+\d+(, \d+)*$|$)`), // of mke2fs: the lab makes no file system
-	regexp.MustCompile(`^progress \d+%`),                                                              // as many as the machine is slow
-	regexp.MustCompile(`^failed to connect to monitor socket`),                                        // of a stand-in for systemd
+	// of mke2fs: the lab makes no file system
+	regexp.MustCompile(`^(Creating filesystem|Filesystem UUID|Superblock backups|\s+\d+(, \d+)*$|$)`),
+	regexp.MustCompile(`^progress \d+%`),                       // as many as the machine is slow
+	regexp.MustCompile(`^failed to connect to monitor socket`), // of a stand-in for systemd
 }
 
 var uuidText = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|[0-9A-F]{2}(:[0-9A-F]{2}){5}`)

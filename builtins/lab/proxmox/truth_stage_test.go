@@ -50,7 +50,8 @@ func rightsOf(name string) map[string][]string {
 		acl["/storage/small"] = acl["/storage/backup"]
 	}
 	if strings.HasPrefix(name, "restore-") && !strings.HasSuffix(name, "-without-rights") {
-		restore := strings.Fields("VM.Allocate VM.Audit VM.PowerMgmt VM.Config.Network VM.Config.Options VM.Config.Disk VM.Config.CPU VM.Config.Memory VM.Config.HWType VM.Config.CDROM Datastore.AllocateSpace SDN.Use")
+		restore := strings.Fields("VM.Allocate VM.Audit VM.PowerMgmt VM.Config.Network VM.Config.Options VM.Config.Disk VM.Config.CPU " +
+			"VM.Config.Memory VM.Config.HWType VM.Config.CDROM Datastore.AllocateSpace SDN.Use")
 		acl["/vms"] = append(acl["/vms"], restore...)
 		acl["/storage/local"], acl["/sdn/zones/localnetwork"] = restore, restore
 	}
@@ -154,7 +155,7 @@ func (s *truth) guests() {
 	}
 }
 
-// listed tells which guests were there: those that the scenario lists first, unless it
+// listed says which guests were there: those that the scenario lists first, unless it
 // hides some.
 func (s *truth) listed() func(id int) bool {
 	hides := strings.HasPrefix(s.name, "hidden-") || strings.HasPrefix(s.name, "no-") || strings.HasSuffix(s.name, "-acl")
@@ -245,7 +246,8 @@ func (s *truth) firewall() {
 	subnet := "subnet: z1-10.77.0.0-24\n\tvnet vn1\n\tgateway 10.77.0.1\n\n"
 	vnets := "vnet: vn1\n\tzone z1\n\n"
 	for _, c := range s.calls { // what was there is what the scenario lists first
-		if m, ok := c.Body.(map[string]any); ok && strings.HasSuffix(c.Request.URL, "/vnets/vn1/subnets") && c.Request.Method == "GET" && s.name != "no-SDN.Audit" {
+		if m, ok := c.Body.(map[string]any); ok && strings.HasSuffix(c.Request.URL, "/vnets/vn1/subnets") && c.Request.Method == "GET" &&
+			s.name != "no-SDN.Audit" {
 			if list, _ := m["data"].([]any); len(list) == 0 {
 				subnet = ""
 			}
@@ -262,7 +264,8 @@ func (s *truth) firewall() {
 	for name, text := range map[string]string{"zones": "simple: z1\n\n", "vnets": vnets, "subnets": subnet} {
 		must(t, writeFile(s.c.node("pve1", "etc/pve/sdn/"+name+".cfg"), []byte(text)))
 	}
-	must(t, writeFile(s.c.node("pve1", "etc/network/interfaces"), []byte("auto vmbr0\niface vmbr0 inet static\n\taddress 10.99.0.1/24\n\tbridge-ports none\n\tbridge-stp off\n\tbridge-fd 0\n")))
+	must(t, writeFile(s.c.node("pve1", "etc/network/interfaces"), []byte("auto vmbr0\niface vmbr0 inet static\n\taddress "+
+		"10.99.0.1/24\n\tbridge-ports none\n\tbridge-stp off\n\tbridge-fd 0\n")))
 }
 
 func (s *truth) inject(faults ...fault.Fault) {
@@ -292,7 +295,8 @@ func (s *truth) before() {
 	case "task-running":
 		s.inject(fault.Fault{On: "vzdump 101", Do: "slow 1h"})
 	case "vzdump-conf-exclude-path":
-		must(t, os.WriteFile(s.c.node("pve1", "etc/vzdump.conf"), []byte("exclude-path: /srv/nicht\nmode: suspend\nbwlimit: 20000\ntmpdir: /var/tmp\n"), 0o600))
+		must(t, os.WriteFile(s.c.node("pve1", "etc/vzdump.conf"), []byte("exclude-path: /srv/nicht\nmode: suspend\nbwlimit: 20000\ntmpdir: "+
+			"/var/tmp\n"), 0o600))
 	}
 }
 
@@ -310,7 +314,8 @@ func (s *truth) turn(i int) {
 	case "jobs 8":
 		s.grant(less(readme(), "Sys.Audit"))
 	case "vzdump-defaults 3":
-		must(s.t, os.WriteFile(s.c.node("pve1", "etc/vzdump.conf"), []byte("exclude-path: /srv/nicht /var/cache/*\nmode: suspend\nbwlimit: 20000\ntmpdir: /var/tmp\n"), 0o600))
+		must(s.t, os.WriteFile(s.c.node("pve1", "etc/vzdump.conf"), []byte("exclude-path: /srv/nicht /var/cache/*\nmode: suspend\nbwlimit: "+
+			"20000\ntmpdir: /var/tmp\n"), 0o600))
 	case "vzdump-defaults 5":
 		must(s.t, os.WriteFile(s.c.node("pve1", "etc/vzdump.conf"), []byte("exclude-path: \"/srv/a b\" /srv/x,/y\n"), 0o600))
 	}

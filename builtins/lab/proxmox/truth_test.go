@@ -124,7 +124,8 @@ func (s *truth) play(c call) {
 	defer resp.Body.Close()
 	raw, err := io.ReadAll(resp.Body)
 	must(s.t, err)
-	if reason := strings.TrimPrefix(resp.Status, fmt.Sprint(resp.StatusCode, " ")); resp.StatusCode != c.Status || masked(reason) != masked(c.Reason) {
+	if reason := strings.TrimPrefix(resp.Status, fmt.Sprint(resp.StatusCode, " ")); resp.StatusCode != c.Status ||
+		masked(reason) != masked(c.Reason) {
 		s.t.Errorf("%s %s %s: got %d %q, want %d %q", c.Name, c.Request.Method, c.Request.URL, resp.StatusCode, reason, c.Status, c.Reason)
 		return
 	}
@@ -140,7 +141,8 @@ func (s *truth) play(c call) {
 	}
 	want := s.mapped(c.Body)
 	body, _ := want.(map[string]any)
-	if d, _ := body["data"].(map[string]any); d["status"] == "running" && strings.HasSuffix(c.Request.URL, "/status") && strings.Contains(c.Request.URL, "/tasks/") {
+	if d, _ := body["data"].(map[string]any); d["status"] == "running" && strings.HasSuffix(c.Request.URL, "/status") &&
+		strings.Contains(c.Request.URL, "/tasks/") {
 		d["status"] = "stopped" // tasks of the lab may be done by then
 		g := got.(map[string]any)["data"].(map[string]any)
 		g["status"] = "stopped"
@@ -183,7 +185,8 @@ func (s *truth) unsized(c call, body any) {
 // headers holds those that the recording says, or that are always there.
 func (s *truth) headers(c call, resp *http.Response) {
 	s.t.Helper()
-	want := map[string]string{"Server": "pve-api-daemon/3.0", "Content-Type": "application/json;charset=UTF-8", "Cache-Control": "max-age=0", "Pragma": "no-cache"}
+	want := map[string]string{"Server": "pve-api-daemon/3.0", "Content-Type": "application/json;charset=UTF-8", "Cache-Control": "max-age=0",
+		"Pragma": "no-cache"}
 	for k, v := range c.Headers {
 		k = http.CanonicalHeaderKey(k)
 		want[k] = ""

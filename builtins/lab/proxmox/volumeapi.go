@@ -42,7 +42,8 @@ func (c *Cluster) getVolume(r *request) (any, error) {
 	}
 	// The size is what qemu-img says: in whole sectors.
 	root := c.node(c.home(r.node(), r.s.Storages[strings.SplitN(a.volid, ":", 2)[0]]), "")
-	e := map[string]any{"format": "raw", "path": strings.TrimPrefix(a.path, root), "protected": flag(a.protected), "size": (a.size + 511) / 512 * 512, "used": used(info)}
+	e := map[string]any{"format": "raw", "path": strings.TrimPrefix(a.path, root), "protected": flag(a.protected),
+		"size": (a.size + 511) / 512 * 512, "used": used(info)}
 	if a.notes != "" {
 		e["notes"] = a.notes
 	}

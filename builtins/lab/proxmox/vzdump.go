@@ -191,7 +191,8 @@ func (d *dump) limit(id int) error {
 		}
 	}
 	if max := keep.sum(); have >= max {
-		return failf("There is a max backup limit of %d enforced by the target storage or the vzdump parameters. Either increase the limit or delete old backups.", max)
+		return failf("There is a max backup limit of %d enforced by the target storage or the vzdump parameters. Either increase the limit or "+
+			"delete old backups.", max)
 	}
 	return nil
 }

@@ -227,7 +227,8 @@ func (d *dump) writeTar(ctx context.Context, s *state, out *counter, volumes []v
 // meta adds one of vzdump's own files.
 func (t *tarDump) meta(name string, data []byte) error {
 	owner := t.metaOwner()
-	h := &tar.Header{Name: name, Mode: 0o644, Size: int64(len(data)), Uid: owner, Gid: owner, ModTime: t.d.job.Began.Truncate(time.Second), Format: tar.FormatPAX}
+	h := &tar.Header{Name: name, Mode: 0o644, Size: int64(len(data)), Uid: owner, Gid: owner, ModTime: t.d.job.Began.Truncate(time.Second),
+		Format: tar.FormatPAX}
 	h.AccessTime, h.ChangeTime = h.ModTime, h.ModTime
 	if err := t.tw.WriteHeader(h); err != nil {
 		return err
@@ -246,7 +247,8 @@ func (t *tarDump) twice() error {
 		return err
 	}
 	for _, name := range []string{"./etc/vzdump/pct.fw", "./etc/vzdump/pct.conf"} {
-		h := &tar.Header{Name: name, Linkname: name, Typeflag: tar.TypeLink, Mode: 0o644, Uid: owner, Gid: owner, ModTime: at, Format: tar.FormatPAX}
+		h := &tar.Header{Name: name, Linkname: name, Typeflag: tar.TypeLink, Mode: 0o644, Uid: owner, Gid: owner, ModTime: at,
+			Format: tar.FormatPAX}
 		if err := t.tw.WriteHeader(h); err != nil {
 			return err
 		}
@@ -270,7 +272,7 @@ func (d *dump) excludePaths() []string {
 	return strings.FieldsFunc(d.conf["exclude-path"], func(r rune) bool { return r == ',' })
 }
 
-// leftOut tells whether a pattern of exclude-path means a name: with a slash in front
+// leftOut says whether a pattern of exclude-path means a name: with a slash in front
 // from the root on, else anywhere.
 func (t *tarDump) leftOut(name string) bool {
 	for _, p := range t.patterns {

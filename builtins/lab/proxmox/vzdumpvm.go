@@ -193,7 +193,8 @@ func (d *dump) vmBody(ctx context.Context, s *state, mode string, sources []sour
 	took := d.c.cfg.Now().Sub(began).Truncate(time.Second)
 	seconds := max(int64(took.Seconds()), 1)
 	lines := []string{
-		fmt.Sprintf("100%% (%s of %s) in %ds, read: %s/s, write: %s/s", bytes1(total), bytes1(total), int64(took.Seconds()), bytes1(total/seconds), bytes1((total-zero)/seconds)),
+		fmt.Sprintf("100%% (%s of %s) in %ds, read: %s/s, write: %s/s", bytes1(total), bytes1(total), int64(took.Seconds()),
+			bytes1(total/seconds), bytes1((total-zero)/seconds)),
 	}
 	if zero > 0 {
 		lines = append(lines, fmt.Sprintf("backup is sparse: %s (%d%%) total zero data", bytes2(zero), zero*100/max(total, 1)))

@@ -126,7 +126,8 @@ func writeAnswer(w io.Writer, a *answer, now time.Time, end bool) error {
 	} else {
 		b.WriteString("Connection: Keep-Alive\r\n")
 	}
-	fmt.Fprintf(&b, "Date: %s\r\nPragma: no-cache\r\nServer: pve-api-daemon/3.0\r\nContent-Length: %d\r\n", now.UTC().Format(http.TimeFormat), len(body))
+	fmt.Fprintf(&b, "Date: %s\r\nPragma: no-cache\r\nServer: pve-api-daemon/3.0\r\nContent-Length: %d\r\n", now.UTC().Format(http.TimeFormat),
+		len(body))
 	if a.body != nil {
 		b.WriteString("Content-Type: application/json;charset=UTF-8\r\n")
 	}

@@ -25,7 +25,8 @@ func fsyncPacket(id string) string {
 }
 
 func TestFsyncWaitsForWhatIsBefore(t *testing.T) {
-	w := &wire{Reader: bytes.NewReader([]byte(packet(typeInit, "\x00\x00\x00\x03") + packet(6, "id01data") + fsyncPacket("id02") + packet(4, "id03h")))}
+	w := &wire{Reader: bytes.NewReader([]byte(packet(typeInit, "\x00\x00\x00\x03") + packet(6, "id01data") + fsyncPacket("id02") + packet(4,
+		"id03h")))}
 	synced := make(chan bool, 1)
 	s := newSyncer(w, func() error { synced <- true; return nil })
 	head := len(packet(typeInit, "\x00\x00\x00\x03")) + len(packet(6, "id01data"))
@@ -52,7 +53,8 @@ func TestFsyncWaitsForWhatIsBefore(t *testing.T) {
 	}
 	<-synced
 	out := w.out.String()
-	if !bytes.Contains([]byte(out), []byte(fsyncName)) || !bytes.HasSuffix([]byte(out), []byte("id02\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00")) {
+	if !bytes.Contains([]byte(out), []byte(fsyncName)) ||
+		!bytes.HasSuffix([]byte(out), []byte("id02\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00")) {
 		t.Errorf("to the client went %q, want the extension and the status of id02", out)
 	}
 }

@@ -201,7 +201,8 @@ func serveFiles(ctx context.Context, conn net.Conn, channel ssh.Channel, cfg Con
 	defer root.Close()
 	h := &handlers{ctx: ctx, cfg: cfg, root: root, cut: func() { conn.Close() }, written: map[*file]bool{}}
 	rw := newSyncer(channel, h.sync)
-	s := pkgsftp.NewRequestServer(rw, pkgsftp.Handlers{FileGet: h, FilePut: h, FileCmd: h, FileList: h}, pkgsftp.WithStartDirectory("/"+cfg.Home))
+	s := pkgsftp.NewRequestServer(rw, pkgsftp.Handlers{FileGet: h, FilePut: h, FileCmd: h, FileList: h},
+		pkgsftp.WithStartDirectory("/"+cfg.Home))
 	defer s.Close()
 	return s.Serve()
 }

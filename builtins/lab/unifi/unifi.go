@@ -57,13 +57,18 @@ func Create(dir string, now time.Time) error {
 		return err
 	}
 	settings := map[string][]map[string]any{
-		"setting":       {{"_id": "s1", "key": "mgmt", "x_ssh_password": "ubnt", "auto_upgrade": false}, {"_id": "s2", "key": "usg", "mss_clamp": "auto"}},
-		"networkconf":   {{"_id": "n1", "name": "office", "purpose": "corporate", "ip_subnet": "10.20.0.1/24", "vlan_enabled": false}, {"_id": "n2", "name": "guests", "purpose": "guest", "ip_subnet": "10.30.0.1/24", "vlan": 30, "vlan_enabled": true}},
-		"firewallrule":  {{"_id": "r1", "name": "guests to office", "action": "drop", "ruleset": "GUEST_IN", "rule_index": 2000, "enabled": true}},
+		"setting": {{"_id": "s1", "key": "mgmt", "x_ssh_password": "ubnt", "auto_upgrade": false},
+			{"_id": "s2", "key": "usg", "mss_clamp": "auto"}},
+		"networkconf": {{"_id": "n1", "name": "office", "purpose": "corporate", "ip_subnet": "10.20.0.1/24", "vlan_enabled": false},
+			{"_id": "n2", "name": "guests", "purpose": "guest", "ip_subnet": "10.30.0.1/24", "vlan": 30, "vlan_enabled": true}},
+		"firewallrule": {{"_id": "r1", "name": "guests to office", "action": "drop", "ruleset": "GUEST_IN", "rule_index": 2000,
+			"enabled": true}},
 		"firewallgroup": {{"_id": "g1", "name": "servers", "group_type": "address-group", "group_members": []string{"10.20.0.10", "10.20.0.11"}}},
-		"routing":       {{"_id": "t1", "name": "lab", "static-route_network": "10.99.0.0/24", "static-route_nexthop": "10.20.0.2", "enabled": true}},
-		"portforward":   {{"_id": "p1", "name": "vpn", "dst_port": "51820", "fwd": "10.20.0.5", "fwd_port": "51820", "proto": "udp", "enabled": true}},
-		"portconf":      {}, "wlanconf": {{"_id": "w1", "name": "office", "security": "wpapsk", "x_passphrase": "a passphrase", "enabled": true}},
+		"routing": {{"_id": "t1", "name": "lab", "static-route_network": "10.99.0.0/24", "static-route_nexthop": "10.20.0.2",
+			"enabled": true}},
+		"portforward": {{"_id": "p1", "name": "vpn", "dst_port": "51820", "fwd": "10.20.0.5", "fwd_port": "51820", "proto": "udp",
+			"enabled": true}},
+		"portconf": {}, "wlanconf": {{"_id": "w1", "name": "office", "security": "wpapsk", "x_passphrase": "a passphrase", "enabled": true}},
 		"dynamicdns": {}, "dhcpoption": {},
 	}
 	if err := writeJSON(filepath.Join(dir, "settings.json"), settings); err != nil {
@@ -96,7 +101,8 @@ func writeJSON(path string, v any) error {
 
 // Serve answers until the listener is closed or ctx ends.
 func (c *Console) Serve(ctx context.Context, l net.Listener) error {
-	s := &http.Server{Handler: http.HandlerFunc(c.serve), ReadHeaderTimeout: time.Minute, ErrorLog: log.New(io.Discard, "", 0), BaseContext: func(net.Listener) context.Context { return ctx }}
+	s := &http.Server{Handler: http.HandlerFunc(c.serve), ReadHeaderTimeout: time.Minute, ErrorLog: log.New(io.Discard, "", 0),
+		BaseContext: func(net.Listener) context.Context { return ctx }}
 	defer context.AfterFunc(ctx, func() { s.Close() })()
 	if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 		return err
@@ -123,7 +129,8 @@ func (c *Console) serve(w http.ResponseWriter, r *http.Request) {
 			return
 		case "limit":
 			w.Header().Set("Retry-After", d.Args)
-			answer(w, http.StatusTooManyRequests, map[string]any{"code": "AUTHENTICATION_FAILED_LIMIT_REACHED", "message": "You've reached the login attempt limit"})
+			answer(w, http.StatusTooManyRequests, map[string]any{"code": "AUTHENTICATION_FAILED_LIMIT_REACHED",
+				"message": "You've reached the login attempt limit"})
 			return
 		case "cut":
 			panic(http.ErrAbortHandler)

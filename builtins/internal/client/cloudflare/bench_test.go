@@ -40,13 +40,15 @@ func TestBenchZone(t *testing.T) {
 	for range m.Rounds(t) {
 		bare = append(bare, measure("bare", func() int { return bareRecords(t, dial, token) }))
 		ours = append(ours, measure("ours", func() int {
-			c, err := New(Config{URL: "https://api.cloudflare.lab/client/v4", Token: token, Fingerprints: []string{lab.CloudflareFingerprint()}, Dial: dial})
+			c, err := New(Config{URL: "https://api.cloudflare.lab/client/v4", Token: token, Fingerprints: []string{lab.CloudflareFingerprint()},
+				Dial: dial})
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer c.http.CloseIdleConnections()
 			now := time.Now()
-			x, err := c.On(Clock{Now: func() time.Time { return now }, Sleep: func(context.Context, time.Duration) error { return nil }}).Zone(t.Context(), "example.org", "")
+			x, err := c.On(Clock{Now: func() time.Time { return now },
+				Sleep: func(context.Context, time.Duration) error { return nil }}).Zone(t.Context(), "example.org", "")
 			if err != nil || x.BIND == nil {
 				t.Fatal(err, x.Missing)
 			}
@@ -65,7 +67,8 @@ func bareRecords(t *testing.T, dial func(context.Context, string, string) (net.C
 	defer client.CloseIdleConnections()
 	var all []json.RawMessage
 	for page := 1; ; page++ {
-		q, err := http.NewRequestWithContext(t.Context(), http.MethodGet, fmt.Sprintf("https://api.cloudflare.lab/client/v4/zones/%s/dns_records?page=%d&per_page=%d", zoneID, page, barePage), nil)
+		q, err := http.NewRequestWithContext(t.Context(), http.MethodGet,
+			fmt.Sprintf("https://api.cloudflare.lab/client/v4/zones/%s/dns_records?page=%d&per_page=%d", zoneID, page, barePage), nil)
 		if err != nil {
 			t.Fatal(err)
 		}

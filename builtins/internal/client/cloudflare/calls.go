@@ -111,13 +111,15 @@ func (b *calls) id(raw json.RawMessage, name string) string {
 func (b *calls) lists(lists []List) {
 	for _, l := range lists {
 		name := b.word(l.List, "name")
-		b.add("POST", b.account+"/rules/lists", b.keep(l.List, "name", "kind", "description"), "list "+name+": leave it out when the list is there")
+		b.add("POST", b.account+"/rules/lists", b.keep(l.List, "name", "kind", "description"),
+			"list "+name+": leave it out when the list is there")
 		items := []json.RawMessage{}
 		for _, i := range l.Items {
 			items = append(items, b.keep(i, "ip", "asn", "hostname", "redirect", "comment"))
 		}
 		b.add("PUT", b.account+"/rules/lists/"+b.id(l.List, "id")+"/items", array(items),
-			"all items of list "+name+"; of a list that was made anew, put its new id into the path. It works on: GET …/rules/lists/bulk_operations/ID tells when it is done")
+			"all items of list "+name+"; of a list that was made anew, put its new id into the path. It works on: GET "+
+				"…/rules/lists/bulk_operations/ID tells when it is done")
 	}
 }
 
@@ -133,13 +135,15 @@ func (b *calls) rulesets(owner string, list []json.RawMessage, kind, method stri
 		}
 		kept := []json.RawMessage{}
 		for _, rule := range rules {
-			kept = append(kept, b.keep(rule, "action", "action_parameters", "description", "enabled", "exposed_credential_check", "expression", "logging", "ratelimit", "ref"))
+			kept = append(kept, b.keep(rule, "action", "action_parameters", "description", "enabled", "exposed_credential_check", "expression",
+				"logging", "ratelimit", "ref"))
 		}
 		o := b.fields(b.keep(r, "name", "description", "kind", "phase"))
 		o["rules"] = array(kept)
 		phase := b.word(r, "phase")
 		if method == "POST" {
-			b.add(method, owner+"/rulesets", b.body(o), "custom ruleset "+b.word(r, "name")+"; rules that execute it name its id, which the answer tells: it was "+b.word(r, "id"))
+			b.add(method, owner+"/rulesets", b.body(o),
+				"custom ruleset "+b.word(r, "name")+"; rules that execute it name its id, which the answer shows: it was "+b.word(r, "id"))
 			continue
 		}
 		if phase == "" || strings.Trim(phase, "abcdefghijklmnopqrstuvwxyz0123456789_") != "" {
@@ -168,16 +172,21 @@ func (b *calls) access(owner string, list []json.RawMessage, scopes ...string) {
 func (b *calls) tunnels(x NetExport) {
 	for _, t := range x.Tunnels {
 		name, id := b.word(t.Tunnel, "name"), b.id(t.Tunnel, "id")
-		b.add("POST", b.account+"/cfd_tunnel", b.keep(t.Tunnel, "name", "config_src"), "tunnel "+name+": leave it out when the tunnel is there; a new one has a new id and token, which its machine needs")
+		b.add("POST", b.account+"/cfd_tunnel", b.keep(t.Tunnel, "name", "config_src"),
+			"tunnel "+name+": leave it out when the tunnel is there; a new one has a new id and token, which its machine needs")
 		if t.Config != nil {
-			b.add("PUT", b.account+"/cfd_tunnel/"+id+"/configurations", b.keep(t.Config, "config"), "ingress rules of tunnel "+name+"; of a tunnel that was made anew, put its new id into the path, and into the CNAME records to "+id+".cfargotunnel.com")
+			b.add("PUT", b.account+"/cfd_tunnel/"+id+"/configurations", b.keep(t.Config, "config"),
+				"ingress rules of tunnel "+name+"; of a tunnel that was made anew, put its new id into the path, and into the CNAME records to "+id+
+					".cfargotunnel.com")
 		}
 	}
 	for _, n := range x.VirtualNetworks {
-		b.add("POST", b.account+"/teamnet/virtual_networks", b.keep(n, "name", "comment", "is_default_network"), "virtual network "+b.word(n, "name")+": leave it out when it is there")
+		b.add("POST", b.account+"/teamnet/virtual_networks", b.keep(n, "name", "comment", "is_default_network"),
+			"virtual network "+b.word(n, "name")+": leave it out when it is there")
 	}
 	for _, r := range x.Routes {
-		b.add("POST", b.account+"/teamnet/routes", b.keep(r, "network", "comment", "tunnel_id", "virtual_network_id"), "route to "+b.word(r, "network")+"; ids of tunnels and networks that were made anew differ")
+		b.add("POST", b.account+"/teamnet/routes", b.keep(r, "network", "comment", "tunnel_id", "virtual_network_id"),
+			"route to "+b.word(r, "network")+"; ids of tunnels and networks that were made anew differ")
 	}
 }
 
@@ -214,7 +223,8 @@ func structured(o map[string]json.RawMessage) bool {
 		return false
 	}
 	data := strings.TrimSpace(string(o["data"]))
-	return len(data) > 2 && data != "null" && strings.Contains(" CAA CERT DNSKEY DS HTTPS LOC NAPTR SMIMEA SRV SSHFP SVCB TLSA URI ", " "+typ+" ")
+	return len(data) > 2 && data != "null" && strings.Contains(" CAA CERT DNSKEY DS HTTPS LOC NAPTR SMIMEA SRV SSHFP SVCB TLSA URI ",
+		" "+typ+" ")
 }
 
 // SettingCalls are the requests that set what can be set of a zone.
@@ -224,7 +234,8 @@ func SettingCalls(zoneID string, dnsSettings, settings json.RawMessage) ([]Call,
 	}
 	b := &calls{}
 	if dnsSettings != nil {
-		b.add("PATCH", "/zones/"+zoneID+"/dns_settings", b.keep(dnsSettings, "flatten_all_cnames", "foundation_dns", "multi_provider", "ns_ttl", "secondary_overrides", "soa", "zone_mode"), "settings of DNS")
+		b.add("PATCH", "/zones/"+zoneID+"/dns_settings", b.keep(dnsSettings, "flatten_all_cnames", "foundation_dns", "multi_provider", "ns_ttl",
+			"secondary_overrides", "soa", "zone_mode"), "settings of DNS")
 	}
 	var list, items []json.RawMessage
 	if settings != nil {

@@ -65,12 +65,14 @@ func New(cfg Config) (*Client, error) {
 	}
 	c := &Client{base: base, rate: limiter{tokens: burst}}
 	c.http = &http.Client{
-		Transport: &strict{token: cfg.Token, rate: &c.rate, next: &http.Transport{DialContext: dial, TLSClientConfig: tlsConfig, IdleConnTimeout: 30 * time.Second,
+		Transport: &strict{token: cfg.Token, rate: &c.rate, next: &http.Transport{DialContext: dial, TLSClientConfig: tlsConfig,
+			IdleConnTimeout:     30 * time.Second,
 			TLSHandshakeTimeout: 20 * time.Second, ResponseHeaderTimeout: time.Minute, MaxIdleConnsPerHost: 4, ForceAttemptHTTP2: true}},
 		Timeout:       5 * time.Minute,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
-	c.opts = []option.RequestOption{option.WithBaseURL(base.String()), option.WithHTTPClient(c.http), option.WithMaxRetries(0), option.WithHeader("User-Agent", "runner")}
+	c.opts = []option.RequestOption{option.WithBaseURL(base.String()), option.WithHTTPClient(c.http), option.WithMaxRetries(0),
+		option.WithHeader("User-Agent", "runner")}
 	return c, nil
 }
 
@@ -143,7 +145,8 @@ type bounded struct {
 func (b *bounded) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if b.left -= int64(n); b.left < 0 {
-		return 0, &Error{Kind: Answer, Method: b.q.Method, Path: b.q.URL.Path, Text: fmt.Sprintf("the answer is longer than %d bytes", int64(maxAnswer))}
+		return 0, &Error{Kind: Answer, Method: b.q.Method, Path: b.q.URL.Path,
+			Text: fmt.Sprintf("the answer is longer than %d bytes", int64(maxAnswer))}
 	}
 	if err != nil && !errors.Is(err, io.EOF) {
 		err = unreachable(b.q, err)

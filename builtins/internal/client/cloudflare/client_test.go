@@ -44,7 +44,8 @@ func newBench(t *testing.T, edit ...func(*Config)) *bench {
 			t.Error(err)
 		}
 	})
-	cfg := Config{URL: "https://api.cloudflare.lab/client/v4", Token: string(lab.Secrets()["cloudflare-token"]), Fingerprints: []string{lab.CloudflareFingerprint()}, Dial: w.Dial}
+	cfg := Config{URL: "https://api.cloudflare.lab/client/v4", Token: string(lab.Secrets()["cloudflare-token"]),
+		Fingerprints: []string{lab.CloudflareFingerprint()}, Dial: w.Dial}
 	for _, e := range edit {
 		e(&cfg)
 	}
@@ -109,14 +110,16 @@ func TestAZoneIsReadWhole(t *testing.T) {
 		have string
 		text string
 	}{
-		"zone": {string(x.Zone), `"plan":{`}, "dnssec": {string(x.DNSSEC), `"key_tag":42`}, "dns_settings": {string(x.DNSSettings), `"ns_ttl":86400`},
-		"settings": {string(x.Settings), `"id":"min_tls_version"`}, "bind": {string(x.BIND), "example.org.\t3600\tIN\tSOA\t"},
+		"zone": {string(x.Zone), `"plan":{`}, "dnssec": {string(x.DNSSEC), `"key_tag":42`},
+		"dns_settings": {string(x.DNSSettings), `"ns_ttl":86400`},
+		"settings":     {string(x.Settings), `"id":"min_tls_version"`}, "bind": {string(x.BIND), "example.org.\t3600\tIN\tSOA\t"},
 	} {
 		if !strings.Contains(want.have, want.text) {
 			t.Errorf("%s: got %.200s, want %s", part, want.have, want.text)
 		}
 	}
-	if strings.Contains(string(x.Zone), "development_mode") || strings.Contains(string(x.Settings), "time_remaining") || strings.Contains(string(x.BIND), "Exported") {
+	if strings.Contains(string(x.Zone), "development_mode") || strings.Contains(string(x.Settings), "time_remaining") ||
+		strings.Contains(string(x.BIND), "Exported") {
 		t.Error("what changes without a change of state is kept")
 	}
 	again, err := b.zone()
@@ -208,12 +211,14 @@ func TestWhatPassesIsWaitedFor(t *testing.T) {
 
 func TestPartsThatAreNotToBeHadAreTold(t *testing.T) {
 	t.Parallel()
-	for on, part := range map[string]string{"*/dnssec": "dnssec", "*/dns_settings": "dns_settings", "*/settings*": "settings", "*/export": "bind"} {
+	for on, part := range map[string]string{"*/dnssec": "dnssec", "*/dns_settings": "dns_settings", "*/settings*": "settings",
+		"*/export": "bind"} {
 		for _, do := range []string{"answer 403", "answer 404"} {
 			b := newBench(t)
 			b.inject(lab.Fault{On: "GET " + on, Do: do})
 			x, err := b.zone()
-			if err != nil || len(x.Missing) != 1 || x.Missing[0].Part != part || !strings.HasPrefix(x.Missing[0].Why, do[7:]) || len(x.Records) != 19 {
+			if err != nil || len(x.Missing) != 1 || x.Missing[0].Part != part || !strings.HasPrefix(x.Missing[0].Why, do[7:]) ||
+				len(x.Records) != 19 {
 				t.Errorf("%s, %s: got %v, %v", on, do, x.Missing, err)
 			}
 		}
@@ -239,7 +244,8 @@ func TestATextThatLacksARecordIsNotKept(t *testing.T) {
 	b := newBench(t)
 	b.inject(lab.Fault{On: "GET */export", Do: "short"})
 	x, err := b.zone()
-	if err != nil || x.BIND != nil || len(x.Missing) != 1 || !strings.Contains(x.Missing[0].Why, "differ in 1 records: + _25._tcp.mail.example.org. 3600 TLSA") {
+	if err != nil || x.BIND != nil || len(x.Missing) != 1 ||
+		!strings.Contains(x.Missing[0].Why, "differ in 1 records: + _25._tcp.mail.example.org. 3600 TLSA") {
 		t.Errorf("got %v, %v", x.Missing, err)
 	}
 	b.inject(lab.Fault{On: "GET */export", Do: "short", Times: 1})
@@ -293,7 +299,8 @@ func TestTheLimiterHoldsBack(t *testing.T) {
 	if total < 280*time.Second || total > 290*time.Second {
 		t.Errorf("got %v for 1000 requests more, want about 286 s", total)
 	}
-	for header, want := range map[string]time.Duration{`"default";r=50;t=30`: 0, `"default";r=2;t=30`: 30 * time.Second, "": 0, "r=-1;t=x": 0, `"default";r=0;t=999999`: longest} {
+	for header, want := range map[string]time.Duration{`"default";r=50;t=30`: 0, `"default";r=2;t=30`: 30 * time.Second, "": 0, "r=-1;t=x": 0,
+		`"default";r=0;t=999999`: longest} {
 		l := limiter{tokens: burst}
 		l.learn(header)
 		if got := l.take(now); got != want {

@@ -1,5 +1,5 @@
 // Package cloudflare reads zones and accounts at Cloudflare, completely or not at
-// all: what the token does not see is told as Missing, never left out in silence.
+// all: what the token does not see is reported as Missing, never left out in silence.
 //
 // Requests go through the service packages of cloudflare-go v7 (kept, the vendor's
 // own), never through its root package, which takes minutes to compile; a test

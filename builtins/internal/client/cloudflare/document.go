@@ -90,7 +90,8 @@ func FromDocument(d *ruleset.Document) (NetExport, error) {
 		if strings.ContainsAny(z.Name, "\n\r") {
 			return x, fmt.Errorf("read zones: %q is no name", z.Name)
 		}
-		z.Rulesets, z.AccessRules, z.PageRules = list("zone/"+z.Name+"/rulesets"), list("zone/"+z.Name+"/access_rules"), list("zone/"+z.Name+"/page_rules")
+		z.Rulesets, z.AccessRules, z.PageRules = list("zone/"+z.Name+"/rulesets"), list("zone/"+z.Name+"/access_rules"),
+			list("zone/"+z.Name+"/page_rules")
 		x.Zones = append(x.Zones, z)
 	}
 	return x, nil

@@ -83,7 +83,8 @@ func refusal(q *http.Request, s *http.Response, body []byte) *Error {
 		e.Text = http.StatusText(s.StatusCode)
 	}
 	switch {
-	case s.StatusCode == http.StatusUnauthorized, e.Code == 1000, e.Code == 6003, e.Code == 6111, s.StatusCode == http.StatusForbidden && e.Code == 9109:
+	case s.StatusCode == http.StatusUnauthorized, e.Code == 1000, e.Code == 6003, e.Code == 6111, s.StatusCode == http.StatusForbidden &&
+		e.Code == 9109:
 		e.Kind = Auth
 	case s.StatusCode == http.StatusForbidden:
 		e.Kind = Forbidden

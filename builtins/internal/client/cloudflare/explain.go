@@ -19,16 +19,20 @@ func Explain(system, doing string, err error) error {
 	switch e.Kind {
 	case Auth:
 		out.Code = CodeAuth
-		out.Hint = "dash.cloudflare.com > Manage Account > API Tokens shows whether the token is active; runner secret set NAME stores another one"
+		out.Hint = "dash.cloudflare.com > Manage Account > API Tokens shows whether the token is active; runner secret set NAME stores " +
+			"another one"
 	case Forbidden:
 		out.Code = CodeForbidden
-		out.Hint = "the token needs, to read: Zone, DNS, Zone Settings, Zone WAF, Page Rules of the zones; Account Rulesets, Account Filter Lists, Cloudflare Tunnel of the account"
+		out.Hint = "the token needs, to read: Zone, DNS, Zone Settings, Zone WAF, Page Rules of the zones; Account Rulesets, Account Filter " +
+			"Lists, Cloudflare Tunnel of the account"
 	case NotFound:
 		out.Code = CodeNoZone
-		out.Hint = "the token must include the zone (Zone Resources); with zones of one name in several accounts, name account = \"id\" in cloudflare(...)"
+		out.Hint = "the token must include the zone (Zone Resources); with zones of one name in several accounts, name account = \"id\" in " +
+			"cloudflare(...)"
 	case Limited:
 		out.Code, out.Temporary = CodeLimited, true
-		out.Hint = "1200 requests in 5 minutes are allowed, over all programs that use this token and the dashboard: give runner a token of an account of its own"
+		out.Hint = "1200 requests in 5 minutes are allowed, over all programs that use this token and the dashboard: give runner a token of " +
+			"an account of its own"
 	case Down:
 		out.Code, out.Temporary = CodeDown, true
 		out.Hint = "is the way to the internet open from here, and what does www.cloudflarestatus.com say?"

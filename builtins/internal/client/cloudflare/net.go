@@ -260,7 +260,7 @@ func (s *Session) accessRules(ctx context.Context, o owner) ([]json.RawMessage, 
 }
 
 // tunnels reads tunnels with their ingress rules, routes and virtual networks. What
-// of a tunnel tells who is connected just now is left out.
+// of a tunnel says who is connected just now is left out.
 func (s *Session) tunnels(ctx context.Context, x *NetExport) error {
 	list, err := s.pages(ctx, "tunnels", 100, s.plain("accounts", x.Account, "cfd_tunnel"), "is_deleted", "false")
 	var tunnels []json.RawMessage

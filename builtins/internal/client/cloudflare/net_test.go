@@ -23,7 +23,8 @@ func TestTheAccountIsReadWhole(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{accountID, `$blocked`, `"203.0.113.128/25"`, `"company rules everywhere"`, `"cache_everything"`, `"http_status:404"`, `"10.0.0.0/16"`, `"is_default_network"`, `"scanner"`, `"Cloudflare Managed Ruleset"`} {
+	for _, want := range []string{accountID, `$blocked`, `"203.0.113.128/25"`, `"company rules everywhere"`, `"cache_everything"`,
+		`"http_status:404"`, `"10.0.0.0/16"`, `"is_default_network"`, `"scanner"`, `"Cloudflare Managed Ruleset"`} {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("the export does not hold %s", want)
 		}
@@ -51,10 +52,13 @@ func TestTheAccountIsReadWhole(t *testing.T) {
 func TestPartsOfTheAccountThatAreNotToBeHadAreTold(t *testing.T) {
 	t.Parallel()
 	for on, part := range map[string]string{
-		"GET /accounts/*/rulesets": "rulesets of the account", "GET /zones/*/rulesets": "rulesets of example.org", "GET /accounts/*/rules/lists": "lists",
-		"GET /accounts/*/items": "items of list 2c0fc9fa937b11eaa1b71c4d701ab86e", "GET /accounts/*/access_rules/rules": "access rules of the account",
-		"GET /zones/*/pagerules": "page rules of example.org", "GET /accounts/*/cfd_tunnel": "tunnels", "GET */configurations": "ingress rules of tunnel f70ff985-a4ef-4643-bbbc-4a0ed4fc8415",
-		"GET */routes": "routes", "GET */virtual_networks": "virtual networks",
+		"GET /accounts/*/rulesets": "rulesets of the account", "GET /zones/*/rulesets": "rulesets of example.org",
+		"GET /accounts/*/rules/lists":        "lists",
+		"GET /accounts/*/items":              "items of list 2c0fc9fa937b11eaa1b71c4d701ab86e",
+		"GET /accounts/*/access_rules/rules": "access rules of the account",
+		"GET /zones/*/pagerules":             "page rules of example.org", "GET /accounts/*/cfd_tunnel": "tunnels",
+		"GET */configurations": "ingress rules of tunnel f70ff985-a4ef-4643-bbbc-4a0ed4fc8415",
+		"GET */routes":         "routes", "GET */virtual_networks": "virtual networks",
 	} {
 		b := newBench(t)
 		b.inject(lab.Fault{On: on, Do: "answer 403"})
@@ -97,9 +101,12 @@ func TestCallsComeInTheOrderInWhichTheyFindWhatTheyName(t *testing.T) {
 	a, z := "/accounts/"+accountID, "/zones/"+zoneID
 	want := []string{
 		"POST " + a + "/rules/lists", "PUT " + a + "/rules/lists/2c0fc9fa937b11eaa1b71c4d701ab86e/items", "POST " + a + "/rulesets",
-		"PUT " + a + "/rulesets/phases/http_request_firewall_custom/entrypoint", "PUT " + z + "/rulesets/phases/http_request_firewall_custom/entrypoint",
-		"PUT " + z + "/rulesets/phases/http_request_dynamic_redirect/entrypoint", "POST " + z + "/pagerules", "POST " + z + "/firewall/access_rules/rules",
-		"POST " + a + "/firewall/access_rules/rules", "POST " + a + "/cfd_tunnel", "PUT " + a + "/cfd_tunnel/f70ff985-a4ef-4643-bbbc-4a0ed4fc8415/configurations",
+		"PUT " + a + "/rulesets/phases/http_request_firewall_custom/entrypoint",
+		"PUT " + z + "/rulesets/phases/http_request_firewall_custom/entrypoint",
+		"PUT " + z + "/rulesets/phases/http_request_dynamic_redirect/entrypoint", "POST " + z + "/pagerules",
+		"POST " + z + "/firewall/access_rules/rules",
+		"POST " + a + "/firewall/access_rules/rules", "POST " + a + "/cfd_tunnel",
+		"PUT " + a + "/cfd_tunnel/f70ff985-a4ef-4643-bbbc-4a0ed4fc8415/configurations",
 		"POST " + a + "/teamnet/virtual_networks", "POST " + a + "/teamnet/routes",
 	}
 	if len(calls) != len(want) {
@@ -115,7 +122,8 @@ func TestCallsComeInTheOrderInWhichTheyFindWhatTheyName(t *testing.T) {
 			}
 		}
 	}
-	if line := calls[1].Line("02.json"); line != `curl --fail-with-body -sS -X PUT "$API`+calls[1].Path+`" -H @"$AUTH" -H 'Content-Type: application/json' --data @02.json` {
+	if line := calls[1].Line("02.json"); line != `curl --fail-with-body -sS -X PUT "$API`+calls[1].Path+
+		`" -H @"$AUTH" -H 'Content-Type: application/json' --data @02.json` {
 		t.Errorf("got %s", line)
 	}
 }

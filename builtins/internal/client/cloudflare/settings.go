@@ -11,11 +11,16 @@ import (
 // settingIDs are asked for one by one where all at once are not answered: the
 // vendor has taken that call out of its reference, and answers it still.
 var settingIDs = []string{
-	"0rtt", "always_online", "always_use_https", "automatic_https_rewrites", "automatic_platform_optimization", "brotli", "browser_cache_ttl", "browser_check",
-	"cache_level", "challenge_ttl", "ciphers", "cname_flattening", "development_mode", "early_hints", "edge_cache_ttl", "email_obfuscation", "h2_prioritization",
-	"hotlink_protection", "http2", "http3", "image_resizing", "ip_geolocation", "ipv6", "max_upload", "min_tls_version", "mirage", "opportunistic_encryption",
-	"opportunistic_onion", "orange_to_orange", "origin_error_page_pass_thru", "polish", "prefetch_preload", "privacy_pass", "proxy_read_timeout", "pseudo_ipv4",
-	"response_buffering", "rocket_loader", "security_header", "security_level", "server_side_exclude", "sort_query_string_for_cache", "ssl", "ssl_recommender",
+	"0rtt", "always_online", "always_use_https", "automatic_https_rewrites", "automatic_platform_optimization", "brotli", "browser_cache_ttl",
+	"browser_check",
+	"cache_level", "challenge_ttl", "ciphers", "cname_flattening", "development_mode", "early_hints", "edge_cache_ttl", "email_obfuscation",
+	"h2_prioritization",
+	"hotlink_protection", "http2", "http3", "image_resizing", "ip_geolocation", "ipv6", "max_upload", "min_tls_version", "mirage",
+	"opportunistic_encryption",
+	"opportunistic_onion", "orange_to_orange", "origin_error_page_pass_thru", "polish", "prefetch_preload", "privacy_pass",
+	"proxy_read_timeout", "pseudo_ipv4",
+	"response_buffering", "rocket_loader", "security_header", "security_level", "server_side_exclude", "sort_query_string_for_cache", "ssl",
+	"ssl_recommender",
 	"tls_1_2_only", "tls_1_3", "tls_client_auth", "true_client_ip_header", "waf", "webp", "websockets",
 }
 

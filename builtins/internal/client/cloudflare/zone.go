@@ -142,17 +142,19 @@ func (x ZoneExport) choose(list []json.RawMessage) (ZoneExport, error) {
 	case 1:
 		return x, ids(x.ID, x.Account)
 	}
-	return x, &Error{Kind: NotFound, Text: fmt.Sprintf("zone %s is in %d accounts: %s", x.Name, len(owners), printable(strings.Join(owners, ", ")))}
+	return x, &Error{Kind: NotFound, Text: fmt.Sprintf("zone %s is in %d accounts: %s", x.Name, len(owners),
+		printable(strings.Join(owners, ", ")))}
 }
 
 // records reads both forms of the records, which must agree.
 func (s *Session) records(ctx context.Context, x ZoneExport, differed *string) (ZoneExport, error) {
 	r := dns.NewRecordService(s.c.opts...)
-	list, err := s.pages(ctx, "records of "+x.Name, recordsPerPage, library(func(ctx context.Context, opts ...option.RequestOption) (any, error) {
-		var p dns.RecordListParams
-		p.ZoneID.Value, p.ZoneID.Present = x.ID, true
-		return r.List(ctx, p, opts...)
-	}))
+	list, err := s.pages(ctx, "records of "+x.Name, recordsPerPage,
+		library(func(ctx context.Context, opts ...option.RequestOption) (any, error) {
+			var p dns.RecordListParams
+			p.ZoneID.Value, p.ZoneID.Present = x.ID, true
+			return r.List(ctx, p, opts...)
+		}))
 	if err != nil {
 		return x, err
 	}
@@ -163,7 +165,8 @@ func (s *Session) records(ctx context.Context, x ZoneExport, differed *string) (
 			return x, &Error{Kind: Answer, Text: err.Error(), Cause: err}
 		}
 		if r := parsed[i]; r.Unread != "" {
-			x.Missing = append(x.Missing, Missing{r.Part(), "it cannot be read (" + printable(r.Unread) + "): its bytes are kept in records.json as Cloudflare gave them"})
+			x.Missing = append(x.Missing, Missing{r.Part(),
+				"it cannot be read (" + printable(r.Unread) + "): its bytes are kept in records.json as Cloudflare gave them"})
 		}
 	}
 	x.Records, err = sorted(list, recordKey)
@@ -216,21 +219,22 @@ func (s *Session) compare(ctx context.Context, x ZoneExport, text []byte, record
 	return x, nil
 }
 
-// remarks tells of the lines that became remarks where their record is no gap yet, and
+// remarks says of the lines that became remarks where their record is no gap yet, and
 // returns all records that are one.
 func (x *ZoneExport) remarks(lines []zone.Record) []string {
-	told := map[string]int{}
+	reported := map[string]int{}
 	var gaps []string
 	for _, m := range x.Missing {
-		told[m.Part]++
+		reported[m.Part]++
 		gaps = append(gaps, m.Part)
 	}
 	for _, r := range lines {
-		if told[r.Part()]--; told[r.Part()] >= 0 {
+		if reported[r.Part()]--; reported[r.Part()] >= 0 {
 			continue
 		}
 		gaps = append(gaps, r.Part())
-		x.Missing = append(x.Missing, Missing{r.Part(), "its line in zone.bind cannot be read (" + printable(r.Unread) + "): it is a remark there; records.json has the record"})
+		x.Missing = append(x.Missing, Missing{r.Part(), "its line in zone.bind cannot be read (" + printable(r.Unread) +
+			"): it is a remark there; records.json has the record"})
 	}
 	return gaps
 }

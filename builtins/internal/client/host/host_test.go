@@ -27,8 +27,9 @@ func onLab(t *testing.T, faults ...lab.Fault) (host.Host, string) {
 	if err := w.Inject(faults...); err != nil {
 		t.Fatal(err)
 	}
-	h, err := host.Remote(t.Context(), "node", ssh.Config{Address: "root@" + lab.NodeAddr, HostKey: lab.HostKeys()["pve1.lab"], Dial: w.Dial, Silence: 400 * time.Millisecond,
-		Key: func(context.Context) ([]byte, error) { return lab.Secrets()["node-ssh-key"], nil }})
+	h, err := host.Remote(t.Context(), "node", ssh.Config{Address: "root@" + lab.NodeAddr, HostKey: lab.HostKeys()["pve1.lab"], Dial: w.Dial,
+		Silence: 400 * time.Millisecond,
+		Key:     func(context.Context) ([]byte, error) { return lab.Secrets()["node-ssh-key"], nil }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,7 +188,8 @@ func TestWordsMeanNothingToAShell(t *testing.T) {
 
 func TestOutputIsBounded(t *testing.T) {
 	h := host.Local("here")
-	if _, err := h.Run(t.Context(), host.Command{Args: []string{"head", "-c", "100000", "/dev/zero"}, Limit: 1000}); !errors.Is(err, host.ErrTooMuch) {
+	if _, err := h.Run(t.Context(), host.Command{Args: []string{"head", "-c", "100000", "/dev/zero"}, Limit: 1000}); !errors.Is(err,
+		host.ErrTooMuch) {
 		t.Errorf("got %v", err)
 	}
 	var out bytes.Buffer

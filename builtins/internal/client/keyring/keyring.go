@@ -126,13 +126,15 @@ func (k *Keyring) password() (string, error) {
 			return "", fmt.Errorf("read its password: %w", locked(err))
 		}
 		if st.Mode().Perm()&0o077 != 0 {
-			return "", fmt.Errorf("%w: %s can be read by others (mode %o)\nhint: chmod 600 %s", ErrLocked, k.cfg.PassFile, st.Mode().Perm(), k.cfg.PassFile)
+			return "", fmt.Errorf("%w: %s can be read by others (mode %o)\nhint: chmod 600 %s", ErrLocked, k.cfg.PassFile, st.Mode().Perm(),
+				k.cfg.PassFile)
 		}
 		raw, err := os.ReadFile(k.cfg.PassFile)
 		return firstLine(raw), err
 	}
 	if k.cfg.Password == nil {
-		return "", fmt.Errorf("%w: there is no password for %s\nhint: give keyring(password_credential = …) or keyring(password_file = …) in site.star; at a terminal runner asks", ErrLocked, k.cfg.Dir)
+		return "", fmt.Errorf("%w: there is no password for %s\nhint: give keyring(password_credential = …) or keyring(password_file = …) in "+
+			"site.star; at a terminal runner asks", ErrLocked, k.cfg.Dir)
 	}
 	return k.cfg.Password()
 }

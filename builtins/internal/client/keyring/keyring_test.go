@@ -77,12 +77,16 @@ func TestKeyringFaults(t *testing.T) {
 		is    error
 		words []string
 	}{
-		{"a wrong password", Config{Dir: full, Password: func() (string, error) { return "other", nil }}, ErrLocked, []string{"read secret x", "password is wrong"}},
+		{"a wrong password", Config{Dir: full, Password: func() (string, error) { return "other", nil }}, ErrLocked,
+			[]string{"read secret x", "password is wrong"}},
 		{"nobody to ask", Config{Dir: full}, ErrLocked, []string{"no password", "password_credential", "password_file"}},
-		{"a password file that others can read", Config{Dir: full, PassFile: file(0o644, "pw")}, ErrLocked, []string{"can be read by others", "chmod 600"}},
+		{"a password file that others can read", Config{Dir: full, PassFile: file(0o644, "pw")}, ErrLocked,
+			[]string{"can be read by others", "chmod 600"}},
 		{"a password file that is not there", Config{Dir: full, PassFile: full + ".none"}, ErrLocked, []string{"read its password"}},
-		{"a folder that others can read", Config{Dir: open, Password: func() (string, error) { return "pw", nil }}, nil, []string{"can be read by others", "chmod 700"}},
-		{"an empty keyring", Config{Dir: filepath.Join(open, "new"), Password: func() (string, error) { return "pw", nil }}, ErrNoItem, []string{"runner secret set x"}},
+		{"a folder that others can read", Config{Dir: open, Password: func() (string, error) { return "pw", nil }}, nil,
+			[]string{"can be read by others", "chmod 700"}},
+		{"an empty keyring", Config{Dir: filepath.Join(open, "new"), Password: func() (string, error) { return "pw", nil }}, ErrNoItem,
+			[]string{"runner secret set x"}},
 	} {
 		c.cfg.Backend = "file"
 		_, err := New(c.cfg).Get(t.Context(), "x")

@@ -74,7 +74,7 @@ func noItem(path string) (string, error) {
 	case st.IsDir():
 		return Folder, nil
 	case !st.Mode().IsRegular():
-		return "it is no file", nil
+		return "it is not a file", nil
 	case st.Size() == 0:
 		return "it is empty", nil
 	case st.Size() > maxFile:

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// What is no item keeps no item from being read, and is told.
+// What is no item keeps no item from being read, and is reported.
 func TestWhatIsNoItemIsTold(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "keyring")
 	k := ring(dir, "pw")
@@ -24,7 +24,8 @@ func TestWhatIsNoItemIsTold(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, text := range map[string]string{".DS_Store": "junk", ".directory": "[Desktop Entry]\n", "empty": "", "cut": string(sealed[:len(sealed)/3]), "text": "eyJ.a.b.c.d e"} {
+	for name, text := range map[string]string{".DS_Store": "junk", ".directory": "[Desktop Entry]\n", "empty": "",
+		"cut": string(sealed[:len(sealed)/3]), "text": "eyJ.a.b.c.d e"} {
 		if err := os.WriteFile(path(name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -32,7 +33,8 @@ func TestWhatIsNoItemIsTold(t *testing.T) {
 	if err := os.WriteFile(path("a~"), sealed, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(os.Mkdir(path("lost+found"), 0o700), syscall.Mkfifo(path("pipe"), 0o600), os.Symlink("nowhere", path("link")), os.Truncate(path("text"), 5)); err != nil {
+	if err := errors.Join(os.Mkdir(path("lost+found"), 0o700), syscall.Mkfifo(path("pipe"), 0o600), os.Symlink("nowhere", path("link")),
+		os.Truncate(path("text"), 5)); err != nil {
 		t.Fatal(err)
 	}
 	names, err := k.List()
@@ -43,13 +45,14 @@ func TestWhatIsNoItemIsTold(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var told []string
+	var reported []string
 	for _, s := range stray {
-		told = append(told, s.File+": "+s.Why)
+		reported = append(reported, s.File+": "+s.Why)
 	}
-	for _, want := range []string{".DS_Store: it does not have the form of an item", "empty: it is empty", "cut: it does not have", "lost+found: it is a folder", "pipe: it is no file", "link: it is a link to nothing", "text: it does not have"} {
-		if !slices.ContainsFunc(told, func(s string) bool { return strings.HasPrefix(s, want) }) {
-			t.Errorf("got %q, want %q", told, want)
+	for _, want := range []string{".DS_Store: it does not have the form of an item", "empty: it is empty", "cut: it does not have",
+		"lost+found: it is a folder", "pipe: it is not a file", "link: it is a link to nothing", "text: it does not have"} {
+		if !slices.ContainsFunc(reported, func(s string) bool { return strings.HasPrefix(s, want) }) {
+			t.Errorf("got %q, want %q", reported, want)
 		}
 	}
 	if _, err := k.Get(t.Context(), "a~"); !errors.Is(err, ErrStray) || !strings.Contains(err.Error(), "holds the item a under another name") {

@@ -241,7 +241,7 @@ func (f *filter) all() []ruleset.Table {
 }
 
 // believe is for a host that makes no namespace: what nft checks of its own tables is
-// kept, and that nothing was loaded is told. What iptables-save prints is not believed.
+// kept, and that nothing was loaded is reported. What iptables-save prints is not believed.
 func (f *filter) believe(ctx context.Context, h host.Host, none error) error {
 	f.none = none
 	for _, t := range f.all() {
@@ -273,7 +273,8 @@ func (f *filter) nftText(tables []ruleset.Table) []byte {
 	}
 	for _, t := range tables {
 		if owned(f.text[t]) {
-			fmt.Fprintf(&b, "# %s belonged to a running program (flags owner): stop that program before this is loaded, or let it make the table itself\n", t)
+			fmt.Fprintf(&b, "# %s belonged to a running program (flags owner): stop that program before this is loaded, or let it make the table "+
+				"itself\n", t)
 		}
 		if !whole {
 			fmt.Fprintf(&b, "table %s\ndelete table %s\n", t, t)
@@ -308,7 +309,7 @@ func (f *filter) nftJSON(tables []ruleset.Table) []byte {
 	}
 	raw, err := ruleset.Canonical(object{"nftables": list}, "handle", "expires")
 	if err != nil {
-		return nil // such a text is refused, which is told
+		return nil // such a text is refused, which is reported
 	}
 	return append(raw, '\n')
 }
@@ -341,7 +342,7 @@ func (x *Export) add(f *filter) error {
 	return x.addLost(f)
 }
 
-// addLost tells of each table that does not come back, and keeps how it was printed:
+// addLost says of each table that does not come back, and keeps how it was printed:
 // nft's words as they are, for who reads them and finds that they will do.
 func (x *Export) addLost(f *filter) error {
 	var b strings.Builder

@@ -50,7 +50,8 @@ func (f *filter) readSets(ctx context.Context, h host.Host) error {
 // proveSets says why the sets do not come back; "" when they do.
 func (f *filter) proveSets(ctx context.Context, h host.Host) (string, error) {
 	text := strings.Join(f.ipset, "\n") + "\n"
-	r, err := h.Run(ctx, host.Command{Args: []string{"unshare", "-n", "sh", "-c", setsScript}, Stdin: strings.NewReader(text), Limit: maxListing})
+	r, err := h.Run(ctx, host.Command{Args: []string{"unshare", "-n", "sh", "-c", setsScript}, Stdin: strings.NewReader(text),
+		Limit: maxListing})
 	none := errors.Is(err, host.ErrNoProgram)
 	if err != nil && !none {
 		return "", err

@@ -86,7 +86,8 @@ func sysctls() []string {
 	out := []string{"net.bridge.bridge-nf-call-iptables", "net.bridge.bridge-nf-call-ip6tables", "net.bridge.bridge-nf-call-arptables",
 		"net.ipv4.ip_forward", "net.ipv4.ip_nonlocal_bind", "net.ipv4.tcp_syncookies", "net.netfilter.nf_conntrack_max"}
 	for _, where := range []string{"all", "default"} {
-		for _, key := range []string{"forwarding", "rp_filter", "accept_redirects", "send_redirects", "accept_source_route", "proxy_arp", "log_martians", "arp_ignore", "arp_announce"} {
+		for _, key := range []string{"forwarding", "rp_filter", "accept_redirects", "send_redirects", "accept_source_route", "proxy_arp",
+			"log_martians", "arp_ignore", "arp_announce"} {
 			out = append(out, "net.ipv4.conf."+where+"."+key)
 		}
 		for _, key := range []string{"forwarding", "accept_ra", "accept_redirects", "disable_ipv6", "autoconf"} {
@@ -174,7 +175,8 @@ func (x *Export) routes(ctx context.Context, h host.Host) error {
 		for _, what := range []struct {
 			section string
 			args    []string
-		}{{"routes" + fam, []string{"ip", "-j", fam, "route", "show", "table", "all"}}, {"rules" + fam, []string{"ip", "-j", fam, "rule", "show"}}} {
+		}{{"routes" + fam, []string{"ip", "-j", fam, "route", "show", "table", "all"}},
+			{"rules" + fam, []string{"ip", "-j", fam, "rule", "show"}}} {
 			out, err := host.Output(ctx, h, what.args...)
 			if err != nil {
 				return err
@@ -195,7 +197,8 @@ func (x *Export) routes(ctx context.Context, h host.Host) error {
 					kept = append(kept, r)
 				}
 			}
-			if err := ruleset.Add(x.Document, what.section, strings.HasPrefix(what.section, "rules"), kept, "flags", "expires", "age", "used", "pref", "cache"); err != nil {
+			if err := ruleset.Add(x.Document, what.section, strings.HasPrefix(what.section, "rules"), kept, "flags", "expires", "age", "used",
+				"pref", "cache"); err != nil {
 				return err
 			}
 		}
@@ -215,8 +218,10 @@ const maxBootFile = 1 << 20
 
 // bootFiles exports them. One that cannot be read is a gap, and costs no other.
 func (x *Export) bootFiles(ctx context.Context, h host.Host) error {
-	paths := []string{"/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/etc/nftables.conf", "/etc/network/interfaces", "/etc/sysctl.conf", "/etc/iproute2/rt_tables"}
-	for _, dir := range []string{"/etc/network/interfaces.d", "/etc/netplan", "/etc/systemd/network", "/etc/sysctl.d", "/etc/nftables.d", "/etc/iproute2/rt_tables.d"} {
+	paths := []string{"/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/etc/nftables.conf", "/etc/network/interfaces", "/etc/sysctl.conf",
+		"/etc/iproute2/rt_tables"}
+	for _, dir := range []string{"/etc/network/interfaces.d", "/etc/netplan", "/etc/systemd/network", "/etc/sysctl.d", "/etc/nftables.d",
+		"/etc/iproute2/rt_tables.d"} {
 		list, err := h.List(ctx, dir)
 		switch {
 		case errors.Is(err, os.ErrNotExist):

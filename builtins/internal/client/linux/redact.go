@@ -9,7 +9,7 @@ import (
 
 // Files that set a network up hold keys and passwords in many forms: ifupdown's
 // "wpa-psk KEY" and commands, networkd's "PrivateKey=", netplan's YAML. What is a
-// secret is told by the name it is under. Too much is left out rather than too
+// secret is reported by the name it is under. Too much is left out rather than too
 // little: what is missing is a gap that somebody reads, what leaked is not.
 
 const redacted = "[redacted]"
@@ -51,7 +51,8 @@ func redactFile(file, text string) (clean string, found, understood bool) {
 		case !strict || !secretWord.MatchString(line):
 		case comment:
 			lines[i], found = "# "+redacted, true
-		case m != nil && (public(m[3]) || !yaml && strings.TrimSpace(m[5]) == "="), yaml && strings.TrimLeft(strings.TrimSpace(line), "- ") == "keys:":
+		case m != nil && (public(m[3]) || !yaml && strings.TrimSpace(m[5]) == "="), yaml &&
+			strings.TrimLeft(strings.TrimSpace(line), "- ") == "keys:":
 		default:
 			return "", true, false
 		}

@@ -138,7 +138,8 @@ func (f *filter) settle(ctx context.Context, h host.Host, form form, tables []ru
 }
 
 // eachAlone tries the tables of a text that is refused one by one.
-func (f *filter) eachAlone(ctx context.Context, h host.Host, form form, tables []ruleset.Table, why reasons) (good []ruleset.Table, err error) {
+func (f *filter) eachAlone(ctx context.Context, h host.Host, form form, tables []ruleset.Table, why reasons) (good []ruleset.Table,
+	err error) {
 	for _, t := range tables {
 		ok, its, err := f.settle(ctx, h, form, []ruleset.Table{t})
 		if err != nil {

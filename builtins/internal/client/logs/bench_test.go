@@ -40,7 +40,8 @@ func TestBenchJournal(t *testing.T) {
 	var ours, peer []gauge.Cost
 	peak := 0.0
 	for range m.Rounds(t) {
-		peer = append(peer, gauge.Run(t, exec.Command("bash", "-c", "journalctl -o export --all --no-pager --file "+journal+" | zstd -1 > "+filepath.Join(dir, "peer.zst"))))
+		peer = append(peer, gauge.Run(t, exec.Command("bash", "-c", "journalctl -o export --all --no-pager --file "+journal+" | zstd -1 > "+
+			filepath.Join(dir, "peer.zst"))))
 		cmd := exec.Command(os.Args[0], "-test.run", "^TestChildOfTheBenchmark$", "-test.v")
 		cmd.Env = append(os.Environ(), "RUNNER_BENCH_JOURNAL="+journal, "RUNNER_BENCH_OUT="+dir)
 		ours = append(ours, gauge.Run(t, cmd))

@@ -50,7 +50,7 @@ func (r *fileRead) earlier(ctx context.Context, l *log, was *logbatch.Earlier) e
 }
 
 // since is the index of the first file that is newer than the rotated ones were then:
-// -1 when that cannot be told.
+// -1 when that cannot be reported.
 func (r *fileRead) since(ctx context.Context, l *log, before *logbatch.Print) (int, error) {
 	if before == nil { // there were none
 		return 0, nil

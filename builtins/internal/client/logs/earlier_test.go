@@ -28,7 +28,8 @@ func (p *place) earlierSpot(name string, offset int, before string) string {
 	}
 	raw, dev, inode := read(name)
 	raw = raw[:offset]
-	out := fmt.Sprintf(`{"dev":%d,"inode":%d,"offset":%d,"head":%q,"head_len":%d,"tail":%q`, dev, inode, offset, sum(raw[:min(offset, 1024)]), min(offset, 1024), sum(raw[max(0, offset-1024):]))
+	out := fmt.Sprintf(`{"dev":%d,"inode":%d,"offset":%d,"head":%q,"head_len":%d,"tail":%q`, dev, inode, offset, sum(raw[:min(offset, 1024)]),
+		min(offset, 1024), sum(raw[max(0, offset-1024):]))
 	if before != "" {
 		old, dev, inode := read(before)
 		out += fmt.Sprintf(`,"before":{"dev":%d,"inode":%d,"head":%q,"len":%d}`, dev, inode, sum(old[:min(len(old), 1024)]), min(len(old), 1024))

@@ -25,7 +25,8 @@ func Files(ctx context.Context, h host.Host, patterns []string, pos logbatch.Pos
 }
 
 // files can leave a line that is not ended yet for the next time.
-func files(ctx context.Context, h host.Host, patterns []string, pos logbatch.Position, most int64, sink Sink, lines bool) (*Collected, error) {
+func files(ctx context.Context, h host.Host, patterns []string, pos logbatch.Position, most int64, sink Sink, lines bool) (*Collected,
+	error) {
 	r := &fileRead{h: h, sink: sink, left: most, lines: lines, known: pos.Files, claimed: map[string]bool{},
 		c: &Collected{After: logbatch.Position{Files: logbatch.Files{}, Newest: pos.Newest}}}
 	found, err := r.logs(ctx, patterns)
@@ -325,7 +326,7 @@ func (r *fileRead) settled(ctx context.Context, pattern string, l *log, last log
 		if n == nil || n.dev != f.dev || n.inode != f.inode || !f.packed() && n.size < f.size {
 			return moved
 		}
-		if l.told && f != l.current && (n.size != f.size || !n.changed.Equal(f.changed)) {
+		if l.reported && f != l.current && (n.size != f.size || !n.changed.Equal(f.changed)) {
 			return moved // it grew to what is missing, perhaps
 		}
 		delete(now, f.path)

@@ -67,13 +67,13 @@ type log struct {
 	current *file   // that one; nil when it is just not there
 	strays  []*file
 
-	known bool
-	paths []string        // under which it is known: a rotated file may have been taken
-	spots []logbatch.Spot // for a log of its own before
-	marks []*mark
-	names []logbatch.Name // that were learnt
-	old   int64
-	told  bool // something is missing
+	known    bool
+	paths    []string        // under which it is known: a rotated file may have been taken
+	spots    []logbatch.Spot // for a log of its own before
+	marks    []*mark
+	names    []logbatch.Name // that were learnt
+	old      int64
+	reported bool // something is missing
 }
 
 // listing is what lies in one folder.

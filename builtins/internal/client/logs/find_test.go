@@ -114,7 +114,8 @@ func TestRotatedNames(t *testing.T) {
 
 // What only looks like it is a log of its own.
 func TestNamesThatAreNotRotated(t *testing.T) {
-	names := []string{"app.log", "app-error.log", "app-2.log", "app8080.log", "app.8080.log", "app.log.bak", "application.log", "app", "app.d.log", "1.log", "x-20261128.log"}
+	names := []string{"app.log", "app-error.log", "app-2.log", "app8080.log", "app.8080.log", "app.log.bak", "application.log", "app",
+		"app.d.log", "1.log", "x-20261128.log"}
 	sort.Strings(names)
 	for _, n := range names {
 		if of := rotatedOf(n, names); of != "" {

@@ -16,7 +16,7 @@ import (
 
 // sequences are the numbers of the newest entries by the headers of the journal's
 // files, by sequence. Of files that journalctl cannot open it says nothing; the
-// export tells of those.
+// export says of those.
 func sequences(ctx context.Context, h host.Host) (map[string]uint64, error) {
 	res, err := h.Run(ctx, host.Command{Args: []string{"journalctl", "--header", "--no-pager", "--quiet"}, Limit: 16 << 20})
 	if err != nil {
@@ -54,7 +54,8 @@ func (j *journalRead) whole(tails map[string]uint64) {
 	}
 	for _, id := range slices.Sorted(maps.Keys(j.highest)) {
 		if got, tail := j.highest[id], tails[id]; tail > got {
-			j.c.gap(fmt.Sprintf("journal entries %d to %d", got+1, tail), "%d entries that the journal's header counts did not come: they lie in a damaged file (journalctl --verify finds it)", tail-got)
+			j.c.gap(fmt.Sprintf("journal entries %d to %d", got+1, tail), "%d entries that the journal's header counts did not come: they lie in "+
+				"a damaged file (journalctl --verify finds it)", tail-got)
 			j.c.Damaged = fmt.Sprintf("the journal ends at entry %d, its header says %d", got, tail)
 		}
 	}

@@ -41,7 +41,8 @@ func (j journalOf) Run(_ context.Context, c host.Command) (host.Result, error) {
 
 func TestTheHeaderTellsWhetherTheJournalIsWhole(t *testing.T) {
 	header := func(tail int) string {
-		return fmt.Sprintf("File path: /a\nSequential number ID: 5f3a\nHead sequential number: 1 (1)\nTail sequential number: %d (%x)\n", tail, tail)
+		return fmt.Sprintf("File path: /a\nSequential number ID: 5f3a\nHead sequential number: 1 (1)\nTail sequential number: %d (%x)\n", tail,
+			tail)
 	}
 	for name, c := range map[string]struct {
 		header  string
@@ -71,7 +72,7 @@ func TestTheHeaderTellsWhetherTheJournalIsWhole(t *testing.T) {
 	}
 }
 
-// A true journal with a piece of zeros in it: what did not come is told, by number.
+// A true journal with a piece of zeros in it: what did not come is reported, by number.
 func TestADamagedJournalIsNotCalledWhole(t *testing.T) {
 	remote := "/lib/systemd/systemd-journal-remote"
 	if _, err := os.Stat(remote); err != nil {

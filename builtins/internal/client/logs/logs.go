@@ -3,7 +3,7 @@
 // task logs of Proxmox VE by their index. Nothing on the host is changed, and no
 // position is kept there: the caller's last batch says where to go on.
 //
-// What is lost in between is told as a gap. The journal numbers its entries. Of each
+// What is lost in between is reported as a gap. The journal numbers its entries. Of each
 // file of a log a mark is kept: what it begins with, what lies before the offset to
 // which it was read, and how it lay there. A file that begins so, and goes on so up to
 // the offset, is that file, whatever it is called now, packed or not: it is read on
@@ -79,7 +79,8 @@ func Journal(ctx context.Context, h host.Host, pos logbatch.Position, most int64
 	if err != nil {
 		return nil, err
 	}
-	j := &journalRead{c: &Collected{After: pos}, last: []byte(pos.Cursor), shipped: []byte(pos.Cursor), highest: map[string]uint64{}, out: bufio.NewWriterSize(p, 256<<10), most: most}
+	j := &journalRead{c: &Collected{After: pos}, last: []byte(pos.Cursor), shipped: []byte(pos.Cursor), highest: map[string]uint64{},
+		out: bufio.NewWriterSize(p, 256<<10), most: most}
 	j.reach(j.last)
 	tails, err := sequences(ctx, h)
 	if err == nil {
@@ -111,7 +112,7 @@ type journalRead struct {
 	n     int64
 	boot  string
 	last  []byte // cursor
-	wrong int    // gaps that were not told any more
+	wrong int    // gaps that were not reported any more
 
 	shipped []byte            // cursor of the last entry of the batch before
 	highest map[string]uint64 // number by sequence

@@ -93,7 +93,7 @@ func (r *fileRead) recognise(ctx context.Context, l *log) error {
 
 const maxNames = 8
 
-// learn keeps the names of files that only what they hold tells of.
+// learn keeps the names of files that only what they hold says of.
 func (l *log) learn() {
 	for _, f := range l.files {
 		if n := shapeOf(f); f.was != nil && l.strange(f) && !slices.Contains(l.names, n) {
@@ -154,7 +154,7 @@ func (r *fileRead) match(ctx context.Context, l *log) error {
 	return nil
 }
 
-// known is how much of the file a mark tells of.
+// known is how much of the file a mark says of.
 func (m *mark) known() int64 { return max(m.Len, m.Offset) }
 
 // after puts those last that are another file's, or were but a copy.
@@ -261,7 +261,7 @@ func (l *log) swap() {
 	}
 }
 
-// missing tells of what cannot be found any more, where it can have held what was not
+// missing says of what cannot be found any more, where it can have held what was not
 // read.
 func (r *fileRead) missing(l *log) {
 	l.swap()
@@ -278,7 +278,7 @@ func (r *fileRead) missing(l *log) {
 		if inode >= 0 {
 			why = "it was truncated, or its inode was used again; what was written before that and not read is lost"
 		}
-		l.told = true
+		l.reported = true
 		r.c.gap(fmt.Sprintf("%s after byte %d", l.path, m.Offset), "%s", why)
 	}
 }

@@ -215,7 +215,8 @@ func TestFilesAreKnownByWhatTheyHold(t *testing.T) {
 			p.must(os.Chtimes(p.path("a.log.1.gz"), time.Unix(1, 0), time.Unix(1, 0)))
 			got, c := ship(p.t, &p.pos, 1<<20, p.path("a.log"))
 			taken := got[p.path("a.log")]
-			if len(c.Gaps) != 1 || c.Damaged == "" || !strings.HasPrefix(taken, "line 0 ") || !strings.HasSuffix(taken, "last\n") || len(taken) < 1000 {
+			if len(c.Gaps) != 1 || c.Damaged == "" || !strings.HasPrefix(taken, "line 0 ") || !strings.HasSuffix(taken, "last\n") ||
+				len(taken) < 1000 {
 				p.t.Errorf("got %d bytes, %+v", len(taken), c.Gaps)
 			}
 			p.wants("a.log", 0, none)

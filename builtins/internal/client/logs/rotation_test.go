@@ -25,7 +25,7 @@ import (
 
 // Whoever rotates, however, and whenever a batch is taken, also in the middle of it:
 // each line comes once, those of a file in their order. What was removed before a
-// batch could see it is told, and nothing else is. RUNNER_ROTATIONS=N draws N schemes
+// batch could see it is reported, and nothing else is. RUNNER_ROTATIONS=N draws N schemes
 // instead, RUNNER_ROTATION=SEED one.
 func TestAnyRotationLosesNothingAndDoublesNothing(t *testing.T) {
 	for _, seed := range seeds(t, 40) {
@@ -125,7 +125,7 @@ type rotation struct {
 	got    map[string][]string
 	seen   map[string]bool
 	lost   map[string]bool
-	tell   bool            // something was lost since the last batch
+	report bool            // something was lost since the last batch
 	window map[string]bool // written after the copy and before the truncation
 	rest   map[string]string
 	tail   map[string]string // by log: what the file held that was written last, at the last batch
@@ -143,9 +143,11 @@ type rotated struct {
 
 func newRotation(t *testing.T, seed uint64) *rotation {
 	w := &rotation{t: t, r: rand.New(rand.NewPCG(seed, 1)), dir: t.TempDir(), now: time.Date(2026, 11, 28, 4, 0, 0, 0, time.UTC),
-		got: map[string][]string{}, seen: map[string]bool{}, lost: map[string]bool{}, window: map[string]bool{}, tail: map[string]string{}, rest: map[string]string{}}
+		got: map[string][]string{}, seen: map[string]bool{}, lost: map[string]bool{}, window: map[string]bool{}, tail: map[string]string{},
+		rest: map[string]string{}}
 	r := w.r
-	w.naming = []string{"%s.N", "stem.N.ext", "%s-day", "%s-hour", "stem-hour.ext", "%s.date", "%s.seconds", "stem-date-n.ext", "%s-wN", "%s.old.N"}[r.IntN(10)]
+	w.naming = []string{"%s.N", "stem.N.ext", "%s-day", "%s-hour", "stem-hour.ext", "%s.date", "%s.seconds", "stem-date-n.ext", "%s-wN",
+		"%s.old.N"}[r.IntN(10)]
 	w.copies, w.appends, w.holds = r.IntN(2) == 0, r.IntN(3) > 0, r.IntN(2) == 0
 	w.pack, w.delay = []string{"", "", "", ".gz", ".gz", ".zst", ".zst", ".xz"}[r.IntN(8)], r.IntN(2) == 0
 	w.keep, w.reuses, w.back, w.small = []int{1, 2, 4, 100}[r.IntN(4)], r.IntN(2) == 0, r.IntN(8) == 0, r.IntN(10) == 0
@@ -166,7 +168,7 @@ func newRotation(t *testing.T, seed uint64) *rotation {
 	} else if all { // without the log itself, a rotated file would be one
 		w.patterns = []string{filepath.Join(w.dir, "app*")}
 		w.batch()
-	} else if w.copies { // whether a few bytes are a copy is told by the inode
+	} else if w.copies { // whether a few bytes are a copy is reported by the inode
 		w.batch()
 	}
 	return w
@@ -291,7 +293,8 @@ func (w *rotation) name(l *rotated, turn int) string {
 	at := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
 	hour, day := at.Add(time.Duration(turn)*time.Hour), at.AddDate(0, 0, turn)
 	n := strconv.Itoa(l.turns - turn)
-	return strings.NewReplacer("%s", l.path, "stem", stem, ".ext", ext, "N", n, "date-n", day.Format("2006-01-02")+"-"+strconv.Itoa(turn), "date", day.Format("2006-01-02"),
+	return strings.NewReplacer("%s", l.path, "stem", stem, ".ext", ext, "N", n, "date-n", day.Format("2006-01-02")+"-"+strconv.Itoa(turn),
+		"date", day.Format("2006-01-02"),
 		"day", day.Format("20060102"), "hour", hour.Format("2006010215"), "seconds", strconv.FormatInt(hour.Unix(), 10)).Replace(w.naming)
 }
 
@@ -446,9 +449,9 @@ func lines(raw []byte) []string {
 }
 
 // destroy does what removes lines, and keeps in mind which were not shipped yet. Of a
-// log that was empty, or held only what they all begin with, nothing can be told, nor of
+// log that was empty, or held only what they all begin with, nothing can be reported, nor of
 // any before the first batch.
-func (w *rotation) destroy(l *rotated, how func(), tell bool) {
+func (w *rotation) destroy(l *rotated, how func(), report bool) {
 	if w.loaded {
 		how() // nothing of it is lost: nothing is removed then, and copies are whole
 		return
@@ -460,7 +463,7 @@ func (w *rotation) destroy(l *rotated, how func(), tell bool) {
 		if !after[line] && !w.seen[line] && strings.HasPrefix(line, "app") {
 			w.lost[line] = true
 			w.say("lost: %.30q", line)
-			w.tell = w.tell || tell && strings.Contains(w.tail[l.path], "app")
+			w.report = w.report || report && strings.Contains(w.tail[l.path], "app")
 		}
 	}
 }
@@ -509,10 +512,10 @@ func (w *rotation) batch() {
 		return
 	}
 	w.gaps(c.Gaps)
-	w.tell = false
+	w.report = false
 }
 
-// gaps are told where something was lost, or where it cannot be known: the file that
+// gaps are reported where something was lost, or where it cannot be known: the file that
 // was written last is not there any more.
 func (w *rotation) gaps(gaps []logbatch.Gap) {
 	unknown := w.back
@@ -523,9 +526,9 @@ func (w *rotation) gaps(gaps []logbatch.Gap) {
 		w.tail[l.path] = w.newest(l)
 	}
 	switch {
-	case w.tell && len(gaps) == 0:
+	case w.report && len(gaps) == 0:
 		w.t.Errorf("what was removed before it was read is not told")
-	case !w.tell && !unknown && len(gaps) > 0:
+	case !w.report && !unknown && len(gaps) > 0:
 		w.t.Errorf("nothing was lost, and this is told: %+v", gaps)
 	}
 }

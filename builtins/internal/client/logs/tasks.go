@@ -102,7 +102,7 @@ func tasksOf(ctx context.Context, h host.Host, c *Collected, packed *bytes.Buffe
 		}
 		m := indexLine.FindStringSubmatch(line)
 		if m == nil {
-			c.gap("a task", "a line of the index is none: %q", host.Tail([]byte(line)))
+			c.gap("a task", "line of the index not understood: %q", host.Tail([]byte(line)))
 			continue
 		}
 		if err := one(ctx, h, c, m, p); err != nil {

@@ -42,8 +42,9 @@ func TestBenchFirewall(t *testing.T) {
 	for range m.Rounds(t) {
 		bare = append(bare, measure(func() int { return bareFirewalls(t, dial, n) }))
 		ours = append(ours, measure(func() int {
-			c, err := proxmox.New(proxmox.Config{Name: "pve", URLs: []string{"https://" + lab.ProxmoxAddr}, Fingerprints: []string{lab.Fingerprint()},
-				TokenID: lab.TokenID, Token: lab.Secrets()["pve-token"], Dial: dial})
+			c, err := proxmox.New(proxmox.Config{Name: "pve", URLs: []string{"https://" + lab.ProxmoxAddr},
+				Fingerprints: []string{lab.Fingerprint()},
+				TokenID:      lab.TokenID, Token: lab.Secrets()["pve-token"], Dial: dial})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -65,7 +66,8 @@ func TestBenchFirewall(t *testing.T) {
 // bareFirewalls asks for what every guest has.
 func bareFirewalls(t *testing.T, dial func(context.Context, string, string) (net.Conn, error), n int) int {
 	t.Helper()
-	client := &http.Client{Transport: &http.Transport{DialContext: dial, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, MaxIdleConnsPerHost: 8}}
+	client := &http.Client{Transport: &http.Transport{DialContext: dial, TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
+		MaxIdleConnsPerHost: 8}}
 	defer client.CloseIdleConnections()
 	paths := make(chan string)
 	var mu sync.Mutex
@@ -120,8 +122,9 @@ func TestServerOfTheBenchmark(t *testing.T) {
 	for i := range n {
 		id := 1000 + i
 		for name, text := range map[string]string{
-			filepath.Join("etc/pve/nodes/pve1/qemu-server", fmt.Sprint(id)+".conf"): fmt.Sprintf("cores: 1\nmemory: 512\nname: guest-%d\nnet0: virtio=BC:24:11:00:00:01,bridge=vmbr0,firewall=1\n", id),
-			filepath.Join("etc/pve/firewall", fmt.Sprint(id)+".fw"):                 guestFirewall,
+			filepath.Join("etc/pve/nodes/pve1/qemu-server", fmt.Sprint(id)+".conf"): fmt.Sprintf("cores: 1\nmemory: 512\nname: guest-%d\nnet0: "+
+				"virtio=BC:24:11:00:00:01,bridge=vmbr0,firewall=1\n", id),
+			filepath.Join("etc/pve/firewall", fmt.Sprint(id)+".fw"): guestFirewall,
 		} {
 			if err := os.WriteFile(filepath.Join(root, name), []byte(text), 0o644); err != nil {
 				t.Fatal(err)

@@ -53,12 +53,18 @@ func TestAnswersAreStrict(t *testing.T) {
 		words        string
 		down, lost   bool
 	}{
-		{"a node that is down: no body", "HTTP/1.1 595 No route to host\r\nContent-Length: 0\r\n\r\n", 595, "No route to host (595)", true, false},
-		{"a proxy that gave up: no body", "HTTP/1.1 596 Connection timed out\r\nContent-Length: 0\r\n\r\n", 596, "Connection timed out (596)", true, true},
-		{"a wrong token: no body", "HTTP/1.1 401 Authentication failed!\r\nContent-Length: 0\r\n\r\n", 401, "Authentication failed! (401)", false, false},
-		{"a privilege that is missing", "HTTP/1.1 403 Permission check failed (/vms/100, VM.Backup)\r\n\r\n{\"data\":null}", 403, "(/vms/100, VM.Backup) (403)", false, false},
-		{"a refusal with a message", "HTTP/1.1 500 x\r\n\r\n{\"data\":null,\"message\":\"no such storage\"}", 500, "no such storage (500)", false, false},
-		{"a refusal about a parameter", "HTTP/1.1 400 Parameter verification failed.\r\n\r\n{\"data\":null,\"errors\":{\"vmid\":\"is bad\\n\"}}", 400, "vmid: is bad (400)", false, false},
+		{"a node that is down: no body", "HTTP/1.1 595 No route to host\r\nContent-Length: 0\r\n\r\n", 595, "No route to host (595)", true,
+			false},
+		{"a proxy that gave up: no body", "HTTP/1.1 596 Connection timed out\r\nContent-Length: 0\r\n\r\n", 596, "Connection timed out (596)",
+			true, true},
+		{"a wrong token: no body", "HTTP/1.1 401 Authentication failed!\r\nContent-Length: 0\r\n\r\n", 401, "Authentication failed! (401)",
+			false, false},
+		{"a privilege that is missing", "HTTP/1.1 403 Permission check failed (/vms/100, VM.Backup)\r\n\r\n{\"data\":null}", 403,
+			"(/vms/100, VM.Backup) (403)", false, false},
+		{"a refusal with a message", "HTTP/1.1 500 x\r\n\r\n{\"data\":null,\"message\":\"no such storage\"}", 500, "no such storage (500)",
+			false, false},
+		{"a refusal about a parameter", "HTTP/1.1 400 Parameter verification failed.\r\n\r\n{\"data\":null,\"errors\":{\"vmid\":\"is bad\\n\"}}",
+			400, "vmid: is bad (400)", false, false},
 		{"a body that is no JSON", "HTTP/1.1 502 Bad Gateway\r\n\r\n<html>", 502, "Bad Gateway (502)", true, false},
 		{"a redirection", "HTTP/1.1 302 Found\r\nLocation: https://elsewhere/\r\nContent-Length: 0\r\n\r\n", 302, "Found (302)", false, false},
 	} {
@@ -96,7 +102,8 @@ func TestOnlyPinnedCertificatesAreTalkedTo(t *testing.T) {
 		t.Errorf("the pinned one: got %q, %v", v, err)
 	}
 	for _, bad := range []string{"", "AA:BB", "zz", strings.Repeat("00", 33)} {
-		if _, err := New(Config{Name: "pve", Fingerprints: []string{bad}}); err == nil || !strings.Contains(err.Error(), "not a SHA-256 fingerprint") {
+		if _, err := New(Config{Name: "pve", Fingerprints: []string{bad}}); err == nil ||
+			!strings.Contains(err.Error(), "not a SHA-256 fingerprint") {
 			t.Errorf("fingerprint %q: got %v", bad, err)
 		}
 	}
@@ -149,8 +156,10 @@ func TestLost(t *testing.T) {
 		err  error
 		want bool
 	}{
-		{nil, false}, {context.Canceled, false}, {errors.New("unexpected EOF"), true}, {&Error{Status: 595}, false}, {&Error{Status: 596}, true}, {&Error{Status: 504}, true},
-		{&Error{Status: 500}, false}, {&tlspin.Error{}, false}, {&net.OpError{Op: "dial", Err: errors.New("refused")}, false}, {&net.OpError{Op: "read", Err: errors.New("reset")}, true},
+		{nil, false}, {context.Canceled, false}, {errors.New("unexpected EOF"), true}, {&Error{Status: 595}, false}, {&Error{Status: 596}, true},
+		{&Error{Status: 504}, true},
+		{&Error{Status: 500}, false}, {&tlspin.Error{}, false}, {&net.OpError{Op: "dial", Err: errors.New("refused")}, false},
+		{&net.OpError{Op: "read", Err: errors.New("reset")}, true},
 	} {
 		if got := Lost(c.err); got != c.want {
 			t.Errorf("%v: got %v", c.err, got)
@@ -163,7 +172,8 @@ func TestCarriesTakesWholeTokens(t *testing.T) {
 		text string
 		want bool
 	}{
-		{"runner:r/1", true}, {"erp\nrunner:r/1\n", true}, {"vzdump 100 --notes-template 'runner:r/1' --remove 0", true}, {"runner:r/10", false}, {"runner:r/1/2", false},
+		{"runner:r/1", true}, {"erp\nrunner:r/1\n", true}, {"vzdump 100 --notes-template 'runner:r/1' --remove 0", true}, {"runner:r/10", false},
+		{"runner:r/1/2", false},
 		{"xrunner:r/1", false}, {"", false},
 	} {
 		if got := Carries(c.text, "runner:r/1"); got != c.want {

@@ -32,7 +32,8 @@ func Explain(system, doing string, err error) error {
 		return err
 	case errors.As(err, &pin):
 		e.Code, e.Said = CodeCert, pin.Error()
-		e.Hint = "if the certificate was renewed, compare it on the node (pvenode cert info) and put it into fingerprints in site.star; two may stand there"
+		e.Hint = "if the certificate was renewed, compare it on the node (pvenode cert info) and put it into fingerprints in site.star; two " +
+			"may stand there"
 	case errors.As(err, &gone):
 		e.Code, e.Said = CodeNoGuest, gone.Error()
 		e.Hint = "runner exec policies that call guests() show the names; the token needs VM.Audit on /vms"
@@ -88,14 +89,16 @@ func roleWith(privilege string) string {
 func RightHint(token, refusal string) string {
 	m := refusedRight.FindStringSubmatch(refusal)
 	if m == nil {
-		return fmt.Sprintf("give the token (and its user) what the refusal asks for; some things Proxmox lets root@pam alone do: pveum acl modify PATH --tokens '%s' --roles ROLE", token)
+		return fmt.Sprintf("give the token (and its user) what the refusal asks for; some things Proxmox lets root@pam alone do: pveum acl "+
+			"modify PATH --tokens '%s' --roles ROLE", token)
 	}
 	path, right := m[1], strings.Split(m[2], "|")[0]
 	if right == "Sys.Audit" || right == "SDN.Audit" { // README gives it to everything
 		path = "/"
 	}
 	user, _, _ := strings.Cut(token, "!")
-	text := fmt.Sprintf("give %s on %s to the token and to its user: pveum acl modify %s --tokens '%s' --users '%s' --roles %s (README, \"A token with the least rights\")", right, path, path, token, user, roleWith(right))
+	text := fmt.Sprintf("give %s on %s to the token and to its user: pveum acl modify %s --tokens '%s' --users '%s' --roles %s (README, "+
+		"\"A token with the least rights\")", right, path, path, token, user, roleWith(right))
 	if strings.HasPrefix(path, "/vms/") {
 		text += fmt.Sprintf("; an entry of its own on %s, NoAccess for one, hides what is given above it", path)
 	}

@@ -37,7 +37,8 @@ func secretField(name string) bool {
 	if name == "key" || name == "psk" {
 		return true
 	}
-	return slices.ContainsFunc([]string{"token", "passw", "passphrase", "secret", "private", "api-key", "api_key", "apikey"}, func(w string) bool { return strings.Contains(name, w) })
+	return slices.ContainsFunc([]string{"token", "passw", "passphrase", "secret", "private", "api-key", "api_key", "apikey"},
+		func(w string) bool { return strings.Contains(name, w) })
 }
 
 // exportAtOnce is how many requests of an export are on the way.
@@ -254,7 +255,7 @@ func (x *export) miss(p part, why string) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.d.Miss(p.name, why)
-	x.told()
+	x.reported()
 	return nil
 }
 
@@ -295,7 +296,7 @@ func (x *export) ask(ctx context.Context, p part) ([]json.RawMessage, error) {
 func (x *export) add(p part, entries []json.RawMessage) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.told()
+	x.reported()
 	for i := range entries {
 		if !p.secrets {
 			break
@@ -315,7 +316,7 @@ func (x *export) add(p part, entries []json.RawMessage) error {
 	return ruleset.Add(x.d, p.name, p.ordered, entries, volatile()...)
 }
 
-func (x *export) told() {
+func (x *export) reported() {
 	x.done++
 	if x.progress != nil {
 		x.progress(x.done, x.total)

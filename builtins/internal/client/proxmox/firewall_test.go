@@ -55,7 +55,8 @@ func TestANodeThatIsDownIsMissingWithItsGuests(t *testing.T) {
 		for _, m := range d.Missing {
 			left[m.Part] = m.Why
 		}
-		if left["guest/200/rules"] != c.missing || left["node/pve2/network"] != c.missing || d.Section("guest/100/rules") == nil || left["guest/100/rules"] != "" {
+		if left["guest/200/rules"] != c.missing || left["node/pve2/network"] != c.missing || d.Section("guest/100/rules") == nil ||
+			left["guest/100/rules"] != "" {
 			t.Errorf("%s: got missing %v", name, left)
 		}
 	}

@@ -8,11 +8,13 @@ import (
 
 // Whatever a task's log holds, reading it ends, and says no more than it holds.
 func FuzzReadLog(f *testing.F) {
-	f.Add("INFO: Starting Backup of VM 100 (qemu)\nINFO: creating vzdump archive '/srv/backup/dump/vzdump-qemu-100-2026_11_23-07_11_16.vma.zst'\nINFO: Finished Backup of VM 100 (00:00:05)\nTASK OK")
+	f.Add("INFO: Starting Backup of VM 100 (qemu)\nINFO: creating vzdump archive " +
+		"'/srv/backup/dump/vzdump-qemu-100-2026_11_23-07_11_16.vma.zst'\nINFO: Finished Backup of VM 100 (00:00:05)\nTASK OK")
 	f.Add("INFO: Starting Backup of VM 100 (lxc)\nERROR: Backup of VM 100 failed - x\nWARN: unable to add notes - y")
 	f.Fuzz(func(t *testing.T, text string) {
 		log := ReadLog(strings.Split(text, "\n"), 100)
-		if log.Finished && !strings.Contains(text, "Finished Backup of VM 100 (") || log.Failure != "" && !strings.Contains(text, "Backup of VM 100 failed") {
+		if log.Finished && !strings.Contains(text, "Finished Backup of VM 100 (") || log.Failure != "" &&
+			!strings.Contains(text, "Backup of VM 100 failed") {
 			t.Errorf("got %+v", log)
 		}
 	})
@@ -25,7 +27,8 @@ func FuzzInt(f *testing.F) {
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		var n struct{ N Int }
 		text := strings.TrimSpace(string(raw))
-		if err := json.Unmarshal([]byte(`{"N":`+text+`}`), &n); err != nil || text == "null" || text == "true" || text == "false" || text == `""` {
+		if err := json.Unmarshal([]byte(`{"N":`+text+`}`), &n); err != nil || text == "null" || text == "true" || text == "false" ||
+			text == `""` {
 			return
 		}
 		if !strings.ContainsAny(text, "0123456789") {

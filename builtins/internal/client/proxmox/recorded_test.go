@@ -35,7 +35,8 @@ func played(t *testing.T, also func(path string) string, names ...string) *Clien
 		if !ok {
 			a = answer{501, "Method '" + r.Method + " " + path + "' not implemented", json.RawMessage(`{"data":null}`)}
 		}
-		raw(t, fmt.Sprintf("HTTP/1.1 %d %s\r\nContent-Type: application/json;charset=UTF-8\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s", a.Status, a.Reason, len(a.Body), a.Body))(w, r)
+		raw(t, fmt.Sprintf("HTTP/1.1 %d %s\r\nContent-Type: application/json;charset=UTF-8\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s",
+			a.Status, a.Reason, len(a.Body), a.Body))(w, r)
 	})
 	return client(t, pin, s.URL)
 }
@@ -53,7 +54,8 @@ func free(path string) string {
 func TestTheSizeOfAnArchiveIsThatOfTheList(t *testing.T) {
 	c := played(t, nothing, "volume-sizes")
 	v, err := c.Archive(t.Context(), "pve1", "backup:backup/vzdump-qemu-121-2026_11_28-06_02_20.vma.zst")
-	if err != nil || v.Size != 86931 || v.Path != "/srv/backup/dump/vzdump-qemu-121-2026_11_28-06_02_20.vma.zst" || v.Notes != "runner:20261128T060219Z-4ec6c8/0" {
+	if err != nil || v.Size != 86931 || v.Path != "/srv/backup/dump/vzdump-qemu-121-2026_11_28-06_02_20.vma.zst" ||
+		v.Notes != "runner:20261128T060219Z-4ec6c8/0" {
 		t.Errorf("got %+v, %v: the single answer says 87040, the file has 86931 bytes", v, err)
 	}
 	_, err = c.Archive(t.Context(), "pve1", "backup:backup/vzdump-qemu-121-2026_01_01-00_00_00.vma.zst")
@@ -97,7 +99,8 @@ func TestAGuestBehindADeeperACLIsFound(t *testing.T) {
 func TestWhatTheNodeSetsForEveryVzdump(t *testing.T) {
 	c := played(t, nothing, "vzdump-defaults")
 	d, err := c.BackupDefaults(t.Context(), "pve1", "backup") // the last one recorded
-	if err != nil || !slices.Equal(d.ExcludePath, []string{"/srv/a b", "/srv/x", "/y"}) || !reflect.DeepEqual(d.Set, map[string]string{"exclude-path": "/srv/a b,/srv/x,/y"}) || !d.Stdexcludes {
+	if err != nil || !slices.Equal(d.ExcludePath, []string{"/srv/a b", "/srv/x", "/y"}) ||
+		!reflect.DeepEqual(d.Set, map[string]string{"exclude-path": "/srv/a b,/srv/x,/y"}) || !d.Stdexcludes {
 		t.Errorf("got %+v, %v", d, err)
 	}
 	for _, rec := range recordings(t, "vzdump-defaults") {
@@ -141,11 +144,15 @@ func TestExportsOfATrueClusterAreWholeOrSayWhatIsNot(t *testing.T) {
 		gaps     map[string]string
 		holds    []string
 	}{
-		{"firewall-export-full", []string{"SDN.Audit"}, nil, []string{"cluster/rules", "sdn/vnets/vn1/rules", "sdn/vnets/vn1/subnets", "guest/100/ipset/ipfilter-net0", "node/pve1/network"}},
-		{"firewall-export-unapplied-vnet", []string{"SDN.Audit"}, map[string]string{"sdn/vnets/vn2/options": "not applied yet"}, []string{"cluster/rules", "sdn/vnets/vn1/rules"}},
-		{"no-SDN.Audit", nil, map[string]string{"sdn/zones": "(/sdn/zones, SDN.Audit|SDN.Allocate)", "sdn/vnets": "SDN.Audit", "sdn/ipams": "SDN.Audit", "sdn/dns": "SDN.Audit", "sdn/controllers": "SDN.Audit",
+		{"firewall-export-full", []string{"SDN.Audit"}, nil, []string{"cluster/rules", "sdn/vnets/vn1/rules", "sdn/vnets/vn1/subnets",
+			"guest/100/ipset/ipfilter-net0", "node/pve1/network"}},
+		{"firewall-export-unapplied-vnet", []string{"SDN.Audit"}, map[string]string{"sdn/vnets/vn2/options": "not applied yet"},
+			[]string{"cluster/rules", "sdn/vnets/vn1/rules"}},
+		{"no-SDN.Audit", nil, map[string]string{"sdn/zones": "(/sdn/zones, SDN.Audit|SDN.Allocate)", "sdn/vnets": "SDN.Audit",
+			"sdn/ipams": "SDN.Audit", "sdn/dns": "SDN.Audit", "sdn/controllers": "SDN.Audit",
 			"sdn/fabrics": "SDN.Audit", "node/pve1/network": "(/sdn/zones/localnetwork, SDN.Audit|SDN.Use)"}, []string{"cluster/rules"}},
-		{"no-Sys.Audit", []string{"SDN.Audit"}, map[string]string{"cluster/rules": "(/, Sys.Audit)", "cluster/options": "(/, Sys.Audit)", "node/pve1/rules": "(/nodes/pve1, Sys.Audit)"}, []string{"guest/100/rules"}},
+		{"no-Sys.Audit", []string{"SDN.Audit"}, map[string]string{"cluster/rules": "(/, Sys.Audit)", "cluster/options": "(/, Sys.Audit)",
+			"node/pve1/rules": "(/nodes/pve1, Sys.Audit)"}, []string{"guest/100/rules"}},
 	} {
 		t.Run(c.scenario, func(t *testing.T) {
 			d, err := played(t, func(path string) string {

@@ -158,18 +158,21 @@ func TestEveryCallWasSeenTrue(t *testing.T) {
 			answer = `[{"storage":"backup","path":"/srv/backup"}]`
 		case strings.HasSuffix(path, "/content"):
 			answer = `[{"volid":"backup:backup/vzdump-qemu-100-2026_01_01-00_00_00.vma.zst","size":1}]`
-		case r.Method == "POST", r.Method == "DELETE" && strings.Contains(path, "/content/"), r.Method == "DELETE" && !strings.Contains(path, "/tasks/"):
+		case r.Method == "POST", r.Method == "DELETE" && strings.Contains(path, "/content/"), r.Method == "DELETE" &&
+			!strings.Contains(path, "/tasks/"):
 			answer = task
 		case strings.HasSuffix(path, "/extractconfig"):
 			answer = `"name: a"`
-		case strings.HasSuffix(path, "/options"), strings.HasSuffix(path, "/all"), strings.HasSuffix(path, "/config"), strings.HasSuffix(path, "/current"), path == "/version", strings.HasSuffix(path, "/defaults"), strings.Contains(path, "/content/"):
+		case strings.HasSuffix(path, "/options"), strings.HasSuffix(path, "/all"), strings.HasSuffix(path, "/config"),
+			strings.HasSuffix(path, "/current"), path == "/version", strings.HasSuffix(path, "/defaults"), strings.Contains(path, "/content/"):
 			answer = `{}`
 		}
 		fmt.Fprintf(w, `{"data":%s}`, answer)
 	})
 	c := client(t, pin, s.URL)
 	ctx := t.Context()
-	const upid, volid = UPID("UPID:pve1:0000073B:000D84E6:6B0A6E67:vzdump:120:runner@pve!runner:"), "backup:backup/vzdump-qemu-100-2026_01_01-00_00_00.vma.zst"
+	const upid, volid = UPID("UPID:pve1:0000073B:000D84E6:6B0A6E67:vzdump:120:runner@pve!runner:"),
+		"backup:backup/vzdump-qemu-100-2026_01_01-00_00_00.vma.zst"
 	vm, ct := Guest{VMID: 100, Node: "pve1", Type: "qemu"}, Guest{VMID: 101, Node: "pve1", Type: "lxc"}
 	calls := map[string]func() error{
 		"Name": func() error { _ = c.Name(); return nil }, "Get": nil, "Post": nil, "Put": nil, "Delete": nil,

@@ -52,7 +52,8 @@ func (u UPID) path() string {
 // Carries reports whether a text that Proxmox keeps (notes, a description, the
 // first line of a log) has a token as a word of its own: "run/1" is not in "run/10".
 func Carries(text, token string) bool {
-	return token != "" && slices.Contains(strings.FieldsFunc(text, func(r rune) bool { return unicode.IsSpace(r) || r == '\'' || r == '"' }), token)
+	return token != "" && slices.Contains(strings.FieldsFunc(text, func(r rune) bool { return unicode.IsSpace(r) || r == '\'' || r == '"' }),
+		token)
 }
 
 // TaskStatus is the state of a task.

@@ -39,7 +39,7 @@ func (c *Client) Archives(ctx context.Context, node, storage string, vmid Int) (
 }
 
 // Archive returns one archive, with its path and full notes. Its size is that of the
-// list: asked for one volume, Proxmox has qemu-img round it up. Gone tells of one that
+// list: asked for one volume, Proxmox has qemu-img round it up. Gone says of one that
 // is not there.
 func (c *Client) Archive(ctx context.Context, node, volid string) (Volume, error) {
 	storage, _, ok := strings.Cut(volid, ":")
@@ -129,7 +129,8 @@ func (c *Client) StorageOf(ctx context.Context, node, storage string) (Storage, 
 			return s, nil
 		}
 	}
-	return Storage{}, fmt.Errorf("node %s shows no storage %s: it does not exist there, or the token lacks Datastore.Audit on /storage/%s", node, storage, storage)
+	return Storage{}, fmt.Errorf("node %s shows no storage %s: it does not exist there, or the token lacks Datastore.Audit on /storage/%s",
+		node, storage, storage)
 }
 
 // PruneOf returns what a storage keeps by its own rule: "keep-all=1", "keep-last=3".

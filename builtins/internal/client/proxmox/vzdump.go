@@ -38,7 +38,7 @@ func escapeNotes(s string) string {
 }
 
 // BackupDefaults are what vzdump does on a node where a request says nothing: the node's
-// /etc/vzdump.conf, which no log of a task tells of.
+// /etc/vzdump.conf, which no log of a task says of.
 type BackupDefaults struct {
 	ExcludePath []string          // "exclude-path": a container's what matches are left out
 	Stdexcludes bool              // "stdexcludes": /tmp, /var/tmp and pid files of a container are left out
@@ -49,7 +49,8 @@ type BackupDefaults struct {
 // storage, or is sent with every request of ours, is not among them.
 func plainDefaults() map[string]string {
 	return map[string]string{"bwlimit": "0", "exclude-path": "", "fleecing": `{"enabled":0}`, "ionice": "7", "lockwait": "180",
-		"performance": `{"max-workers":16,"pbs-entries-max":1048576}`, "pigz": "0", "script": "", "stdexcludes": "1", "stop": "0", "stopwait": "10", "tmpdir": "", "zstd": "1"}
+		"performance": `{"max-workers":16,"pbs-entries-max":1048576}`, "pigz": "0", "script": "", "stdexcludes": "1", "stop": "0",
+		"stopwait": "10", "tmpdir": "", "zstd": "1"}
 }
 
 // BackupDefaults asks a node for the defaults of vzdump to a storage.

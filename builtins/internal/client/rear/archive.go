@@ -127,7 +127,8 @@ func unpacked(err error) error {
 		return own
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return bad("it is cut")
-	case errors.Is(err, gzip.ErrChecksum), errors.Is(err, gzip.ErrHeader), errors.Is(err, tar.ErrHeader), strings.HasPrefix(err.Error(), "flate"), strings.HasPrefix(err.Error(), "archive/tar"):
+	case errors.Is(err, gzip.ErrChecksum), errors.Is(err, gzip.ErrHeader), errors.Is(err, tar.ErrHeader),
+		strings.HasPrefix(err.Error(), "flate"), strings.HasPrefix(err.Error(), "archive/tar"):
 		return bad("it is damaged: %v", err)
 	}
 	return err

@@ -19,5 +19,6 @@ var (
 	CodeStickFull   = failure.Code{Name: "E_USB_FULL", Doc: "the stick is full"}
 	CodeStickPulled = failure.Code{Name: "E_USB_PULLED", Doc: "the stick was pulled out while it was written"}
 	CodeHoldsCopies = failure.Code{Name: "E_LAYOUT_HOLDS_COPIES", Doc: "a recovery would erase copies"}
-	CodeHoldsGuests = failure.Code{Name: "E_LAYOUT_HOLDS_GUESTS", Doc: "a recovery would erase guests, and one of them has no proven copy elsewhere"}
+	CodeHoldsGuests = failure.Code{Name: "E_LAYOUT_HOLDS_GUESTS", Doc: "a recovery would erase guests, and one of them has no proven copy " +
+		"elsewhere"}
 )

@@ -50,7 +50,7 @@ func (p *Plan) Conf(o Options) string {
 	if o.Encrypted {
 		c.set("BACKUP_PROG_CRYPT_ENABLED", "true")
 		// ReaR appends what it takes for the key as an argument, where everybody on
-		// the host can read it. So it is told where the key is: keyPlace.
+		// the host can read it. So it is reported where the key is: keyPlace.
 		c.set("BACKUP_PROG_CRYPT_OPTIONS", "/usr/bin/openssl enc -aes-256-cbc -pbkdf2 -salt -pass ")
 		c.set("BACKUP_PROG_DECRYPT_OPTIONS", "/usr/bin/openssl enc -d -aes-256-cbc -pbkdf2 -pass ")
 	}
@@ -140,7 +140,8 @@ func (p *Plan) start(c *conf, o Options) {
 		cmdline = append(cmdline, erases+strings.Join(p.SharedIDs, ","))
 		// The menu's help line shows it. In the rescue system the same variable
 		// would configure the network, so it is set while the image is made only.
-		c.line("case \"$WORKFLOW\" in (mkbackup|mkrescue) IPADDR=" + quote("this host: RECOVERY ERASES GUESTS "+strings.Join(p.Shared, ", ")+". Built") + " ;; esac")
+		c.line("case \"$WORKFLOW\" in (mkbackup|mkrescue) IPADDR=" + quote("this host: RECOVERY ERASES GUESTS "+strings.Join(p.Shared, ", ")+
+			". Built") + " ;; esac")
 	}
 	c.line("KERNEL_CMDLINE=\"$KERNEL_CMDLINE " + strings.Join(cmdline, " ") + "\"")
 	if o.Unattended {
@@ -161,15 +162,19 @@ func (p *Plan) guard(o Options) string {
 	if o.Unattended {
 		b.WriteString("    local kind disk rest\n    while read -r kind disk rest; do\n        test \"$kind\" = disk || continue\n" +
 			"        test -b \"$disk\" || Error \"there is no $disk here: nothing is recovered without being asked\"\n" +
-			"        test \"$( dd if=\"$disk\" bs=1M count=4 2>/dev/null | tr -d '\\0' | wc -c )\" = 0 || Error \"$disk is not empty: nothing is recovered onto it without being asked\"\n" +
+			"        test \"$( dd if=\"$disk\" bs=1M count=4 2>/dev/null | tr -d '\\0' | wc -c )\" = 0 || Error \"$disk is not empty: nothing is " +
+			"recovered onto it without being asked\"\n" +
 			"    done < \"$VAR_DIR/layout/disklayout.conf\"\n}\n")
 		return b.String()
 	}
-	fmt.Fprintf(&b, "    LogPrint %s\n", quote("This recovery erases "+strings.Join(p.Disks, ", ")+" of this machine, and makes them "+p.Host+"."))
+	fmt.Fprintf(&b, "    LogPrint %s\n", quote("This recovery erases "+strings.Join(p.Disks, ", ")+" of this machine, and makes them "+p.Host+
+		"."))
 	if len(p.Shared) > 0 {
-		fmt.Fprintf(&b, "    LogPrint %s\n", quote("It erases these guests, too: "+strings.Join(p.Shared, ", ")+". They come back from their own copies: runner show "+strings.Join(p.SharedIDs, ", ")))
+		fmt.Fprintf(&b, "    LogPrint %s\n", quote("It erases these guests, too: "+strings.Join(p.Shared, ", ")+
+			". They come back from their own copies: runner show "+strings.Join(p.SharedIDs, ", ")))
 	}
-	fmt.Fprintf(&b, "    local answer\n    read -r -p %s answer 0<&6 1>&7 2>&8\n    test \"$answer\" = %s || Error 'that is not its name: nothing was changed'\n}\n",
+	fmt.Fprintf(&b, "    local answer\n    read -r -p %s answer 0<&6 1>&7 2>&8\n    test \"$answer\" = %s || Error 'that is not its name: "+
+		"nothing was changed'\n}\n",
 		quote("Type the host's name ("+p.Host+") to go on: "), quote(p.Host))
 	return b.String()
 }

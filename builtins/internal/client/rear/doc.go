@@ -11,7 +11,7 @@
 // itself, and Inspect refuses any other image whose active layout names them.
 //
 // ReaR is run with a configuration directory of its own (`rear -c`); /etc/rear is
-// read, never written, and what differs is told. It never sets a boot entry.
+// read, never written, and what differs is reported. It never sets a boot entry.
 //
 // ReaR's exit status says little. It ends with 0 on images without kernel modules
 // or without udev, which boot and recover nothing; with 143 on errors of its own;

@@ -170,7 +170,8 @@ func each(list []Device, above chain, fn func(chain)) {
 func (c chain) last() Device { return c[len(c)-1] }
 
 // remote are types of file systems that lie on another machine.
-var remote = []string{"nfs", "nfs4", "cifs", "smb3", "smbfs", "ceph", "9p", "virtiofs", "glusterfs", "lustre", "afs", "fuse.sshfs", "fuse.glusterfs", "fuse.ceph", "fuse.rclone", "fuse.s3fs", "fuse.davfs", "davfs"}
+var remote = []string{"nfs", "nfs4", "cifs", "smb3", "smbfs", "ceph", "9p", "virtiofs", "glusterfs", "lustre", "afs", "fuse.sshfs",
+	"fuse.glusterfs", "fuse.ceph", "fuse.rclone", "fuse.s3fs", "fuse.davfs", "davfs"}
 
 // network reads from mountinfo (proc_pid_mountinfo(5)) where other machines'
 // file systems are mounted.

@@ -40,7 +40,7 @@ func (e *ImageError) Error() string { return e.What }
 
 func bad(format string, args ...any) error { return &ImageError{fmt.Sprintf(format, args...)} }
 
-// Inspector opens one artifact: it is given its files in order, and told the end.
+// Inspector opens one artifact: it is given its files in order, and reported the end.
 type Inspector struct {
 	Key     []byte // of an encrypted archive, where it is at hand
 	Plan    *Plan
@@ -161,7 +161,7 @@ func (i *Inspector) readKernel(r io.Reader) error {
 	}
 	i.kernels++
 	if i.kernel = KernelVersion(head); i.kernel == "" {
-		return bad("the kernel is none that a PC starts")
+		return bad("the kernel is not one that a PC can boot")
 	}
 	_, err = io.Copy(io.Discard, r)
 	return err
@@ -216,7 +216,7 @@ func (i *Inspector) End() error {
 	if held := i.Plan.Refuse(i.Rescue.Layout); held != nil {
 		return held
 	}
-	if held := i.Plan.Untold(i.Rescue.Layout); held != nil {
+	if held := i.Plan.Unnamed(i.Rescue.Layout); held != nil {
 		return held
 	}
 	return i.menu()

@@ -28,7 +28,8 @@ func newLabHost(t *testing.T, faults ...fault.Fault) labHost {
 	if err == nil {
 		err = set.Replace(faults)
 	}
-	m := &host.Machine{Name: "pve1.lab", Root: t.TempDir(), Faults: set, Now: func() time.Time { return time.Date(2026, 11, 23, 1, 0, 0, 0, time.UTC) },
+	m := &host.Machine{Name: "pve1.lab", Root: t.TempDir(), Faults: set,
+		Now:   func() time.Time { return time.Date(2026, 11, 23, 1, 0, 0, 0, time.UTC) },
 		Sleep: func(ctx context.Context, _ time.Duration) error { return ctx.Err() }}
 	if err == nil {
 		err = m.Create()
@@ -164,7 +165,8 @@ func TestImagesAreHeldToTheirPlan(t *testing.T) {
 		{"the system's disk holds copies", kept("/dev/sda", "copies"), "a test", "copies"},
 		{"the root's group holds guests", kept("/dev/pve", "guests"), "a test", "guests"},
 		{"a mount of it holds copies", kept("/boot/efi", "copies"), "a test", "copies"},
-		{"guests that the menu does not name", plan(func(p *Plan) { p.Shared, p.SharedIDs = []string{"100 (erp)"}, []string{"100"} }), "menu does not say", "guests"},
+		{"guests that the menu does not name", plan(func(p *Plan) { p.Shared, p.SharedIDs = []string{"100 (erp)"}, []string{"100"} }),
+			"menu does not say", "guests"},
 		{"another layout beside it", func(f map[string][]byte) {
 			f[LayoutFile] = append(bytes.Clone(f[LayoutFile]), "disk /dev/sdz 5 gpt\n"...)
 		}, "not the one beside it", ""},
@@ -177,7 +179,8 @@ func TestImagesAreHeldToTheirPlan(t *testing.T) {
 		{"a kernel of another version", func(f map[string][]byte) {
 			f[iso] = bytes.Replace(f[iso], []byte("6.8.12-4-pve (build"), []byte("6.8.99-9-pve (build"), 1)
 		}, "none of its kernel 6.8.99-9-pve", ""},
-		{"no kernel", func(f map[string][]byte) { f[iso] = bytes.Replace(f[iso], []byte("HdrS"), []byte("nope"), 1) }, "none that a PC starts", ""},
+		{"no kernel", func(f map[string][]byte) { f[iso] = bytes.Replace(f[iso], []byte("HdrS"), []byte("nope"), 1) }, "not one that a PC can boot",
+			""},
 		{"a secret place in it", plan(func(p *Plan) { p.Secrets = []string{"/etc/hostname"} }), "secret", ""},
 		{"an archive that should be encrypted", plan(func(p *Plan) { p.Encrypted = true }), "not encrypted", ""},
 	} {
@@ -224,15 +227,18 @@ func TestIdentitiesAreFoundInArchives(t *testing.T) {
 	for _, name := range made.Files {
 		files[name], _ = os.ReadFile(h.on(path.Join(made.Dir, name)))
 	}
-	if err := inspect(files, made.Files); err == nil || !strings.Contains(err.Error(), "etc/recovery.txt") || !strings.Contains(err.Error(), "identity") {
+	if err := inspect(files, made.Files); err == nil || !strings.Contains(err.Error(), "etc/recovery.txt") ||
+		!strings.Contains(err.Error(), "identity") {
 		t.Errorf("got %v, want the file with the identity", err)
 	}
 }
 
 func TestMenusThatStartByThemselves(t *testing.T) {
 	for text, want := range map[string]bool{
-		"label rear\nappend x\nlabel boothd0\ndefault boothd0\nMENU default\n": false, "default rear-automatic\n": true, "label rear\nMENU default\n": true,
-		"append initrd=x auto_recover unattended\n": true, "append initrd=x auto_recover \n": false, "set default=\"chainloader\"\n": false, "set default=\"rear\"\n": true,
+		"label rear\nappend x\nlabel boothd0\ndefault boothd0\nMENU default\n": false, "default rear-automatic\n": true,
+		"label rear\nMENU default\n":                true,
+		"append initrd=x auto_recover unattended\n": true, "append initrd=x auto_recover \n": false, "set default=\"chainloader\"\n": false,
+		"set default=\"rear\"\n":                  true,
 		"linux (loop)/kernel root=x unattended\n": true, "ontimeout rear\n": true, "": false,
 	} {
 		if got := startsAlone(text); got != want {
@@ -268,12 +274,14 @@ func TestAnOldLogIsNotRead(t *testing.T) {
 		err = os.MkdirAll(h.on("/var/log/rear"), 0o755)
 	}
 	if err == nil {
-		err = os.WriteFile(h.on("/var/log/rear/rear-pve1.log"), []byte("ERROR: No space left on device\nFinished running mkbackup workflow\n"), 0o600)
+		err = os.WriteFile(h.on("/var/log/rear/rear-pve1.log"), []byte("ERROR: No space left on device\nFinished running mkbackup workflow\n"),
+			0o600)
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Make(t.Context(), h, f, p, options, nil); failure.CodeOf(err).Name != "E_REAR_FAILED" || !strings.Contains(err.Error(), "something else") {
+	if _, err := Make(t.Context(), h, f, p, options, nil); failure.CodeOf(err).Name != "E_REAR_FAILED" ||
+		!strings.Contains(err.Error(), "something else") {
 		t.Errorf("got %v, want E_REAR_FAILED with its own words", err)
 	}
 }

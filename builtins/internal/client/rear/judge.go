@@ -21,7 +21,8 @@ const (
 )
 
 var warnings = []string{
-	"needs additional libraries", "may cause 'rear recover' failure", "=> not found", "Broken symlink", "may not work", "is not supported", "There may be",
+	"needs additional libraries", "may cause 'rear recover' failure", "=> not found", "Broken symlink", "may not work", "is not supported",
+	"There may be",
 	"Cannot get attributes", "has a read-only", "WARNING", "Warning:", "Failed to", "could not be determined",
 }
 
@@ -44,19 +45,24 @@ func Judge(exit int, signal string, printed, log string) (Verdict, error) {
 	}
 	switch {
 	case signal != "" || exit == 137:
-		return fail(CodeKilled, "it was killed ("+orElse(signal, "status 137")+")", "dmesg on the host says whether memory ran out; what it left in /var/tmp/rear.* can go", true)
+		return fail(CodeKilled, "it was killed ("+orElse(signal, "status 137")+")",
+			"dmesg on the host says whether memory ran out; what it left in /var/tmp/rear.* can go", true)
 	case exit == 127:
 		return fail(CodeMissing, "there is no program rear", "install it on the host: apt install rear", false)
 	case strings.Contains(all, "is already running with PID"):
 		return fail(CodeBusy, said, "wait for the other one, or see who started it: ps -fC rear", true)
-	case strings.Contains(all, "No space left on device"), strings.Contains(all, "not enough space"), strings.Contains(all, "Disk quota exceeded"):
-		return fail(CodeSpace, "there is no space left: "+said, "ReaR needs room for the image in the folder of rear_host and as much again in /var/tmp", false)
+	case strings.Contains(all, "No space left on device"), strings.Contains(all, "not enough space"),
+		strings.Contains(all, "Disk quota exceeded"):
+		return fail(CodeSpace, "there is no space left: "+said, "ReaR needs room for the image in the folder of rear_host and as much again "+
+			"in /var/tmp", false)
 	case exit != 0 && len(asked) > 0:
-		return fail(CodeAsked, "it asks, and nobody answers: "+asked[0], "run it once by hand on the host to see the question, and answer it in settings", false)
+		return fail(CodeAsked, "it asks, and nobody answers: "+asked[0], "run it once by hand on the host to see the question, and answer it "+
+			"in settings", false)
 	case exit != 0:
 		return fail(CodeFailed, fmt.Sprintf("it ended with %d: %s", exit, said), "the whole log lies on the host: /var/log/rear", false)
 	case !strings.Contains(log, finished):
-		return fail(CodeKilled, "it ended with 0, but its log has no end", "was the host shut down, or its disk full? the log lies in /var/log/rear", true)
+		return fail(CodeKilled, "it ended with 0, but its log has no end", "was the host shut down, or its disk full? the log lies in "+
+			"/var/log/rear", true)
 	}
 	return Verdict{Warnings: warned(all), Asked: asked}, nil
 }

@@ -21,12 +21,16 @@ func TestRunsAreJudgedByWhatTheySay(t *testing.T) {
 		{"a good one", 0, "", "Making ISO image", end, "", ""},
 		{"rear is missing", 127, "", "", "", "E_REAR_MISSING", "no program rear"},
 		{"another one runs", 1, "", "ERROR: rear is already running with PID 4711, not starting again", end, "E_REAR_BUSY", "4711"},
-		{"an error of its own", 143, "", "ERROR: Cannot autodetect what is used as bootloader, see default.conf\nAborting due to an error, check /var/log/rear/rear-vm.log for details\nTerminated", "", "E_REAR_FAILED", "Cannot autodetect"},
+		{"an error of its own", 143, "", "ERROR: Cannot autodetect what is used as bootloader, see default.conf\nAborting due to an error, " +
+			"check /var/log/rear/rear-vm.log for details\nTerminated", "", "E_REAR_FAILED", "Cannot autodetect"},
 		{"killed", -1, "killed", "Making ISO image", "", "E_REAR_KILLED", "killed"},
 		{"killed, as a shell tells it", 137, "", "", "", "E_REAR_KILLED", "137"},
-		{"an error of its own, without a shell between", 0, "terminated", "ERROR: Cannot autodetect what is used as bootloader, see default.conf\nAborting due to an error, check /var/log/rear/rear-vm.log for details", "", "E_REAR_FAILED", "Cannot autodetect"},
-		{"no space", 143, "", "", "tar: -: Wrote only 4096 of 10240 bytes\ndd: error writing '/x/backup.tar.gz': No space left on device\nERROR: Could not create backup", "E_REAR_SPACE", "Could not create"},
-		{"a question", 143, "", "Proceed regardless that 'mkrescue' could be destructive with a 'iso' BACKUP_URL ?\n(default 'No' timeout 1 seconds)\nERROR: The mkrescue workflow does not work for the BACKUP_URL scheme 'iso'", "", "E_REAR_ASKED", "Proceed regardless"},
+		{"an error of its own, without a shell between", 0, "terminated", "ERROR: Cannot autodetect what is used as bootloader, see " +
+			"default.conf\nAborting due to an error, check /var/log/rear/rear-vm.log for details", "", "E_REAR_FAILED", "Cannot autodetect"},
+		{"no space", 143, "", "", "tar: -: Wrote only 4096 of 10240 bytes\ndd: error writing '/x/backup.tar.gz': No space left on " +
+			"device\nERROR: Could not create backup", "E_REAR_SPACE", "Could not create"},
+		{"a question", 143, "", "Proceed regardless that 'mkrescue' could be destructive with a 'iso' BACKUP_URL ?\n(default 'No' timeout 1 " +
+			"seconds)\nERROR: The mkrescue workflow does not work for the BACKUP_URL scheme 'iso'", "", "E_REAR_ASKED", "Proceed regardless"},
 		{"0, and a log without end", 0, "", "", "Running rear mkbackup", "E_REAR_KILLED", "no end"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -43,7 +47,8 @@ func TestRunsAreJudgedByWhatTheySay(t *testing.T) {
 }
 
 func TestWhatARunOnlyMentionsIsKept(t *testing.T) {
-	v, err := Judge(0, "", "No partition label type for 'disk /dev/vda' (may cause 'rear recover' failure)\nEnter size for EFI partition\n(default '1024' timeout 1 seconds)\n",
+	v, err := Judge(0, "", "No partition label type for 'disk /dev/vda' (may cause 'rear recover' failure)\nEnter size for EFI "+
+		"partition\n(default '1024' timeout 1 seconds)\n",
 		"Broken symlink '/bin/lvs' in recovery system\nFinished running mkbackup workflow\n")
 	if err != nil || len(v.Warnings) != 1 || !strings.Contains(v.Warnings[0], "/dev/vda") {
 		t.Errorf("warnings: got %q, %v", v.Warnings, err)

@@ -38,7 +38,8 @@ func command(ctx context.Context, m Machine, doing string, args ...string) ([]by
 	case exit == 127:
 		return nil, &failure.Error{Code: host.CodeProgram, Doing: doing, Said: "there is no program " + args[0], Hint: "install it on the host"}
 	case exit != 0 || signal != "":
-		return nil, &failure.Error{Code: host.CodeFailed, Doing: doing, Said: args[0] + " ended with " + strconv.Itoa(exit) + " " + signal + ": " + saidOf(string(errs))}
+		return nil, &failure.Error{Code: host.CodeFailed, Doing: doing, Said: args[0] + " ended with " + strconv.Itoa(exit) + " " + signal +
+			": " + saidOf(string(errs))}
 	}
 	return out, nil
 }
@@ -65,7 +66,9 @@ func version(ctx context.Context, m Machine) (string, error) {
 	major, _ := strconv.Atoi(string(v[1]))
 	minor, _ := strconv.Atoi(string(v[2]))
 	if major < leastMajor || major == leastMajor && minor < leastMinor {
-		return "", &failure.Error{Code: CodeOld, Doing: "ask rear for its version", Said: "it is " + string(v[1]) + "." + string(v[2]) + ", and 2.7 is the oldest that asks before it erases (PRE_RECOVERY_COMMANDS)", Hint: "install ReaR 2.7 or newer on the host"}
+		return "", &failure.Error{Code: CodeOld, Doing: "ask rear for its version",
+			Said: "it is " + string(v[1]) + "." + string(v[2]) + ", and 2.7 is the oldest that asks before it erases (PRE_RECOVERY_COMMANDS)",
+			Hint: "install ReaR 2.7 or newer on the host"}
 	}
 	return string(v[1]) + "." + string(v[2]), nil
 }
@@ -97,7 +100,8 @@ func Gather(ctx context.Context, m Machine) (*Facts, error) {
 		return nil, &failure.Error{Code: host.CodeFailed, Doing: "list the host's disks", Said: err.Error()}
 	}
 	storages := ""
-	for file, to := range map[string]*string{"/etc/fstab": &f.Fstab, "/etc/crypttab": &f.Crypttab, "/proc/self/mountinfo": &f.Mounts, "/etc/pve/storage.cfg": &storages} {
+	for file, to := range map[string]*string{"/etc/fstab": &f.Fstab, "/etc/crypttab": &f.Crypttab, "/proc/self/mountinfo": &f.Mounts,
+		"/etc/pve/storage.cfg": &storages} {
 		if *to, err = optional(ctx, m, file); err != nil {
 			return nil, err
 		}
@@ -156,7 +160,8 @@ func cluster(ctx context.Context, m Machine, node string) error {
 	for _, trace := range []string{"/usr/bin/pveversion", "/var/lib/pve-cluster", "/etc/pve/nodes"} {
 		switch _, err := m.Stat(ctx, trace); {
 		case err == nil:
-			return &failure.Error{Code: host.CodeFailed, Doing: "look for the host's guests", Said: "Proxmox VE is installed (" + trace + "), and there is no " + node + ": a recovery could erase guests that nobody sees",
+			return &failure.Error{Code: host.CodeFailed, Doing: "look for the host's guests",
+				Said: "Proxmox VE is installed (" + trace + "), and there is no " + node + ": a recovery could erase guests that nobody sees",
 				Hint: "systemctl status pve-cluster on the host; on a node that was renamed, /etc/pve/nodes has its old name"}
 		case !errors.Is(err, fs.ErrNotExist):
 			return err
@@ -180,7 +185,7 @@ func confs(ctx context.Context, m Machine, dir string) (out []string, err error)
 	return out, err
 }
 
-// etc reads the host's own settings of ReaR, to tell what of them is not used.
+// etc reads the host's own settings of ReaR, to say what of them is not used.
 func (f *Facts) etc(ctx context.Context, m Machine) error {
 	list, err := confs(ctx, m, "/etc/rear")
 	for _, file := range list {
@@ -213,17 +218,19 @@ func (f *Facts) Differences(conf string) (out []string) {
 }
 
 // harmless are settings whose values hold no secret by their nature: words out of
-// a short list. Of all others the name alone is told; passwords stand in URLs,
+// a short list. Of all others the name alone is reported; passwords stand in URLs,
 // options and commands, too.
-var harmless = []string{"OUTPUT", "BACKUP", "BACKUP_TYPE", "BACKUP_PROG", "ISO_DEFAULT", "ISO_RECOVER_MODE", "USE_SERIAL_CONSOLE", "USE_DHCLIENT", "MODULES", "ONLY_INCLUDE_VG", "EXCLUDE_VG",
-	"AUTOEXCLUDE_MULTIPATH", "AUTOEXCLUDE_DISKS", "MIGRATION_MODE", "TIMESYNC", "FIRMWARE", "KERNEL_VERSION", "SSH_FILES", "USB_DEVICE_FILESYSTEM_LABEL", "BOOTLOADER", "USING_UEFI_BOOTLOADER"}
+var harmless = []string{"OUTPUT", "BACKUP", "BACKUP_TYPE", "BACKUP_PROG", "ISO_DEFAULT", "ISO_RECOVER_MODE", "USE_SERIAL_CONSOLE",
+	"USE_DHCLIENT", "MODULES", "ONLY_INCLUDE_VG", "EXCLUDE_VG",
+	"AUTOEXCLUDE_MULTIPATH", "AUTOEXCLUDE_DISKS", "MIGRATION_MODE", "TIMESYNC", "FIRMWARE", "KERNEL_VERSION", "SSH_FILES",
+	"USB_DEVICE_FILESYSTEM_LABEL", "BOOTLOADER", "USING_UEFI_BOOTLOADER"}
 
 var (
 	assignment = regexp.MustCompile(`^(?:export\s+|declare\s+(?:-\S+\s+)*)?([A-Za-z_][A-Za-z0-9_]*)(?:\[[^]]*\])?\+?=(.*)$`)
 	plainValue = regexp.MustCompile(`^["']?[A-Za-z0-9_.-]{0,32}["']?$`)
 )
 
-// shown is a line of /etc/rear as it may be told: the name of what it sets, with
+// shown is a line of /etc/rear as it may be reported: the name of what it sets, with
 // the value where that is one plain word of a harmless setting.
 func shown(line string) string {
 	m := assignment.FindStringSubmatch(line)

@@ -48,7 +48,8 @@ func Make(ctx context.Context, m Machine, f *Facts, p *Plan, o Options, key []by
 	}
 	args, stdin := []string{"rear", "-c", o.ConfDir(), "-v", "mkbackup"}, io.Reader(bytes.NewReader(nil))
 	if o.Encrypted {
-		args = append([]string{"sh", "-c", "read -r RUNNER_REAR_KEY && export RUNNER_REAR_KEY BACKUP_PROG_CRYPT_KEY=" + keyPlace + ` && exec "$@" </dev/null`, "sh"}, args...)
+		args = append([]string{"sh", "-c", "read -r RUNNER_REAR_KEY && export RUNNER_REAR_KEY BACKUP_PROG_CRYPT_KEY=" + keyPlace +
+			` && exec "$@" </dev/null`, "sh"}, args...)
 		stdin = bytes.NewReader(append(bytes.Clone(key), '\n'))
 	}
 	exit, signal, out, errs, err := m.Run(ctx, args, stdin)
@@ -119,7 +120,8 @@ type luksDump struct {
 func headers(ctx context.Context, m Machine, p *Plan, o Options) error {
 	for _, dev := range p.LUKS {
 		file := path.Join(o.Folder(), "luks"+strings.ReplaceAll(dev, "/", "-")+".header")
-		if _, err := command(ctx, m, "save the LUKS header of "+dev, "cryptsetup", "luksHeaderBackup", dev, "--header-backup-file", file); err != nil {
+		if _, err := command(ctx, m, "save the LUKS header of "+dev, "cryptsetup", "luksHeaderBackup", dev, "--header-backup-file",
+			file); err != nil {
 			return err
 		}
 		exit, _, out, _, err := m.Run(ctx, []string{"cryptsetup", "luksDump", "--dump-json-metadata", dev}, nil)
@@ -163,7 +165,8 @@ func (d *Made) collect(ctx context.Context, m Machine, p *Plan, o Options, log s
 	if err != nil {
 		return err
 	}
-	smalls := map[string][]byte{PlanFile: plan, ConfFile: []byte(p.Conf(o)), LogFile: []byte(log), EtcFile: []byte(strings.Join(d.Same, "\n") + "\n")}
+	smalls := map[string][]byte{PlanFile: plan, ConfFile: []byte(p.Conf(o)), LogFile: []byte(log),
+		EtcFile: []byte(strings.Join(d.Same, "\n") + "\n")}
 	for _, file := range []string{LayoutFile, DepsFile} {
 		if smalls[file], err = m.Read(ctx, "/var/lib/rear/layout/"+file, maxSmall); err != nil {
 			return fmt.Errorf("read the layout that rear saved: %w", err)

@@ -56,7 +56,7 @@ func TestALayoutWithADiskThatNobodyWasToldOfIsRefused(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if held := p.Untold(l); (held != nil) != refused {
+		if held := p.Unnamed(l); (held != nil) != refused {
 			t.Errorf("%q: got %v, want refused: %v", text, held, refused)
 		}
 	}
@@ -74,7 +74,8 @@ func TestATargetWhoseMediumIsAwayDoesNotLieOnTheRoot(t *testing.T) {
 		{"its file system is not there", []string{sda}, Held{Target: "a", Path: "/media/offline-a", UUID: "fs-1"}, "", ""},
 		{"its disk is not there", []string{sda}, Held{Target: "a", Path: "/media/offline-a", Serial: "USB1"}, "", ""},
 		{"it is there and not mounted", []string{sda, at(sdb, "")}, Held{Target: "a", Path: "/media/offline-a", UUID: "fs-1"}, "", "/dev/sdb"},
-		{"it is mounted where it belongs", []string{sda, at(sdb, "/media/offline-a")}, Held{Target: "a", Path: "/media/offline-a", UUID: "fs-1"}, "", "/media/offline-a"},
+		{"it is mounted where it belongs", []string{sda, at(sdb, "/media/offline-a")}, Held{Target: "a", Path: "/media/offline-a", UUID: "fs-1"},
+			"", "/media/offline-a"},
 		{"a folder of the root that says nothing of a medium", []string{sda}, Held{Target: "a", Path: "/media/offline-a"}, "", "refused"},
 		{"a file system of the network", []string{sda}, Held{Target: "a", Path: "/mnt/my nas/copies"}, nfs, "/mnt/my nas"},
 		{"beside one of the network", []string{sda}, Held{Target: "a", Path: "/mnt/other"}, nfs, "refused"},
@@ -97,7 +98,8 @@ func TestATargetWhoseMediumIsAwayDoesNotLieOnTheRoot(t *testing.T) {
 }
 
 func TestANodeWhoseClusterIsNotThereIsRefused(t *testing.T) {
-	for trace, refused := range map[string]bool{"": false, "/usr/bin/pveversion": true, "/var/lib/pve-cluster": true, "/etc/pve/nodes": true, "/etc/pve/nodes/pve1": false} {
+	for trace, refused := range map[string]bool{"": false, "/usr/bin/pveversion": true, "/var/lib/pve-cluster": true, "/etc/pve/nodes": true,
+		"/etc/pve/nodes/pve1": false} {
 		t.Run(trace, func(t *testing.T) {
 			h := newLabHost(t)
 			if err := os.RemoveAll(h.on("/etc/pve")); err != nil {

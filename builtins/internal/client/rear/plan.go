@@ -74,10 +74,13 @@ func (e *HoldsError) Error() string { return e.What }
 // Prepare decides what an image leaves out. It is a pure function of what was
 // seen on the host.
 func Prepare(f *Facts, o Options) (*Plan, error) {
-	p := &Plan{Host: f.Host, Output: o.Output, Backup: o.Backup, Unattended: o.Unattended, Encrypted: o.Encrypted, Secrets: f.Secrets, TPM: f.TPM}
+	p := &Plan{Host: f.Host, Output: o.Output, Backup: o.Backup, Unattended: o.Unattended, Encrypted: o.Encrypted, Secrets: f.Secrets,
+		TPM: f.TPM}
 	w := &weigh{f: f, p: p, mounts: f.mounts()}
 	if len(w.mounts["/"]) == 0 {
-		return nil, &failure.Error{Code: host.CodeFailed, Doing: "find the disk that / lies on", Said: "lsblk shows no device that is mounted there", Hint: "ReaR does not recover roots on ZFS or on the network: save such a host in another way"}
+		return nil, &failure.Error{Code: host.CodeFailed, Doing: "find the disk that / lies on",
+			Said: "lsblk shows no device that is mounted there", Hint: "ReaR does not recover roots on ZFS or on the network: save such a host " +
+				"in another way"}
 	}
 	w.system()
 	for _, t := range f.Targets {
@@ -97,19 +100,21 @@ func Prepare(f *Facts, o Options) (*Plan, error) {
 	w.others(o.Stick.Disk)
 	w.sort()
 	if o.Unattended && len(p.Shared) > 0 {
-		return nil, &HoldsError{What: "a recovery that starts by itself would erase " + strings.Join(p.Shared, ", "), Hint: "leave unattended out: guests share the volume group or file system of the root"}
+		return nil, &HoldsError{What: "a recovery that starts by itself would erase " + strings.Join(p.Shared, ", "),
+			Hint: "leave unattended out: guests share the volume group or file system of the root"}
 	}
 	return p, nil
 }
 
 // Untold says which device an image's active layout makes anew, or writes to, that the
 // question before a recovery does not name; nil when it names them all.
-func (p *Plan) Untold(l layout.Layout) *HoldsError {
-	c, device, found := l.Untold(p.Disks)
+func (p *Plan) Unnamed(l layout.Layout) *HoldsError {
+	c, device, found := l.Unnamed(p.Disks)
 	if !found {
 		return nil
 	}
-	return &HoldsError{Copies: true, What: fmt.Sprintf("a recovery would make %s anew, and its question names only %s: %q", device, strings.Join(p.Disks, ", "), c.Line),
+	return &HoldsError{Copies: true, What: fmt.Sprintf("a recovery would make %s anew, and its question names only %s: %q", device,
+		strings.Join(p.Disks, ", "), c.Line),
 		Hint: "what lies on that device? see whether settings of the policy bring it in"}
 }
 
@@ -120,7 +125,8 @@ func (p *Plan) Refuse(l layout.Layout) *HoldsError {
 	sort.SliceStable(kept, func(i, j int) bool { return kept[i].Of < kept[j].Of }) // copies are the last to lose
 	for _, k := range kept {
 		if found := l.Naming(k.Name); len(found) > 0 {
-			return &HoldsError{Copies: k.Of == "copies", What: fmt.Sprintf("a recovery would make %s anew, which holds %s: %q", k.Name, k.Why, found[0].Line),
+			return &HoldsError{Copies: k.Of == "copies", What: fmt.Sprintf("a recovery would make %s anew, which holds %s: %q", k.Name, k.Why,
+				found[0].Line),
 				Hint: "runner leaves it out by name; see whether settings of the policy bring it back"}
 		}
 	}
@@ -128,7 +134,8 @@ func (p *Plan) Refuse(l layout.Layout) *HoldsError {
 		return nil
 	}
 	for _, pool := range l.Thin() {
-		return &HoldsError{What: fmt.Sprintf("a recovery would make the thin pool %s anew, empty", pool.Device), Hint: "whose guests lie in it? runner knew of none when it made the image"}
+		return &HoldsError{What: fmt.Sprintf("a recovery would make the thin pool %s anew, empty", pool.Device),
+			Hint: "whose guests lie in it? runner knew of none when it made the image"}
 	}
 	return nil
 }

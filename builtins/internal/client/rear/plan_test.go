@@ -83,7 +83,8 @@ func TestADiskWithCopiesIsLeftOutWhereverItIsMounted(t *testing.T) {
 				t.Errorf("got %v, want %v", names(p), want)
 			}
 			conf := p.Conf(options)
-			for _, want := range []string{"EXCLUDE_COMPONENTS+=( '/dev/mapper/offline-a' '/dev/sdb' '/dev/sdb1' )", "EXCLUDE_RECREATE+=( 'fs:" + mount + "' )", "'" + mount + "/*'"} {
+			for _, want := range []string{"EXCLUDE_COMPONENTS+=( '/dev/mapper/offline-a' '/dev/sdb' '/dev/sdb1' )",
+				"EXCLUDE_RECREATE+=( 'fs:" + mount + "' )", "'" + mount + "/*'"} {
 				if !strings.Contains(conf, want) {
 					t.Errorf("the configuration does not say %s:\n%s", want, conf)
 				}
@@ -115,7 +116,8 @@ func TestTargetsAreFoundByWhatTheyAre(t *testing.T) {
 }
 
 func TestATargetOnTheSystemsDiskIsRefused(t *testing.T) {
-	for name, held := range map[string]Held{"a folder": {Target: "a", Path: "/srv/copies"}, "its serial": {Target: "a", Serial: "SYS1"}, "a volume of it": {Target: "a", UUID: "A1B2-C3D4"}} {
+	for name, held := range map[string]Held{"a folder": {Target: "a", Path: "/srv/copies"}, "its serial": {Target: "a", Serial: "SYS1"},
+		"a volume of it": {Target: "a", UUID: "A1B2-C3D4"}} {
 		t.Run(name, func(t *testing.T) {
 			f := facts(t, sda)
 			f.Targets = []Held{held}
@@ -131,21 +133,24 @@ func TestGuestsInTheRootsGroupAreNamed(t *testing.T) {
 	f := facts(t, sda, sdc)
 	f.Storages = ParseStorages(storageCfg)
 	f.Guests = []Guest{
-		ParseGuest("100", "name: erp\nscsi0: local-lvm:vm-100-disk-0,size=4G\nide2: none,media=cdrom\nscsihw: virtio-scsi-pci\n[snap]\nname: old\nscsi1: ssd:vm-100-disk-9\n"),
+		ParseGuest("100", "name: erp\nscsi0: local-lvm:vm-100-disk-0,size=4G\nide2: none,media=cdrom\nscsihw: virtio-scsi-pci\n[snap]\nname: "+
+			"old\nscsi1: ssd:vm-100-disk-9\n"),
 		ParseGuest("101", "hostname: mail\nrootfs: ssd:vm-101-disk-0,size=4G\n"),
 	}
 	p, err := Prepare(f, options)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !slices.Equal(p.Shared, []string{"100 (erp)"}) || !slices.Equal(p.Erases, []string{"/dev/pve"}) || !slices.Equal(p.Disks, []string{"/dev/sda"}) {
+	if !slices.Equal(p.Shared, []string{"100 (erp)"}) || !slices.Equal(p.Erases, []string{"/dev/pve"}) ||
+		!slices.Equal(p.Disks, []string{"/dev/sda"}) {
 		t.Errorf("got shared %v, erases %v, disks %v; want erp, /dev/pve, /dev/sda", p.Shared, p.Erases, p.Disks)
 	}
 	if want := []string{"/dev/mapper/ssd-vm--101--disk--0", "/dev/sdc", "/dev/ssd"}; !slices.Equal(names(p), want) {
 		t.Errorf("got %v, want %v", names(p), want)
 	}
 	conf := p.Conf(options)
-	for _, want := range []string{"EXCLUDE_VG+=( 'ssd' )", "runner.erases=100", "It erases these guests, too: 100 (erp)", "PRE_RECOVERY_COMMANDS+=( runner_before_recovery )", "ISO_DEFAULT='boothd'", "'/var/lib/vz/images/*'", "'/var/lib/vz/dump/*'"} {
+	for _, want := range []string{"EXCLUDE_VG+=( 'ssd' )", "runner.erases=100", "It erases these guests, too: 100 (erp)",
+		"PRE_RECOVERY_COMMANDS+=( runner_before_recovery )", "ISO_DEFAULT='boothd'", "'/var/lib/vz/images/*'", "'/var/lib/vz/dump/*'"} {
 		if !strings.Contains(conf, want) {
 			t.Errorf("the configuration does not say %s", want)
 		}
@@ -219,8 +224,11 @@ func TestConfigurationsAreBash(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, o := range []Options{options, {Artifact: "a", Dir: "/srv/rear", Output: "usb", Backup: "usb", Encrypted: true, Serial: true, Stick: Stick{Device: "/dev/sdz3"}}, {Artifact: "a", Dir: "/d", Output: "iso", Backup: "file", Differential: "c", Unattended: true, Kernel: "6.1"}} {
-		script := "VAR_DIR=/v; KERNEL_CMDLINE=; IPADDR=; PRE_RECOVERY_COMMANDS=(); WORKFLOW=mkbackup; Error() { echo E \"$@\"; exit 1; }; LogPrint() { :; }\n" + p.Conf(o) +
+	for _, o := range []Options{options, {Artifact: "a", Dir: "/srv/rear", Output: "usb", Backup: "usb", Encrypted: true, Serial: true,
+		Stick: Stick{Device: "/dev/sdz3"}}, {Artifact: "a", Dir: "/d", Output: "iso", Backup: "file", Differential: "c", Unattended: true,
+		Kernel: "6.1"}} {
+		script := "VAR_DIR=/v; KERNEL_CMDLINE=; IPADDR=; PRE_RECOVERY_COMMANDS=(); WORKFLOW=mkbackup; Error() { echo E \"$@\"; exit 1; }; " +
+			"LogPrint() { :; }\n" + p.Conf(o) +
 			"\nprintf '%s\\n' \"${EXCLUDE_COMPONENTS[@]}\" \"${EXCLUDE_RECREATE[@]}\" \"${BACKUP_PROG_EXCLUDE[@]}\" \"$IPADDR\" \"$BACKUP_URL\"\n"
 		out, err := exec.Command("bash", "-euc", script).CombinedOutput()
 		if err != nil {
@@ -241,7 +249,8 @@ func TestARecoveryAsksForTheName(t *testing.T) {
 		t.Fatal(err)
 	}
 	for answer, want := range map[string]string{"pve1": "GO", "": "ERROR", "pve2": "ERROR", "yes": "ERROR"} {
-		script := "Error() { echo ERROR; exit 1; }; LogPrint() { :; }\n" + p.guard(options) + "exec 6<&0 7>&1 8>&2\nrunner_before_recovery && echo GO\n"
+		script := "Error() { echo ERROR; exit 1; }; LogPrint() { :; }\n" + p.guard(options) +
+			"exec 6<&0 7>&1 8>&2\nrunner_before_recovery && echo GO\n"
 		cmd := exec.Command("bash", "-c", script)
 		cmd.Stdin = strings.NewReader(answer + "\n")
 		if out, _ := cmd.Output(); !strings.Contains(string(out), want) {
@@ -253,14 +262,18 @@ func TestARecoveryAsksForTheName(t *testing.T) {
 func TestSettingsOfTheHostThatAreNotUsedAreTold(t *testing.T) {
 	f := facts(t, sda)
 	f.Etc = map[string]string{"local.conf": "# comment\nOUTPUT=ISO\nBACKUP=BORG\nBACKUP_PROG_CRYPT_KEY=hush\n",
-		"site.conf": "BORGBACKUP_PASSPHRASE='hush'\nexport OUTPUT_URL=ftp://user:hush@nas/\nBACKUP_OPTIONS=\"cifs,pass=hush\"\nPRE_BACKUP_SCRIPT=( \"curl -u me:hush\"\n  'hush' )\nEXCLUDE_VG+=( hush ) # hush\nOUTPUT=hush@x\n"}
+		"site.conf": "BORGBACKUP_PASSPHRASE='hush'\nexport " +
+			"OUTPUT_URL=ftp://user:hush@nas/\nBACKUP_OPTIONS=\"cifs,pass=hush\"\nPRE_BACKUP_SCRIPT=( \"curl -u me:hush\"\n  'hush' " +
+			")\nEXCLUDE_VG+=( hush ) # hush\nOUTPUT=hush@x\n"}
 	p, err := Prepare(f, options)
 	if err != nil {
 		t.Fatal(err)
 	}
 	const hidden, other = "=[not shown]", "site.conf: [a line that sets no variable, not shown]"
-	want := []string{"local.conf: BACKUP=BORG", "local.conf: BACKUP_PROG_CRYPT_KEY" + hidden, "site.conf: BORGBACKUP_PASSPHRASE" + hidden, "site.conf: OUTPUT_URL" + hidden,
-		"site.conf: BACKUP_OPTIONS" + hidden, "site.conf: PRE_BACKUP_SCRIPT" + hidden, other, "site.conf: EXCLUDE_VG" + hidden, "site.conf: OUTPUT" + hidden}
+	want := []string{"local.conf: BACKUP=BORG", "local.conf: BACKUP_PROG_CRYPT_KEY" + hidden, "site.conf: BORGBACKUP_PASSPHRASE" + hidden,
+		"site.conf: OUTPUT_URL" + hidden,
+		"site.conf: BACKUP_OPTIONS" + hidden, "site.conf: PRE_BACKUP_SCRIPT" + hidden, other, "site.conf: EXCLUDE_VG" + hidden,
+		"site.conf: OUTPUT" + hidden}
 	if got := f.Differences(p.Conf(options)); !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
@@ -285,7 +298,8 @@ func TestTheStickIsKnownBySerialAndUUID(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			s := c.stick
 			err := s.Find(facts(t, c.disks...))
-			if c.want == "" && (err != nil || s.Device != "/dev/mapper/offline-a" || s.Disk != "/dev/sdb") || c.want != "" && !(failure.CodeOf(err).Name == c.want) {
+			if c.want == "" && (err != nil || s.Device != "/dev/mapper/offline-a" || s.Disk != "/dev/sdb") || c.want != "" &&
+				!(failure.CodeOf(err).Name == c.want) {
 				t.Errorf("got %+v, %v; want %q", s, err, c.want)
 			}
 		})
@@ -313,7 +327,8 @@ func FuzzPrepare(f *testing.F) {
 		if err != nil {
 			return
 		}
-		fs := &Facts{Host: "h", Devices: devices, Storages: ParseStorages(storages), Guests: []Guest{ParseGuest("1", guest)}, Fstab: tab, Crypttab: tab, Targets: []Held{{Target: "t", Path: "/srv"}}}
+		fs := &Facts{Host: "h", Devices: devices, Storages: ParseStorages(storages), Guests: []Guest{ParseGuest("1", guest)}, Fstab: tab,
+			Crypttab: tab, Targets: []Held{{Target: "t", Path: "/srv"}}}
 		if p, err := Prepare(fs, options); err == nil && p.Conf(options) == "" {
 			t.Error("no configuration")
 		}

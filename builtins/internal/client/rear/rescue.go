@@ -140,7 +140,8 @@ func (res *Rescue) check(p *Plan, kernel string) error {
 
 // needs demands the tools of the layout.
 func (res *Rescue) needs(p *Plan) error {
-	want := map[string]string{"bash": "everything", "mount": "everything", "tar": "the archive", "gzip": "the archive", "dd": "the question before a recovery"}
+	want := map[string]string{"bash": "everything", "mount": "everything", "tar": "the archive", "gzip": "the archive",
+		"dd": "the question before a recovery"}
 	for _, c := range res.Layout.Components {
 		if !c.Active {
 			continue

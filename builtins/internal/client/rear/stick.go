@@ -24,16 +24,20 @@ func (s *Stick) Find(f *Facts) error {
 	})
 	switch {
 	case disk == nil && part != nil:
-		return &failure.Error{Code: CodeStickWrong, Doing: doing, Said: "a file system with its UUID lies on another disk (" + part[0].Path + ", serial " + part[0].Serial + "): a copy of it, or a wrong serial in the policy"}
+		return &failure.Error{Code: CodeStickWrong, Doing: doing, Said: "a file system with its UUID lies on another disk (" + part[0].Path +
+			", serial " + part[0].Serial + "): a copy of it, or a wrong serial in the policy"}
 	case disk == nil:
-		return &failure.Error{Code: CodeStickAbsent, Doing: doing, Said: "no disk has that serial", Hint: "plug it in; lsblk -o NAME,SERIAL on the host shows what is there"}
+		return &failure.Error{Code: CodeStickAbsent, Doing: doing, Said: "no disk has that serial",
+			Hint: "plug it in; lsblk -o NAME,SERIAL on the host shows what is there"}
 	case part == nil || part[0].Path != disk[0].Path:
-		return &failure.Error{Code: CodeStickWrong, Doing: doing, Said: "the disk is there (" + disk[0].Path + "), and no file system on it has UUID " + s.UUID,
+		return &failure.Error{Code: CodeStickWrong, Doing: doing,
+			Said: "the disk is there (" + disk[0].Path + "), and no file system on it has UUID " + s.UUID,
 			Hint: "if it was formatted anew, put the new UUID into the policy; a new stick is made with: rear -v format -- " + disk[0].Path}
 	case (&weigh{f: f, p: &Plan{}, mounts: f.mounts()}).carries(disk):
 		return &failure.Error{Code: CodeStickWrong, Doing: doing, Said: disk[0].Path + " is the disk of the system itself"}
 	case firstMount(part.last()) != "":
-		return &failure.Error{Code: CodeStickWrong, Doing: doing, Said: part.last().Path + " is mounted on " + firstMount(part.last()), Hint: "unmount it: rear mounts it itself"}
+		return &failure.Error{Code: CodeStickWrong, Doing: doing, Said: part.last().Path + " is mounted on " + firstMount(part.last()),
+			Hint: "unmount it: rear mounts it itself"}
 	}
 	s.Disk, s.Device = disk[0].Path, part.last().Path
 	return nil
@@ -61,12 +65,13 @@ func (s *Stick) free(ctx context.Context, m Machine) error {
 		return err
 	}
 	if again.Device != s.Device {
-		return &failure.Error{Code: CodeStickWrong, Doing: "find the USB stick " + s.Serial, Said: "it was " + s.Device + ", and is " + again.Device + " now", Temporary: true}
+		return &failure.Error{Code: CodeStickWrong, Doing: "find the USB stick " + s.Serial,
+			Said: "it was " + s.Device + ", and is " + again.Device + " now", Temporary: true}
 	}
 	return nil
 }
 
-// blame tells what a failure of ReaR has to do with the stick.
+// blame says what a failure of ReaR has to do with the stick.
 func (s *Stick) blame(ctx context.Context, m Machine, err error) error {
 	own, ok := err.(*failure.Error)
 	if !ok {
@@ -74,9 +79,11 @@ func (s *Stick) blame(ctx context.Context, m Machine, err error) error {
 	}
 	switch gone := s.free(ctx, m); {
 	case failure.Is(gone, CodeStickAbsent):
-		return &failure.Error{Code: CodeStickPulled, Doing: own.Doing, Said: "the stick " + s.Serial + " was pulled out meanwhile: " + own.Said, Hint: "plug it in again; what it held before may be damaged, so check it: fsck " + s.Device}
+		return &failure.Error{Code: CodeStickPulled, Doing: own.Doing, Said: "the stick " + s.Serial + " was pulled out meanwhile: " + own.Said,
+			Hint: "plug it in again; what it held before may be damaged, so check it: fsck " + s.Device}
 	case failure.Is(err, CodeSpace):
-		return &failure.Error{Code: CodeStickFull, Doing: own.Doing, Said: "the stick " + s.Serial + " is full: " + own.Said, Hint: "remove old images below rear/ on it, or take a larger one"}
+		return &failure.Error{Code: CodeStickFull, Doing: own.Doing, Said: "the stick " + s.Serial + " is full: " + own.Said,
+			Hint: "remove old images below rear/ on it, or take a larger one"}
 	}
 	return err
 }
@@ -92,7 +99,8 @@ func (s *Stick) fetch(ctx context.Context, m Machine, host string, o Options) er
 		return s.blame(ctx, m, err)
 	}
 	from := path.Join(at, "rear", host, "runner-"+o.Artifact)
-	_, err := command(ctx, m, "read the image back from the stick", "cp", "--", path.Join(from, "kernel"), path.Join(from, "initrd.cgz"), path.Join(from, "backup.tar.gz"), o.Folder())
+	_, err := command(ctx, m, "read the image back from the stick", "cp", "--", path.Join(from, "kernel"), path.Join(from, "initrd.cgz"),
+		path.Join(from, "backup.tar.gz"), o.Folder())
 	if err == nil {
 		err = s.menu(ctx, m, at, from, o)
 	}
@@ -122,5 +130,6 @@ func (s *Stick) menu(ctx context.Context, m Machine, at, from string, o Options)
 			return nil
 		}
 	}
-	return &failure.Error{Code: CodeImage, Doing: "look for the stick's boot loader", Said: "there is neither syslinux nor GRUB on it: no firmware starts it"}
+	return &failure.Error{Code: CodeImage, Doing: "look for the stick's boot loader",
+		Said: "there is neither syslinux nor GRUB on it: no firmware starts it"}
 }

@@ -125,14 +125,16 @@ func (w *weigh) target(t Held) error {
 		}
 	})
 	mount, chains := under(w.mounts, t.Path)
-	if (t.UUID != "" || t.Serial != "") && !slices.ContainsFunc(chains, func(c chain) bool { return slices.ContainsFunc(c, func(d Device) bool { return shown[d.Path] }) }) {
+	if (t.UUID != "" || t.Serial != "") && !slices.ContainsFunc(chains,
+		func(c chain) bool { return slices.ContainsFunc(c, func(d Device) bool { return shown[d.Path] }) }) {
 		mount = "" // its medium is away or not mounted: the folder is where it would be
 	}
 	if t.Path != "" && bad == nil && mount != "" && w.place(mount, chains, why, "copies") {
 		bad = chains[0]
 	}
 	if bad != nil {
-		return &HoldsError{Copies: true, What: fmt.Sprintf("target %s lies on the disk of the system itself (%s): a recovery erases its copies", t.Target, bad[0].Path),
+		return &HoldsError{Copies: true, What: fmt.Sprintf("target %s lies on the disk of the system itself (%s): a recovery erases its copies",
+			t.Target, bad[0].Path),
 			Hint: "give the target a disk of its own, mounted where it lies; a folder on the system's disk is no copy"}
 	}
 	return nil
@@ -277,7 +279,8 @@ func (w *weigh) others(stick string) {
 		kept[k.Name] = true
 	}
 	add := func(c chain) bool {
-		if c[0].Type != "disk" || c[0].Path == stick || w.systems(c) || slices.ContainsFunc(c, func(d Device) bool { return kept[d.Path] || kept[groupOf(d)] }) {
+		if c[0].Type != "disk" || c[0].Path == stick || w.systems(c) ||
+			slices.ContainsFunc(c, func(d Device) bool { return kept[d.Path] || kept[groupOf(d)] }) {
 			return false
 		}
 		w.need(c)

@@ -58,8 +58,10 @@ func (e *LostError) Unwrap() error { return e.Cause }
 // Broken reports whether an error is of the connection, not of what was asked over it.
 func Broken(err error) bool {
 	var system net.Error
-	return errors.As(err, new(*LostError)) || errors.As(err, new(*SilentError)) || errors.As(err, &system) || errors.As(err, new(*ssh.ExitMissingError)) ||
-		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, sftp.ErrSSHFxConnectionLost) || errors.Is(err, sftp.ErrSSHFxNoConnection)
+	return errors.As(err, new(*LostError)) || errors.As(err, new(*SilentError)) || errors.As(err, &system) ||
+		errors.As(err, new(*ssh.ExitMissingError)) ||
+		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, sftp.ErrSSHFxConnectionLost) ||
+		errors.Is(err, sftp.ErrSSHFxNoConnection)
 }
 
 // Full reports whether a disk or a quota is full, here or on the server: the protocol has
@@ -90,7 +92,8 @@ func (e *NoiseError) Error() string {
 
 // Hint is what can be done about it.
 func (*NoiseError) Hint() string {
-	return "silence its shell start files (.bashrc, .profile, .cshrc) for logins without a terminal, or set ForceCommand internal-sftp for it in sshd_config"
+	return "silence its shell start files (.bashrc, .profile, .cshrc) for logins without a terminal, or set ForceCommand internal-sftp for " +
+		"it in sshd_config"
 }
 
 // NoSFTPError says that the server refuses to start SFTP.

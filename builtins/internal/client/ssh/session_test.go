@@ -21,7 +21,8 @@ func TestALoginThatLeadsElsewhereIsToldAsWhatItIs(t *testing.T) {
 	for _, c := range []struct {
 		fault, said, hint string
 	}{
-		{"say Welcome to the storage box", `the account's login prints text before the SFTP protocol: "Welcome to the storage box"`, "ForceCommand internal-sftp"},
+		{"say Welcome to the storage box", `the account's login prints text before the SFTP protocol: "Welcome to the storage box"`,
+			"ForceCommand internal-sftp"},
 		{"say hi", `before the SFTP protocol: "hi"`, "ForceCommand internal-sftp"}, // fewer bytes than a packet's length has
 		{"no-sftp", "the server does not start SFTP", "Subsystem sftp internal-sftp"},
 	} {

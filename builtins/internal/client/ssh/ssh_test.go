@@ -51,10 +51,14 @@ func TestSessionsAreStrict(t *testing.T) {
 		{"a key that the account does not know", func(c *Config) {
 			c.Key = func(context.Context) ([]byte, error) { return lab.Secrets()["node-ssh-key"], nil }
 		}, "", func(err error) bool { return errors.As(err, new(*AuthError)) }},
-		{"a private key that is none", func(c *Config) { c.Key = func(context.Context) ([]byte, error) { return []byte("x"), nil } }, "", func(err error) bool { return strings.Contains(err.Error(), "read the private key") }},
-		{"a host key that is none", func(c *Config) { c.HostKey = "SHA256:abc" }, "", func(err error) bool { return strings.Contains(err.Error(), "read the host key") }},
-		{"an address without a user", func(c *Config) { c.Address = "offsite.lab" }, "", func(err error) bool { return strings.Contains(err.Error(), "want user@host:port") }},
-		{"a keyring that is locked", func(c *Config) { c.Key = func(context.Context) ([]byte, error) { return nil, os.ErrPermission } }, "", func(err error) bool { return errors.Is(err, os.ErrPermission) }},
+		{"a private key that is none", func(c *Config) { c.Key = func(context.Context) ([]byte, error) { return []byte("x"), nil } }, "",
+			func(err error) bool { return strings.Contains(err.Error(), "read the private key") }},
+		{"a host key that is none", func(c *Config) { c.HostKey = "SHA256:abc" }, "",
+			func(err error) bool { return strings.Contains(err.Error(), "read the host key") }},
+		{"an address without a user", func(c *Config) { c.Address = "offsite.lab" }, "",
+			func(err error) bool { return strings.Contains(err.Error(), "want user@host:port") }},
+		{"a keyring that is locked", func(c *Config) { c.Key = func(context.Context) ([]byte, error) { return nil, os.ErrPermission } }, "",
+			func(err error) bool { return errors.Is(err, os.ErrPermission) }},
 		{"a host that refuses", func(*Config) {}, "refuse", func(error) bool { return true }},
 	} {
 		if err := w.Inject(); err != nil {

@@ -17,7 +17,8 @@ func secretField(name string) bool {
 		return false
 	case has("public") && !has("private", "secret"):
 		return false
-	case strings.HasPrefix(name, "x_"), has("psk", "passw", "passphrase", "passcode", "secret", "token", "private", "community", "key", "credential"):
+	case strings.HasPrefix(name, "x_"), has("psk", "passw", "passphrase", "passcode", "secret", "token", "private", "community", "key",
+		"credential"):
 		return true
 	}
 	return has("vpn", "wireguard", "ipsec", "l2tp") && has("configuration", "config_file", "_file")

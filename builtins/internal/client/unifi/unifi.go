@@ -80,8 +80,10 @@ func Open(ctx context.Context, cfg Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Client{cfg: cfg, http: &http.Client{Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Transport: &http.Transport{DialContext: cfg.Dial, ResponseHeaderTimeout: answerTimeout, TLSHandshakeTimeout: 30 * time.Second, TLSClientConfig: trust}}}
+	c := &Client{cfg: cfg, http: &http.Client{Jar: jar,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Transport: &http.Transport{DialContext: cfg.Dial, ResponseHeaderTimeout: answerTimeout, TLSHandshakeTimeout: 30 * time.Second,
+			TLSClientConfig: trust}}}
 	body, err := json.Marshal(map[string]string{"username": cfg.User, "password": string(cfg.Password)})
 	if err != nil {
 		return nil, err
@@ -234,7 +236,8 @@ func (c *Client) Newest(ctx context.Context) (Backup, bool, error) {
 		if b.Millis > 0 {
 			at, err = time.UnixMilli(b.Millis), nil
 		}
-		if err != nil || b.Filename != path.Base(b.Filename) || b.Filename == "." || strings.ContainsFunc(b.Filename, func(r rune) bool { return printable(r) != r }) {
+		if err != nil || b.Filename != path.Base(b.Filename) || b.Filename == "." ||
+			strings.ContainsFunc(b.Filename, func(r rune) bool { return printable(r) != r }) {
 			return Backup{}, false, fmt.Errorf("list backups: %q of %q is no backup", b.Filename, b.Datetime)
 		}
 		if at.After(best.Time) {
@@ -256,7 +259,8 @@ func (c *Client) Download(ctx context.Context, b Backup, w io.Writer) (int64, er
 
 // parts are the lists that describe filters, routes and networks.
 func parts() []string {
-	return []string{"setting", "firewallrule", "firewallgroup", "networkconf", "routing", "portforward", "portconf", "wlanconf", "trafficrule", "trafficroute", "dynamicdns", "dhcpoption"}
+	return []string{"setting", "firewallrule", "firewallgroup", "networkconf", "routing", "portforward", "portconf", "wlanconf",
+		"trafficrule", "trafficroute", "dynamicdns", "dhcpoption"}
 }
 
 // Settings reads what the console filters and routes by. Lists that this version
@@ -268,7 +272,8 @@ func (c *Client) Settings(ctx context.Context) (*ruleset.Document, error) {
 		list, err := c.list(ctx, http.MethodGet, c.site()+"/rest/"+p, nil, "read "+p)
 		var none *Error
 		switch {
-		case errors.As(err, &none) && (none.Status == http.StatusNotFound || none.Status == http.StatusOK && strings.Contains(none.Said, "NotFound")):
+		case errors.As(err, &none) && (none.Status == http.StatusNotFound || none.Status == http.StatusOK &&
+			strings.Contains(none.Said, "NotFound")):
 			continue
 		case errors.As(err, &none) && (none.Status == http.StatusForbidden || none.Status == http.StatusOK):
 			d.Miss(p, none.Error())

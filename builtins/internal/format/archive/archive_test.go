@@ -212,7 +212,8 @@ func TestConfigsAreThoseOfVzdumpNotOfTheGuest(t *testing.T) {
 }
 
 func TestWrongKindIsRefused(t *testing.T) {
-	if _, err := ExtractTree(context.Background(), "a.vma", nil, t.TempDir(), Options{}); err == nil || !strings.Contains(err.Error(), "holds no tree") {
+	if _, err := ExtractTree(context.Background(), "a.vma", nil, t.TempDir(), Options{}); err == nil ||
+		!strings.Contains(err.Error(), "holds no tree") {
 		t.Errorf("got %v", err)
 	}
 	if _, err := ExtractDisks(context.Background(), "a.tar", nil, nil); err == nil || !strings.Contains(err.Error(), "holds no disks") {

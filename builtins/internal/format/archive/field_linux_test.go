@@ -15,7 +15,8 @@ import (
 
 // Archives as they are found in the field.
 func TestArchivesFromTheField(t *testing.T) {
-	names := map[string]string{"acl": "vzdump-lxc-101-2026_11_28-05_00_00.tar.zst", "long": "vzdump-lxc-101-2026_11_28-05_00_31.tar.zst", "padded": "vzdump-lxc-101-2026_11_28-05_00_43.tar.gz"}
+	names := map[string]string{"acl": "vzdump-lxc-101-2026_11_28-05_00_00.tar.zst", "long": "vzdump-lxc-101-2026_11_28-05_00_31.tar.zst",
+		"padded": "vzdump-lxc-101-2026_11_28-05_00_43.tar.gz"}
 
 	// A window of 2 GiB is no damage.
 	_, err := check(names["long"], sample(t, names["long"]))
@@ -33,12 +34,12 @@ func TestArchivesFromTheField(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	told := strings.Join(report.Skipped, "\n")
-	if !strings.Contains(told, "www-data") {
-		t.Errorf("the ACL entry with a name is not told: %q", told)
+	reported := strings.Join(report.Skipped, "\n")
+	if !strings.Contains(reported, "www-data") {
+		t.Errorf("the ACL entry with a name is not told: %q", reported)
 	}
-	if strings.Contains(told, "operation not supported") || os.Geteuid() != 0 {
-		t.Skipf("this file system has no attributes: %q", told)
+	if strings.Contains(reported, "operation not supported") || os.Geteuid() != 0 {
+		t.Skipf("this file system has no attributes: %q", reported)
 	}
 	found := map[string]bool{}
 	if err := filepath.Walk(into, func(path string, fi os.FileInfo, err error) error {
@@ -86,7 +87,8 @@ func TestAModeIsNeverWiderThanItsACL(t *testing.T) {
 			e.PAXRecords = map[string]string{"SCHILY.acl.access": c.acl}
 		}
 		if strings.HasPrefix(c.acl, "\x02\x00") {
-			e.PAXRecords = map[string]string{"SCHILY.acl.access": "user::rw-,user:joe:rw-,group::rw-,mask::rw-,other::---", "SCHILY.xattr.system.posix_acl_access": c.acl}
+			e.PAXRecords = map[string]string{"SCHILY.acl.access": "user::rw-,user:joe:rw-,group::rw-,mask::rw-,other::---",
+				"SCHILY.xattr.system.posix_acl_access": c.acl}
 		}
 		if got := closedMode(entry{Header: &e.Header}); got != c.want {
 			t.Errorf("%s: got %v, want %v", name, got, c.want)
@@ -112,12 +114,15 @@ func rawACL(fields ...uint32) string {
 func TestAnACLInTheKernelsFormComesBackByNumber(t *testing.T) {
 	e := file("a", "x")
 	raw := rawACL(1, 6, noID, 2, 4, 4321, 4, 4, noID, 16, 4, noID, 32, 0, noID)
-	e.PAXRecords = map[string]string{"SCHILY.acl.access": "user::rw-,user:joe:r--,group::r--,mask::r--,other::---", "SCHILY.xattr.system.posix_acl_access": raw}
+	e.PAXRecords = map[string]string{"SCHILY.acl.access": "user::rw-,user:joe:r--,group::r--,mask::r--,other::---",
+		"SCHILY.xattr.system.posix_acl_access": raw}
 	bad := file("b", "x")
 	bad.PAXRecords = map[string]string{"SCHILY.xattr.system.posix_acl_access": "\x02\x00\x00\x00half"}
 	into := t.TempDir()
 	report, err := ExtractTree(context.Background(), "a.tar", bytes.NewReader(tarOf(t, e, bad)), into, Options{})
-	if err != nil || !strings.Contains(strings.Join(report.Skipped, "\n"), `"b": attribute SCHILY.xattr.system.posix_acl_access: 8 bytes are no acl`) || strings.Contains(strings.Join(report.Skipped, "\n"), "joe") {
+	if err != nil || !strings.Contains(strings.Join(report.Skipped, "\n"),
+		`"b": attribute SCHILY.xattr.system.posix_acl_access: 8 bytes are no acl`) ||
+		strings.Contains(strings.Join(report.Skipped, "\n"), "joe") {
 		t.Fatalf("got %q, %v", report.Skipped, err)
 	}
 	got := make([]byte, 100)

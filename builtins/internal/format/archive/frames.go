@@ -180,7 +180,8 @@ func (f *frames) frameHeader(b []byte) error {
 		}
 	}
 	if size > maxWindow {
-		return unsupportedf(f.name, "byte %d of the file: the zstd frame needs a window of 2^%d bytes, and runner takes %d MiB: unpack it with zstd -d --long=%[2]d, and open what comes out",
+		return unsupportedf(f.name, "byte %d of the file: the zstd frame needs a window of 2^%d bytes, and runner takes %d MiB: unpack it "+
+			"with zstd -d --long=%[2]d, and open what comes out",
 			f.offset, bits.Len64(size-1), maxWindow>>20)
 	}
 	f.count++

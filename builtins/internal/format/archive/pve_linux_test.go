@@ -131,7 +131,8 @@ func wantTree(t *testing.T, a pveArchive, raw []byte, opened Report) {
 		t.Fatal(err)
 	}
 	if opened.Entries != report.Entries || len(opened.Configs) != len(report.Configs) || len(report.Configs) != 2 {
-		t.Errorf("opened holds %d entries and %d configurations, what came back %d and %d", opened.Entries, len(opened.Configs), report.Entries, len(report.Configs))
+		t.Errorf("opened holds %d entries and %d configurations, what came back %d and %d", opened.Entries, len(opened.Configs), report.Entries,
+			len(report.Configs))
 	}
 	want := map[string]string{}
 	for in := bufio.NewScanner(strings.NewReader(a.contents)); in.Scan(); {

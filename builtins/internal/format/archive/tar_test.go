@@ -10,7 +10,8 @@ import (
 )
 
 func TestEveryTruncationOfATarIsRefused(t *testing.T) {
-	b := tarOf(t, dir("./"), file("./a", strings.Repeat("x", 1000)), file("./"+strings.Repeat("long", 60), "y"), file("./zeros", strings.Repeat("\x00", 2048)))
+	b := tarOf(t, dir("./"), file("./a", strings.Repeat("x", 1000)), file("./"+strings.Repeat("long", 60), "y"),
+		file("./zeros", strings.Repeat("\x00", 2048)))
 	if _, err := check("a.tar", b); err != nil {
 		t.Fatal(err)
 	}
@@ -83,11 +84,14 @@ func TestBadEntriesAreRefused(t *testing.T) {
 
 func TestDialectsThatAreNotKnownAreUnsupported(t *testing.T) {
 	for name, b := range map[string][]byte{
-		"a volume of several":        patched(tarOf(t, file("a", "")), 156, "M"),
-		"a kind nobody knows":        patched(tarOf(t, file("a", "")), 156, "Z"),
-		"a global name":              tarOf(t, tarEntry{tar.Header{Typeflag: tar.TypeXGlobalHeader, PAXRecords: map[string]string{"path": "x"}}, ""}),
-		"a sparse file to come":      tarOf(t, tarEntry{tar.Header{Name: "a", PAXRecords: map[string]string{"VENDOR.x": "y"}}, ""}),
-		"a sparse file of version 2": bytes.ReplaceAll(tarOf(t, tarEntry{tar.Header{Name: "a", PAXRecords: map[string]string{"gnu.sparse.major": "2"}}, ""}), []byte("gnu.sparse"), []byte("GNU.sparse")),
+		"a volume of several": patched(tarOf(t, file("a", "")), 156, "M"),
+		"a kind nobody knows": patched(tarOf(t, file("a", "")), 156, "Z"),
+		"a global name": tarOf(t, tarEntry{tar.Header{Typeflag: tar.TypeXGlobalHeader, PAXRecords: map[string]string{"path": "x"}},
+			""}),
+		"a sparse file to come": tarOf(t, tarEntry{tar.Header{Name: "a", PAXRecords: map[string]string{"VENDOR.x": "y"}}, ""}),
+		"a sparse file of version 2": bytes.ReplaceAll(tarOf(t,
+			tarEntry{tar.Header{Name: "a", PAXRecords: map[string]string{"gnu.sparse.major": "2"}}, ""}), []byte("gnu.sparse"),
+			[]byte("GNU.sparse")),
 	} {
 		_, err := check("a.tar", b)
 		if name == "a sparse file to come" {

@@ -37,7 +37,8 @@ func TestTreeOfGNUTar(t *testing.T) {
 	if len(report.Skipped) > 0 {
 		t.Skipf("this file system or container lacks: %q", report.Skipped)
 	}
-	const acl = "02000000" + "01000600ffffffff" + "02000400d0070000" + "04000400ffffffff" + "08000500b80b0000" + "10000500ffffffff" + "20000000ffffffff"
+	const acl = "02000000" + "01000600ffffffff" + "02000400d0070000" + "04000400ffffffff" + "08000500b80b0000" + "10000500ffffffff" +
+		"20000000ffffffff"
 	for _, c := range []struct{ path, name, want string }{
 		{"etc/plain", "user.note", "610062"},
 		{"etc/twin", "user.note", "610062"},
@@ -111,7 +112,8 @@ func TestDevicesAreLeftOutAndNamed(t *testing.T) {
 	device := tarEntry{tar.Header{Name: "null", Typeflag: tar.TypeChar, Devmajor: 1, Devminor: 3}, ""}
 	again := link(tar.TypeLink, "again", "null")
 	into := t.TempDir()
-	report, err := ExtractTree(context.Background(), "a.tar", bytes.NewReader(tarOf(t, device, again, file("a", "x"))), into, Options{SkipDevices: true})
+	report, err := ExtractTree(context.Background(), "a.tar", bytes.NewReader(tarOf(t, device, again, file("a", "x"))), into,
+		Options{SkipDevices: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,13 +128,15 @@ func TestDevicesAreLeftOutAndNamed(t *testing.T) {
 
 func TestAttributesOfOtherNamespacesAreNamed(t *testing.T) {
 	e := file("a", "x")
-	e.PAXRecords = map[string]string{"SCHILY.xattr.trusted.overlay.opaque": "y", "SCHILY.xattr.security.selinux": "z", "SCHILY.acl.access": "user:joe:r--"}
+	e.PAXRecords = map[string]string{"SCHILY.xattr.trusted.overlay.opaque": "y", "SCHILY.xattr.security.selinux": "z",
+		"SCHILY.acl.access": "user:joe:r--"}
 	report, err := extractTo(t.TempDir(), tarOf(t, e))
 	if err != nil {
 		t.Fatal(err)
 	}
 	skipped := strings.Join(report.Skipped, "\n")
-	for _, want := range []string{"trusted.overlay.opaque: attributes of this namespace", "security.selinux: attributes of this namespace", `ACL entry "user:joe:r--": it names a user or group of the guest, and has no number`} {
+	for _, want := range []string{"trusted.overlay.opaque: attributes of this namespace", "security.selinux: attributes of this namespace",
+		`ACL entry "user:joe:r--": it names a user or group of the guest, and has no number`} {
 		if !strings.Contains(skipped, want) {
 			t.Errorf("got skipped %q, want %q", skipped, want)
 		}

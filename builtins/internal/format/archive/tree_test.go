@@ -66,7 +66,8 @@ func TestTreeOfAProxmoxContainer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want, err := check(pveLXC, sample(t, pveLXC)); err != nil || want.Entries != report.Entries || want.Bytes != report.Bytes || len(report.Configs) != 2 {
+	if want, err := check(pveLXC, sample(t, pveLXC)); err != nil || want.Entries != report.Entries || want.Bytes != report.Bytes ||
+		len(report.Configs) != 2 {
 		t.Errorf("got %d entries and %d bytes, Check %d and %d (%v)", report.Entries, report.Bytes, want.Entries, want.Bytes, err)
 	}
 	// Every entry of the archive against what lies in the tree.
@@ -123,11 +124,15 @@ func TestEntriesInOddOrder(t *testing.T) {
 		entries    []tarEntry
 	}{
 		{"a directory named behind its contents", "d dr-x--x---\nd/a -rw-r--r-- \"x\"\n", []tarEntry{file("d/a", "x"), d}},
-		{"a directory that is entered twice", "b -rw-r--r-- \"\"\nd dr-x--x---\nd/a -rw-r--r-- \"x\"\nd/e drwxr-xr-x\n", []tarEntry{d, file("d/a", "x"), file("b", ""), dir("d/e")}},
+		{"a directory that is entered twice", "b -rw-r--r-- \"\"\nd dr-x--x---\nd/a -rw-r--r-- \"x\"\nd/e drwxr-xr-x\n",
+			[]tarEntry{d, file("d/a", "x"), file("b", ""), dir("d/e")}},
 		{"a file that comes twice", "a -rw-r--r-- \"new\"\n", []tarEntry{file("a", "older"), file("a", "new")}},
-		{"a file in place of a symlink, which is not followed", "a -rw-r--r-- \"x\"\nb -rw-r--r-- \"y\"\n", []tarEntry{file("a", "x"), link(tar.TypeSymlink, "b", "a"), file("b", "y")}},
-		{"a file in place of one half of a hard link", "a -rw-r--r-- \"x\"\nb -rw-r--r-- \"y\"\n", []tarEntry{file("a", "x"), link(tar.TypeLink, "b", "a"), file("b", "y")}},
-		{"a directory in place of a symlink", "d dr-x--x---\nd/a -rw-r--r-- \"x\"\n", []tarEntry{link(tar.TypeSymlink, "d", "/etc"), d, file("d/a", "x")}},
+		{"a file in place of a symlink, which is not followed", "a -rw-r--r-- \"x\"\nb -rw-r--r-- \"y\"\n",
+			[]tarEntry{file("a", "x"), link(tar.TypeSymlink, "b", "a"), file("b", "y")}},
+		{"a file in place of one half of a hard link", "a -rw-r--r-- \"x\"\nb -rw-r--r-- \"y\"\n",
+			[]tarEntry{file("a", "x"), link(tar.TypeLink, "b", "a"), file("b", "y")}},
+		{"a directory in place of a symlink", "d dr-x--x---\nd/a -rw-r--r-- \"x\"\n",
+			[]tarEntry{link(tar.TypeSymlink, "d", "/etc"), d, file("d/a", "x")}},
 		{"a directory named twice", "d drwxr-xr-x\nd/a -rw-r--r-- \"x\"\n", []tarEntry{d, file("d/a", "x"), dir("d")}},
 		{"names with dots and slashes", "d dr-x--x---\nd/a -rw-r--r-- \"x\"\n", []tarEntry{d, file(".//d/./a", "x")}},
 	} {
@@ -154,12 +159,15 @@ func TestNothingLeavesTheDirectory(t *testing.T) {
 	}{
 		{"a file through an absolute symlink", "below", []tarEntry{link(tar.TypeSymlink, "s", "OUTSIDE"), file("s/evil", "x")}},
 		{"a file through a climbing symlink", "below", []tarEntry{link(tar.TypeSymlink, "s", "../outside"), file("s/evil", "x")}},
-		{"a file through a chain of symlinks", "below", []tarEntry{dir("d"), link(tar.TypeSymlink, "d/s", "../.."), link(tar.TypeSymlink, "t", "d/s"), file("t/outside/evil", "x")}},
+		{"a file through a chain of symlinks", "below",
+			[]tarEntry{dir("d"), link(tar.TypeSymlink, "d/s", "../.."), link(tar.TypeSymlink, "t", "d/s"), file("t/outside/evil", "x")}},
 		{"a file through a symlink that stays inside", "below", []tarEntry{dir("d"), link(tar.TypeSymlink, "s", "d"), file("s/evil", "x")}},
 		{"a directory through a symlink", "below", []tarEntry{link(tar.TypeSymlink, "s", "../outside"), dir("s/evil")}},
 		{"a symlink through a symlink", "below", []tarEntry{link(tar.TypeSymlink, "s", "../outside"), link(tar.TypeSymlink, "s/evil", "x")}},
-		{"a hard link through a symlink", "is a hard link to", []tarEntry{link(tar.TypeSymlink, "s", "../outside"), link(tar.TypeLink, "evil", "s/victim")}},
-		{"a hard link made through a symlink", "below", []tarEntry{file("a", ""), link(tar.TypeSymlink, "s", "../outside"), link(tar.TypeLink, "s/evil", "a")}},
+		{"a hard link through a symlink", "is a hard link to",
+			[]tarEntry{link(tar.TypeSymlink, "s", "../outside"), link(tar.TypeLink, "evil", "s/victim")}},
+		{"a hard link made through a symlink", "below", []tarEntry{file("a", ""), link(tar.TypeSymlink, "s", "../outside"),
+			link(tar.TypeLink, "s/evil", "a")}},
 		{"a directory swapped for a symlink", "below", []tarEntry{dir("s"), link(tar.TypeSymlink, "s", "../outside"), file("s/evil", "x")}},
 		{"a file below a file", "below", []tarEntry{file("f", ""), file("f/evil", "x")}},
 		{"a hard link to what is not there", "not there", []tarEntry{link(tar.TypeLink, "a", "b")}},
@@ -169,7 +177,8 @@ func TestNothingLeavesTheDirectory(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			home := t.TempDir()
 			outside, into := filepath.Join(home, "outside"), filepath.Join(home, "into")
-			if err := errors.Join(os.Mkdir(outside, 0o755), os.Mkdir(into, 0o755), os.WriteFile(filepath.Join(outside, "victim"), []byte("x"), 0o600)); err != nil {
+			if err := errors.Join(os.Mkdir(outside, 0o755), os.Mkdir(into, 0o755),
+				os.WriteFile(filepath.Join(outside, "victim"), []byte("x"), 0o600)); err != nil {
 				t.Fatal(err)
 			}
 			before := listing(t, outside)
@@ -229,7 +238,9 @@ func TestTreeIsBounded(t *testing.T) {
 		}
 	}
 	// A sparse file of 2^62 bytes in an archive of one block.
-	sparse := bytes.ReplaceAll(tarOf(t, tarEntry{tar.Header{Name: "a", PAXRecords: map[string]string{"gnu.sparse.map": "4611686018427387904,0", "gnu.sparse.numblocks": "1", "gnu.sparse.size": "4611686018427387904"}}, ""}), []byte("gnu.sparse"), []byte("GNU.sparse"))
+	sparse := bytes.ReplaceAll(tarOf(t, tarEntry{tar.Header{Name: "a",
+		PAXRecords: map[string]string{"gnu.sparse.map": "4611686018427387904,0", "gnu.sparse.numblocks": "1",
+			"gnu.sparse.size": "4611686018427387904"}}, ""}), []byte("gnu.sparse"), []byte("GNU.sparse"))
 	for how, open := range map[string]func() error{
 		"extract": func() error { _, err := extractTo(t.TempDir(), sparse); return err },
 		"check":   func() error { _, err := check("a.tar", sparse); return err },
@@ -270,8 +281,10 @@ func TestZeroBlocksBecomeHoles(t *testing.T) {
 
 func TestACLsAreEncodedAsTheKernelWantsThem(t *testing.T) {
 	for text, want := range map[string]string{
-		"user::rw-,group::r--,other::---":                                   "02000000" + "01000600ffffffff" + "04000400ffffffff" + "20000000ffffffff",
-		"other::r-x\nmask::rwx\ngroup:7:r--\nuser:2:-w-\nuser:1:r--\n#note": "02000000" + "0200040001000000" + "0200020002000000" + "0800040007000000" + "10000700ffffffff" + "20000500ffffffff",
+		"user::rw-,group::r--,other::---": "02000000" + "01000600ffffffff" + "04000400ffffffff" +
+			"20000000ffffffff",
+		"other::r-x\nmask::rwx\ngroup:7:r--\nuser:2:-w-\nuser:1:r--\n#note": "02000000" + "0200040001000000" + "0200020002000000" +
+			"0800040007000000" + "10000700ffffffff" + "20000500ffffffff",
 		"user:root:rwx:0":                     "02000000" + "0200070000000000",
 		"user:root:rwx,user:7:r--,group::r--": "02000000" + "0200040007000000" + "04000400ffffffff", // the one with a name is left out
 		"user:1":                              "",

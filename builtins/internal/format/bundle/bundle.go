@@ -111,7 +111,8 @@ func (b *Writer) Add(name string, size int64, r io.Reader) error {
 }
 
 func (b *Writer) entry(name string, size int64, r io.Reader) error {
-	err := b.tar.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: name, Size: size, Mode: 0o600, ModTime: time.Unix(0, 0), Format: tar.FormatPAX})
+	err := b.tar.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: name, Size: size, Mode: 0o600, ModTime: time.Unix(0, 0),
+		Format: tar.FormatPAX})
 	var n int64
 	if err == nil {
 		n, err = io.Copy(b.tar, r)

@@ -77,7 +77,8 @@ func open(raw []byte, ids ...age.Identity) (out [][2]string, err error) {
 }
 
 func TestSecretsComeBack(t *testing.T) {
-	secrets := [][2]string{{"../../etc/shadow", "a"}, {".hidden", "b"}, {"/root", "c"}, {"a", ""}, {"a b\n\x00", "d"}, {"site//x/", strings.Repeat("e", 200_000)}, {"site/offsite.key", "line 1\nline 2\n"}, {"ü", "f"}}
+	secrets := [][2]string{{"../../etc/shadow", "a"}, {".hidden", "b"}, {"/root", "c"}, {"a", ""}, {"a b\n\x00", "d"},
+		{"site//x/", strings.Repeat("e", 200_000)}, {"site/offsite.key", "line 1\nline 2\n"}, {"ü", "f"}}
 	c, h := classic(t), hybrid(t)
 	for name, x := range map[string]struct {
 		to age.Recipient
@@ -89,7 +90,8 @@ func TestSecretsComeBack(t *testing.T) {
 		}
 	}
 	for _, s := range secrets {
-		if p := Escape(s[0]); strings.HasPrefix(p, "/") || strings.Contains(p, "..") || strings.Contains(p, "//") || strings.HasSuffix(p, "/") || strings.ContainsAny(p, " \n\x00") {
+		if p := Escape(s[0]); strings.HasPrefix(p, "/") || strings.Contains(p, "..") || strings.Contains(p, "//") || strings.HasSuffix(p, "/") ||
+			strings.ContainsAny(p, " \n\x00") {
 			t.Errorf("%q lies at %q", s[0], p)
 		}
 	}
@@ -192,12 +194,18 @@ func TestTheIndexIsRead(t *testing.T) {
 		t.Errorf("got %+v, %v", x, err)
 	}
 	for name, edit := range map[string]func(*Index){
-		"another version": func(x *Index) { x.V = 2 }, "no set": func(x *Index) { x.Set = "" }, "names of no kind": func(x *Index) { x.Names = "x" },
-		"a name where names are hidden": func(x *Index) { x.Items[0].Name = "pve-token" }, "none where they are shown": func(x *Index) { x.Names = Shown },
-		"a size that tells": func(x *Index) { x.Items[0].Size = 36 }, "no secret": func(x *Index) { x.Items = nil }, "one twice": func(x *Index) { x.Items = append(x.Items, x.Items[0]) },
-		"no bundle": func(x *Index) { x.Bundles = nil }, "a file elsewhere": func(x *Index) { x.Bundles[0].Bundle = "../bundle.age" }, "a class of no kind": func(x *Index) { x.Bundles[0].Class = "ssh" },
-		"a bundle for nobody": func(x *Index) { x.Bundles[0].Recipients = nil }, "one custodian for two": func(x *Index) { x.Custodians = x.Custodians[:1] },
-		"a custodian twice": func(x *Index) { x.Custodians[1] = x.Custodians[0] }, "one of two": func(x *Index) { x.Threshold = 1 }, "no identity": func(x *Index) { x.Identity = "" },
+		"another version": func(x *Index) { x.V = 2 }, "no set": func(x *Index) { x.Set = "" },
+		"names of no kind":              func(x *Index) { x.Names = "x" },
+		"a name where names are hidden": func(x *Index) { x.Items[0].Name = "pve-token" },
+		"none where they are shown":     func(x *Index) { x.Names = Shown },
+		"a size that tells":             func(x *Index) { x.Items[0].Size = 36 }, "no secret": func(x *Index) { x.Items = nil },
+		"one twice": func(x *Index) { x.Items = append(x.Items, x.Items[0]) },
+		"no bundle": func(x *Index) { x.Bundles = nil }, "a file elsewhere": func(x *Index) { x.Bundles[0].Bundle = "../bundle.age" },
+		"a class of no kind":    func(x *Index) { x.Bundles[0].Class = "ssh" },
+		"a bundle for nobody":   func(x *Index) { x.Bundles[0].Recipients = nil },
+		"one custodian for two": func(x *Index) { x.Custodians = x.Custodians[:1] },
+		"a custodian twice":     func(x *Index) { x.Custodians[1] = x.Custodians[0] }, "one of two": func(x *Index) { x.Threshold = 1 },
+		"no identity":               func(x *Index) { x.Identity = "" },
 		"a secret as a fingerprint": func(x *Index) { x.Bundles[0].Recipients[0] = "hunter2" },
 	} {
 		x := goodIndex(t)
@@ -207,13 +215,15 @@ func TestTheIndexIsRead(t *testing.T) {
 		}
 	}
 	for name, text := range map[string]string{
-		"an unknown field": strings.Replace(string(raw), `"v": 1`, `"v": 1, "note": "hunter2"`, 1), "a second document": string(raw) + "{}", "no JSON": "x", "a list": "[]",
+		"an unknown field": strings.Replace(string(raw), `"v": 1`, `"v": 1, "note": "hunter2"`, 1), "a second document": string(raw) + "{}",
+		"no JSON": "x", "a list": "[]",
 	} {
 		if _, err := ParseIndex([]byte(text)); err == nil {
 			t.Errorf("%s: it was taken", name)
 		}
 	}
-	if NameHash(key, "a") == NameHash(bytes.Repeat([]byte{8}, keySize), "a") || NameHash(key, "a") == NameHash(key, "b") || Rounded(1) != 64 || Rounded(64) != 64 || Rounded(65) != 128 {
+	if NameHash(key, "a") == NameHash(bytes.Repeat([]byte{8}, keySize), "a") || NameHash(key, "a") == NameHash(key, "b") ||
+		Rounded(1) != 64 || Rounded(64) != 64 || Rounded(65) != 128 {
 		t.Error("hashes or sizes are wrong")
 	}
 }
@@ -249,7 +259,7 @@ func FuzzParseIndex(f *testing.F) {
 	})
 }
 
-// FuzzReader reads clear bundles of anybody: age tells who can open a file, never
+// FuzzReader reads clear bundles of anybody: age says who can open a file, never
 // who made it.
 func FuzzReader(f *testing.F) {
 	id := classic(f)

@@ -49,7 +49,7 @@ func ReadSealed(r io.Reader) (Sealed, error) {
 	}
 	text, err := line()
 	if err == nil && text != "age-encryption.org/v1" {
-		err = errors.New("it is no age file")
+		err = errors.New("not an age file")
 	}
 	for err == nil {
 		if text, err = line(); err != nil {

@@ -88,7 +88,8 @@ func (x *Index) check() error {
 	}
 	files := map[string]bool{}
 	for _, b := range x.Bundles {
-		if stanza[b.Class] == "" || len(b.Recipients) == 0 || b.Size <= 0 || !isFile(b.Bundle) || !isFile(b.Canary) || files[b.Bundle] || files[b.Canary] || b.Bundle == b.Canary {
+		if stanza[b.Class] == "" || len(b.Recipients) == 0 || b.Size <= 0 || !isFile(b.Bundle) || !isFile(b.Canary) || files[b.Bundle] ||
+			files[b.Canary] || b.Bundle == b.Canary {
 			return fail("bundle %.40q is malformed", b.Bundle)
 		}
 		for _, r := range b.Recipients {
@@ -100,7 +101,8 @@ func (x *Index) check() error {
 	}
 	seen := map[string]bool{}
 	for i, it := range x.Items {
-		if !isHex(it.Hash, 64) || seen[it.Hash] || it.Size < 0 || it.Size%64 != 0 || (it.Name == "") != (x.Names == Hidden) || len(it.Name) > MaxName {
+		if !isHex(it.Hash, 64) || seen[it.Hash] || it.Size < 0 || it.Size%64 != 0 || (it.Name == "") != (x.Names == Hidden) ||
+			len(it.Name) > MaxName {
 			return fail("secret %d is malformed", i)
 		}
 		seen[it.Hash] = true
@@ -128,7 +130,7 @@ func (x *Index) checkCustodians(files map[string]bool, fail func(string, ...any)
 	return nil
 }
 
-// IsCustodian tells whether a custodian can have that name: it becomes the name of
+// IsCustodian says whether a custodian can have that name: it becomes the name of
 // a file.
 func IsCustodian(name string) bool {
 	return name != "" && len(name) <= 40 && strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-") == "" && name[0] != '-'

@@ -19,7 +19,8 @@ import (
 func cpio(pairs ...string) []byte {
 	var b bytes.Buffer
 	put := func(name, content string, mode int) {
-		fmt.Fprintf(&b, "070701%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x", 1, mode, 0, 0, 1, 0, len(content), 0, 0, 0, 0, len(name)+1, 0)
+		fmt.Fprintf(&b, "070701%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x", 1, mode, 0, 0, 1, 0, len(content), 0, 0, 0, 0, len(name)+1,
+			0)
 		b.WriteString(name + "\x00" + strings.Repeat("\x00", int(pad(int64(headerSize+len(name)+1)))))
 		b.WriteString(content + strings.Repeat("\x00", int(pad(int64(len(content))))))
 	}

@@ -36,7 +36,8 @@ func (h *head) at(lba uint32, size int64, what string) ([]byte, error) {
 	from := int64(lba) * block
 	to := from + size
 	if to > MaxHead {
-		return nil, &Error{from, fmt.Sprintf("%s lies behind the first %d MiB: only images that begin with their folders are read", what, MaxHead>>20)}
+		return nil, &Error{from, fmt.Sprintf("%s lies behind the first %d MiB: only images that begin with their folders are read", what,
+			MaxHead>>20)}
 	}
 	for need := to - int64(len(h.kept)); need > 0; need = to - int64(len(h.kept)) {
 		chunk := make([]byte, min(need, 256<<10)) // what is really there bounds what is kept

@@ -65,7 +65,8 @@ func TestImagesOfTheUsualWritersAreRead(t *testing.T) {
 				t.Errorf("got volume %q, boots %+v; want REAR-ISO, a BIOS and an EFI entry", img.Volume, img.Boots)
 			}
 			long := "a/b/c/" + strings.Repeat("long-", 40) + "name with space"
-			for name, want := range map[string]string{"isolinux/kernel": strings.Repeat("k", 3000), long: "deep", "empty": "", "a/b/c/file-80-with-a-name-of-some-length": "80"} {
+			for name, want := range map[string]string{"isolinux/kernel": strings.Repeat("k", 3000), long: "deep", "empty": "",
+				"a/b/c/file-80-with-a-name-of-some-length": "80"} {
 				if got[name] != want {
 					t.Errorf("%s: got %q, want %q", name, got[name], want)
 				}
@@ -182,7 +183,7 @@ func TestDamageIsSaid(t *testing.T) {
 			copy(rec[bytes.Index(rec, []byte("NM")):], "XX")
 			copy(rec[33:], "../x;")
 			return d
-		}, "name that is none"},
+		}, "invalid name"},
 		{"an extent that is missing", func(t *testing.T, d []byte) []byte {
 			recordOf(t, d, "EMPTY")[25] |= 0x80
 			return d

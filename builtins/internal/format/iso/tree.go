@@ -115,7 +115,7 @@ func (t *tree) record(f folder, rec []byte, at int64, first int) (*folder, error
 		name = strings.TrimSuffix(name, ".")
 	}
 	if name == "" || name == "." || name == ".." || len(name) > maxName || strings.ContainsAny(name, "/\x00") {
-		return nil, &Error{at, fmt.Sprintf("folder /%s holds a name that is none: %q", f.name, name)}
+		return nil, &Error{at, fmt.Sprintf("invalid name in folder /%s: %q", f.name, name)}
 	}
 	e := extent{binary.LittleEndian.Uint32(rec[2:]), int64(binary.LittleEndian.Uint32(rec[10:]))}
 	name = path.Join(f.name, name)

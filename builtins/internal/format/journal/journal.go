@@ -66,7 +66,7 @@ func Read(r io.Reader, w io.Writer, fn func(Entry) error) error {
 	return ReadBehind(r, w, nil, fn)
 }
 
-// ReadBehind is Read that leaves entries out: shipped tells of a cursor whether its
+// ReadBehind is Read that leaves entries out: shipped says of a cursor whether its
 // entry is known already. It is asked where an entry begins with its cursor, as
 // journalctl's do.
 func ReadBehind(r io.Reader, w io.Writer, shipped func(cursor []byte) bool, fn func(Entry) error) error {

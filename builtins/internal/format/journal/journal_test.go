@@ -12,7 +12,8 @@ import (
 
 // text is an entry as journalctl writes it.
 func text(seq int, message string) string {
-	return fmt.Sprintf("__CURSOR=s=5f3a;i=%x;b=77;m=1;t=2;x=3\n__REALTIME_TIMESTAMP=%d\n_BOOT_ID=77\nMESSAGE=%s\n\n", seq, 1_700_000_000_000_000+seq, message)
+	return fmt.Sprintf("__CURSOR=s=5f3a;i=%x;b=77;m=1;t=2;x=3\n__REALTIME_TIMESTAMP=%d\n_BOOT_ID=77\nMESSAGE=%s\n\n", seq,
+		1_700_000_000_000_000+seq, message)
 }
 
 func field(name string, value []byte) string {
@@ -32,7 +33,8 @@ func read(in io.Reader) (entries []Entry, out string, err error) {
 }
 
 func TestEntriesPassAsTheyAre(t *testing.T) {
-	stream := text(1, "one") + text(2, strings.Repeat("long ", 50_000)) + "__CURSOR=s=5f3a;i=3\n" + field("MESSAGE", []byte("two\nlines\n\n\x00")) + "\n"
+	stream := text(1, "one") + text(2, strings.Repeat("long ", 50_000)) + "__CURSOR=s=5f3a;i=3\n" + field("MESSAGE",
+		[]byte("two\nlines\n\n\x00")) + "\n"
 	entries, out, err := read(strings.NewReader(stream))
 	if err != nil || out != stream || len(entries) != 3 {
 		t.Fatalf("got %d entries, %v, equal %v", len(entries), err, out == stream)
@@ -131,7 +133,8 @@ func TestShippedEntriesAreLeftOut(t *testing.T) {
 	} {
 		var b bytes.Buffer
 		n := 0
-		err := ReadBehind(strings.NewReader(in), &b, func(cursor []byte) bool { return c.shipped == "" || string(cursor) == c.shipped }, func(Entry) error { n++; return nil })
+		err := ReadBehind(strings.NewReader(in), &b, func(cursor []byte) bool { return c.shipped == "" || string(cursor) == c.shipped },
+			func(Entry) error { n++; return nil })
 		if err != nil || b.String() != c.want || n != strings.Count(c.want, "\n__REALTIME")+strings.Count(c.want, "LONG=") {
 			t.Errorf("%s: got %d entries of %d bytes, want %d bytes, %v", name, n, b.Len(), len(c.want), err)
 		}

@@ -44,7 +44,8 @@ func TestAnyEntriesPassAsTheyAre(t *testing.T) {
 			}
 		}
 		entries, out, err = read(strings.NewReader(in.String()[:cut]))
-		if len(entries) != whole || !strings.HasPrefix(in.String(), out) || (err == nil) != (cut == 0 || whole > 0 && ends[whole-1] == cut) || err != nil && !errors.Is(err, ErrCut) {
+		if len(entries) != whole || !strings.HasPrefix(in.String(), out) || (err == nil) != (cut == 0 || whole > 0 && ends[whole-1] == cut) ||
+			err != nil && !errors.Is(err, ErrCut) {
 			t.Fatalf("seed %d, cut at %d: %d of %d entries, %v", seed, cut, len(entries), whole, err)
 		}
 	}

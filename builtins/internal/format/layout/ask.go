@@ -41,7 +41,7 @@ func (l Layout) Makes(mount string) bool {
 // Untold returns the first active component that would be made on a device that is
 // neither one of the named ones nor made by the layout itself on such; false: there is
 // none. A multipath disk is named when all of its paths are, or itself.
-func (l Layout) Untold(named []string) (Component, string, bool) {
+func (l Layout) Unnamed(named []string) (Component, string, bool) {
 	good := map[string]bool{}
 	for _, n := range named {
 		good[clean(n)] = true
@@ -59,7 +59,8 @@ func (l Layout) Untold(named []string) (Component, string, bool) {
 			if !c.Active || good[made] || c.Kind == "fs" || c.Kind == "swap" {
 				continue
 			}
-			if len(c.Members) > 0 && all(c.Members) || c.Kind == "lvmdev" && (good[clean(c.Device)] || good[clean(wholeOf(c.Device))]) || c.Kind != "lvmdev" && c.On != "" && (good[clean(c.On)] || good[clean(wholeOf(c.On))]) {
+			if len(c.Members) > 0 && all(c.Members) || c.Kind == "lvmdev" && (good[clean(c.Device)] || good[clean(wholeOf(c.Device))]) ||
+				c.Kind != "lvmdev" && c.On != "" && (good[clean(c.On)] || good[clean(wholeOf(c.On))]) {
 				good[made], grew = true, true
 			}
 		}
@@ -67,7 +68,8 @@ func (l Layout) Untold(named []string) (Component, string, bool) {
 	for _, c := range l.Components {
 		on := []string{c.On}
 		switch {
-		case !c.Active, c.Kind == "swap", c.Kind == "lvmgrp", c.Kind == "smartarray", c.Kind == "dasd_channel", strings.HasPrefix(c.Kind, "btrfs"):
+		case !c.Active, c.Kind == "swap", c.Kind == "lvmgrp", c.Kind == "smartarray", c.Kind == "dasd_channel",
+			strings.HasPrefix(c.Kind, "btrfs"):
 			continue // made on what another line tells, or asked for before it is made
 		case len(c.Members) > 0:
 			if good[clean(c.Device)] {

@@ -64,8 +64,9 @@ func (e *Error) Error() string { return fmt.Sprintf("disklayout.conf:%d: %s", e.
 // fields is the least number of words of each kind, its own among them: every word
 // that ReaR 2.7 begins a line with.
 var fields = map[string]int{
-	"disk": 3, "part": 7, "multipath": 3, "raidarray": 2, "raiddisk": 3, "opaldisk": 2, "dasd_channel": 2, "dasdfmt": 2, "logicaldrive": 2, "smartarray": 2,
-	"lvmdev": 3, "lvmgrp": 2, "lvmvol": 4, "crypt": 3, "drbd": 4, "fs": 4, "swap": 2,
+	"disk": 3, "part": 7, "multipath": 3, "raidarray": 2, "raiddisk": 3, "opaldisk": 2, "dasd_channel": 2, "dasdfmt": 2, "logicaldrive": 2,
+	"smartarray": 2,
+	"lvmdev":     3, "lvmgrp": 2, "lvmvol": 4, "crypt": 3, "drbd": 4, "fs": 4, "swap": 2,
 	"btrfsmountedsubvol": 4, "btrfsnormalsubvol": 4, "btrfssnapshotsubvol": 4, "btrfsdefaultsubvol": 4, "btrfsnocopyonwrite": 2,
 }
 

@@ -67,7 +67,8 @@ func TestComponentsOfAProxmoxHost(t *testing.T) {
 func TestWhatIsNamedTakesAlongWhatLiesOnIt(t *testing.T) {
 	l := parse(t, "pve.conf")
 	for _, c := range []struct{ name, of, want string }{
-		{"a volume group", "/dev/pve", "fs /dev/mapper/pve-root/ lvmgrp /dev/pve lvmvol /dev/pve/data lvmvol /dev/pve/root lvmvol /dev/pve/swap lvmvol /dev/pve/vm-100-disk-0 swap /dev/mapper/pve-swap"},
+		{"a volume group", "/dev/pve", "fs /dev/mapper/pve-root/ lvmgrp /dev/pve lvmvol /dev/pve/data lvmvol /dev/pve/root lvmvol " +
+			"/dev/pve/swap lvmvol /dev/pve/vm-100-disk-0 swap /dev/mapper/pve-swap"},
 		{"a guest's volume by its other name", "/dev/mapper/pve-vm--100--disk--0", "lvmvol /dev/pve/vm-100-disk-0"},
 		{"a mount point", "/boot/efi", "fs /dev/sda2/boot/efi"},
 		{"a disk that recovery leaves alone", "/dev/sdb", ""},
@@ -123,7 +124,8 @@ func TestBadLinesAreRefusedWhereTheyCount(t *testing.T) {
 }
 
 func TestDifferences(t *testing.T) {
-	was, _ := Parse(strings.NewReader("disk /dev/sda 100 gpt\nfs /dev/sda1 / ext4 uuid=a\n#disk /dev/sdb 5 gpt\nswap /dev/sda2 uuid= label=\n"))
+	was, _ := Parse(strings.NewReader("disk /dev/sda 100 gpt\nfs /dev/sda1 / ext4 uuid=a\n#disk /dev/sdb 5 gpt\nswap /dev/sda2 uuid= " +
+		"label=\n"))
 	is, _ := Parse(strings.NewReader("swap /dev/sda2 uuid= label=\nfs /dev/sda1 / ext4 uuid=b\ndisk /dev/sda 100 gpt\ndisk /dev/sdb 5 gpt\n"))
 	want := []string{"is:  disk /dev/sdb 5 gpt", "was: fs /dev/sda1 / ext4 uuid=a", "is:  fs /dev/sda1 / ext4 uuid=b"}
 	if got := Diff(was, is); !slices.Equal(got, want) {
@@ -179,18 +181,21 @@ func TestALineInTwoIsOne(t *testing.T) {
 			cut = append(cut, fmt.Sprint(c.Kind, " ", c.Device, " on ", c.On, " ", c.UUID, " ", c.Active))
 		}
 	}
-	want := []string{"crypt /dev/mapper/copies1 on /dev/vdc 0ca2b839-86a4-4eb5-baef-d5a16530e7f1 false", "crypt /dev/mapper/copies2 on /dev/vdd a3c9b1b6-8dfb-4ffa-b361-bd03401d0169 false"}
+	want := []string{"crypt /dev/mapper/copies1 on /dev/vdc 0ca2b839-86a4-4eb5-baef-d5a16530e7f1 false",
+		"crypt /dev/mapper/copies2 on /dev/vdd a3c9b1b6-8dfb-4ffa-b361-bd03401d0169 false"}
 	if !slices.Equal(cut, want) {
 		t.Errorf("got %q, want %q", cut, want)
 	}
-	if got := devices(l.Naming("/dev/pve")); !slices.Contains(got, "lvmvol /dev/pve/data") || !slices.Contains(got, "lvmvol /dev/pve/vm-100-disk-0") || len(l.Naming("/dev/vdc")) != 0 {
+	if got := devices(l.Naming("/dev/pve")); !slices.Contains(got, "lvmvol /dev/pve/data") ||
+		!slices.Contains(got, "lvmvol /dev/pve/vm-100-disk-0") || len(l.Naming("/dev/vdc")) != 0 {
 		t.Errorf("got %v, want the thin pool and its volume, and no disk of copies", got)
 	}
 	l, err := Parse(strings.NewReader("crypt /dev/mapper/root /dev/sda3 type=luks2 hash=sha256\nsha256 uuid=b\n"))
 	if err != nil || len(l.Of("crypt")) != 1 || l.Of("crypt")[0].UUID != "b" || !l.Of("crypt")[0].Cut {
 		t.Errorf("got %+v, %v", l, err)
 	}
-	for _, bad := range []string{"disk /dev/sda 1 gpt\nsha256 uuid=b\n", "crypt /dev/mapper/root /dev/sda3 type=luks2 hash=sha256\nsha256 uuid=b\nsha256 uuid=c\n"} {
+	for _, bad := range []string{"disk /dev/sda 1 gpt\nsha256 uuid=b\n", "crypt /dev/mapper/root /dev/sda3 type=luks2 hash=sha256\nsha256 " +
+		"uuid=b\nsha256 uuid=c\n"} {
 		if _, err := Parse(strings.NewReader(bad)); err == nil {
 			t.Errorf("%q was read", bad)
 		}

@@ -67,36 +67,40 @@ func TestEveryKeywordIsRead(t *testing.T) {
 		t.Errorf("%d components of %d lines", len(l.Components), strings.Count(everyKeyword, "\n"))
 	}
 	// All lies on what is named, at last.
-	named := []string{"/dev/nvme0n1", "/dev/nvme1n1", "/dev/nvme2n1", "/dev/sda", "/dev/sdb", "/dev/sdc", "/dev/sdd", "/dev/dasda", "/dev/cciss/c0d0"}
-	if c, device, found := l.Untold(named); found {
+	named := []string{"/dev/nvme0n1", "/dev/nvme1n1", "/dev/nvme2n1", "/dev/sda", "/dev/sdb", "/dev/sdc", "/dev/sdd", "/dev/dasda",
+		"/dev/cciss/c0d0"}
+	if c, device, found := l.Unnamed(named); found {
 		t.Errorf("%s is not named, of %q", device, c.Line)
 	}
 	for i := range named {
 		without := append(append([]string{}, named[:i]...), named[i+1:]...)
-		if _, _, found := l.Untold(without); !found {
+		if _, _, found := l.Unnamed(without); !found {
 			t.Errorf("without %s everything is named", named[i])
 		}
 	}
 	if got := strings.Join(devices(l.Naming("/dev/sda")), " "); got != "multipath /dev/mapper/mpatha part /dev/mapper/mpatha-part2" {
 		t.Errorf("a path of a multipath disk takes along %q", got)
 	}
-	if got := strings.Join(devices(l.Naming("/dev/nvme1n1")), " "); !strings.Contains(got, "raidarray /dev/md0") || !strings.Contains(got, "fs /dev/drbd0/srv") {
+	if got := strings.Join(devices(l.Naming("/dev/nvme1n1")), " "); !strings.Contains(got, "raidarray /dev/md0") ||
+		!strings.Contains(got, "fs /dev/drbd0/srv") {
 		t.Errorf("a disk of a RAID takes along %q", got)
 	}
 }
 
 func TestLayoutsFromTheField(t *testing.T) {
 	san := parse(t, "boot-from-san.conf")
-	if len(san.Whole()) != 1 || !san.Makes("/") || san.Makes("/srv") || !reflect.DeepEqual(san.Whole()[0].Members, []string{"/dev/sda", "/dev/sdb"}) || san.Whole()[0].Size != 53687091200 {
+	if len(san.Whole()) != 1 || !san.Makes("/") || san.Makes("/srv") ||
+		!reflect.DeepEqual(san.Whole()[0].Members, []string{"/dev/sda", "/dev/sdb"}) || san.Whole()[0].Size != 53687091200 {
 		t.Errorf("all disks are multipath: got %+v", san.Whole())
 	}
-	for named, want := range map[string]string{"/dev/sda,/dev/sdb": "", "/dev/mapper/mpatha": "", "/dev/sda": "/dev/sdb", "/dev/sdx": "/dev/sda"} {
-		if _, device, found := san.Untold(strings.Split(named, ",")); found != (want != "") || found && device != want {
+	for named, want := range map[string]string{"/dev/sda,/dev/sdb": "", "/dev/mapper/mpatha": "", "/dev/sda": "/dev/sdb",
+		"/dev/sdx": "/dev/sda"} {
+		if _, device, found := san.Unnamed(strings.Split(named, ",")); found != (want != "") || found && device != want {
 			t.Errorf("%s is named: got %q, %v, want %q", named, device, found, want)
 		}
 	}
 	lun := parse(t, "untold-lun.conf")
-	if c, device, found := lun.Untold([]string{"/dev/sda"}); !found || device != "/dev/sdx" || c.Kind != "multipath" {
+	if c, device, found := lun.Unnamed([]string{"/dev/sda"}); !found || device != "/dev/sdx" || c.Kind != "multipath" {
 		t.Errorf("a LUN that is not named: got %q of %+v, %v", device, c, found)
 	}
 	luks := parse(t, "luks2-three-hashes.conf")
@@ -104,7 +108,7 @@ func TestLayoutsFromTheField(t *testing.T) {
 	if last.Kind != "crypt" || last.Active || !last.Cut || last.UUID != "2c1f6b2e-0000-4000-8000-000000000042" {
 		t.Errorf("a container of three hashes, left alone: got %+v", last)
 	}
-	if _, _, found := luks.Untold([]string{"/dev/vda"}); found {
+	if _, _, found := luks.Unnamed([]string{"/dev/vda"}); found {
 		t.Error("what recovery leaves alone is not asked for")
 	}
 }
@@ -114,11 +118,14 @@ func TestLinesOfLUKSThatGoOn(t *testing.T) {
 		text string
 		want string // uuids of the containers
 	}{
-		"one hash":               {"crypt /dev/mapper/a /dev/sda1 type=luks2 cipher=x key_size=512 hash=sha256 uuid=u1 \n", "u1"},
-		"two":                    {"crypt /dev/mapper/a /dev/sda1 type=luks2 cipher=x key_size=512 hash=sha256\nsha256 uuid=u1 \n", "u1"},
-		"four of several":        {"crypt /dev/mapper/a /dev/sda1 type=luks2 cipher=x key_size=512 hash=sha256\nsha512\nwhirlpool\nsha3-256 uuid=u1 keyfile=/k\n", "u1"},
-		"left alone":             {"#crypt /dev/mapper/a /dev/sda1 type=luks2 cipher=x key_size=512 hash=sha256\nsha512\nsha256 uuid=u1 \n", "u1"},
-		"two, one after another": {"crypt /dev/mapper/a /dev/sda1 hash=sha256\nsha256 uuid=u1\ncrypt /dev/mapper/b /dev/sda2 hash=sha1\nsha1 uuid=u2\n", "u1,u2"},
+		"one hash": {"crypt /dev/mapper/a /dev/sda1 type=luks2 cipher=x key_size=512 hash=sha256 uuid=u1 \n", "u1"},
+		"two":      {"crypt /dev/mapper/a /dev/sda1 type=luks2 cipher=x key_size=512 hash=sha256\nsha256 uuid=u1 \n", "u1"},
+		"four of several": {"crypt /dev/mapper/a /dev/sda1 type=luks2 cipher=x key_size=512 hash=sha256\nsha512\nwhirlpool\nsha3-256 " +
+			"uuid=u1 keyfile=/k\n", "u1"},
+		"left alone": {"#crypt /dev/mapper/a /dev/sda1 type=luks2 cipher=x key_size=512 hash=sha256\nsha512\nsha256 uuid=u1 \n",
+			"u1"},
+		"two, one after another": {"crypt /dev/mapper/a /dev/sda1 hash=sha256\nsha256 uuid=u1\ncrypt /dev/mapper/b /dev/sda2 hash=sha1\nsha1 " +
+			"uuid=u2\n", "u1,u2"},
 	} {
 		l, err := Parse(strings.NewReader(c.text))
 		var got []string

@@ -148,7 +148,8 @@ func (x *Index) check() error {
 	var entries, size int64
 	seen := map[string]bool{File: true}
 	for _, p := range x.Parts {
-		if seen[p.File] || p.File != path.Base(p.File) || strings.HasPrefix(p.File, ".") || !isDigest(p.SHA256) || p.Bytes < 0 || p.Entries < 0 || p.From < 0 || p.Bytes > 1<<50 {
+		if seen[p.File] || p.File != path.Base(p.File) || strings.HasPrefix(p.File, ".") || !isDigest(p.SHA256) || p.Bytes < 0 ||
+			p.Entries < 0 || p.From < 0 || p.Bytes > 1<<50 {
 			return fmt.Errorf("parse batch: part %q cannot be", p.File)
 		}
 		seen[p.File] = true

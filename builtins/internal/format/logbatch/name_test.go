@@ -8,7 +8,8 @@ import (
 
 // Any bytes are a name on a host, as a key and as a value.
 func TestNamesComeBackByteByByte(t *testing.T) {
-	names := []Name{"", "/var/log/a.log", "/var/log/caf\xe9.log", "/var/log/ünï.log", "/var/log/a\nb.log", `"quoted"`, "\ufffd", "/a\x00b", "/b\u202eidi"}
+	names := []Name{"", "/var/log/a.log", "/var/log/caf\xe9.log", "/var/log/ünï.log", "/var/log/a\nb.log", `"quoted"`, "\ufffd", "/a\x00b",
+		"/b\u202eidi"}
 	r := rand.New(rand.NewPCG(7, 7))
 	for range 500 {
 		b := make([]byte, r.IntN(12))

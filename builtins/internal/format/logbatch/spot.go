@@ -15,7 +15,7 @@ type Spot struct {
 	// Names are those that were found to be rotated files by what they hold, with 0 for
 	// each digit: others that are written alike are some, too.
 	Names []Name `json:"names,omitempty"`
-	Gone  bool   `json:"gone,omitempty"` // no file was there, and that was told
+	Gone  bool   `json:"gone,omitempty"` // no file was there, and that was reported
 
 	*Earlier
 }
@@ -35,7 +35,7 @@ type Mark struct {
 	Last   bool // it was written last
 	Unread bool // a limit ended the batch before its end
 	Copy   bool // it was the beginning of the log itself, which is copied before it is truncated
-	Bad    bool // it could not be unpacked to its end, and that was told
+	Bad    bool // it could not be unpacked to its end, and that was reported
 }
 
 // MaxPrint is how much of a file's head, and of what lies before an offset, is digested.

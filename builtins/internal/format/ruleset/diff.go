@@ -32,7 +32,7 @@ func (c Change) Text() string {
 }
 
 // Diff lists what differs in b from a. What could not be read in one of the two is
-// not taken for removed or added: Missing tells of it, a section by its name, a field
+// not taken for removed or added: Missing says of it, a section by its name, a field
 // by those of section and field.
 func Diff(a, b *Document) []Change {
 	var out []Change
@@ -69,7 +69,7 @@ func Diff(a, b *Document) []Change {
 }
 
 // lacking is a section without fields that one of two documents leaves out: the
-// other's value would be told as a change.
+// other's value would be reported as a change.
 func lacking(s *Section, fields []string) *Section {
 	if len(fields) == 0 {
 		return s

@@ -8,8 +8,11 @@ import (
 // Whatever nft prints: nothing panics, a table is equal to itself, and what is written
 // down is read again.
 func FuzzNFT(f *testing.F) {
-	f.Add([]byte(`{"nftables":[{"metainfo":{"version":"1"}},`+aTable+`{"set":{"family":"inet","table":"t","name":"s","flags":"dynamic","elem":[1,{"a":2}]}}]}`), []byte("table inet t {\n\tflags owner,dormant\n\tset s {\n\t\tflags dynamic\n\t}\n}\n"))
-	f.Add([]byte(`{"nftables":[{"rule":{"family":"ip","table":"t","chain":"c","expr":[{"counter":{"packets":1}},{"xt":null}]}}]}`), []byte("table ip t {"))
+	f.Add([]byte(`{"nftables":[{"metainfo":{"version":"1"}},`+aTable+
+		`{"set":{"family":"inet","table":"t","name":"s","flags":"dynamic","elem":[1,{"a":2}]}}]}`),
+		[]byte("table inet t {\n\tflags owner,dormant\n\tset s {\n\t\tflags dynamic\n\t}\n}\n"))
+	f.Add([]byte(`{"nftables":[{"rule":{"family":"ip","table":"t","chain":"c","expr":[{"counter":{"packets":1}},{"xt":null}]}}]}`),
+		[]byte("table ip t {"))
 	f.Fuzz(func(t *testing.T, asJSON, text []byte) {
 		n, err := ParseNFT(asJSON)
 		if err != nil {

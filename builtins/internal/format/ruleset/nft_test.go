@@ -32,13 +32,16 @@ func TestTablesAreEqualOrTheyDifferInAPart(t *testing.T) {
 		set    = `{"set":{"family":"inet","table":"t","name":"s","type":"ipv4_addr","elem":["192.0.2.1","192.0.2.2"]}}`
 	)
 	for name, c := range map[string]struct{ a, textA, b, textB, want string }{
-		"handles, counters and what was used": {a: aTable + chainA + ruleX + ruleY + set, b: strings.NewReplacer(`"handle":3`, `"handle":9`, `"packets":1`, `"packets":5`, `"used":3,"used_unit":"kbytes",`, "").Replace(aTable + chainA + ruleX + ruleY + set)},
+		"handles, counters and what was used": {a: aTable + chainA + ruleX + ruleY + set,
+			b: strings.NewReplacer(`"handle":3`, `"handle":9`, `"packets":1`, `"packets":5`, `"used":3,"used_unit":"kbytes",`,
+				"").Replace(aTable + chainA + ruleX + ruleY + set)},
 		"the order in which chains were made": {a: aTable + chainA + chainB + set, b: aTable + chainB + chainA + set},
-		"the order of elements":               {a: aTable + set, b: aTable + strings.Replace(set, `"192.0.2.1","192.0.2.2"`, `"192.0.2.2","192.0.2.1"`, 1)},
-		"the order of rules":                  {a: aTable + ruleX + ruleY + set, b: aTable + ruleY + ruleX + set, want: "rules of chain a"},
-		"a rule is gone":                      {a: aTable + ruleX + ruleY + set, b: aTable + ruleX + set, want: "rules of chain a"},
-		"a chain is new":                      {a: aTable + chainA + set, b: aTable + chainA + chainB + set, want: "chain b"},
-		"an element is gone":                  {a: aTable + set, b: aTable + strings.Replace(set, `,"192.0.2.2"`, "", 1), want: "set s"},
+		"the order of elements": {a: aTable + set,
+			b: aTable + strings.Replace(set, `"192.0.2.1","192.0.2.2"`, `"192.0.2.2","192.0.2.1"`, 1)},
+		"the order of rules": {a: aTable + ruleX + ruleY + set, b: aTable + ruleY + ruleX + set, want: "rules of chain a"},
+		"a rule is gone":     {a: aTable + ruleX + ruleY + set, b: aTable + ruleX + set, want: "rules of chain a"},
+		"a chain is new":     {a: aTable + chainA + set, b: aTable + chainA + chainB + set, want: "chain b"},
+		"an element is gone": {a: aTable + set, b: aTable + strings.Replace(set, `,"192.0.2.2"`, "", 1), want: "set s"},
 		"what packets put there": {a: aTable + set, b: aTable + strings.Replace(set, `,"192.0.2.2"`, "", 1),
 			textA: "table inet t {\n\tset s {\n\t\tflags dynamic\n\t}\n}\n", textB: "table inet t {\n\tset s {\n\t\tflags dynamic\n\t}\n}\n"},
 		"a table that sleeps":   {a: aTable + set, b: aTable + set, textA: "table inet t {\n\tflags dormant\n}\n", want: "table"},
@@ -97,11 +100,13 @@ func TestEachTableHasOnePlace(t *testing.T) {
 		edit func(d *Document)
 		want string
 	}{
-		"in a file":              {func(d *Document) { d.Checked = []Accepted{{Tables: []string{"inet t"}}} }, ""},
-		"a gap":                  {func(d *Document) { d.Miss("table inet t", "") }, ""},
-		"nowhere":                {func(*Document) {}, "table inet t is in no file that loads, and is no gap"},
-		"in two":                 {func(d *Document) { d.Checked = []Accepted{{Tables: []string{"inet t"}}, {Tables: []string{"inet t"}}} }, "table inet t is in 2 places"},
-		"of the older tables":    {func(d *Document) { legacy(d); d.Miss("table inet t", "") }, "table iptables-legacy raw is in no file that loads, and is no gap"},
+		"in a file": {func(d *Document) { d.Checked = []Accepted{{Tables: []string{"inet t"}}} }, ""},
+		"a gap":     {func(d *Document) { d.Miss("table inet t", "") }, ""},
+		"nowhere":   {func(*Document) {}, "table inet t is in no file that loads, and is no gap"},
+		"in two": {func(d *Document) { d.Checked = []Accepted{{Tables: []string{"inet t"}}, {Tables: []string{"inet t"}}} },
+			"table inet t is in 2 places"},
+		"of the older tables": {func(d *Document) { legacy(d); d.Miss("table inet t", "") },
+			"table iptables-legacy raw is in no file that loads, and is no gap"},
 		"of the older, in a gap": {func(d *Document) { legacy(d); d.Miss("table inet t", ""); d.Miss("table iptables-legacy raw", "") }, ""},
 		"version 1":              {func(d *Document) { d.Version = 1 }, ""},
 		"another vendor":         {func(d *Document) { d.Vendor = "proxmox" }, ""},

@@ -162,7 +162,8 @@ func (d *Document) linuxRefs() (out []string) {
 			switch {
 			case key == "target" && !have["chain "+o.Family+" "+o.Table+" "+value]:
 				out = append(out, fmt.Sprintf("nftables, chain %s %s %s: there is no chain %q", o.Family, o.Table, o.Chain, value))
-			case strings.HasPrefix(value, "@") && (key == "right" || key == "left" || key == "set" || key == "data") && !have["set "+o.Family+" "+o.Table+" "+value[1:]]:
+			case strings.HasPrefix(value, "@") && (key == "right" || key == "left" || key == "set" || key == "data") &&
+				!have["set "+o.Family+" "+o.Table+" "+value[1:]]:
 				out = append(out, fmt.Sprintf("nftables, chain %s %s %s: there is no set %q", o.Family, o.Table, o.Chain, value[1:]))
 			}
 		})

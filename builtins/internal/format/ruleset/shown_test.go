@@ -10,8 +10,10 @@ func TestNamesAndReasonsCanBeShown(t *testing.T) {
 	for _, hostile := range []string{"a\x1b[2Jb", "a\nok", "a\u009bb"} {
 		for name, d := range map[string]*Document{
 			"a section": {Version: Version, Vendor: "linux", Sections: []Section{{Name: hostile, Entries: []json.RawMessage{}}}},
-			"a part":    {Version: Version, Vendor: "linux", Sections: []Section{{Name: "a", Entries: []json.RawMessage{}}}, Missing: []Missing{{hostile, "x"}}},
-			"a reason":  {Version: Version, Vendor: "linux", Sections: []Section{{Name: "a", Entries: []json.RawMessage{}}}, Missing: []Missing{{"x", hostile}}},
+			"a part": {Version: Version, Vendor: "linux", Sections: []Section{{Name: "a", Entries: []json.RawMessage{}}},
+				Missing: []Missing{{hostile, "x"}}},
+			"a reason": {Version: Version, Vendor: "linux", Sections: []Section{{Name: "a", Entries: []json.RawMessage{}}},
+				Missing: []Missing{{"x", hostile}}},
 		} {
 			raw, err := json.Marshal(d)
 			if err != nil {

@@ -18,7 +18,7 @@
 //	runner-share1-<set, 16 hex>-<M>-<N>-<x>-<y in hex>-<8 hex of SHA-256 of all before>
 //
 // Its checksum finds slips of a pen. Who changes a share on purpose makes a new
-// checksum, and plain Shamir cannot tell which share is false: the commitment,
+// checksum, and plain Shamir cannot say which share is false: the commitment,
 // SHA-256 of the line, does. It is kept beside the copies and in the ledger.
 package share
 
@@ -117,7 +117,7 @@ func points(n int, random io.Reader) ([]byte, error) {
 // The caller clears the secret after use.
 func Combine(shares []Share) ([]byte, error) {
 	if len(shares) == 0 {
-		return nil, errors.New("combine shares: there are none")
+		return nil, errors.New("combine shares: no shares given")
 	}
 	first := shares[0]
 	seen := map[byte]bool{}

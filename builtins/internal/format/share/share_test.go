@@ -19,7 +19,8 @@ const set = "00112233445566ff"
 // FIPS 197, section 4.2: {57} x {83} = {c1}, {57} x {13} = {fe}; and the inverse
 // of {53} is {ca}, as its S-box takes it.
 func TestTheFieldIsThatOfAES(t *testing.T) {
-	for _, c := range []struct{ a, b, want byte }{{0x57, 0x83, 0xc1}, {0x57, 0x13, 0xfe}, {0x57, 0x02, 0xae}, {0x53, 0xca, 0x01}, {0, 0xff, 0}} {
+	for _, c := range []struct{ a, b, want byte }{{0x57, 0x83, 0xc1}, {0x57, 0x13, 0xfe}, {0x57, 0x02, 0xae}, {0x53, 0xca, 0x01},
+		{0, 0xff, 0}} {
 		if got := mul(c.a, c.b); got != c.want {
 			t.Errorf("%02x x %02x: got %02x, want %02x", c.a, c.b, got, c.want)
 		}
@@ -42,7 +43,8 @@ func TestVectors(t *testing.T) {
 		{"2 of 3, at 1 and 3", []Share{{set, 2, 3, 1, []byte{0x4f}}, {set, 2, 3, 3, []byte{0x42 ^ 0x1a ^ 0x0d}}}, "42"},
 		{"all three", []Share{{set, 2, 3, 1, []byte{0x4f}}, {set, 2, 3, 2, []byte{0x58}}, {set, 2, 3, 3, []byte{0x55}}}, "42"},
 		// y = 01 ^ 02*x ^ 03*x*x at 1, 2 and 80: x*x of 80 is 9a.
-		{"3 of 3", []Share{{set, 3, 3, 1, []byte{0x00}}, {set, 3, 3, 2, []byte{0x01 ^ 0x04 ^ 0x0c}}, {set, 3, 3, 0x80, []byte{0x01 ^ 0x1b ^ 0xb5}}}, "01"},
+		{"3 of 3", []Share{{set, 3, 3, 1, []byte{0x00}}, {set, 3, 3, 2, []byte{0x01 ^ 0x04 ^ 0x0c}},
+			{set, 3, 3, 0x80, []byte{0x01 ^ 0x1b ^ 0xb5}}}, "01"},
 	} {
 		got, err := Combine(c.shares)
 		if err != nil || hex.EncodeToString(got) != c.want {
@@ -185,9 +187,12 @@ func TestWhatIsNoSplitOrNoShareIsRefused(t *testing.T) {
 		shares []Share
 		want   string
 	}{
-		{"none", nil, "there are none"}, {"one twice", []Share{shares[0], shares[0]}, "there twice"}, {"of two sets", []Share{shares[0], other}, "different sets"},
-		{"of another length", []Share{shares[0], {set, 2, 3, 9, []byte("x")}}, "do not belong together"}, {"x of zero", []Share{shares[0], {set, 2, 3, 0, shares[1].Y}}, "do not belong together"},
-		{"a false one among more than are needed", []Share{shares[0], shares[1], {set, 2, 3, shares[2].X, []byte("false!")}}, "one of them is false"},
+		{"none", nil, "no shares given"}, {"one twice", []Share{shares[0], shares[0]}, "there twice"},
+		{"of two sets", []Share{shares[0], other}, "different sets"},
+		{"of another length", []Share{shares[0], {set, 2, 3, 9, []byte("x")}}, "do not belong together"},
+		{"x of zero", []Share{shares[0], {set, 2, 3, 0, shares[1].Y}}, "do not belong together"},
+		{"a false one among more than are needed", []Share{shares[0], shares[1], {set, 2, 3, shares[2].X, []byte("false!")}},
+			"one of them is false"},
 	} {
 		if _, err := Combine(c.shares); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got %v, want %q", c.name, err, c.want)
@@ -202,7 +207,8 @@ func TestWhatIsNoSplitOrNoShareIsRefused(t *testing.T) {
 			t.Errorf("changed at %d: %s was taken as %+v", i, bad, s)
 		}
 	}
-	for _, text := range []string{"", "runner-share1", good[:len(good)-9], good + "0", strings.Repeat("x", 1<<20), strings.Replace(good, "share1", "share2", 1)} {
+	for _, text := range []string{"", "runner-share1", good[:len(good)-9], good + "0", strings.Repeat("x", 1<<20),
+		strings.Replace(good, "share1", "share2", 1)} {
 		if _, err := Parse(text); err == nil {
 			t.Errorf("%.60q was taken", text)
 		}

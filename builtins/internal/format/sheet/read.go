@@ -55,7 +55,7 @@ const (
 	maxKeys = 64
 )
 
-// Read reads keys in every form that people have them in; name is told in errors.
+// Read reads keys in every form that people have them in; name is reported in errors.
 // At least one key is found, or that is an *Error; a reader's own error is handed on.
 func Read(name string, r io.Reader) (Keys, error) {
 	raw, err := io.ReadAll(io.LimitReader(r, maxText+1))
@@ -94,7 +94,8 @@ const wanted = "want the sheet that runner recovery-key new printed, its lines, 
 // plainText decodes what editors of any system write, and takes the characters out
 // that they put in the place of blanks and hyphens.
 func plainText(raw []byte) (string, error) {
-	for magic, what := range map[string]string{"%PDF": "a PDF", "PK\x03\x04": "a word processor's file or a ZIP archive", "{\\rtf": "RTF, a word processor's file",
+	for magic, what := range map[string]string{"%PDF": "a PDF", "PK\x03\x04": "a word processor's file or a ZIP archive",
+		"{\\rtf":                  "RTF, a word processor's file",
 		"age-encryption.org/v1\n": "itself encrypted by age", "\x89PNG": "a picture", "\xff\xd8\xff": "a picture"} {
 		if bytes.HasPrefix(raw, []byte(magic)) {
 			return "", errors.New("the file is " + what)
@@ -109,7 +110,7 @@ func plainText(raw []byte) (string, error) {
 		text = string(utf16.Decode(units))
 	}
 	if strings.ContainsRune(text, 0) {
-		return "", errors.New("it is no text: it holds zero bytes")
+		return "", errors.New("not a text file: it holds zero bytes")
 	}
 	text = strings.NewReplacer("\r\n", "\n", "\r", "\n", "\f", "\n", "\u2028", "\n", "\u0085", "\n").Replace(text)
 	return strings.Map(func(r rune) rune {
@@ -215,7 +216,8 @@ func (t *Typed) Add(line string) (taken bool, err error) {
 		t.open = ""
 		return true, t.bare(compact)
 	case strings.HasPrefix(compact, "AGE-PLUGIN-"):
-		return false, &LineError{"the key lies in a device or service (AGE-PLUGIN): runner has no plugins", "open the file with age itself: age -d -i FILE"}
+		return false, &LineError{"the key lies in a device or service (AGE-PLUGIN): runner has no plugins",
+			"open the file with age itself: age -d -i FILE"}
 	case strings.HasPrefix(line, "age1"):
 		return false, &LineError{"that is the recipient, the public half: it seals, and opens nothing", wanted}
 	case strings.HasPrefix(upper, "-----BEGIN AGE ENCRYPTED FILE"):

@@ -47,15 +47,18 @@ func TestEveryFormOfAKeyIsRead(t *testing.T) {
 	ageFile := "# created: 2026-11-28T04:32:47Z\r\n# public key: age1x\r\n" + key + "\r\n"
 	for name, text := range map[string]string{
 		"the sheet": whole, "the sheet from Windows": strings.ReplaceAll(whole, "\n", "\r\n"), "the sheet without the key in full": whole[:full],
-		"the sheet with a line that does not agree": strings.Replace(whole, lineSum(2, sheetLines(key)[1]), "0000", 1),
-		"the sheet with a slip in the key in full":  strings.Replace(whole, "\n  "+key, "\n  "+key[:40]+"\n", 1),
-		"the sheet in UTF-16":                       string(utf16Text(binary.LittleEndian, true, whole)),
-		"lines":                                     strings.Join(lines, "\n"), "lines, in small letters": strings.ToLower(strings.Join(lines, "\n")),
+		"the sheet with a line that does not agree":    strings.Replace(whole, lineSum(2, sheetLines(key)[1]), "0000", 1),
+		"the sheet with a slip in the key in full":     strings.Replace(whole, "\n  "+key, "\n  "+key[:40]+"\n", 1),
+		"the sheet in UTF-16":                          string(utf16Text(binary.LittleEndian, true, whole)),
+		"lines":                                        strings.Join(lines, "\n"),
+		"lines, in small letters":                      strings.ToLower(strings.Join(lines, "\n")),
 		"lines, after a beginning that was broken off": lines[0] + "\n" + strings.Join(lines, "\n"),
 		"the key": key, "the key in groups": strings.Join(groups(key), " "), "the key over lines": strings.Join(sheetLines(key), "\n"),
-		"blanks around": "  " + key + "  \n", "in quotes": `"` + key + `"`, "no-break spaces and dashes of a word processor": "\u00a0" + strings.ReplaceAll(key, "-", "\u2011") + "\u200b",
+		"blanks around": "  " + key + "  \n", "in quotes": `"` + key + `"`, "no-break spaces and dashes of a word processor": "\u00a0" +
+			strings.ReplaceAll(key, "-", "\u2011") + "\u200b",
 		"a file of age": ageFile, "with a mark of UTF-8": "\ufeff" + ageFile, "CR alone": strings.ReplaceAll(ageFile, "\r\n", "\r"),
-		"UTF-16 of the other order": string(utf16Text(binary.BigEndian, true, ageFile)), "UTF-16 without its mark": string(utf16Text(binary.LittleEndian, false, ageFile)),
+		"UTF-16 of the other order":           string(utf16Text(binary.BigEndian, true, ageFile)),
+		"UTF-16 without its mark":             string(utf16Text(binary.LittleEndian, false, ageFile)),
 		"what PowerShell's redirection makes": string(utf16Text(binary.LittleEndian, true, key+"\r\n")),
 		"twice":                               key + "\n" + key + "\n",
 	} {

@@ -42,7 +42,8 @@ func Sheet(identity, recipient, fingerprint string, now time.Time) (string, erro
 	for i, line := range sheetLines(identity) {
 		fmt.Fprintf(&b, "  %d  %s  / %s\n", i+1, strings.Join(groups(line), " "), lineSum(i+1, line))
 	}
-	b.WriteString("\nBehind the stroke: a checksum of the line. runner takes these lines as they stand, typed or as a file: --identity. In full:\n\n  " + identity + "\n\n")
+	b.WriteString("\nBehind the stroke: a checksum of the line. runner takes these lines as they stand, typed or as a file: --identity. In " +
+		"full:\n\n  " + identity + "\n\n")
 	b.WriteString(drawn(code))
 	fmt.Fprintf(&b, "\nkey %s. Its public half, for site.star (this is no secret):\n\nsealed_to = [%q]\n", fingerprint, recipient)
 	return b.String(), nil

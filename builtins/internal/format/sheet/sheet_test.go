@@ -65,12 +65,16 @@ func TestTheSheetIsReadAsItIsTyped(t *testing.T) {
 			lines []string
 			want  string
 		}{
-			"a slip": {[]string{lines[0], string(wrong)}, "line 2 does not agree"}, "lines in another order": {[]string{lines[1]}, "line 1 comes now"},
+			"a slip":                 {[]string{lines[0], string(wrong)}, "line 2 does not agree"},
+			"lines in another order": {[]string{lines[1]}, "line 1 comes now"},
 			"lines in another order, without numbers": {[]string{lines[1][4:]}, "line 1 does not agree"},
-			"a line is missing":                       {lines[:3], "no recovery key yet: line 4"}, "something else": {[]string{"hunter2"}, "no recovery key"}, "far too long": {[]string{strings.Repeat("A", 300)}, "no recovery key"},
+			"a line is missing":                       {lines[:3], "no recovery key yet: line 4"},
+			"something else":                          {[]string{"hunter2"}, "no recovery key"},
+			"far too long":                            {[]string{strings.Repeat("A", 300)}, "no recovery key"},
 		} {
 			_, err := typed(c.lines...)
-			if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), "SECRET-KEY-1") {
+			if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "hunter2") ||
+				strings.Contains(err.Error(), "SECRET-KEY-1") {
 				t.Errorf("%s, %s: got %v, want %q", name, how, err, c.want)
 			}
 		}

@@ -287,7 +287,8 @@ func TestWalkEndsWithItsContext(t *testing.T) {
 func TestErrorsOfOthersAreTheirs(t *testing.T) {
 	archive := oneDisk(10 * clusterSize).build(t)
 	broken := errors.New("medium is gone")
-	for name, at := range map[string]int{"in the header": 100, "in an extent header": headerSize + 512 + 10, "in the data": len(archive) - 10} {
+	for name, at := range map[string]int{"in the header": 100, "in an extent header": headerSize + 512 + 10,
+		"in the data": len(archive) - 10} {
 		t.Run(name, func(t *testing.T) {
 			_, _, err := extract(io.MultiReader(bytes.NewReader(archive[:at]), failing{broken}))
 			var fault *Error

@@ -122,7 +122,8 @@ func (g *guarded) fill() {
 		g.err = fmt.Errorf("the text is longer than %d bytes", int64(MaxBytes))
 		return
 	}
-	if d := strings.ToUpper(strings.TrimLeft(string(line[:min(len(line), 64)]), " \t\r")); strings.HasPrefix(d, "$GENERATE") || strings.HasPrefix(d, "$INCLUDE") {
+	if d := strings.ToUpper(strings.TrimLeft(string(line[:min(len(line), 64)]), " \t\r")); strings.HasPrefix(d, "$GENERATE") ||
+		strings.HasPrefix(d, "$INCLUDE") {
 		g.err = fmt.Errorf("%s is refused", d[:len("$GENERATE")])
 		return
 	}

@@ -16,7 +16,7 @@ type Change struct {
 	What   []string `json:"what"` // "ttl auto -> 300"
 }
 
-// Difference tells what became of a set of records. It can be written as JSON.
+// Difference says what became of a set of records. It can be written as JSON.
 type Difference struct {
 	Added   []Record `json:"added"`
 	Removed []Record `json:"removed"`
@@ -121,17 +121,17 @@ func (d *Difference) pair(removed, added *[]Record, identity func(Record) string
 
 func traits(a, b Record) []string {
 	var out []string
-	tell := func(what, was, is string) {
+	report := func(what, was, is string) {
 		if was != is {
 			out = append(out, fmt.Sprintf("%s %s -> %s", what, was, is))
 		}
 	}
-	tell("data", a.Data, b.Data)
-	tell("ttl", ttlText(a.TTL), ttlText(b.TTL))
-	tell("proxied", fmt.Sprint(a.Proxied), fmt.Sprint(b.Proxied))
-	tell("comment", fmt.Sprintf("%q", a.Comment), fmt.Sprintf("%q", b.Comment))
-	tell("tags", fmt.Sprintf("%q", a.Tags), fmt.Sprintf("%q", b.Tags))
-	tell("settings", orNone(a.Settings), orNone(b.Settings))
+	report("data", a.Data, b.Data)
+	report("ttl", ttlText(a.TTL), ttlText(b.TTL))
+	report("proxied", fmt.Sprint(a.Proxied), fmt.Sprint(b.Proxied))
+	report("comment", fmt.Sprintf("%q", a.Comment), fmt.Sprintf("%q", b.Comment))
+	report("tags", fmt.Sprintf("%q", a.Tags), fmt.Sprintf("%q", b.Tags))
+	report("settings", orNone(a.Settings), orNone(b.Settings))
 	return out
 }
 
@@ -144,7 +144,8 @@ func orNone(s string) string {
 
 func order(a, b Record) int {
 	return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Type, b.Type), cmp.Compare(a.Data, b.Data), cmp.Compare(a.TTL, b.TTL),
-		cmp.Compare(a.Settings, b.Settings), cmp.Compare(a.Comment, b.Comment), cmp.Compare(a.Tags, b.Tags), cmp.Compare(fmt.Sprint(a.Proxied), fmt.Sprint(b.Proxied)))
+		cmp.Compare(a.Settings, b.Settings), cmp.Compare(a.Comment, b.Comment), cmp.Compare(a.Tags, b.Tags),
+		cmp.Compare(fmt.Sprint(a.Proxied), fmt.Sprint(b.Proxied)))
 }
 
 // Missing compares Cloudflare's JSON records with its BIND text, which holds
@@ -157,14 +158,14 @@ func order(a, b Record) int {
 // by their Part: who wrote it may have read less than this reader.
 func Missing(text, records []Record, zone string, gaps ...string) Difference {
 	apex := strings.ToLower(dns.Fqdn(zone))
-	stated, untold, allowed := make(map[Record]bool, len(records)), map[string]int{}, map[string]int{}
+	stated, unstated, allowed := make(map[Record]bool, len(records)), map[string]int{}, map[string]int{}
 	for _, g := range gaps {
 		allowed[g]++
 	}
 	read := slices.DeleteFunc(slices.Clone(records), func(r Record) bool { return r.Unread != "" })
 	for _, r := range records {
 		if r.Unread != "" {
-			untold[r.Part()]++
+			unstated[r.Part()]++
 			allowed[r.Part()]--
 		}
 	}
@@ -175,8 +176,8 @@ func Missing(text, records []Record, zone string, gaps ...string) Difference {
 	for _, r := range text {
 		switch own := r.Name == apex && (r.Type == "SOA" || r.Type == "NS" && !stated[r.key()]); {
 		case own:
-		case len(untold) > 0 && !stated[r.key()] && untold[r.Part()] > 0:
-			untold[r.Part()]--
+		case len(unstated) > 0 && !stated[r.key()] && unstated[r.Part()] > 0:
+			unstated[r.Part()]--
 		default:
 			rest = append(rest, r)
 		}

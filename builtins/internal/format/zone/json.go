@@ -61,7 +61,8 @@ func FromJSON(raw json.RawMessage) (Record, error) {
 
 // unread is a record of which the vendor's bytes are all that is known.
 func (o *object) unread(why error) Record {
-	r := Record{Name: o.Name, Type: strings.ToUpper(o.Type), Data: quote([]byte(o.Content)), Unread: strings.ReplaceAll(why.Error(), "\n", "; ")}
+	r := Record{Name: o.Name, Type: strings.ToUpper(o.Type), Data: quote([]byte(o.Content)),
+		Unread: strings.ReplaceAll(why.Error(), "\n", "; ")}
 	if name, err := owner(o.Name); err == nil && o.Name != "" {
 		r.Name = name
 	} else {

@@ -58,18 +58,30 @@ func TestBothFormsHoldTheSameRecords(t *testing.T) {
 
 func TestSpellingsOfOneRecordAreEqual(t *testing.T) {
 	for name, c := range map[string]struct{ text, object string }{
-		"a target with and without dot, in capitals": {"A.example.org. 1 IN CNAME B.example.org.", `{"name":"a.Example.org","type":"cname","content":"b.example.ORG","ttl":1}`},
-		"a TXT in one and in two strings":            {`a.example.org. 1 IN TXT "ab" "cd"`, `{"name":"a.example.org","type":"TXT","content":"\"abcd\"","ttl":1}`},
-		"a TXT that the API gives in strings":        {`a.example.org. 1 IN TXT "abcd"`, `{"name":"a.example.org","type":"TXT","content":"\"ab\" \"cd\"","ttl":1}`},
-		"a TXT of more than 255 bytes":               {`a.example.org. 1 IN TXT "` + strings.Repeat("x", 255) + `" "` + strings.Repeat("x", 45) + `"`, `{"name":"a.example.org","type":"TXT","content":"` + strings.Repeat("x", 300) + `","ttl":1}`},
-		"an escape for a plain letter":               {`a.example.org. 1 IN TXT "\065b"`, `{"name":"a.example.org","type":"TXT","content":"Ab","ttl":1}`},
-		"an AAAA with and without zeros":             {"a.example.org. 1 IN AAAA 2001:db8:0:0::1", `{"name":"a.example.org","type":"AAAA","content":"2001:DB8::1","ttl":1}`},
-		"an MX whose content holds the priority":     {"a.example.org. 1 IN MX 5 b.example.org.", `{"name":"a.example.org","type":"MX","content":"5 b.example.org","priority":5,"ttl":1}`},
-		"an SRV whose priority is in its data":       {"a.example.org. 1 IN SRV 5 0 443 b.example.org.", `{"name":"a.example.org","type":"SRV","content":"0 443 b.example.org","data":{"priority":5},"ttl":1}`},
-		"a LOC with class and type in its content":   {"a.example.org. 1 IN LOC 37 46 46 N 122 23 35 W 0m 100m 0m 0m", `{"name":"a.example.org","type":"LOC","content":"IN LOC 37 46 46 N 122 23 35 W 0m 100m 0m 0m","ttl":1}`},
-		"a URI":                      {`a.example.org. 1 IN URI 10 1 "https://example.org/;x"`, `{"name":"a.example.org","type":"URI","content":"1 \"https://example.org/;x\"","priority":10,"ttl":1}`},
-		"a TLSA with capital digits": {"_443._tcp.example.org. 1 IN TLSA 3 1 1 AB" + strings.Repeat("00", 31), `{"name":"_443._tcp.example.org","type":"TLSA","content":"3 1 1 ab` + strings.Repeat("00", 31) + `","ttl":1}`},
-		"a text with tabs between the fields of an SRV": {"a.example.org. 1 IN SRV 5 0 443 b.example.org.", `{"name":"a.example.org","type":"SRV","content":"5\t0\t443\tb.example.org","ttl":1}`},
+		"a target with and without dot, in capitals": {"A.example.org. 1 IN CNAME B.example.org.",
+			`{"name":"a.Example.org","type":"cname","content":"b.example.ORG","ttl":1}`},
+		"a TXT in one and in two strings": {`a.example.org. 1 IN TXT "ab" "cd"`,
+			`{"name":"a.example.org","type":"TXT","content":"\"abcd\"","ttl":1}`},
+		"a TXT that the API gives in strings": {`a.example.org. 1 IN TXT "abcd"`,
+			`{"name":"a.example.org","type":"TXT","content":"\"ab\" \"cd\"","ttl":1}`},
+		"a TXT of more than 255 bytes": {`a.example.org. 1 IN TXT "` + strings.Repeat("x", 255) + `" "` + strings.Repeat("x", 45) +
+			`"`, `{"name":"a.example.org","type":"TXT","content":"` + strings.Repeat("x", 300) + `","ttl":1}`},
+		"an escape for a plain letter": {`a.example.org. 1 IN TXT "\065b"`,
+			`{"name":"a.example.org","type":"TXT","content":"Ab","ttl":1}`},
+		"an AAAA with and without zeros": {"a.example.org. 1 IN AAAA 2001:db8:0:0::1",
+			`{"name":"a.example.org","type":"AAAA","content":"2001:DB8::1","ttl":1}`},
+		"an MX whose content holds the priority": {"a.example.org. 1 IN MX 5 b.example.org.",
+			`{"name":"a.example.org","type":"MX","content":"5 b.example.org","priority":5,"ttl":1}`},
+		"an SRV whose priority is in its data": {"a.example.org. 1 IN SRV 5 0 443 b.example.org.",
+			`{"name":"a.example.org","type":"SRV","content":"0 443 b.example.org","data":{"priority":5},"ttl":1}`},
+		"a LOC with class and type in its content": {"a.example.org. 1 IN LOC 37 46 46 N 122 23 35 W 0m 100m 0m 0m",
+			`{"name":"a.example.org","type":"LOC","content":"IN LOC 37 46 46 N 122 23 35 W 0m 100m 0m 0m","ttl":1}`},
+		"a URI": {`a.example.org. 1 IN URI 10 1 "https://example.org/;x"`,
+			`{"name":"a.example.org","type":"URI","content":"1 \"https://example.org/;x\"","priority":10,"ttl":1}`},
+		"a TLSA with capital digits": {"_443._tcp.example.org. 1 IN TLSA 3 1 1 AB" + strings.Repeat("00", 31),
+			`{"name":"_443._tcp.example.org","type":"TLSA","content":"3 1 1 ab` + strings.Repeat("00", 31) + `","ttl":1}`},
+		"a text with tabs between the fields of an SRV": {"a.example.org. 1 IN SRV 5 0 443 b.example.org.",
+			`{"name":"a.example.org","type":"SRV","content":"5\t0\t443\tb.example.org","ttl":1}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bind, js := parsed(t, c.text+"\n", "["+c.object+"]")
@@ -116,18 +128,22 @@ func TestCompareTellsWhatChanged(t *testing.T) {
 	}{
 		{"nothing", before, ""},
 		{"another order and other ids", edit(`"id":"1"`, `"id":"9"`), ""},
-		{"a ttl and the proxy", edit(`"ttl":1,"proxied":true`, `"ttl":300,"proxied":false`), "~ example.org. A: ttl auto -> 300, proxied true -> false"},
+		{"a ttl and the proxy", edit(`"ttl":1,"proxied":true`, `"ttl":300,"proxied":false`),
+			"~ example.org. A: ttl auto -> 300, proxied true -> false"},
 		{"an address", edit("192.0.2.10\",\"ttl", "192.0.2.11\",\"ttl"), "~ example.org. A: data 192.0.2.10 -> 192.0.2.11"},
-		{"a comment, a tag and a setting", edit(`"comment":"note","tags":["team:ops"],"settings":{"flatten_cname":false}`, `"comment":"other","tags":[],"settings":{"flatten_cname":true}`),
+		{"a comment, a tag and a setting", edit(`"comment":"note","tags":["team:ops"],"settings":{"flatten_cname":false}`,
+			`"comment":"other","tags":[],"settings":{"flatten_cname":true}`),
 			`~ www.example.org. CNAME: comment "note" -> "other", tags "team:ops" -> "", settings {"flatten_cname":false} -> {"flatten_cname":true}`},
-		{"a new name", edit(`"name":"www.example.org"`, `"name":"web.example.org"`), `+ web.example.org. auto CNAME example.org. ; "note"|- www.example.org. auto CNAME example.org. ; "note"`},
+		{"a new name", edit(`"name":"www.example.org"`, `"name":"web.example.org"`),
+			`+ web.example.org. auto CNAME example.org. ; "note"|- www.example.org. auto CNAME example.org. ; "note"`},
 		{"a second record of the same kind", append(before[:len(before):len(before)], before[0]), "+ example.org. auto A 192.0.2.10 proxied"},
 	} {
 		if got := strings.Join(Compare(before, c.after).Lines(), "|"); got != c.want {
 			t.Errorf("%s: got %q, want %q", c.name, got, c.want)
 		}
 	}
-	if raw, err := json.Marshal(Compare(before, nil)); err != nil || !strings.Contains(string(raw), `"removed":[{"name":"_sip._tcp.example.org."`) {
+	if raw, err := json.Marshal(Compare(before, nil)); err != nil ||
+		!strings.Contains(string(raw), `"removed":[{"name":"_sip._tcp.example.org."`) {
 		t.Errorf("got %s, %v", raw, err)
 	}
 }
@@ -178,25 +194,30 @@ func TestWhatIsNoRecordIsRefused(t *testing.T) {
 // else: it is one record of one line, in quotes, that says so.
 func TestARecordThatCannotBeReadIsKeptAndSaysSo(t *testing.T) {
 	for name, c := range map[string]struct{ object, want string }{
-		"a negative ttl":              {`{"name":"a.org","type":"A","content":"192.0.2.1","ttl":-1}`, `a.org. 0 A "192.0.2.1"`},
-		"a ttl with a fraction":       {`{"name":"a.org","type":"A","content":"192.0.2.1","ttl":1.5}`, `a.org. auto A "192.0.2.1"`},
-		"a ttl that is a text":        {`{"name":"a.org","type":"A","content":"192.0.2.1","ttl":"x"}`, `a.org. 0 A "192.0.2.1"`},
-		"an unknown type":             {`{"name":"a.org","type":"NO PE","content":"x","ttl":1}`, `a.org. auto "NO PE" "x"`},
-		"no content":                  {`{"name":"a.org","type":"A","content":"","ttl":1}`, `a.org. auto A ""`},
-		"no name":                     {`{"type":"A","content":"192.0.2.1","ttl":1}`, `"" auto A "192.0.2.1"`},
-		"a second record in content":  {`{"name":"a.org","type":"A","content":"192.0.2.1\nb.org. 1 IN A 192.0.2.2","ttl":1}`, `a.org. auto A "192.0.2.1\010b.org. 1 IN A 192.0.2.2"`},
-		"a comment in content":        {`{"name":"a.org","type":"CNAME","content":"b.org ;x","ttl":1}`, `a.org. auto CNAME "b.org ;x"`},
-		"a label of more than 63":     {`{"name":"` + strings.Repeat("a", 64) + `.org","type":"A","content":"192.0.2.1","ttl":1}`, `"` + strings.Repeat("a", 64) + `.org" auto A "192.0.2.1"`},
-		"a quoted text without end":   {`{"name":"k1._domainkey.example.org","type":"TXT","content":"\"v=DKIM1; k=rsa; p=AAAA","ttl":1}`, `k1._domainkey.example.org. auto TXT "\"v=DKIM1; k=rsa; p=AAAA"`},
+		"a negative ttl":        {`{"name":"a.org","type":"A","content":"192.0.2.1","ttl":-1}`, `a.org. 0 A "192.0.2.1"`},
+		"a ttl with a fraction": {`{"name":"a.org","type":"A","content":"192.0.2.1","ttl":1.5}`, `a.org. auto A "192.0.2.1"`},
+		"a ttl that is a text":  {`{"name":"a.org","type":"A","content":"192.0.2.1","ttl":"x"}`, `a.org. 0 A "192.0.2.1"`},
+		"an unknown type":       {`{"name":"a.org","type":"NO PE","content":"x","ttl":1}`, `a.org. auto "NO PE" "x"`},
+		"no content":            {`{"name":"a.org","type":"A","content":"","ttl":1}`, `a.org. auto A ""`},
+		"no name":               {`{"type":"A","content":"192.0.2.1","ttl":1}`, `"" auto A "192.0.2.1"`},
+		"a second record in content": {`{"name":"a.org","type":"A","content":"192.0.2.1\nb.org. 1 IN A 192.0.2.2","ttl":1}`,
+			`a.org. auto A "192.0.2.1\010b.org. 1 IN A 192.0.2.2"`},
+		"a comment in content": {`{"name":"a.org","type":"CNAME","content":"b.org ;x","ttl":1}`, `a.org. auto CNAME "b.org ;x"`},
+		"a label of more than 63": {`{"name":"` + strings.Repeat("a", 64) + `.org","type":"A","content":"192.0.2.1","ttl":1}`,
+			`"` + strings.Repeat("a", 64) + `.org" auto A "192.0.2.1"`},
+		"a quoted text without end": {`{"name":"k1._domainkey.example.org","type":"TXT","content":"\"v=DKIM1; k=rsa; p=AAAA","ttl":1}`,
+			`k1._domainkey.example.org. auto TXT "\"v=DKIM1; k=rsa; p=AAAA"`},
 		"text beside a quoted one":    {`{"name":"a.org","type":"TXT","content":"\"a\" b","ttl":1}`, `a.org. auto TXT "\"a\" b"`},
 		"a bad escape":                {`{"name":"a.org","type":"TXT","content":"\"\\999\"","ttl":1}`, `a.org. auto TXT "\"\\999\""`},
 		"a backslash at the very end": {`{"name":"a.org","type":"TXT","content":"\"a\\","ttl":1}`, `a.org. auto TXT "\"a\\"`},
-		"a newer service parameter":   {`{"name":"a.org","type":"HTTPS","content":"1 . alpn=h3 brand-new=1","ttl":1}`, `a.org. auto HTTPS "1 . alpn=h3 brand-new=1"`},
-		"a comment that is a number":  {`{"name":"a.org","type":"A","content":"192.0.2.1","ttl":1,"comment":7}`, `a.org. auto A "192.0.2.1"`},
+		"a newer service parameter": {`{"name":"a.org","type":"HTTPS","content":"1 . alpn=h3 brand-new=1","ttl":1}`,
+			`a.org. auto HTTPS "1 . alpn=h3 brand-new=1"`},
+		"a comment that is a number": {`{"name":"a.org","type":"A","content":"192.0.2.1","ttl":1,"comment":7}`, `a.org. auto A "192.0.2.1"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := ParseJSON(t.Context(), strings.NewReader("["+c.object+`,{"name":"b.org","type":"A","content":"192.0.2.7","ttl":1}]`))
-			if err != nil || len(got) != 2 || got[0].Unread == "" || strings.Contains(got[0].Unread, "\n") || got[1].Unread != "" || got[1].Data != "192.0.2.7" {
+			if err != nil || len(got) != 2 || got[0].Unread == "" || strings.Contains(got[0].Unread, "\n") || got[1].Unread != "" ||
+				got[1].Data != "192.0.2.7" {
 				t.Fatalf("got %+v, %v", got, err)
 			}
 			if got[0].String() != c.want {
@@ -219,7 +240,8 @@ func TestOwnerNamesCompareAsDNSDoes(t *testing.T) {
 		{`\040\041.example.org.`, `().example.org`},
 	} {
 		for _, typ := range []string{"TXT", "A", "MX"} {
-			data := map[string][2]string{"TXT": {`"x"`, "x"}, "A": {"192.0.2.1", "192.0.2.1"}, "MX": {"5 xn--bcher-kva.example.", "5 bücher.example"}}[typ]
+			data := map[string][2]string{"TXT": {`"x"`, "x"}, "A": {"192.0.2.1", "192.0.2.1"},
+				"MX": {"5 xn--bcher-kva.example.", "5 bücher.example"}}[typ]
 			bind, js := parsed(t, c.bind+" 1 IN "+typ+" "+data[0]+"\n", `[{"name":"`+c.object+`","type":"`+typ+`","content":"`+data[1]+`","ttl":1}]`)
 			if d := Missing(bind, js, "example.org"); !d.Empty() || js[0].Unread != "" {
 				t.Errorf("%s: %q, %s", c.bind, d.Lines(), js[0].Unread)
@@ -230,8 +252,9 @@ func TestOwnerNamesCompareAsDNSDoes(t *testing.T) {
 
 func TestZonesAreFoundByEitherName(t *testing.T) {
 	for in, want := range map[string]string{
-		"Bücher.Example.": "xn--bcher-kva.example", "xn--bcher-kva.example": "xn--bcher-kva.example", "XN--BCHER-KVA.example.": "xn--bcher-kva.example",
-		"straße.example": "xn--strae-oqa.example", "example.org.": "example.org", "_x.bücher.example": "_x.xn--bcher-kva.example", "": "",
+		"Bücher.Example.": "xn--bcher-kva.example", "xn--bcher-kva.example": "xn--bcher-kva.example",
+		"XN--BCHER-KVA.example.": "xn--bcher-kva.example",
+		"straße.example":         "xn--strae-oqa.example", "example.org.": "example.org", "_x.bücher.example": "_x.xn--bcher-kva.example", "": "",
 	} {
 		if got := Name(in); got != want {
 			t.Errorf("%s: got %s, want %s", in, got, want)
@@ -249,8 +272,10 @@ func TestEveryFormCanBeReadAgain(t *testing.T) {
 		return dns.RR_Header{Name: "a.", Rrtype: typ, Class: dns.ClassINET, Ttl: 1}
 	}
 	for _, rr := range []dns.RR{
-		&dns.CAA{Hdr: h(dns.TypeCAA), Tag: "(", Value: `"`}, &dns.CAA{Hdr: h(dns.TypeCAA), Tag: `"`, Value: "x"}, &dns.CAA{Hdr: h(dns.TypeCAA), Tag: "a;b", Value: "x"},
-		&dns.CAA{Hdr: h(dns.TypeCAA), Tag: "issue", Value: "letsencrypt.org"}, &dns.HINFO{Hdr: h(dns.TypeHINFO), Cpu: `a"b`, Os: ";"}, &dns.URI{Hdr: h(dns.TypeURI), Target: `x"(`},
+		&dns.CAA{Hdr: h(dns.TypeCAA), Tag: "(", Value: `"`}, &dns.CAA{Hdr: h(dns.TypeCAA), Tag: `"`, Value: "x"},
+		&dns.CAA{Hdr: h(dns.TypeCAA), Tag: "a;b", Value: "x"},
+		&dns.CAA{Hdr: h(dns.TypeCAA), Tag: "issue", Value: "letsencrypt.org"}, &dns.HINFO{Hdr: h(dns.TypeHINFO), Cpu: `a"b`, Os: ";"},
+		&dns.URI{Hdr: h(dns.TypeURI), Target: `x"(`},
 	} {
 		want, err := fromRR(rr)
 		if err != nil {
@@ -265,7 +290,8 @@ func TestEveryFormCanBeReadAgain(t *testing.T) {
 }
 
 func TestTextThatDoesNotLoadIsMadeOneThatDoes(t *testing.T) {
-	text := exported + "k1.example.org.\t1\tIN\tTXT\t\"v=DKIM1\nb.example.org.\t1\tIN\tTXT\t\"x\ny.example.org.\t1\tIN\tHTTPS\t1 . brand-new=1\nlast.example.org.\t1\tIN\tA\t192.0.2.9\n"
+	text := exported + "k1.example.org.\t1\tIN\tTXT\t\"v=DKIM1\nb.example.org.\t1\tIN\tTXT\t\"x\ny.example.org.\t1\tIN\tHTTPS\t1 . " +
+		"brand-new=1\nlast.example.org.\t1\tIN\tA\t192.0.2.9\n"
 	if _, err := ParseBIND(t.Context(), strings.NewReader(text), "."); err == nil {
 		t.Fatal("the text loads as it is")
 	}
@@ -314,8 +340,10 @@ func TestARecordThatIsAGapIsNoDifference(t *testing.T) {
 
 func TestPlainRecordsHaveTheFormOfTheWire(t *testing.T) {
 	for _, line := range []string{
-		"a.Example.org. 1 IN A 192.0.2.1", "*.example.org. 5 IN AAAA 2001:DB8:0:0:0:1:0:0", "a.org. 1 IN AAAA ::", "a.org. 1 IN AAAA ::1", "a.org. 1 IN AAAA ::ffff:192.0.2.1",
-		"_a-b.org. 1 IN CNAME B.org.", "a.org. 1 IN CNAME .", ". 1 IN A 192.0.2.1", "a.org. 1 IN CNAME a\\.b.org.", "xn--4ca.org. 1 IN A 0.0.0.0", "\\097.org. 1 IN A 192.0.2.1",
+		"a.Example.org. 1 IN A 192.0.2.1", "*.example.org. 5 IN AAAA 2001:DB8:0:0:0:1:0:0", "a.org. 1 IN AAAA ::", "a.org. 1 IN AAAA ::1",
+		"a.org. 1 IN AAAA ::ffff:192.0.2.1",
+		"_a-b.org. 1 IN CNAME B.org.", "a.org. 1 IN CNAME .", ". 1 IN A 192.0.2.1", "a.org. 1 IN CNAME a\\.b.org.",
+		"xn--4ca.org. 1 IN A 0.0.0.0", "\\097.org. 1 IN A 192.0.2.1",
 		strings.Repeat("a", 63) + ".org. 1 IN A 192.0.2.1",
 	} {
 		rr, err := dns.NewRR(line)
@@ -327,7 +355,8 @@ func TestPlainRecordsHaveTheFormOfTheWire(t *testing.T) {
 		if got != want || err != nil || werr != nil {
 			t.Errorf("%s: got %v, %v, want %v, %v", line, got, err, want, werr)
 		}
-		r, err := FromJSON(json.RawMessage(fmt.Sprintf(`{"name":%q,"type":%q,"content":%q,"ttl":%d}`, rr.Header().Name, want.Type, strings.Fields(line)[4], want.TTL)))
+		r, err := FromJSON(json.RawMessage(fmt.Sprintf(`{"name":%q,"type":%q,"content":%q,"ttl":%d}`, rr.Header().Name, want.Type,
+			strings.Fields(line)[4], want.TTL)))
 		if err == nil && r != want {
 			t.Errorf("%s: from JSON got %v, want %v", line, r, want)
 		}
@@ -356,7 +385,8 @@ func TestSettleLeavesOutTheTimeAndDotsTheSOA(t *testing.T) {
 	old := strings.Replace(exported, "ada.ns.cloudflare.com. dns.cloudflare.com.", "ada.ns.cloudflare.com dns.cloudflare.com", 1)
 	for _, text := range []string{exported, strings.Replace(exported, "16:00:00", "17:00:00", 1), old, string(Settle([]byte(exported)))} {
 		got := string(Settle([]byte(text)))
-		if strings.Contains(got, "Exported") || !strings.Contains(got, "\nexample.org.\t3600\tIN\tSOA\tada.ns.cloudflare.com. dns.cloudflare.com. 2050131287") {
+		if strings.Contains(got, "Exported") || !strings.Contains(got, "\nexample.org.\t3600\tIN\tSOA\tada.ns.cloudflare.com. "+
+			"dns.cloudflare.com. 2050131287") {
 			t.Errorf("got %s", got)
 		}
 		if want := strings.Count(exported, "\n") - 1; strings.Count(got, "\n") != want {

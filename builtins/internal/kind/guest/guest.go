@@ -54,11 +54,14 @@ func guest(name, title string, unpack func(ctx context.Context, j *kind.Job, fil
 			for _, f := range a.Files {
 				path := dir + "/" + kind.Quote(f.Name)
 				if a.Kind == "vm" {
-					lines = append(lines, "# as root on a Proxmox VE node, NEWID a free number, STORAGE one of the node's:", "qmrestore "+path+" NEWID --storage STORAGE --unique 1")
+					lines = append(lines, "# as root on a Proxmox VE node, NEWID a free number, STORAGE one of the node's:",
+						"qmrestore "+path+" NEWID --storage STORAGE --unique 1")
 					lines = append(lines, onlyDisks(path)...)
 				} else {
-					lines = append(lines, "# as root on a Proxmox VE node, NEWID a free number, STORAGE one of the node's:", "pct restore NEWID "+path+" --storage STORAGE",
-						"# or only its files, as root on any machine:", "mkdir TREE && tar --numeric-owner --acls --xattrs --xattrs-include='*' -xpf "+path+" -C TREE")
+					lines = append(lines, "# as root on a Proxmox VE node, NEWID a free number, STORAGE one of the node's:",
+						"pct restore NEWID "+path+" --storage STORAGE",
+						"# or only its files, as root on any machine:", "mkdir TREE && tar --numeric-owner --acls --xattrs --xattrs-include='*' -xpf "+path+
+							" -C TREE")
 				}
 			}
 			return lines
@@ -118,7 +121,8 @@ func recoverDisks(ctx context.Context, j *kind.Job, file string, r io.Reader) (e
 		return f, f.Truncate(d.Size)
 	})
 	if err == nil && len(report.Devices) == 0 {
-		j.Skipped = append(j.Skipped, "no disk is in this archive: it holds the guest's configuration alone, as vzdump makes it where every disk has backup=0")
+		j.Skipped = append(j.Skipped, "no disk is in this archive: it holds the guest's configuration alone, as vzdump makes it where every "+
+			"disk has backup=0")
 	}
 	return finish(j, report, r, err)
 }

@@ -11,7 +11,7 @@ import (
 
 // Archives that a true Proxmox VE made are extracted as recover does it.
 func TestArchivesOfATrueNodeAreExtracted(t *testing.T) {
-	for folder, c := range map[string]struct{ path, told string }{
+	for folder, c := range map[string]struct{ path, reported string }{
 		"vm-all-disks-excluded": {"qemu-server.conf", "no disk is in this archive"},
 		"vm-efi":                {"disk-drive-efidisk0.raw", ""},
 		"ct-suspend-zst":        {"rootfs/etc/hostname", ""},
@@ -37,8 +37,9 @@ func TestArchivesOfATrueNodeAreExtracted(t *testing.T) {
 			if len(j.Say) < 2 || j.Say[0] != putBackTitle {
 				t.Errorf("nothing says how it is put back: %q", j.Say)
 			}
-			if told := strings.Join(j.Skipped, "\n"); c.told != "" && !strings.Contains(told, c.told) || c.told == "" && strings.Contains(told, "no disk") {
-				t.Errorf("got %q", told)
+			if reported := strings.Join(j.Skipped, "\n"); c.reported != "" && !strings.Contains(reported, c.reported) || c.reported == "" &&
+				strings.Contains(reported, "no disk") {
+				t.Errorf("got %q", reported)
 			}
 		})
 	}

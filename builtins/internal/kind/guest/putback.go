@@ -24,7 +24,8 @@ func putBack(j *kind.Job) ([]string, error) {
 		name, isDisk := strings.CutPrefix(filepath.Base(path), "disk-")
 		if !isDisk {
 			return []string{putBackTitle,
-				"tar -C " + kind.Quote(path) + " --numeric-owner --acls --xattrs --xattrs-include='*' --sparse -cpf /var/tmp/NEWID.tar . && pct restore NEWID /var/tmp/NEWID.tar --storage STORAGE"}, nil
+				"tar -C " + kind.Quote(path) + " --numeric-owner --acls --xattrs --xattrs-include='*' --sparse -cpf /var/tmp/NEWID.tar . && pct " +
+					"restore NEWID /var/tmp/NEWID.tar --storage STORAGE"}, nil
 		}
 		disks[strings.TrimPrefix(strings.TrimSuffix(name, ".raw"), "drive-")] = path
 	}
@@ -86,7 +87,8 @@ func putBackVM(path, config string, disks map[string]string) []string {
 			set = append(set, importDisk(bus, disks[bus], ""))
 		}
 	}
-	return slices.Concat([]string{putBackTitle, "grep -vE '^(" + strings.Join(drop, "|") + ")' " + kind.Quote(path) + " > /etc/pve/qemu-server/NEWID.conf"}, set, after)
+	return slices.Concat([]string{putBackTitle, "grep -vE '^(" + strings.Join(drop, "|") + ")' " + kind.Quote(path) +
+		" > /etc/pve/qemu-server/NEWID.conf"}, set, after)
 }
 
 // importDisk is the call that makes a disk of a file. qm disk import would lose the

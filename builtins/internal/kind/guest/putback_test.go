@@ -35,7 +35,8 @@ vmgenid: 2f6bed69-9218-4de3-b106-fdcbfce8d1dc
 		want   []string
 	}{
 		"all kinds of drives": {config, []string{"drive-efidisk0", "drive-virtio0"}, []string{
-			"grep -vE '^(#qmdump#|lock:|efidisk0:|ide0:|sata0:|scsi3:|template:|unused0:|virtio0:|vmgenid:)' DIR/qemu-server.conf > /etc/pve/qemu-server/NEWID.conf",
+			"grep -vE '^(#qmdump#|lock:|efidisk0:|ide0:|sata0:|scsi3:|template:|unused0:|virtio0:|vmgenid:)' DIR/qemu-server.conf > " +
+				"/etc/pve/qemu-server/NEWID.conf",
 			"qm set NEWID --efidisk0 STORAGE:0,import-from='DIR/disk-drive-efidisk0.raw,efitype=4m,pre-enrolled-keys=0'",
 			"qm set NEWID --ide0 STORAGE:cloudinit",
 			"qm set NEWID --virtio0 STORAGE:0,import-from='DIR/disk-drive-virtio0.raw,discard=on,iothread=1,serial=a b'",
@@ -44,7 +45,8 @@ vmgenid: 2f6bed69-9218-4de3-b106-fdcbfce8d1dc
 			"grep -vE '^(#qmdump#|lock:)' DIR/qemu-server.conf > /etc/pve/qemu-server/NEWID.conf",
 			"qm set NEWID --scsi0 STORAGE:0,import-from=DIR/disk-drive-scsi0.raw", "cp DIR/qemu-server.fw /etc/pve/firewall/NEWID.fw"}},
 		"no disk came in the archive": {"scsi0: local:110/vm-110-disk-2.raw,backup=0\n", nil, []string{
-			"grep -vE '^(#qmdump#|lock:|scsi0:)' DIR/qemu-server.conf > /etc/pve/qemu-server/NEWID.conf", "cp DIR/qemu-server.fw /etc/pve/firewall/NEWID.fw"}},
+			"grep -vE '^(#qmdump#|lock:|scsi0:)' DIR/qemu-server.conf > /etc/pve/qemu-server/NEWID.conf",
+			"cp DIR/qemu-server.fw /etc/pve/firewall/NEWID.fw"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()

@@ -146,7 +146,8 @@ func compare(p logbatch.Part, seen seenPart) error {
 		entries = seen.entries
 	}
 	if seen.sum != p.SHA256 || seen.bytes != p.Bytes || entries != p.Entries {
-		return fmt.Errorf("%s holds %d bytes and %d entries of digest %.12s…; its index says %d, %d, %.12s…", p.File, seen.bytes, entries, seen.sum, p.Bytes, p.Entries, p.SHA256)
+		return fmt.Errorf("%s holds %d bytes and %d entries of digest %.12s…; its index says %d, %d, %.12s…", p.File, seen.bytes, entries,
+			seen.sum, p.Bytes, p.Entries, p.SHA256)
 	}
 	return nil
 }
@@ -204,9 +205,11 @@ func recoverLogs(ctx context.Context, j *kind.Job) error {
 		switch {
 		case on[b.sum]:
 		case b.index.Seq < lowest.Seq && lowest.Prev != "":
-			return fmt.Errorf("the chain of %s is broken: batch %d, which batch %d was made after, is not on this medium or was changed\nhint: --archive brings single batches back", j.Artifact.Item, lowest.Seq-1, lowest.Seq)
+			return fmt.Errorf("the chain of %s is broken: batch %d, which batch %d was made after, is not on this medium or was changed\nhint: "+
+				"--archive brings single batches back", j.Artifact.Item, lowest.Seq-1, lowest.Seq)
 		default:
-			j.Skipped = append(j.Skipped, fmt.Sprintf("left out: batch %d of %s, which is on no way to this one: --id %s brings its own chain back", b.index.Seq, b.art.Created.UTC().Format("2006-01-02 15:04:05Z"), b.art.ID))
+			j.Skipped = append(j.Skipped, fmt.Sprintf("left out: batch %d of %s, which is on no way to this one: --id %s brings its own chain back",
+				b.index.Seq, b.art.Created.UTC().Format("2006-01-02 15:04:05Z"), b.art.ID))
 		}
 	}
 	all = picked
@@ -301,6 +304,7 @@ func importJournal(j *kind.Job, ctx context.Context) error {
 		j.Say = append(j.Say, "journalctl --file "+kind.Quote(out))
 		return nil
 	}
-	j.Say = append(j.Say, "apt install systemd-journal-remote, then: /usr/lib/systemd/systemd-journal-remote -o "+kind.Quote(out)+" "+kind.Quote(export)+"; journalctl --file "+kind.Quote(out))
+	j.Say = append(j.Say, "apt install systemd-journal-remote, then: /usr/lib/systemd/systemd-journal-remote -o "+kind.Quote(out)+" "+
+		kind.Quote(export)+"; journalctl --file "+kind.Quote(out))
 	return nil
 }

@@ -37,8 +37,10 @@ func packed(t *testing.T, text string) string {
 func batchOf(t *testing.T, n int64, prev, of, text string) map[string]string {
 	t.Helper()
 	sum := sha256.Sum256([]byte(text))
-	x := logbatch.Index{Source: "web", Kind: logbatch.Lines, Seq: n, Prev: prev, Entries: int64(strings.Count(text, "\n")), Bytes: int64(len(text)),
-		Parts: []logbatch.Part{{File: "0001-access.log.zst", Of: logbatch.Name(of), Log: "/var/log/access.log", Entries: int64(strings.Count(text, "\n")), Bytes: int64(len(text)), SHA256: hex.EncodeToString(sum[:])}}}
+	x := logbatch.Index{Source: "web", Kind: logbatch.Lines, Seq: n, Prev: prev, Entries: int64(strings.Count(text, "\n")),
+		Bytes: int64(len(text)),
+		Parts: []logbatch.Part{{File: "0001-access.log.zst", Of: logbatch.Name(of), Log: "/var/log/access.log",
+			Entries: int64(strings.Count(text, "\n")), Bytes: int64(len(text)), SHA256: hex.EncodeToString(sum[:])}}}
 	raw, err := x.Encode()
 	if err != nil {
 		t.Fatal(err)
@@ -53,10 +55,12 @@ func TestABatchIsOpenedOrRefused(t *testing.T) {
 		order []string
 		want  string
 	}{
-		"whole":                   {order: order},
-		"another line":            {edit: func(f map[string]string) { f[order[0]] = packed(t, "one\ntwx\n") }, order: order, want: "its index says"},
-		"a line less":             {edit: func(f map[string]string) { f[order[0]] = packed(t, "one\n") }, order: order, want: "its index says"},
-		"cut off":                 {edit: func(f map[string]string) { f[order[0]] = f[order[0]][:len(f[order[0]])-3] }, order: order, want: "0001-access.log.zst"},
+		"whole": {order: order},
+		"another line": {edit: func(f map[string]string) { f[order[0]] = packed(t, "one\ntwx\n") }, order: order,
+			want: "its index says"},
+		"a line less": {edit: func(f map[string]string) { f[order[0]] = packed(t, "one\n") }, order: order, want: "its index says"},
+		"cut off": {edit: func(f map[string]string) { f[order[0]] = f[order[0]][:len(f[order[0]])-3] }, order: order,
+			want: "0001-access.log.zst"},
 		"no zstd":                 {edit: func(f map[string]string) { f[order[0]] = "plain text" }, order: order, want: "0001-access.log.zst"},
 		"no index":                {order: order[:1], want: "batch.json is missing"},
 		"a part less":             {order: order[1:], want: "its index 1"},
@@ -92,9 +96,10 @@ func chain(t *testing.T, edit func(batches []map[string]string) []map[string]str
 	j := kindtest.Job(t, "logs", batches[len(batches)-1], order...)
 	j.Artifact.Created = time.Unix(100, 0)
 	for i, b := range batches[:len(batches)-1] {
-		j.Others = append(j.Others, kind.Other{Artifact: ledger.Artifact{Created: time.Unix(int64(i), 0)}, Open: func(_ context.Context, name string) (io.ReadCloser, error) {
-			return io.NopCloser(strings.NewReader(b[name])), nil
-		}})
+		j.Others = append(j.Others, kind.Other{Artifact: ledger.Artifact{Created: time.Unix(int64(i), 0)},
+			Open: func(_ context.Context, name string) (io.ReadCloser, error) {
+				return io.NopCloser(strings.NewReader(b[name])), nil
+			}})
 	}
 	return j
 }
@@ -118,7 +123,8 @@ func TestABrokenChainIsTold(t *testing.T) {
 		edit func([]map[string]string) []map[string]string
 		want string
 	}{
-		"a batch is missing": {func(b []map[string]string) []map[string]string { return []map[string]string{b[0], b[2]} }, "batch 2, which batch 3 was made after, is not on this medium"},
+		"a batch is missing": {func(b []map[string]string) []map[string]string { return []map[string]string{b[0], b[2]} },
+			"batch 2, which batch 3 was made after, is not on this medium"},
 		"a batch was exchanged": {func(b []map[string]string) []map[string]string {
 			b[1] = batchOf(t, 2, logbatch.Digest([]byte(b[0][logbatch.File])), "/var/log/access.log", "another line\n")
 			return b

@@ -24,7 +24,8 @@ func TestTheMediumIsReadBackPastTheCache(t *testing.T) {
 	if fs.Type == unix.TMPFS_MAGIC {
 		t.Skip("a tmpfs lies in the page cache")
 	}
-	j := comingBack(t, map[string]string{"rear-pve1.iso": strings.Repeat("i", 64*512)}, kind.Options{Root: root, Serial: "STICK1", Erase: true})
+	j := comingBack(t, map[string]string{"rear-pve1.iso": strings.Repeat("i", 64*512)},
+		kind.Options{Root: root, Serial: "STICK1", Erase: true})
 	if err := recoverRear(t.Context(), j); err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +44,8 @@ func TestTheMediumIsReadBackPastTheCache(t *testing.T) {
 		}
 	}()
 	in := make([]byte, len(m)/os.Getpagesize())
-	if _, _, errno := unix.Syscall(unix.SYS_MINCORE, uintptr(unsafe.Pointer(&m[0])), uintptr(len(m)), uintptr(unsafe.Pointer(&in[0]))); errno != 0 {
+	if _, _, errno := unix.Syscall(unix.SYS_MINCORE, uintptr(unsafe.Pointer(&m[0])), uintptr(len(m)),
+		uintptr(unsafe.Pointer(&in[0]))); errno != 0 {
 		t.Fatal(errno)
 	}
 	if n := bytes.Count(in, []byte{1}); n > 0 {

@@ -20,7 +20,8 @@ import (
 
 // Kind is a rescue image.
 func Kind() kind.Kind {
-	return kind.Kind{Name: "rear", Title: "a rescue image of a host", Open: func() target.Checker { return rearChecker{&rear.Inspector{}} }, Recover: recoverRear, Commands: rearCommands}
+	return kind.Kind{Name: "rear", Title: "a rescue image of a host", Open: func() target.Checker { return rearChecker{&rear.Inspector{}} },
+		Recover: recoverRear, Commands: rearCommands}
 }
 
 // rearChecker refuses images that cannot recover the host, and those that erase
@@ -96,7 +97,8 @@ func chain(j *kind.Job, ctx context.Context) error {
 			j.Paths = append(j.Paths, below.Paths...)
 		}
 		if !found {
-			j.Skipped = append(j.Skipped, fmt.Sprintf("left out: the full archive that this one builds on (artifact %s) is not on this medium: bring it from another copy", need))
+			j.Skipped = append(j.Skipped, fmt.Sprintf("left out: the full archive that this one builds on (artifact %s) is not on this medium: "+
+				"bring it from another copy", need))
 		}
 	}
 	return nil
@@ -130,18 +132,23 @@ func rearCommands(a ledger.Artifact, dir string) (out []string) {
 		}
 	}
 	if iso != "" {
-		out = append(out, "lsblk -o NAME,SERIAL,SIZE,MODEL   # find the stick; it is erased", "dd if="+iso+" of=/dev/STICK bs=4M oflag=direct conv=fsync status=progress",
+		out = append(out, "lsblk -o NAME,SERIAL,SIZE,MODEL   # find the stick; it is erased",
+			"dd if="+iso+" of=/dev/STICK bs=4M oflag=direct conv=fsync status=progress",
 			"# start the machine from it, choose Recover, log in as root, then: rear recover")
 	} else {
-		out = append(out, "# "+dir+"/kernel and initrd.cgz are what the stick started; to make a new stick: rear -v format -- /dev/STICK, then copy its rear/ folder back")
+		out = append(out, "# "+dir+"/kernel and initrd.cgz are what the stick started; to make a new stick: rear -v format -- /dev/STICK, "+
+			"then copy its rear/ folder back")
 	}
 	if archive != "" {
-		out = append(out, "# the archive is beside the image: in the rescue system mount the medium that holds "+archive+" and set BACKUP_URL=file:///… in /etc/rear/local.conf")
+		out = append(out, "# the archive is beside the image: in the rescue system mount the medium that holds "+archive+
+			" and set BACKUP_URL=file:///… in /etc/rear/local.conf")
 	}
 	if a.Declared["encrypted"] != "" {
-		out = append(out, "# the archive is encrypted. Before rear recover: read -rs RUNNER_REAR_KEY; export RUNNER_REAR_KEY BACKUP_PROG_CRYPT_KEY=env:RUNNER_REAR_KEY")
+		out = append(out, "# the archive is encrypted. Before rear recover: read -rs RUNNER_REAR_KEY; export RUNNER_REAR_KEY "+
+			"BACKUP_PROG_CRYPT_KEY=env:RUNNER_REAR_KEY")
 	}
-	return append(out, "# for single files: tar -tzf ARCHIVE; of an encrypted one: openssl enc -d -aes-256-cbc -pbkdf2 -pass file:KEYFILE -in ARCHIVE | tar -xz")
+	return append(out, "# for single files: tar -tzf ARCHIVE; of an encrypted one: openssl enc -d -aes-256-cbc -pbkdf2 -pass file:KEYFILE "+
+		"-in ARCHIVE | tar -xz")
 }
 
 // writeMedium writes an image to the disk of that serial, and reads it back.
@@ -151,7 +158,8 @@ func writeMedium(ctx context.Context, j *kind.Job, image string) error {
 		return err
 	}
 	if !j.Options.Erase {
-		return fmt.Errorf("write the rescue image to %s (serial %s, %d GB): it would be erased, and nobody consented; the files are in %s", dev, j.Options.Serial, size/1e9, j.Into)
+		return fmt.Errorf("write the rescue image to %s (serial %s, %d GB): it would be erased, and nobody consented; the files are in %s", dev,
+			j.Options.Serial, size/1e9, j.Into)
 	}
 	from, err := os.Open(image)
 	if err != nil {

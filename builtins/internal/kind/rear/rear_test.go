@@ -27,7 +27,8 @@ func sysfs(t *testing.T) string {
 		"sys/block/sdc/serial": "GROUP1\n", "sys/block/sdc/size": "1000\n", "sys/block/sdc/sdc1/holders/dm-0": "",
 		"sys/block/sdd/serial": "TWIN\n", "sys/block/sdd/size": "1000\n", "sys/block/sde/serial": "TWIN\n", "sys/block/sde/size": "1000\n",
 		"sys/block/sdf/serial": "EMPTY\n", "sys/block/sdf/size": "0\n", "sys/block/loop0/size": "5\n", "sys/block/loop0/dev": "7:0\n",
-		"proc/self/mounts": "/dev/sda1 / ext4 rw 0 0\n", "proc/swaps": "Filename Type Size Used Priority\n", "dev/sdb": strings.Repeat("x", 64*512),
+		"proc/self/mounts": "/dev/sda1 / ext4 rw 0 0\n", "proc/swaps": "Filename Type Size Used Priority\n",
+		"dev/sdb": strings.Repeat("x", 64*512),
 	} {
 		path := filepath.Join(root, file)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -43,7 +44,8 @@ func sysfs(t *testing.T) string {
 // comingBack is a job for an image of these files.
 func comingBack(t *testing.T, files map[string]string, o kind.Options) *kind.Job {
 	t.Helper()
-	j := &kind.Job{Artifact: ledger.Artifact{ID: "2222222222222222", Kind: "rear", Item: "pve1", Declared: map[string]string{"erases": "100 (erp)"}}, Into: t.TempDir(), Options: o,
+	j := &kind.Job{Artifact: ledger.Artifact{ID: "2222222222222222", Kind: "rear", Item: "pve1",
+		Declared: map[string]string{"erases": "100 (erp)"}}, Into: t.TempDir(), Options: o,
 		Open: func(_ context.Context, file string) (io.ReadCloser, error) {
 			return io.NopCloser(strings.NewReader(files[file])), nil
 		}}
@@ -86,7 +88,8 @@ func TestOtherMediaAreRefused(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			root := sysfs(t)
-			j := comingBack(t, map[string]string{"rear-pve1.iso": strings.Repeat("i", c.size)}, kind.Options{Root: root, Serial: c.serial, Erase: c.erase})
+			j := comingBack(t, map[string]string{"rear-pve1.iso": strings.Repeat("i", c.size)},
+				kind.Options{Root: root, Serial: c.serial, Erase: c.erase})
 			if err := recoverRear(t.Context(), j); err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want %q", err, c.want)
 			}
@@ -104,11 +107,13 @@ func TestADifferentialArchiveComesBackWithItsFullOne(t *testing.T) {
 	j := comingBack(t, map[string]string{"rear-pve1.iso": "i", "2026-11-24-0100-D.tar.gz": "diff"}, kind.Options{})
 	j.Artifact.Needs = []string{"1111111111111111"}
 	alone := *j
-	if err := recoverRear(t.Context(), &alone); err != nil || len(alone.Skipped) != 1 || !strings.Contains(alone.Skipped[0], "1111111111111111") {
+	if err := recoverRear(t.Context(), &alone); err != nil || len(alone.Skipped) != 1 ||
+		!strings.Contains(alone.Skipped[0], "1111111111111111") {
 		t.Errorf("without the full one: got %v, %q", err, alone.Skipped)
 	}
 	j.Into = t.TempDir()
-	j.Others = []kind.Other{{Artifact: ledger.Artifact{ID: "1111111111111111", Files: []ledger.File{{Name: "rear-pve1.iso"}, {Name: "2026-11-23-0100-F.tar.gz"}}},
+	j.Others = []kind.Other{{Artifact: ledger.Artifact{ID: "1111111111111111",
+		Files: []ledger.File{{Name: "rear-pve1.iso"}, {Name: "2026-11-23-0100-F.tar.gz"}}},
 		Open: func(context.Context, string) (io.ReadCloser, error) {
 			return io.NopCloser(strings.NewReader("full")), nil
 		}, End: func(context.Context) error { return nil }}}
@@ -126,7 +131,8 @@ func TestAFullArchiveThatDoesNotOpenIsNoGround(t *testing.T) {
 	j := comingBack(t, map[string]string{"rear-pve1.iso": "i", "2026-11-24-0100-D.tar.gz": "diff"}, kind.Options{})
 	j.Artifact.Needs = []string{"1111111111111111"}
 	var read []string
-	j.Others = []kind.Other{{Artifact: ledger.Artifact{ID: "1111111111111111", Files: []ledger.File{{Name: "rear-pve1.iso"}, {Name: "2026-11-23-0100-F.tar.gz"}}},
+	j.Others = []kind.Other{{Artifact: ledger.Artifact{ID: "1111111111111111",
+		Files: []ledger.File{{Name: "rear-pve1.iso"}, {Name: "2026-11-23-0100-F.tar.gz"}}},
 		Open: func(_ context.Context, file string) (io.ReadCloser, error) {
 			read = append(read, file)
 			return io.NopCloser(strings.NewReader("full")), nil
@@ -159,7 +165,8 @@ func TestRescueImagesAreHeldToTheirPlan(t *testing.T) {
 		{"no plan first", []string{"rear-pve1.iso", "x", "plan.json", "{}"}, "does not come first"},
 		{"a plan that is none", []string{"plan.json", "x"}, "cannot be read"},
 		{"a layout that is none", []string{"plan.json", "{}", "disklayout.conf", "nonsense here\n"}, "no kind of component"},
-		{"an image that is none", []string{"plan.json", "{}", "disklayout.conf", "", "rear-pve1.iso", strings.Repeat("x", 40000)}, "no ISO 9660 image"},
+		{"an image that is none", []string{"plan.json", "{}", "disklayout.conf", "", "rear-pve1.iso", strings.Repeat("x", 40000)},
+			"no ISO 9660 image"},
 		{"no image", []string{"plan.json", "{}", "disklayout.conf", "disk /dev/sda 5 gpt\n"}, "holds no kernel"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

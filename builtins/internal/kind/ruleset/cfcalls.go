@@ -49,7 +49,7 @@ func requests(j *kind.Job, calls []cloudflare.Call) error {
 	}
 	for i, c := range calls {
 		if !plainPath.MatchString(c.Path) || !plainPath.MatchString("/"+c.Method) {
-			return fmt.Errorf("the request %q %q is none that can be written into a script", c.Method, c.Path)
+			return fmt.Errorf("the request %q %q cannot be written into a script", c.Method, c.Path)
 		}
 		body := fmt.Sprintf("bodies/%04d.json", i+1)
 		if c.Body != nil {

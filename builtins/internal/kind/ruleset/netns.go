@@ -60,7 +60,8 @@ func loadInNamespace(ctx context.Context, j *kind.Job, doc *ruleset.Document) er
 			}
 		}
 		if strings.Contains(l.file, ruleset.Legacy) {
-			j.Say = append(j.Say, l.file+" was loaded there; nft does not list what it holds: compare it by hand with "+strings.TrimSuffix(l.load, "restore")+"save")
+			j.Say = append(j.Say, l.file+" was loaded there; nft does not list what it holds: compare it by hand with "+strings.TrimSuffix(l.load,
+				"restore")+"save")
 		}
 	}
 	out, err := in(nil, "nft", "-j", "-s", "list", "ruleset")

@@ -19,7 +19,8 @@ import (
 // then sets, then groups, then rules, options last; the cluster's own options, which
 // switch the firewall on, are the very last line.
 func proxmoxCalls(d *ruleset.Document) ([]string, error) {
-	out := []string{"#!/bin/sh -eu", "# On a node of the cluster. pvesh create inserts a rule at the top: rules are given from the last to the first.",
+	out := []string{"#!/bin/sh -eu", "# On a node of the cluster. pvesh create inserts a rule at the top: rules are given from the last to " +
+		"the first.",
 		"# Where an entry is there already, pvesh says so and this ends: remove what is wrong, then go on from that line."}
 	guests := map[string]string{}
 	if err := eachEntry(d, "guests", false, func(m map[string]any) {
@@ -96,7 +97,8 @@ func sdnCalls(d *ruleset.Document) (out []string, err error) {
 				m["subnet"] = cidr
 			}
 			m["type"] = "subnet"
-			out = append(out, "pvesh create /cluster/sdn/vnets/"+kind.Quote(vnet)+"/subnets"+options(m, "cidr", "id", "mask", "network", "zone", "vnet"))
+			out = append(out, "pvesh create /cluster/sdn/vnets/"+kind.Quote(vnet)+"/subnets"+options(m, "cidr", "id", "mask", "network", "zone",
+				"vnet"))
 		}))
 	}
 	return out, err
@@ -106,7 +108,8 @@ func sdnCalls(d *ruleset.Document) (out []string, err error) {
 func secretOf(section string, m map[string]any) string {
 	for _, s := range []struct{ section, id, field string }{{"sdn/ipams", "ipam", "token"}, {"sdn/dns", "dns", "key"}} {
 		if s.section == section && m[s.field] == nil {
-			return fmt.Sprintf(` --%s "${%s:?of %s, it is not exported: set it in the environment}"`, s.field, strings.ToUpper(s.field), kind.Safe(fmt.Sprint(m[s.id])))
+			return fmt.Sprintf(` --%s "${%s:?of %s, it is not exported: set it in the environment}"`, s.field, strings.ToUpper(s.field),
+				kind.Safe(fmt.Sprint(m[s.id])))
 		}
 	}
 	return ""

@@ -186,7 +186,8 @@ func recoverRuleset(ctx context.Context, j *kind.Job) error {
 func rulesetAlone(a ledger.Artifact, dir string) []string {
 	out := rulesetCommands(a, dir)
 	if len(out) == 0 {
-		out = []string{"# " + dir + "/" + ruleset.File + " holds every rule as the system's interface named it; runner recover --to makes the calls out of it"}
+		out = []string{"# " + dir + "/" + ruleset.File + " holds every rule as the system's interface named it; runner recover --to makes the " +
+			"calls out of it"}
 	}
 	return out
 }
@@ -250,7 +251,8 @@ func rulesetCommands(a ledger.Artifact, dir string) (out []string) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(have)) {
 		if strings.HasSuffix(name, ruleset.UniFiBackup) {
-			out = append(out, "# "+dir+"/"+kind.Quote(name)+": in the console, Settings > System > Backups > Restore; it takes backups of its own version and of older ones")
+			out = append(out, "# "+dir+"/"+kind.Quote(name)+": in the console, Settings > System > Backups > Restore; it takes backups of its "+
+				"own version and of older ones")
 		}
 	}
 	return out

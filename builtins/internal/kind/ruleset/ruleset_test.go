@@ -20,16 +20,19 @@ func linuxExport(t *testing.T, edit func(d *ruleset.Document)) map[string]string
 	t.Helper()
 	d := &ruleset.Document{System: "h", Vendor: "linux"}
 	sum := sha256.Sum256([]byte(someNFT))
-	d.Checked = []ruleset.Accepted{{File: "ruleset.nft", SHA256: hex.EncodeToString(sum[:]), By: "nft -f", Tables: []string{"inet filter"}, Equal: true}}
+	d.Checked = []ruleset.Accepted{{File: "ruleset.nft", SHA256: hex.EncodeToString(sum[:]), By: "nft -f", Tables: []string{"inet filter"},
+		Equal: true}}
 	entries := []any{
 		map[string]any{"table": map[string]any{"family": "inet", "name": "filter"}},
 		map[string]any{"chain": map[string]any{"family": "inet", "table": "filter", "name": "input"}},
-		map[string]any{"rule": map[string]any{"family": "inet", "table": "filter", "chain": "input", "expr": []any{map[string]any{"accept": nil}}}},
+		map[string]any{"rule": map[string]any{"family": "inet", "table": "filter", "chain": "input",
+			"expr": []any{map[string]any{"accept": nil}}}},
 	}
 	if err := ruleset.Add(d, "nftables", true, entries); err != nil {
 		t.Fatal(err)
 	}
-	if err := ruleset.Add(d, "files", false, []any{map[string]any{"path": "/etc/hosts", "mode": "0644", "text": "127.0.0.1 localhost\n"}}); err != nil {
+	if err := ruleset.Add(d, "files", false,
+		[]any{map[string]any{"path": "/etc/hosts", "mode": "0644", "text": "127.0.0.1 localhost\n"}}); err != nil {
 		t.Fatal(err)
 	}
 	if edit != nil {
@@ -47,7 +50,8 @@ func TestARulesetIsOpenedOrRefused(t *testing.T) {
 	rule := func(expr any) func(*ruleset.Document) {
 		return func(d *ruleset.Document) {
 			s := d.Section("nftables")
-			e, err := ruleset.Canonical(map[string]any{"rule": map[string]any{"family": "inet", "table": "filter", "chain": "input", "expr": []any{expr}}})
+			e, err := ruleset.Canonical(map[string]any{"rule": map[string]any{"family": "inet", "table": "filter", "chain": "input",
+				"expr": []any{expr}}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -60,20 +64,28 @@ func TestARulesetIsOpenedOrRefused(t *testing.T) {
 		order []string
 		want  string
 	}{
-		"whole":                       {order: both},
-		"a jump into nowhere":         {edit: rule(map[string]any{"jump": map[string]any{"target": "gone"}}), order: both, want: `no chain "gone"`},
-		"a set that is not there":     {edit: rule(map[string]any{"match": map[string]any{"right": "@gone"}}), order: both, want: `no set "gone"`},
-		"a table in no file":          {edit: func(d *ruleset.Document) { d.Checked[0].Tables = nil }, order: both, want: "table inet filter is in no file that loads, and is no gap"},
-		"a table in a file and a gap": {edit: func(d *ruleset.Document) { d.Miss("table inet filter", "x") }, order: both, want: "table inet filter is in 2 places"},
-		"a table that is a gap":       {edit: func(d *ruleset.Document) { d.Checked[0].Tables = nil; d.Miss("table inet filter", "x") }, order: both},
+		"whole": {order: both},
+		"a jump into nowhere": {edit: rule(map[string]any{"jump": map[string]any{"target": "gone"}}), order: both,
+			want: `no chain "gone"`},
+		"a set that is not there": {edit: rule(map[string]any{"match": map[string]any{"right": "@gone"}}), order: both,
+			want: `no set "gone"`},
+		"a table in no file": {edit: func(d *ruleset.Document) { d.Checked[0].Tables = nil }, order: both,
+			want: "table inet filter is in no file that loads, and is no gap"},
+		"a table in a file and a gap": {edit: func(d *ruleset.Document) { d.Miss("table inet filter", "x") }, order: both,
+			want: "table inet filter is in 2 places"},
+		"a table that is a gap": {edit: func(d *ruleset.Document) { d.Checked[0].Tables = nil; d.Miss("table inet filter", "x") }, order: both},
 		"an export of version 1": {files: func(f map[string]string) {
-			f[ruleset.File] = strings.NewReplacer(`"version":2`, `"version":1`, `,"tables":["inet filter"],"equal":true`, "").Replace(f[ruleset.File])
+			f[ruleset.File] = strings.NewReplacer(`"version":2`, `"version":1`, `,"tables":["inet filter"],"equal":true`,
+				"").Replace(f[ruleset.File])
 		}, order: both},
-		"the text is another one":    {files: func(f map[string]string) { f["ruleset.nft"] += "# x\n" }, order: both, want: "not the text that was checked"},
-		"the text is missing":        {order: both[:1], want: "not the text that was checked"},
-		"the document is missing":    {order: both[1:], want: "ruleset.json is missing"},
-		"a file that nobody checked": {files: func(f map[string]string) { f["more.nft"] = "x" }, order: append([]string{"more.nft"}, both...), want: "checked by nothing"},
-		"the document is cut off":    {files: func(f map[string]string) { f[ruleset.File] = f[ruleset.File][:100] }, order: both, want: "parse ruleset"},
+		"the text is another one": {files: func(f map[string]string) { f["ruleset.nft"] += "# x\n" }, order: both,
+			want: "not the text that was checked"},
+		"the text is missing":     {order: both[:1], want: "not the text that was checked"},
+		"the document is missing": {order: both[1:], want: "ruleset.json is missing"},
+		"a file that nobody checked": {files: func(f map[string]string) { f["more.nft"] = "x" }, order: append([]string{"more.nft"}, both...),
+			want: "checked by nothing"},
+		"the document is cut off": {files: func(f map[string]string) { f[ruleset.File] = f[ruleset.File][:100] }, order: both,
+			want: "parse ruleset"},
 		"an unknown field": {files: func(f map[string]string) {
 			f[ruleset.File] = strings.Replace(f[ruleset.File], `"vendor"`, `"seller"`, 1)
 		}, order: both, want: "parse ruleset"},
@@ -157,7 +169,8 @@ func TestTheCallsForProxmoxAreInOrder(t *testing.T) {
 		}
 	}
 	add("cluster/options", false, map[string]any{"enable": 1, "policy_in": "DROP"})
-	add("cluster/rules", true, map[string]any{"type": "in", "action": "ACCEPT", "source": "+mgmt"}, map[string]any{"type": "group", "action": "web"})
+	add("cluster/rules", true, map[string]any{"type": "in", "action": "ACCEPT", "source": "+mgmt"},
+		map[string]any{"type": "group", "action": "web"})
 	add("cluster/aliases", false, map[string]any{"name": "admin", "cidr": "192.0.2.0/24", "ipversion": 4, "comment": "it's mine"})
 	add("cluster/ipset", false, map[string]any{"name": "mgmt"})
 	add("cluster/ipset/mgmt", false, map[string]any{"cidr": "dc/admin", "nomatch": 1})
@@ -172,7 +185,8 @@ func TestTheCallsForProxmoxAreInOrder(t *testing.T) {
 	text := strings.Join(lines, "\n")
 	at := -1
 	for _, w := range []string{
-		`aliases --cidr 192.0.2.0/24 --comment 'it'\''s mine' --name admin`, "pvesh create /cluster/firewall/ipset --name mgmt", "/ipset/mgmt --cidr dc/admin --nomatch 1",
+		`aliases --cidr 192.0.2.0/24 --comment 'it'\''s mine' --name admin`, "pvesh create /cluster/firewall/ipset --name mgmt",
+		"/ipset/mgmt --cidr dc/admin --nomatch 1",
 		"/groups --group web", "/groups/web --action ACCEPT --macro HTTP", "/rules --action web", "/rules --action ACCEPT --source '+mgmt'",
 		`/nodes/"$NODE"/lxc/100/firewall/rules`, "switches the firewall on", "pvesh set /cluster/firewall/options --enable 1",
 	} {

@@ -76,7 +76,8 @@ func (c *secretsChecker) End() error {
 				return fmt.Errorf("%s is missing", file)
 			}
 			if s.Of(b.Class) != len(b.Recipients) || len(s.Stanzas) != len(b.Recipients) {
-				return fmt.Errorf("%s is sealed to %d recipients (%s); the index names %d that are %s", file, len(s.Stanzas), strings.Join(s.Stanzas, ", "), len(b.Recipients), b.Class)
+				return fmt.Errorf("%s is sealed to %d recipients (%s); the index names %d that are %s", file, len(s.Stanzas),
+					strings.Join(s.Stanzas, ", "), len(b.Recipients), b.Class)
 			}
 		}
 		if got := c.sealed[b.Bundle].Size; got != b.Size {
@@ -173,7 +174,8 @@ func putSecret(j *kind.Job, name string, r io.Reader) error {
 }
 
 // eachSecret reads a bundle to its end, against the index.
-func eachSecret(ctx context.Context, j *kind.Job, b bundle.File, x *bundle.Index, ids []age.Identity, fn func(string, io.Reader) error) error {
+func eachSecret(ctx context.Context, j *kind.Job, b bundle.File, x *bundle.Index, ids []age.Identity,
+	fn func(string, io.Reader) error) error {
 	raw, err := j.Open(ctx, b.Bundle)
 	if err != nil {
 		return err
@@ -235,7 +237,8 @@ func openCanaries(ctx context.Context, j *kind.Job, x *bundle.Index, ids []age.I
 	for _, b := range x.Bundles {
 		to = append(to, b.Recipients...)
 	}
-	return bundle.File{}, fmt.Errorf("open the canary of set %s: none of the keys opens it\nhint: it is sealed to %s; give the identity of one of them with --identity%s", x.Set, strings.Join(to, ", "), orShares(x))
+	return bundle.File{}, fmt.Errorf("open the canary of set %s: none of the keys opens it\nhint: it is sealed to %s; give the identity of "+
+		"one of them with --identity%s", x.Set, strings.Join(to, ", "), orShares(x))
 }
 
 func orShares(x *bundle.Index) string {
@@ -255,7 +258,8 @@ func secretsKeys(ctx context.Context, j *kind.Job, x *bundle.Index) ([]age.Ident
 		return ids, nil
 	}
 	if x.Threshold == 0 {
-		return nil, errors.New("open the secrets: they have no custodians, so no share opens them\nhint: give the recovery identity with --identity")
+		return nil, errors.New("open the secrets: they have no custodians, so no share opens them\nhint: give the recovery identity with " +
+			"--identity")
 	}
 	var list []share.Share
 	defer func() {
@@ -311,14 +315,16 @@ func openShare(text string, ids []age.Identity) (share.Share, error) {
 // committed holds a share against what was recorded when it was made.
 func committed(s share.Share, x *bundle.Index) error {
 	if s.Set != x.Set {
-		return fmt.Errorf("it is of set %s, and these secrets are of set %s: they were sealed anew since, or before\nhint: the shares of a set lie beside its copies", s.Set, x.Set)
+		return fmt.Errorf("it is of set %s, and these secrets are of set %s: they were sealed anew since, or before\nhint: the shares of a "+
+			"set lie beside its copies", s.Set, x.Set)
 	}
 	for _, c := range x.Custodians {
 		if c.Commitment == s.Commitment() {
 			return nil
 		}
 	}
-	return fmt.Errorf("it is none of those that were made: somebody changed it\nhint: its custodian can open share-NAME.age anew; the commitments are in %s and in the ledger", bundle.IndexFile)
+	return fmt.Errorf("not one of the shares that were made: somebody changed it\nhint: its custodian can open share-NAME.age anew; the "+
+		"commitments are in %s and in the ledger", bundle.IndexFile)
 }
 
 // secretsCommands open the bundle with age and tar alone.

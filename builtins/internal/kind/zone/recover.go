@@ -52,7 +52,8 @@ func recoverZone(ctx context.Context, j *kind.Job) error {
 			return err
 		}
 	} else {
-		say(j, "to see first what differs: curl --fail-with-body -sS \"$API/zones/%s/dns_records?per_page=50000\" -H @\"$AUTH\" > live.json, then the same command with --live live.json", kind.Safe(c.index.ID))
+		say(j, "to see first what differs: curl --fail-with-body -sS \"$API/zones/%s/dns_records?per_page=50000\" -H @\"$AUTH\" > live.json, "+
+			"then the same command with --live live.json", kind.Safe(c.index.ID))
 	}
 	if err := zoneCalls(j, c, list); err != nil {
 		return err
@@ -93,7 +94,8 @@ func live(j *kind.Job, ctx context.Context, c *zoneChecker, list []json.RawMessa
 	if d.Empty() {
 		say(j, "the live zone holds the same records as this copy")
 	} else {
-		say(j, "from the live zone to this copy: %d records to add, %d that the copy does not have, %d changed", len(d.Added), len(d.Removed), len(d.Changed))
+		say(j, "from the live zone to this copy: %d records to add, %d that the copy does not have, %d changed", len(d.Added), len(d.Removed),
+			len(d.Changed))
 		j.Say = append(j.Say, d.Lines()...)
 		say(j, "the requests below add what is missing; they remove and change nothing: do that by hand, line by line")
 	}
@@ -119,7 +121,7 @@ func live(j *kind.Job, ctx context.Context, c *zoneChecker, list []json.RawMessa
 }
 
 // readLive reads BIND text, an array of records, or an answer of the API that holds
-// all of them. exact says that it tells what only Cloudflare knows.
+// all of them. exact says that it says what only Cloudflare knows.
 func readLive(ctx context.Context, path, name string) (records []zone.Record, exact bool, err error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -179,10 +181,12 @@ func zoneCalls(j *kind.Job, c *zoneChecker, list []json.RawMessage) error {
 	if err != nil {
 		return err
 	}
-	say(j, "to bring zone %s back at Cloudflare, with a token that may edit it (a zone that was made anew has another id: put it in):", c.index.Zone)
+	say(j, "to bring zone %s back at Cloudflare, with a token that may edit it (a zone that was made anew has another id: put it in):",
+		c.index.Zone)
 	j.Say = append(j.Say, lines...)
 	if c.parts.DNSSEC != nil {
-		say(j, "DNSSEC: its private keys cannot be exported. A zone that is made anew gets new ones: switch it on there, and put the new DS record at the registrar")
+		say(j, "DNSSEC: its private keys cannot be exported. A zone that is made anew gets new ones: switch it on there, and put the new DS "+
+			"record at the registrar")
 	}
 	return nil
 }
@@ -210,7 +214,9 @@ func elsewhere(j *kind.Job, c *zoneChecker) {
 		return
 	}
 	bind := kind.Quote(filepath.Join(j.Into, BINDFile))
-	say(j, "to serve it by another DNS server: sed -E 's/^([^;\\t]+\\t)1\\tIN\\t/\\1300\\tIN\\t/' %s > zone.portable (a TTL of 1 is Cloudflare's \"auto\"), replace SOA and NS by that server's, named-checkzone %s zone.portable", bind, kind.Quote(strings.TrimSuffix(c.index.Zone, ".")))
+	say(j, "to serve it by another DNS server: sed -E 's/^([^;\\t]+\\t)1\\tIN\\t/\\1300\\tIN\\t/' %s > zone.portable (a TTL of 1 is "+
+		"Cloudflare's \"auto\"), replace SOA and NS by that server's, named-checkzone %s zone.portable", bind,
+		kind.Quote(strings.TrimSuffix(c.index.Zone, ".")))
 	var shown []string
 	for _, r := range c.records {
 		if r.Proxied && !slices.Contains(shown, r.Name) {
@@ -218,6 +224,7 @@ func elsewhere(j *kind.Job, c *zoneChecker) {
 		}
 	}
 	if len(shown) > 0 {
-		say(j, "there, %d names that Cloudflare stands in front of (%s) show the addresses of their origins to everybody", len(shown), strings.Join(shown[:min(5, len(shown))], ", "))
+		say(j, "there, %d names that Cloudflare stands in front of (%s) show the addresses of their origins to everybody", len(shown),
+			strings.Join(shown[:min(5, len(shown))], ", "))
 	}
 }

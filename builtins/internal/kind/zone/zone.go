@@ -72,7 +72,8 @@ const (
 
 // Kind is a zone.
 func Kind() kind.Kind {
-	return kind.Kind{Name: "zone", Title: "a DNS zone", Keep: true, Open: func() target.Checker { return &zoneChecker{} }, Recover: recoverZone, Commands: zoneCommands}
+	return kind.Kind{Name: "zone", Title: "a DNS zone", Keep: true, Open: func() target.Checker { return &zoneChecker{} },
+		Recover: recoverZone, Commands: zoneCommands}
 }
 
 // zoneChecker parses both forms completely and holds them against each other.
@@ -127,21 +128,22 @@ func (c *zoneChecker) End() error {
 	case c.seen[BINDFile] == c.index.lacks("bind"):
 		return fmt.Errorf("%s is there: %t; %s says that it is missing: %t", BINDFile, c.seen[BINDFile], IndexFile, c.index.lacks("bind"))
 	}
-	for part, raw := range map[string]json.RawMessage{"dnssec": c.parts.DNSSEC, "dns_settings": c.parts.DNSSettings, "settings": c.parts.Settings} {
+	for part, raw := range map[string]json.RawMessage{"dnssec": c.parts.DNSSEC, "dns_settings": c.parts.DNSSettings,
+		"settings": c.parts.Settings} {
 		if (len(raw) > 0) == c.index.lacks(part) {
 			return fmt.Errorf("%s and %s disagree on %s", ObjectFile, IndexFile, part)
 		}
 	}
 	gaps := c.index.gaps()
-	told := map[string]int{}
+	reported := map[string]int{}
 	for _, part := range gaps {
-		told[part]++
+		reported[part]++
 	}
 	for _, r := range c.records {
 		if r.Unread == "" {
 			continue
 		}
-		if told[r.Part()]--; told[r.Part()] < 0 {
+		if reported[r.Part()]--; reported[r.Part()] < 0 {
 			return fmt.Errorf("%s cannot be read (%s), and %s does not say so", r.Part(), r.Unread, IndexFile)
 		}
 	}
@@ -159,7 +161,8 @@ func zoneCommands(a ledger.Artifact, dir string) []string {
 	name := strings.TrimSuffix(a.Item, ".")
 	return []string{
 		`# at Cloudflare: AUTH is a file of mode 0600 with the line "Authorization: Bearer TOKEN", of a token that may edit DNS;`,
-		`# ZONE is the zone's id: that of then is in ` + dir + "/" + IndexFile + `, a zone that was made anew has another. It takes 256 KiB at most, adds, and never removes:`,
+		`# ZONE is the zone's id: that of then is in ` + dir + "/" + IndexFile +
+			`, a zone that was made anew has another. It takes 256 KiB at most, adds, and never removes:`,
 		`curl --fail-with-body -sS -X POST "${API:-https://api.cloudflare.com/client/v4}/zones/${ZONE:?}/dns_records/import" -H @"${AUTH:?}" -F file=@` + dir + "/" + BINDFile,
 		`# for another DNS server: replace SOA and NS, and each TTL of 1 by 300; then:`,
 		`named-checkzone ` + kind.Quote(name) + " " + dir + "/" + BINDFile,

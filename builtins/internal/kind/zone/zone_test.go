@@ -25,7 +25,9 @@ func aZone() map[string]string {
 {"id":"2","name":"example.org","type":"MX","content":"mail.example.org","priority":10,"ttl":300}
 ]
 `,
-		BINDFile:   "example.org.\t3600\tIN\tSOA\tada.ns.cloudflare.com. dns.cloudflare.com. 1 2 3 4 5\nexample.org.\t86400\tIN\tNS\tada.ns.cloudflare.com.\nexample.org.\t1\tIN\tA\t192.0.2.10\nexample.org.\t300\tIN\tMX\t10 mail.example.org.\n",
+		BINDFile: "example.org.\t3600\tIN\tSOA\tada.ns.cloudflare.com. dns.cloudflare.com. 1 2 3 4 " +
+			"5\nexample.org.\t86400\tIN\tNS\tada.ns.cloudflare.com.\nexample.org.\t1\tIN\tA\t192.0.2.10\nexample.org.\t300\tIN\tMX\t10 " +
+			"mail.example.org.\n",
 		ObjectFile: `{"zone":{"id":"z1"},"dnssec":{"status":"active"},"dns_settings":{"ns_ttl":86400},"settings":[{"editable":true,"id":"ssl","value":"strict"},{"editable":false,"id":"waf","value":"on"}]}`,
 		IndexFile:  `{"zone":"example.org","id":"z1","account":"a1","records":2,"missing":null,"runner":"test"}`,
 	}
@@ -74,7 +76,8 @@ func TestAZoneIsOpenedCompletely(t *testing.T) {
 		{"without its index", func(f map[string]string) { delete(f, IndexFile) }, "index.json is missing"},
 		{"without records", edit(RecordsFile, aZone()[RecordsFile], "[]"), "no records"},
 		{"another count", edit(IndexFile, `"records":2`, `"records":3`), "counts 3 records"},
-		{"a record that only the JSON has", edit(BINDFile, "example.org.\t300\tIN\tMX\t10 mail.example.org.\n", ""), "differ in 1 records: + example.org. 300 MX"},
+		{"a record that only the JSON has", edit(BINDFile, "example.org.\t300\tIN\tMX\t10 mail.example.org.\n", ""),
+			"differ in 1 records: + example.org. 300 MX"},
 		{"a record that only the text has", edit(BINDFile, "192.0.2.10\n", "192.0.2.10\na.example.org. 1 IN A 192.0.2.11\n"), "- a.example.org."},
 		{"another address", edit(BINDFile, "192.0.2.10", "192.0.2.66"), "differ in 1 records"},
 		{"another ttl", edit(BINDFile, "\t300\t", "\t301\t"), "ttl 301 -> 300"},
@@ -148,7 +151,8 @@ func TestAZoneComesBackWithItsCalls(t *testing.T) {
 	}
 	dir := filepath.Join(j.Into, "calls")
 	saysAll(t, j, `curl --fail-with-body -sS -X POST "$API/zones/z1/dns_records/batch"`, "--data @"+dir+"/001.json   # records 1 to 2",
-		`-X PATCH "$API/zones/z1/dns_settings"`, `-X PATCH "$API/zones/z1/settings"`, "sed -E", "named-checkzone example.org", "1 names that Cloudflare stands in front of (example.org.)", "DNSSEC", "--live live.json")
+		`-X PATCH "$API/zones/z1/dns_settings"`, `-X PATCH "$API/zones/z1/settings"`, "sed -E", "named-checkzone example.org",
+		"1 names that Cloudflare stands in front of (example.org.)", "DNSSEC", "--live live.json")
 	for file, want := range map[string]string{
 		"001.json": `{"posts":[{"content":"192.0.2.10","name":"example.org","proxied":true,"ttl":1,"type":"A"},{"content":"mail.example.org","name":"example.org","priority":10,"ttl":300,"type":"MX"}]}`,
 		"002.json": `{"ns_ttl":86400}`, "003.json": `{"items":[{"id":"ssl","value":"strict"}]}`,
@@ -173,9 +177,12 @@ func TestALiveZoneIsComparedWith(t *testing.T) {
 		{"the same records", files[RecordsFile], []string{"holds the same records"}, 0},
 		{"the same text", files[BINDFile], []string{"holds the same records"}, 0},
 		{"text with relative names", "$TTL 300\n@ 1 A 192.0.2.10\n@ MX 10 mail\n", []string{"holds the same records"}, 0},
-		{"an answer of the API", answer(one, 2), []string{"1 records to add, 1 that the copy does not have, 0 changed", "+ example.org. 300 MX 10 mail.example.org.", "- new.example.org. auto A 192.0.2.77"}, 1},
-		{"text that lacks one", strings.Replace(files[BINDFile], "example.org.\t300\tIN\tMX\t10 mail.example.org.\n", "", 1), []string{"+ example.org. 300 MX 10 mail.example.org."}, 1},
-		{"a proxy that was switched off", strings.Replace(files[RecordsFile], `"proxied":true`, `"proxied":false`, 1), []string{"~ example.org. A: proxied false -> true"}, 0},
+		{"an answer of the API", answer(one, 2), []string{"1 records to add, 1 that the copy does not have, 0 changed",
+			"+ example.org. 300 MX 10 mail.example.org.", "- new.example.org. auto A 192.0.2.77"}, 1},
+		{"text that lacks one", strings.Replace(files[BINDFile], "example.org.\t300\tIN\tMX\t10 mail.example.org.\n", "", 1),
+			[]string{"+ example.org. 300 MX 10 mail.example.org."}, 1},
+		{"a proxy that was switched off", strings.Replace(files[RecordsFile], `"proxied":true`, `"proxied":false`, 1),
+			[]string{"~ example.org. A: proxied false -> true"}, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			j := zoneJob(t, files, c.live)
@@ -193,7 +200,8 @@ func TestALiveZoneIsComparedWith(t *testing.T) {
 			}
 		})
 	}
-	for name, live := range map[string]string{"a part of the answer": answer(one, 3), "a failed answer": `{"success":false}`, "no zone": "<html>"} {
+	for name, live := range map[string]string{"a part of the answer": answer(one, 3), "a failed answer": `{"success":false}`,
+		"no zone": "<html>"} {
 		if err := recoverZone(t.Context(), zoneJob(t, files, live)); err == nil || !strings.Contains(err.Error(), "read the live zone") {
 			t.Errorf("%s: got %v", name, err)
 		}

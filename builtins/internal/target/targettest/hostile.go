@@ -62,8 +62,10 @@ func hostile(t *testing.T, tgt *target.Target, h Hooks) {
 	}
 	bad, odd := apart(bad)
 	slices.Sort(odd)
-	if got := strings.Join(odd, "\n"); len(odd) != 5 || !strings.Contains(got, `"photos/2026/summer" was not made`) || !strings.Contains(got, `"strange name" was not made`) ||
-		!strings.Contains(got, `"vm/od d" was not made`) || !strings.Contains(got, `"vm/stray" was not made`) || !strings.Contains(got, "FOUND.000") {
+	if got := strings.Join(odd, "\n"); len(odd) != 5 || !strings.Contains(got, `"photos/2026/summer" was not made`) ||
+		!strings.Contains(got, `"strange name" was not made`) ||
+		!strings.Contains(got, `"vm/od d" was not made`) || !strings.Contains(got, `"vm/stray" was not made`) ||
+		!strings.Contains(got, "FOUND.000") {
 		t.Errorf("got what is no copy as\n%s", got)
 	}
 	if len(bad) != len(cases) {

@@ -211,6 +211,7 @@ func (s *Server) folder() string {
 
 // Spec declares the target that the server is.
 func (s *Server) Spec() target.Spec {
-	return target.Spec{Name: "offsite", URL: "sftp://backup@" + s.Addr + s.folder(), Medium: "disk", Location: "elsewhere", Offsite: true, HostKey: s.HostKey,
-		Key: func(context.Context) ([]byte, error) { return append([]byte(nil), s.Key...), nil }}
+	return target.Spec{Name: "offsite", URL: "sftp://backup@" + s.Addr + s.folder(), Medium: "disk", Location: "elsewhere", Offsite: true,
+		HostKey: s.HostKey,
+		Key:     func(context.Context) ([]byte, error) { return append([]byte(nil), s.Key...), nil }}
 }

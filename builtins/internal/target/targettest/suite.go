@@ -106,7 +106,7 @@ func visible(t testing.TB, tgt *target.Target) []target.Manifest {
 	return all
 }
 
-// apart tells what is a copy that cannot be read from what is none.
+// apart says what is a copy that cannot be read from what is none.
 func apart(list []error) (bad []error, odd []string) {
 	for _, err := range list {
 		if o := (*target.OddError)(nil); errors.As(err, &o) {
@@ -135,7 +135,8 @@ func roundTrip(t *testing.T, tgt *target.Target, h Hooks) {
 		t.Errorf("got folder %s, want %s", got, want)
 	}
 	all := visible(t, tgt)
-	if len(all) != 1 || all[0].Copy.ID != o.Copy.ID || all[0].Artifact.Item != "erp" || all[0].Fields["sop"] != "IT-245" || all[0].Tree.Size != 7 {
+	if len(all) != 1 || all[0].Copy.ID != o.Copy.ID || all[0].Artifact.Item != "erp" || all[0].Fields["sop"] != "IT-245" ||
+		all[0].Tree.Size != 7 {
 		t.Errorf("got manifests %+v, want the one of the copy", all)
 	}
 	for level := ledger.Stored; level <= ledger.Opened; level++ {
