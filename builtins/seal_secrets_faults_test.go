@@ -38,7 +38,7 @@ func TestSealSecretsFaults(t *testing.T) {
 		{name: "an empty keyring", ring: func(b *bench) { b.ring = filepath.Join(b.dir, "none") }, code: "E_KEYRING_EMPTY",
 			words: []string{"holds nothing", "runner secret set"}},
 		{name: "nothing that is meant", call: `seal_secrets(names = ["nobody/*"])`, code: "E_KEYRING_EMPTY",
-			words: []string{"(2 in the keyring)"}},
+			words: []string{"no item matches", "(2 in the keyring)"}},
 		{name: "a pattern that is none", call: `seal_secrets(names = ["["])`, code: "E_KEYRING_EMPTY", words: []string{"is no pattern"}},
 		{name: "no recipient", site: withoutSeals(), code: "E_NO_RECIPIENT", words: []string{"nobody could open them", "recovery-key new"}},
 		{name: "a recipient that is none", call: `seal_secrets(recipients = ["ssh-ed25519 AAAA"])`, code: "E_NO_RECIPIENT",

@@ -63,7 +63,7 @@ func TestBadSites(t *testing.T) {
 		{"more copies than targets", goodProxmox + goodTarget + strings.Replace(goodAsset, `on =`, `copies = 3, on =`, 1),
 			[]string{"asks for 3 copies", "can give 1"}},
 		{"a recipient that is none", strings.Replace(good, `"safe"`, `"safe", sealed_to = ["age1x"]`, 1) + goodAsset,
-			[]string{`sealed_to "age1x": it is not an age recipient`, "recovery-key new"}},
+			[]string{`sealed_to "age1x": not an age recipient`, "recovery-key new"}},
 		{"a sealed copy that nobody here can open",
 			strings.Replace(good, `"safe"`, `"safe", sealed_to = ["age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"]`, 1) +
 				strings.Replace(goodAsset, `"virtual_machines", on = {"usb": "read"}`, `"other", on = {"usb": "opened"}`, 1),
