@@ -1,7 +1,7 @@
 // Package builtins declares the primitives of policies. A primitive is one file,
 // named after it, that holds its declaration (arguments, documentation, kind, way
 // to resume, codes, plan, fake) and the function behind it. All lists them; there
-// is no registration and no global state.
+// is not a registration and no global state.
 //
 // What the program joins beside them lies in packages of its own below: site, systems
 // (what is behind a site), preflight, capacity, checkpoints, medium, recoverykey, newsite.

@@ -10,7 +10,7 @@ import (
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
-// What breaks at the source is no target's fault, and says whose it is.
+// What breaks at the source is not a target's fault, and says whose it is.
 func TestASourceThatBreaks(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

@@ -63,7 +63,7 @@ func TestWhatNeedsTheKeyOfACustodian(t *testing.T) {
 	}
 }
 
-// That a target's seal opens is no proof for secrets that are sealed to others.
+// That a target's seal opens is not a proof for secrets that are sealed to others.
 func TestAKeyIsNotProvenOnSecretsForOthers(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)

@@ -145,7 +145,7 @@ func TestExportFirewallFaults(t *testing.T) {
 		"the wrong private key": {"pve1", func(b *bench) { b.edit(`ssh = "root@pve1.lab:22"`, `ssh = "admin@pve1.lab:22"`) }, "E_HOST_AUTH",
 			[]string{"authorized_keys"}},
 		"an alias does not exist": {"pve", func(b *bench) { b.node("etc/pve/firewall/101.fw", "relay 198.51.100.7", "other 198.51.100.7") },
-			"E_RULESET_BROKEN", []string{"guest/101/rules", `"guest/relay" is no set, alias or address`}},
+			"E_RULESET_BROKEN", []string{"guest/101/rules", `"guest/relay" is not a set, alias or address`}},
 		"a group does not exist": {"pve", func(b *bench) { b.node("etc/pve/firewall/cluster.fw", "GROUP web", "GROUP wed") }, "E_RULESET_BROKEN",
 			[]string{`no group "wed"`}},
 		"a node does not answer": {"pve", func(b *bench) {

@@ -12,7 +12,7 @@ import (
 	"github.com/neosofia/runner/runtime/report"
 )
 
-// keeping keeps every artifact; what goes is no copy.
+// keeping keeps every artifact; what goes is not a copy.
 const keeping = `return prune(asset = "virtual_machines", keep = [a.id for a in history(asset = "virtual_machines")], apply = True)`
 
 // newDeaths opens a lab in which a night was well, others were killed behind their
@@ -57,7 +57,7 @@ func TestArchivesOfDeadRunsAreRemovedBitByBit(t *testing.T) {
 	b.good(proveScratch)
 	b.clock.advance(day)
 	b.good(strings.Replace(keeping, ", apply = True", "", 1))
-	if b.left(orphans) != 3 || !b.reported("3 archives of runner's own are no copies; 3 of them can go, 1 in this run") ||
+	if b.left(orphans) != 3 || !b.reported("3 archives of runner's own are not copies; 3 of them can go, 1 in this run") ||
 		!b.reported("would remove scratch on node, taken ", filepath.Base(orphans[0])) {
 		t.Errorf("telling left %d:\n%s", b.left(orphans), strings.Join(b.lines, "\n"))
 	}
@@ -172,7 +172,7 @@ func TestAStorageThatDoesNotAnswerHoldsUpNoCopies(t *testing.T) {
 	b.edit(`"https://pve1.lab:8006"`, `"https://nowhere.lab:8006"`)
 	before := len(b.copies("offsite"))
 	out := b.run(pruning(", apply = True"))
-	wantFinding(t, out, ledger.DegradedRun, "archives that are no copies were not looked for on pve: ")
+	wantFinding(t, out, ledger.DegradedRun, "archives that are not copies were not looked for on pve: ")
 	if n := len(b.copies("offsite")); out.Result != ledger.DegradedRun || n >= before {
 		t.Errorf("got %s, and %d of %d copies offsite", out.Result, n, before)
 	}

@@ -39,10 +39,10 @@ func TestSealSecretsFaults(t *testing.T) {
 			words: []string{"holds nothing", "runner secret set"}},
 		{name: "nothing that is meant", call: `seal_secrets(names = ["nobody/*"])`, code: "E_KEYRING_EMPTY",
 			words: []string{"no item matches", "(2 in the keyring)"}},
-		{name: "a pattern that is none", call: `seal_secrets(names = ["["])`, code: "E_KEYRING_EMPTY", words: []string{"is no pattern"}},
+		{name: "a pattern that is none", call: `seal_secrets(names = ["["])`, code: "E_KEYRING_EMPTY", words: []string{"is not a pattern"}},
 		{name: "no recipient", site: withoutSeals(), code: "E_NO_RECIPIENT", words: []string{"nobody could open them", "recovery-key new"}},
 		{name: "a recipient that is none", call: `seal_secrets(recipients = ["ssh-ed25519 AAAA"])`, code: "E_NO_RECIPIENT",
-			words: []string{"recipient 1 is no age recipient"}},
+			words: []string{"recipient 1 is not an age recipient"}},
 		{name: "the recovery identity in the keyring", keys: map[string]string{"recovery": "# kept here\n" + lab.RecoveryIdentity + "\n"},
 			code: "E_RECIPIENT_ON_HOST", words: []string{"lie in this host's keyring", "on_host = True"}},
 		{name: "the same, where it is not sealed itself", keys: map[string]string{"recovery": lab.RecoveryIdentity},
@@ -106,7 +106,7 @@ func TestAnItemThatDoesNotOpenCostsNoOther(t *testing.T) {
 	}
 }
 
-// What lies in the keyring's folder and is no item keeps no item from being sealed.
+// What lies in the keyring's folder and is not an item keeps no item from being sealed.
 func TestWhatIsNoItemKeepsNoneFromBeingSealed(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

@@ -31,7 +31,7 @@ func bindingOf(e syntax.Expr) *resolve.Binding {
 	return nil
 }
 
-// boundAt is the place that binds a name first; nil for a builtin and for what is no name.
+// boundAt is the place that binds a name first; nil for a builtin and for what is not a name.
 func boundAt(e syntax.Expr) *syntax.Ident {
 	if b := bindingOf(e); b != nil {
 		return b.First

@@ -1,6 +1,6 @@
 package runtime
 
-// Word is a name of policies that is no primitive: it steers, or computes. The example
+// Word is a name of policies that is not a primitive: it steers, or computes. The example
 // is the body of a main, or, where Top is set, stands at the top level of its file.
 type Word struct {
 	Name, Args, Doc, Example string

@@ -284,7 +284,7 @@ func (f *Fullness) rate(stays []stay, now time.Time) {
 	}
 	f.Known = true
 	f.PerDay = int64(float64(came-went) / days)
-	// A night more or less at the window's edges is no growth.
+	// A night more or less at the window's edges is not a growth.
 	if edge := came / 20; came-went > edge && f.PerDay > 0 {
 		f.Days = float64(f.Free) / float64(f.PerDay)
 	}

@@ -86,7 +86,7 @@ func Open(ctx context.Context, place string, o Options) (*Medium, error) {
 	return m, nil
 }
 
-// Odd counts of what is Bad that which is no copy, and was none.
+// Odd counts of what is Bad that which is not a copy, and was none.
 func (m *Medium) Odd() (n int) {
 	for _, err := range m.Bad {
 		if odd := (*target.OddError)(nil); errors.As(err, &odd) {

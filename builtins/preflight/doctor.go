@@ -153,7 +153,7 @@ func clockOf(ctx context.Context, h host.Host, system string) []Fault {
 	}
 	there, err := strconv.ParseInt(strings.TrimSpace(string(res.Stdout)), 10, 64)
 	if err != nil {
-		return nil // what answers is no clock
+		return nil // what answers is not a clock
 	}
 	after := now()
 	at := time.Unix(there, 0)

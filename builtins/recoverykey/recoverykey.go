@@ -26,7 +26,7 @@ import (
 var ErrNothing = errors.New("there is no sealed copy yet")
 
 // othersError says that a copy opens, and the secrets in it do not: they are sealed
-// to others. That is no proof of the key.
+// to others. That is not a proof of the key.
 type othersError struct{ to []string }
 
 func (e *othersError) Error() string {

@@ -309,7 +309,7 @@ func (b *builder) asset(a *assetArgs) (starlark.Value, error) {
 	for _, name := range sortedKeys(a.On) {
 		level, ok := ledger.ParseLevel(a.On[name])
 		if !ok || level > ledger.Opened {
-			wrong = append(wrong, badKey("on", name, "on: %s: %q is no level of proof that a nightly run can reach: want stored, read or opened",
+			wrong = append(wrong, badKey("on", name, "on: %s: %q is not a level of proof that a nightly run can reach: want stored, read or opened",
 				name, a.On[name]))
 		}
 		row.On = append(row.On, ledger.CopyDemand{Target: name, Level: level})

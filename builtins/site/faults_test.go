@@ -43,7 +43,7 @@ asset(
 logs(name = "x", host = "gone", journal = True)
 `, []at{
 			{1, 26, "want file:///folder"}, {1, 84, "part_size"}, {2, 5, "say either local"},
-			{5, 11, `bad duration "soon"`}, {7, 20, `no target "nowhere"`}, {8, 14, `"perfect" is no level`}, {11, 25, `no host "gone"`},
+			{5, 11, `bad duration "soon"`}, {7, 20, `no target "nowhere"`}, {8, 14, `"perfect" is not a level`}, {11, 25, `no host "gone"`},
 		}},
 		{"a name stands for the value", "BAD = \"x\"\n" +
 			`target(name = "a", url = "file:///a", medium = "disk", location = "l", sealed_to = [BAD])`, []at{{1, 7, "not an age recipient"}}},

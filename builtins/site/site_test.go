@@ -57,7 +57,7 @@ func TestBadSites(t *testing.T) {
 		{"a negative bandwidth", strings.Replace(goodTarget, `"safe"`, `"safe", bandwidth = -1`, 1), []string{"bandwidth"}},
 		{"a duration that is none", strings.Replace(goodAsset, `on =`, `rpo = "soon", on =`, 1), []string{"rpo", "soon"}},
 		{"a level that no night reaches", strings.Replace(goodAsset, `"read"`, `"booted"`, 1),
-			[]string{`"booted" is no level`, "stored, read or opened"}},
+			[]string{`"booted" is not a level`, "stored, read or opened"}},
 		{"a demand on a target that is not there", goodProxmox + goodAsset, []string{"asset virtual_machines", `no target`}},
 		{"guests of an asset that is not there", goodProxmox + goodTarget, []string{`asset "virtual_machines"`, "not declared"}},
 		{"more copies than targets", goodProxmox + goodTarget + strings.Replace(goodAsset, `on =`, `copies = 3, on =`, 1),
@@ -74,7 +74,7 @@ func TestBadSites(t *testing.T) {
 		{"an exception without an end", `accept_gap(item = "x", reason = "y")`, []string{"until"}},
 		{"a system without a storage", strings.Replace(goodProxmox, `, storage = "backup"`, "", 1), []string{"missing argument for storage"}},
 		{"a system without a token", strings.Replace(goodProxmox, `token = secret("t"), `, "", 1), []string{"missing argument for token"}},
-		{"text that is no site", "proxmox(", []string{"site.star:1"}},
+		{"text that is not a site", "proxmox(", []string{"site.star:1"}},
 		{"a loop without an end", "[x for x in range(10000000000)]", []string{"range"}},
 	} {
 		_, err := Load("site.star", []byte(c.text), runtime.Limits{})

@@ -100,7 +100,7 @@ func (b *builder) cloudflare(a *cloudflareArgs) (starlark.Value, error) {
 	for i, z := range a.Zones {
 		a.Zones[i] = zone.Name(z)
 		if !strings.Contains(z, ".") {
-			wrong = append(wrong, bad("zones", "zone %q is no name of a domain", z))
+			wrong = append(wrong, bad("zones", "zone %q is not a name of a domain", z))
 		}
 		for _, c := range b.site.Cloudflare {
 			if slices.Contains(c.Zones, a.Zones[i]) {

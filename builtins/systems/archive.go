@@ -103,7 +103,7 @@ func (e *noWayError) Hint() string {
 		e.system)
 }
 
-// explainedFile words what breaks while a file is read: opening it well is no promise.
+// explainedFile words what breaks while a file is read: opening it well is not a promise.
 type explainedFile struct {
 	io.ReadCloser
 	explain func(error) error

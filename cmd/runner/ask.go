@@ -262,7 +262,7 @@ func askKeys(ctx context.Context) (_ builtins.Keys, err error) {
 		case typed.Complete():
 			return typed.Keys()
 		case !taken && !t.pending():
-			t.say("runner: that is no line of a sheet, no key and no share; once more\n")
+			t.say("runner: that is not a line of a sheet, no key and no share; once more\n")
 		}
 	}
 }

@@ -129,7 +129,7 @@ func (f *flags) recover(ctx context.Context, r recoverFlags) (err error) {
 		fmt.Printf("%sFAIL %d copies cannot be read at all: see above\n", labMark(f.lab), len(m.Bad)-odd)
 		return &exit{exitFailed, nil}
 	case r.verify && odd > 0:
-		fmt.Printf("%snote %d things on this medium are no copies, and were left out: see above\n", labMark(f.lab), odd)
+		fmt.Printf("%snote %d things on this medium are not copies, and were left out: see above\n", labMark(f.lab), odd)
 		return &exit{exitDegraded, nil}
 	}
 	return nil

@@ -86,7 +86,8 @@ func recoveryKeyTest(f *flags) *cobra.Command {
 	c := &cobra.Command{Use: "test", Short: "type the recovery key, and see it open a copy on each sealed target", Args: cobra.NoArgs,
 		Long: "test reads the key as somebody types it from the sheet, without echo; or from --identity FILE or standard input, in every " +
 			"form that recover takes. It opens the newest copy on each target: a canary, or the header of a sealed file. Secrets that are sealed " +
-			"to others are no proof: it says so, and opens the newest other copy. That it did is recorded with its date; runner status asks for " +
+			"to others are not a proof: it says so, and opens the newest other copy. That it did is recorded with its date; runner status asks " +
+			"for " +
 			"it every 180 days.",
 		Example: "  runner recovery-key test --target offsite",
 		RunE: func(c *cobra.Command, _ []string) (err error) {

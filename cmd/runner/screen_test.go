@@ -102,7 +102,7 @@ func TestLinesOfItems(t *testing.T) {
 }
 
 // An item is ok when it is on every target that it was to be copied to. An attempt that
-// is followed by another is no failure, and what many steps say is said once.
+// is followed by another is not a failure, and what many steps say is said once.
 func TestAnItemThatATargetLacksIsNotOK(t *testing.T) {
 	var out bytes.Buffer
 	s := &screen{err: &out, since: map[string]time.Time{}}

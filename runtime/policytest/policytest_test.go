@@ -83,7 +83,7 @@ func TestWhatATestSays(t *testing.T) {
 	}{
 		"nothing is asserted": {"def test_x(t):\n    pass", "test_x",
 			[]string{"p_test.star:2:1: test_x ended without any expectation: t.eq, t.true, t.expect or t.steps"}},
-		"a run is no expectation": {"def test_x(t):\n    t.run(main)", "test_x",
+		"a run is not an expectation": {"def test_x(t):\n    t.run(main)", "test_x",
 			[]string{"p_test.star:2:1: test_x ended without any expectation"}},
 		"a row that is a case is not run": {"CASES = {\"one\": case()}\ndef test_x(t, c):\n    t.eq(1, 1)", "test_x/one",
 			[]string{"p_test.star:2:21: this case is never run: t.run(main, c)"}},

@@ -148,7 +148,7 @@ func (t *test) takeTable(s *suite) {
 	for _, kv := range d.Items() {
 		name, ok := starlark.AsString(kv[0])
 		if !ok || name == "" {
-			wrong("%s: the key %s is no name", what, kv[0])
+			wrong("%s: the key %s is not a name", what, kv[0])
 			return
 		}
 		t.rows = append(t.rows, row{name, kv[1]})

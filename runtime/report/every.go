@@ -10,7 +10,7 @@ import (
 const (
 	latest = 29 // artifacts whose times say how often an item is backed up
 	often  = 12 // so many of them are needed before it is believed to be more often than daily
-	slack  = 4  // a quarter of the period is no delay: nights are not equally long
+	slack  = 4  // a quarter of the period is not a delay: nights are not equally long
 )
 
 // noteTime remembers when the latest artifacts were made.
@@ -21,7 +21,7 @@ func (it *item) noteTime(at time.Time) {
 }
 
 // every is how often an item is backed up: as the site says, or the median of what was
-// seen lately. A few runs by hand on one day are no schedule: without many the least
+// seen lately. A few runs by hand on one day are not schedule: without many the least
 // that is believed is a day.
 func (it *item) every(a ledger.AssetDemand) time.Duration {
 	if a.Every > 0 {

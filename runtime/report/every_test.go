@@ -21,7 +21,7 @@ func TestWhatIsNotBackedUpAsUsualIsTold(t *testing.T) {
 		"one night is missed":                 {day, 5, 0, 31 * time.Hour, "usually every 1 d", false},
 		"two nights are missed":               {day, 5, 0, 55 * time.Hour, "usually every 1 d", true},
 		"hourly, and two hours are missed":    {time.Hour, 40, 0, 140 * time.Minute, "usually every 1 h", true},
-		"a few runs by hand are no schedule":  {5 * time.Minute, 4, 0, 23 * time.Hour, "", false},
+		"a few runs by hand are not schedule": {5 * time.Minute, 4, 0, 23 * time.Hour, "", false},
 		"one run, and nothing after it":       {day, 1, 0, 3 * day, "usually every 1 d", true},
 		"weekly, by what was seen":            {7 * day, 4, 0, 6 * day, "", false},
 		"weekly, by the site":                 {day, 2, 7 * day, 6 * day, "", false},

@@ -94,7 +94,7 @@ func TestAPartOfAGraphIsWhatItsEntryLoads(t *testing.T) {
 	t.Error("hourly.star is not in the graph")
 }
 
-// What waits for a writer, or acts when it is opened, is no policy.
+// What waits for a writer, or acts when it is opened, is not a policy.
 func TestOnlyRegularFilesAreRead(t *testing.T) {
 	dir := t.TempDir()
 	fifo := filepath.Join(dir, "lib.star")

@@ -233,7 +233,7 @@ func TestEachTableComesBackOrIsAGap(t *testing.T) {
 	}
 }
 
-// comesBack recovers the newest export into the other namespace: what is no gap must be
+// comesBack recovers the newest export into the other namespace: what is not a gap must be
 // there as it was, and what is one must not. It returns what was there.
 func (d *desk) comesBack(from, to namespace, flagged bool) map[string]string {
 	d.t.Helper()

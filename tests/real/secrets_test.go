@@ -272,7 +272,7 @@ func TestCustodiansOpenTheSecretsWithoutRunner(t *testing.T) {
 	v.write("identity.txt", identity)
 	ids, err := age.ParseIdentities(strings.NewReader(identity))
 	if err != nil {
-		t.Fatalf("what Python combined is no identity: %v", err)
+		t.Fatalf("what Python combined is not an identity: %v", err)
 	}
 	raw, err := os.Open(v.sealed("canary.age"))
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
-// Archive is one of runner's own on a system's storage that is no copy: its run
+// Archive is one of runner's own on a system's storage that is not a copy: its run
 // died before it was counted, or it was refused, or a further attempt took its
 // place. Nothing ever reads it again, and it takes the space that the next one needs.
 type Archive struct {
@@ -20,7 +20,7 @@ type Archive struct {
 }
 
 // Orphans chooses archives that go, the oldest first, and how many of them one run
-// may remove, of so many that there are of runner's own. They are no copies, so
+// may remove, of so many that there are of runner's own. They are not copies, so
 // they do not count among those; the share is the same. One goes only when the
 // item has a newer artifact of which every demanded copy is at least read.
 func Orphans(in Input, archives []Archive, own, gone int) (out []Archive, limit int) {
@@ -62,5 +62,5 @@ func everyDemanded(in Input, copies []ledger.Proven, artifact string, level map[
 
 // Why words the reason that an orphan goes for.
 func (a Archive) Why(run string) string {
-	return fmt.Sprintf("an archive of run %s that is no copy; every demanded copy of a newer one is read", run)
+	return fmt.Sprintf("an archive of run %s that is not a copy; every demanded copy of a newer one is read", run)
 }

@@ -79,7 +79,7 @@ func (g goes) reported() string {
 // remover removes a copy; was says that it was there.
 type remover func(ctx context.Context, c ledger.Copy) (was bool, err error)
 
-// besides removes what is no copy.
+// besides removes what is not a copy.
 type besides func(ctx context.Context, s *runtime.Step, a *Request, in Input, res *runtime.Result) ([]goes, error)
 
 func pruneWith(ctx context.Context, s *runtime.Step, a *Request, more besides, remove remover) (runtime.Result, error) {
@@ -284,14 +284,14 @@ func shareOf(ctx context.Context, catalog ledger.Catalog, asset, run string) (go
 // remove: after a crash the share of one run is not begun anew.
 const markOrphans = "orphans"
 
-// pruneOrphans removes, or says of, archives that are no copies.
+// pruneOrphans removes, or says of, archives that are not copies.
 func pruneOrphans(ctx context.Context, s *runtime.Step, a *Request, in Input, res *runtime.Result) ([]goes, error) {
 	h, err := lookThrough(ctx, s, a.Asset, a.Item)
 	if err != nil {
 		return nil, err
 	}
 	for _, m := range h.Missed {
-		text := "archives that are no copies were not looked for on " + m
+		text := "archives that are not copies were not looked for on " + m
 		s.Log("%s", text)
 		res.Facts.Findings = append(res.Facts.Findings, ledger.Finding{Severity: ledger.DegradedRun, Asset: a.Asset, Text: text})
 	}
@@ -317,7 +317,7 @@ func pruneOrphans(ctx context.Context, s *runtime.Step, a *Request, in Input, re
 	}
 	tried, _ := strconv.Atoi(s.Marked(markOrphans))
 	chosen, limit := Orphans(in, list, h.Own, tried)
-	s.Log("%d archives of runner's own are no copies; %d of them can go, %d in this run", len(list), len(chosen), min(limit, len(chosen)))
+	s.Log("%d archives of runner's own are not copies; %d of them can go, %d in this run", len(list), len(chosen), min(limit, len(chosen)))
 	var rows []goes
 	for _, c := range chosen {
 		if len(rows) == limit {

@@ -16,7 +16,7 @@ import (
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
-// The storages of Proxmox hold archives that runner made and that are no copy: their run
+// The storages of Proxmox hold archives that runner made and that are not copy: their run
 // died before they were counted, they were refused, or a further attempt took their
 // place. Nothing reads them again. And there is the opposite: copies that lie in place,
 // and whose archive somebody else removed.
@@ -27,7 +27,7 @@ import (
 // archive of a run that this ledger does not know is another host's, or that of a ledger
 // that was lost: it is named, and left alone.
 
-// orphan is an archive of runner's own that is no copy.
+// orphan is an archive of runner's own that is not a copy.
 type orphan struct {
 	Archive
 	Run    string

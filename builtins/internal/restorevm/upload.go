@@ -150,7 +150,7 @@ func RemoveUpload(ctx context.Context, s *runtime.Step, system, node, full, toke
 			Hint: "look at it, and remove it by hand if a restore uploaded it"}
 	}
 	if path.Clean(full) != full || !dumpName.MatchString(full) {
-		return fail(proxmox.CodeNotOurs, "that is no archive in a storage's dump folder")
+		return fail(proxmox.CodeNotOurs, "that is not an archive in a storage's dump folder")
 	}
 	broken := func(err error) error { return systems.NodeError(system, "remove "+full+" on "+node, err) }
 	h, err := systems.Of(s).Node(ctx, system, node)

@@ -54,7 +54,7 @@ func Openers(s *site.Site, a Ask) (*Opening, error) {
 		o.recipients[i] = strings.TrimSpace(r)
 		if _, _, err := bundle.ParseRecipient(r); err != nil {
 			return nil, &failure.Error{Code: CodeNoRecipient, Doing: "seal the secrets",
-				Said: fmt.Sprintf("recipient %d is no age recipient (age1… or age1pq1…)", i+1),
+				Said: fmt.Sprintf("recipient %d is not an age recipient (age1… or age1pq1…)", i+1),
 				Hint: "runner recovery-key new, on another machine, prints the line for site.star"}
 		}
 	}
@@ -100,7 +100,7 @@ func (o *Opening) readCustodians(s *site.Site, a Ask) error {
 	}
 	for _, c := range o.custodians {
 		if _, _, err := bundle.ParseRecipient(c.Recipient); err != nil {
-			return fail("the recipient of "+c.Name+" is no age recipient (age1… or age1pq1…)", "age-keygen -y KEYFILE prints it")
+			return fail("the recipient of "+c.Name+" is not an age recipient (age1… or age1pq1…)", "age-keygen -y KEYFILE prints it")
 		}
 	}
 	switch n := len(o.custodians); {

@@ -112,7 +112,7 @@ func (r *secretsRead) clear() {
 }
 
 // readKeyring reads every item, those that are not meant, too: one of them may be
-// the identity that the secrets would be sealed to. What is no item, and an item that
+// the identity that the secrets would be sealed to. What is not an item, and an item that
 // does not open while others do, keeps no other from being sealed.
 func readKeyring(ctx context.Context, s *runtime.Step, w *systems.Systems, patterns []string) (*secretsRead, error) {
 	k := w.Env.Keyring
@@ -256,7 +256,7 @@ func matches(patterns []string, name string) (bool, error) {
 	for _, p := range patterns {
 		ok, err := path.Match(p, name)
 		if err != nil {
-			return false, &failure.Error{Code: keyring.CodeEmpty, Doing: "match the names", Said: fmt.Sprintf("%q is no pattern", p),
+			return false, &failure.Error{Code: keyring.CodeEmpty, Doing: "match the names", Said: fmt.Sprintf("%q is not a pattern", p),
 				Hint: "patterns are as in a shell: pve-*, site/*"}
 		}
 		if ok {

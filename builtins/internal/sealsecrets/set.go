@@ -217,7 +217,7 @@ func (x *Set) try(canary []byte) error {
 		defer clear(secret)
 		ids, err := age.ParseIdentities(bytes.NewReader(secret))
 		if err != nil {
-			return errors.New("what they give is no age identity")
+			return errors.New("what they give is not an age identity")
 		}
 		return bundle.OpenCanary(bytes.NewReader(canary), x.ID, ids...)
 	}

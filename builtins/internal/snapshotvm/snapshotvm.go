@@ -1,7 +1,7 @@
 // Package snapshotvm reads what vzdump leaves behind: the task's verdict on one
 // guest, its archive, and what the archive does not hold.
 //
-// A task is no verdict: "job errors" can mean that another guest failed, and OK
+// A task is not a verdict: "job errors" can mean that another guest failed, and OK
 // that nothing was done. The log's lines of the guest decide. Their forms are
 // those of recorded logs of Proxmox VE 9.2.
 package snapshotvm
@@ -125,7 +125,7 @@ func Vanished(ctx context.Context, c *proxmox.Client, catalog ledger.Catalog, it
 }
 
 // Archive finds the archive that a log names, and refuses one that carries another
-// token. The size in the log is rounded by a rule of its own: it is no verdict.
+// token. The size in the log is rounded by a rule of its own: it is not a verdict.
 func Archive(ctx context.Context, c *proxmox.Client, node, storage string, log proxmox.Log, token string) (proxmox.Volume, error) {
 	if log.Path == "" {
 		return proxmox.Volume{}, errors.New("the task's log names no archive")

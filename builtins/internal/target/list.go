@@ -23,7 +23,7 @@ type BadFolder struct {
 func (b *BadFolder) Error() string { return b.Err.Error() }
 func (b *BadFolder) Unwrap() error { return b.Err }
 
-// OddError is something on a target that is no copy and no part of the layout: a copy
+// OddError is something on a target that is not a copy and no part of the layout: a copy
 // whose manifest is not there, what a repair of the file system found, folders of
 // somebody else. It harms no copy, and somebody should know of it.
 type OddError struct{ Path, What string }
@@ -107,7 +107,7 @@ func (l *lister) take(ctx context.Context, folder string) error {
 	if failure.Is(err, CodeNotFound) {
 		if stamp, _, ok := strings.Cut(path.Base(folder), "-"); ok && isStamp(stamp) {
 			l.open = append(l.open, folder)
-			return l.odd(folder, "is no complete copy: it has no manifest. Writing it broke off, or what names its files was removed")
+			return l.odd(folder, "is not a complete copy: it has no manifest. Writing it broke off, or what names its files was removed")
 		}
 		return l.odd(folder, "was not made by runner: nothing of it is a copy")
 	}

@@ -109,7 +109,7 @@ func (m *Manifest) validate() error {
 		}
 	}
 	if strings.ContainsAny(a.Asset, `/\`) || !safePart(safeKind(a.Kind)) {
-		return fmt.Errorf("%q of kind %q is no asset", a.Asset, a.Kind)
+		return fmt.Errorf("%q of kind %q is not an asset", a.Asset, a.Kind)
 	}
 	for _, id := range a.Devices {
 		if !printable(id) {
@@ -118,7 +118,7 @@ func (m *Manifest) validate() error {
 	}
 	for _, n := range a.Needs {
 		if !plain(n) {
-			return fmt.Errorf("it needs %q, which is no artifact", n)
+			return fmt.Errorf("it needs %q, which is not an artifact", n)
 		}
 	}
 	if a.Bytes < 0 || c.Bytes < 0 || c.WriteBytes < 0 || c.WriteNanos < 0 {

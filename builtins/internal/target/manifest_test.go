@@ -107,7 +107,7 @@ func TestNoTextOfAManifestLeavesItsLine(t *testing.T) {
 					t.Fatal(err)
 				}
 				if name == "what it needs" { // an artifact's id is one, or it is refused
-					if _, err := ParseManifest(raw); err == nil || !strings.Contains(err.Error(), "is no artifact") {
+					if _, err := ParseManifest(raw); err == nil || !strings.Contains(err.Error(), "is not an artifact") {
 						t.Errorf("%q: got %v, want it refused", text, err)
 					}
 					continue

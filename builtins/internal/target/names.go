@@ -107,11 +107,11 @@ func folderOf(a ledger.Artifact) string {
 func checkFolder(folder, artifact string) error {
 	parts := strings.Split(folder, "/")
 	if len(parts) != 3 || !safePart(parts[0]) || !safePart(parts[1]) || !safePart(parts[2]) {
-		return fmt.Errorf("%q is no folder of a copy", folder)
+		return fmt.Errorf("%q is not a folder of a copy", folder)
 	}
 	stamp, id, ok := strings.Cut(parts[2], "-")
 	if _, err := time.Parse(timeLayout, stamp); err != nil || !ok || id != artifact {
-		return fmt.Errorf("%q is no folder of artifact %q", folder, artifact)
+		return fmt.Errorf("%q is not a folder of artifact %q", folder, artifact)
 	}
 	return nil
 }

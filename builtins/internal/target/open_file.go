@@ -53,7 +53,7 @@ func (f *folder) absent(said, hint string) *failure.Error {
 	return &failure.Error{Code: CodeMediaAbsent, System: system(f.spec.Name), Doing: f.doing(), Said: said, Hint: hint}
 }
 
-// demands reports that the site names the medium: then the folder alone is no proof.
+// demands reports that the site names the medium: then the folder alone is not a proof.
 func (f *folder) demands() bool { return f.spec.UUID != "" || f.spec.Serial != "" }
 
 // look finds the medium behind the folder and holds it against the demands.

@@ -12,8 +12,8 @@ import (
 )
 
 // Remove deletes a copy: its manifest first, so that it is never seen half. What
-// is gone already is no error; was says that there was something. It refuses everything
-// that is no copy's folder.
+// is gone already is not an error; was says that there was something. It refuses everything
+// that is not a copy's folder.
 func (t *Target) Remove(ctx context.Context, c ledger.Copy) (was bool, err error) {
 	if t.InPlace() {
 		return t.removeInPlace(ctx, c)

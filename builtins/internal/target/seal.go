@@ -37,7 +37,7 @@ func (t *Target) readySeals() error {
 	for i, s := range t.spec.SealedTo {
 		r, err := parseRecipient(s)
 		if err != nil {
-			return badTarget(t.spec.Name, "recipient %d of sealed_to is no age recipient (age1… or age1pq1…)", i+1)
+			return badTarget(t.spec.Name, "recipient %d of sealed_to is not an age recipient (age1… or age1pq1…)", i+1)
 		}
 		t.seals = append(t.seals, r)
 		t.prints = append(t.prints, Fingerprint(s))

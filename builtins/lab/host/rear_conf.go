@@ -42,7 +42,7 @@ func readConf(dir string) (*rearConf, error) {
 		}
 		words, err := split(value)
 		if err != nil || len(words) > 1 {
-			return nil, fmt.Errorf("%s: %q is no word (%v)", key, value, err)
+			return nil, fmt.Errorf("%s: %q is not a word (%v)", key, value, err)
 		}
 		c.one[key] = strings.Join(words, "")
 	}

@@ -35,7 +35,7 @@ type restore struct {
 	made    []string // volumes made so far
 }
 
-// options that steer a restore and are no configuration keys.
+// options that steer a restore and are not configuration keys.
 var restoreOptions = map[string]bool{
 	"vmid": true, "node": true, "archive": true, "ostemplate": true, "restore": true, "storage": true, "force": true, "unique": true,
 	"start": true, "pool": true, "bwlimit": true, "live-restore": true, "ignore-unpack-errors": true, "import-working-storage": true,

@@ -147,7 +147,7 @@ func (s *truth) true(volid, dump string) {
 	base, _ := strings.CutPrefix(strings.NewReplacer("%2F", "/", "%3A", ":").Replace(volid), "backup:backup/")
 	parts := strings.Split(base, "-")
 	if len(parts) < 3 {
-		s.t.Fatalf("%s is no archive's name", volid)
+		s.t.Fatalf("%s is not an archive's name", volid)
 	}
 	_, ext, _ := strings.Cut(base, ".")
 	found, err := filepath.Glob("../../internal/format/archive/testdata/pve/*/vzdump-" + parts[1] + "-" + parts[2] + "-*." + ext)

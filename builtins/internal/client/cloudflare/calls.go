@@ -131,7 +131,7 @@ func (b *calls) rulesets(owner string, list []json.RawMessage, kind, method stri
 		}
 		var rules []json.RawMessage
 		if raw, ok := b.fields(r)["rules"]; ok && json.Unmarshal(raw, &rules) != nil && b.err == nil {
-			b.err = fmt.Errorf("read ruleset %s: its rules are no list", b.word(r, "id"))
+			b.err = fmt.Errorf("read ruleset %s: its rules are not a list", b.word(r, "id"))
 		}
 		kept := []json.RawMessage{}
 		for _, rule := range rules {

@@ -88,7 +88,7 @@ func FromDocument(d *ruleset.Document) (NetExport, error) {
 	for _, e := range list("zones") {
 		z := NetZone{Name: textOf(e, "name"), ID: textOf(e, "id")}
 		if strings.ContainsAny(z.Name, "\n\r") {
-			return x, fmt.Errorf("read zones: %q is no name", z.Name)
+			return x, fmt.Errorf("read zones: %q is not a name", z.Name)
 		}
 		z.Rulesets, z.AccessRules, z.PageRules = list("zone/"+z.Name+"/rulesets"), list("zone/"+z.Name+"/access_rules"),
 			list("zone/"+z.Name+"/page_rules")

@@ -132,7 +132,7 @@ func TestHostileExportsMakeNoCalls(t *testing.T) {
 	for name, text := range map[string]string{
 		"an id that leaves its path":    `{"account":"a","lists":[{"list":{"id":"../../x","name":"n"},"items":[]}]}`,
 		"a phase that leaves its path":  `{"account":"a","rulesets":[{"id":"x","kind":"root","phase":"../x","rules":[]}]}`,
-		"rules that are no list":        `{"account":"a","rulesets":[{"id":"x","kind":"root","phase":"x","rules":1}]}`,
+		"rules that are not list":       `{"account":"a","rulesets":[{"id":"x","kind":"root","phase":"x","rules":1}]}`,
 		"an object that is a number":    `{"account":"a","routes":[1]}`,
 		"a zone that leaves its path":   `{"account":"a","zones":[{"name":"n","id":"x\"; rm -rf /","page_rules":[{}]}]}`,
 		"an account that leaves a path": `{"account":"$(reboot)","routes":[{}]}`,

@@ -131,7 +131,7 @@ func idOf(raw json.RawMessage) (string, error) {
 		ID string `json:"id"`
 	}
 	if err := json.Unmarshal(raw, &o); err != nil {
-		return "", &Error{Kind: Answer, Text: "an entry of a list is no object with an id", Cause: err}
+		return "", &Error{Kind: Answer, Text: "an entry of a list is not an object with an id", Cause: err}
 	}
 	return o.ID, nil
 }

@@ -197,7 +197,7 @@ func (s *Session) compare(ctx context.Context, x ZoneExport, text []byte, record
 		if lerr != nil {
 			return x, lerr
 		}
-		if !slices.ContainsFunc(unread, func(r zone.Record) bool { return r.Name == `""` }) { // else it is no list of records
+		if !slices.ContainsFunc(unread, func(r zone.Record) bool { return r.Name == `""` }) { // else it is not a list of records
 			text, bind, remarks, err = loads, lines, unread, nil
 		}
 	}
@@ -219,7 +219,7 @@ func (s *Session) compare(ctx context.Context, x ZoneExport, text []byte, record
 	return x, nil
 }
 
-// remarks says of the lines that became remarks where their record is no gap yet, and
+// remarks says of the lines that became remarks where their record is not a gap yet, and
 // returns all records that are one.
 func (x *ZoneExport) remarks(lines []zone.Record) []string {
 	reported := map[string]int{}

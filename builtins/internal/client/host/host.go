@@ -18,7 +18,7 @@ import (
 type Host interface {
 	Name() string
 	Local() bool
-	// Run runs a program to its end. An exit status is no error; that it could not
+	// Run runs a program to its end. An exit status is not an error; that it could not
 	// be started, was killed, or that ctx ended, is.
 	Run(ctx context.Context, c Command) (Result, error)
 	// Open reads a file from an offset.
@@ -32,7 +32,7 @@ type Host interface {
 	// breaks off leaves a part, and nothing is flushed: it is for what is read at once.
 	Create(ctx context.Context, path string, mode fs.FileMode, r io.Reader) error
 	MkdirAll(ctx context.Context, path string, mode fs.FileMode) error
-	// Remove removes a file or an empty folder; that there is none is no error.
+	// Remove removes a file or an empty folder; that there is none is not an error.
 	Remove(ctx context.Context, path string) error
 	Close() error
 }
@@ -65,7 +65,7 @@ func (e *KilledError) Error() string { return e.Program + " was ended by signal 
 
 const defaultLimit = 16 << 20
 
-// bounded keeps what is written to it, up to a limit. The buffer is no embedded one:
+// bounded keeps what is written to it, up to a limit. The buffer is not an embedded one:
 // io.Copy would find its ReadFrom, which knows no limit.
 type bounded struct {
 	kept bytes.Buffer

@@ -36,11 +36,11 @@ type Config struct {
 // ErrNoItem says that a keyring holds no item of that name.
 var ErrNoItem = errors.New("no such secret")
 
-// ErrStray says that what lies under a name is no item of it.
-var ErrStray = errors.New("this is no item of the keyring")
+// ErrStray says that what lies under a name is not an item of it.
+var ErrStray = errors.New("this is not an item of the keyring")
 
 // CheckpointKey is the item that signs the ledger's checkpoints: runner's own, which
-// List leaves out. It is made anew where it is lost, and so is no secret to be saved.
+// List leaves out. It is made anew where it is lost, and so is not a secret to be saved.
 const CheckpointKey = "runner-checkpoint-key"
 
 // ErrLocked says that a keyring cannot be opened.
@@ -236,7 +236,7 @@ func (k *Keyring) Remove(name string) error {
 }
 
 // List returns the names of all secrets that people set, sorted. What lies in the folder of a file
-// keyring and is no item is not among them: Stray names it.
+// keyring and is not an item is not among them: Stray names it.
 func (k *Keyring) List() ([]string, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -12,7 +12,7 @@ import (
 	"github.com/mtibben/percent"
 )
 
-// Stray is something in the folder of a file keyring that is no item: a folder such
+// Stray is something in the folder of a file keyring that is not an item: a folder such
 // as lost+found, what a file manager or an editor left.
 type Stray struct {
 	Name string // of the item that it would be
@@ -26,7 +26,7 @@ const (
 	Foreign = "it is another program's"
 )
 
-// Stray returns what is no item; other backends hold nothing else.
+// Stray returns what is not an item; other backends hold nothing else.
 func (k *Keyring) Stray() ([]Stray, error) {
 	if k.cfg.Backend != "file" {
 		return nil, nil
@@ -60,7 +60,7 @@ func scan(dir string) (names []string, stray []Stray, err error) {
 // maxFile bounds the file of an item: its data is in base64 twice.
 const maxFile = 4 * maxItem
 
-// noItem says why a file is no item: an item is a JWE in its compact form, five parts
+// noItem says why a file is not an item: an item is a JWE in its compact form, five parts
 // of base64 with dots between them.
 func noItem(path string) (string, error) {
 	st, err := os.Stat(path)

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// What is no item keeps no item from being read, and is reported.
+// What is not an item keeps no item from being read, and is reported.
 func TestWhatIsNoItemIsTold(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "keyring")
 	k := ring(dir, "pw")

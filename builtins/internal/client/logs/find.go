@@ -101,7 +101,7 @@ func (r *fileRead) find(ctx context.Context, pattern string) ([]*log, error) {
 			out = append(out, l)
 		}
 	}
-	// Those that are known first: what they are recognised in is no log of its own.
+	// Those that are known first: what they are recognised in is not a log of its own.
 	slices.SortStableFunc(out, func(a, b *log) int {
 		switch {
 		case a.known == b.known:

@@ -144,7 +144,7 @@ func (r *fileRead) match(ctx context.Context, l *log) error {
 			continue
 		}
 		marks := l.marks
-		if f == l.current { // it is no copy of itself
+		if f == l.current { // it is not a copy of itself
 			marks = slices.DeleteFunc(slices.Clone(marks), func(m *mark) bool { return m.Copy })
 		}
 		if err := r.fits(ctx, f, marks); err != nil {
@@ -283,7 +283,7 @@ func (r *fileRead) missing(l *log) {
 	}
 }
 
-// claim says of files that they are no logs of their own.
+// claim says of files that they are not logs of their own.
 func (r *fileRead) claim(l *log) {
 	for _, p := range l.paths {
 		r.claimed[p] = true

@@ -11,7 +11,7 @@
 // from its API schema: 401 has an empty body and comes 3 s late; what is missing
 // is 500, never 404; 595 and 596 mean that a node could not be reached or that
 // the proxy gave up while the work may go on; lists are filtered by permission,
-// so an empty list is no proof of emptiness (Filters holds which right makes which list
+// so an empty list is not a proof of emptiness (Filters holds which right makes which list
 // whole); a guest with an ACL entry of its own is in no list, and its VMID is taken all
 // the same (Hidden); the size of one volume is rounded up, that of a list is exact;
 // numbers come as strings, too. TestEveryCallWasSeenTrue lists the calls of which no

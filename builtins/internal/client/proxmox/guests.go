@@ -30,8 +30,8 @@ func (i *Int) UnmarshalJSON(raw []byte) error {
 		return nil
 	}
 	f, err := strconv.ParseFloat(text, 64)
-	if err == nil && !(f > -1<<63 && f < 1<<63) { // also what is no number
-		err = fmt.Errorf("%.40q is no number that can be", text)
+	if err == nil && !(f > -1<<63 && f < 1<<63) { // also what is not a number
+		err = fmt.Errorf("%.40q is not a number that can be", text)
 	}
 	if err == nil {
 		*i = Int(f)
@@ -276,7 +276,7 @@ func (c *Client) Destroy(ctx context.Context, g Guest) (UPID, error) {
 	return asUPID(id)
 }
 
-// NextID returns a free VMID. It is no reservation.
+// NextID returns a free VMID. It is not a reservation.
 func (c *Client) NextID(ctx context.Context) (int64, error) {
 	var id Int
 	return int64(id), c.Get(ctx, "/cluster/nextid", &id)

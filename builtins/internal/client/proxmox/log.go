@@ -20,7 +20,7 @@ type Log struct {
 	Disks       []string // "scsi0 … 1G"
 	Diskless    bool     // "backup contains no disks"
 	Transferred string
-	Warnings    []string // lines of WARN and ERROR that are no failure of the guest
+	Warnings    []string // lines of WARN and ERROR that are not failure of the guest
 	Plain       []string // lines without INFO, WARN, ERROR or TASK: what a program printed
 }
 

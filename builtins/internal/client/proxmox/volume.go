@@ -173,7 +173,7 @@ func (c *Client) StorageFolder(ctx context.Context, storage string) (string, err
 			return s.Path, nil
 		}
 	}
-	return "", fmt.Errorf("storage %s is no folder that the token may see: archives cannot be put there", storage)
+	return "", fmt.Errorf("storage %s is not a folder that the token may see: archives cannot be put there", storage)
 }
 
 // ArchiveConfig returns the guest's configuration inside an archive.

@@ -43,7 +43,7 @@ func (i *Inspector) archive(ctx context.Context, name string, r io.Reader) error
 func blocks(in io.Reader) error {
 	n, err := io.Copy(io.Discard, in)
 	if err == nil && (n < 32 || n%16 != 0) {
-		return bad("it is cut: %d bytes are no whole number of cipher blocks", n)
+		return bad("it is cut: %d bytes are not a whole number of cipher blocks", n)
 	}
 	return err
 }

@@ -179,7 +179,8 @@ func TestImagesAreHeldToTheirPlan(t *testing.T) {
 		{"a kernel of another version", func(f map[string][]byte) {
 			f[iso] = bytes.Replace(f[iso], []byte("6.8.12-4-pve (build"), []byte("6.8.99-9-pve (build"), 1)
 		}, "none of its kernel 6.8.99-9-pve", ""},
-		{"no kernel", func(f map[string][]byte) { f[iso] = bytes.Replace(f[iso], []byte("HdrS"), []byte("nope"), 1) }, "not one that a PC can boot",
+		{"no kernel", func(f map[string][]byte) { f[iso] = bytes.Replace(f[iso], []byte("HdrS"), []byte("nope"), 1) },
+			"not one that a PC can boot",
 			""},
 		{"a secret place in it", plan(func(p *Plan) { p.Secrets = []string{"/etc/hostname"} }), "secret", ""},
 		{"an archive that should be encrypted", plan(func(p *Plan) { p.Encrypted = true }), "not encrypted", ""},

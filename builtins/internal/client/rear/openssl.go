@@ -18,7 +18,7 @@ const (
 )
 
 // decrypted reads the clear bytes of r, which begins with salted. A wrong key shows
-// as a padding that is none, or as what is no archive.
+// as a padding that is none, or as what is not an archive.
 func decrypted(r io.Reader, key []byte) (io.Reader, error) {
 	head := make([]byte, 16)
 	if _, err := io.ReadFull(r, head); err != nil {
@@ -66,7 +66,7 @@ func (c *cbc) fill() {
 		return
 	}
 	if n == 0 || n%aes.BlockSize != 0 {
-		c.err = bad("it is cut: what is encrypted is no whole number of cipher blocks")
+		c.err = bad("it is cut: what is encrypted is not a whole number of cipher blocks")
 		return
 	}
 	c.mode.CryptBlocks(c.buf[:n], c.buf[:n])

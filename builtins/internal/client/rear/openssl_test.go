@@ -32,7 +32,7 @@ func TestEncryptedArchivesAreOpenedWithTheirKey(t *testing.T) {
 		{"a flipped bit", "correct horse", flipped, 0, "*", false},
 		{"no key", "", whole, 0, "", true},
 		{"no key, and cut", "", whole[:len(whole)-1], 0, "cipher blocks", false},
-		{"forty bytes that are no archive", "correct horse", append([]byte("Salted__"), make([]byte, 40)...), 0, "*", false},
+		{"forty bytes that are not an archive", "correct horse", append([]byte("Salted__"), make([]byte, 40)...), 0, "*", false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			i := &Inspector{Key: []byte(c.key), Plan: &Plan{Encrypted: true}}

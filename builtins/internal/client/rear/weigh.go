@@ -135,7 +135,7 @@ func (w *weigh) target(t Held) error {
 	if bad != nil {
 		return &HoldsError{Copies: true, What: fmt.Sprintf("target %s lies on the disk of the system itself (%s): a recovery erases its copies",
 			t.Target, bad[0].Path),
-			Hint: "give the target a disk of its own, mounted where it lies; a folder on the system's disk is no copy"}
+			Hint: "give the target a disk of its own, mounted where it lies; a folder on the system's disk is not a copy"}
 	}
 	return nil
 }

@@ -238,7 +238,7 @@ func (c *Client) Newest(ctx context.Context) (Backup, bool, error) {
 		}
 		if err != nil || b.Filename != path.Base(b.Filename) || b.Filename == "." ||
 			strings.ContainsFunc(b.Filename, func(r rune) bool { return printable(r) != r }) {
-			return Backup{}, false, fmt.Errorf("list backups: %q of %q is no backup", b.Filename, b.Datetime)
+			return Backup{}, false, fmt.Errorf("list backups: %q of %q is not a backup", b.Filename, b.Datetime)
 		}
 		if at.After(best.Time) {
 			best = Backup{b.Filename, b.Size, at.UTC(), b.Version}

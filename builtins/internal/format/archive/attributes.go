@@ -36,7 +36,7 @@ func hasRawACL(e entry, key string) bool {
 func checkACL(raw string) (group uint16, err error) {
 	b := []byte(raw)
 	if len(b) < 4 || (len(b)-4)%8 != 0 || len(b) > 4+8*maxACLEntries || binary.LittleEndian.Uint32(b) != aclVersion {
-		return 0, fmt.Errorf("%d bytes are no acl", len(b))
+		return 0, fmt.Errorf("%d bytes are not an ACL", len(b))
 	}
 	for b = b[4:]; len(b) > 0; b = b[8:] {
 		tag, perm := binary.LittleEndian.Uint16(b), binary.LittleEndian.Uint16(b[2:])

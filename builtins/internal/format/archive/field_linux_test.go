@@ -18,7 +18,7 @@ func TestArchivesFromTheField(t *testing.T) {
 	names := map[string]string{"acl": "vzdump-lxc-101-2026_11_28-05_00_00.tar.zst", "long": "vzdump-lxc-101-2026_11_28-05_00_31.tar.zst",
 		"padded": "vzdump-lxc-101-2026_11_28-05_00_43.tar.gz"}
 
-	// A window of 2 GiB is no damage.
+	// A window of 2 GiB is not a damage.
 	_, err := check(names["long"], sample(t, names["long"]))
 	if !errors.Is(err, ErrUnsupported) || !strings.Contains(err.Error(), "zstd -d --long=31") || strings.Contains(err.Error(), "damaged") {
 		t.Errorf("a window of 2^31: got %v", err)
@@ -121,7 +121,7 @@ func TestAnACLInTheKernelsFormComesBackByNumber(t *testing.T) {
 	into := t.TempDir()
 	report, err := ExtractTree(context.Background(), "a.tar", bytes.NewReader(tarOf(t, e, bad)), into, Options{})
 	if err != nil || !strings.Contains(strings.Join(report.Skipped, "\n"),
-		`"b": attribute SCHILY.xattr.system.posix_acl_access: 8 bytes are no acl`) ||
+		`"b": attribute SCHILY.xattr.system.posix_acl_access: 8 bytes are not acl`) ||
 		strings.Contains(strings.Join(report.Skipped, "\n"), "joe") {
 		t.Fatalf("got %q, %v", report.Skipped, err)
 	}

@@ -17,7 +17,7 @@ const (
 
 // frames passes a zstd file on to the decoder and follows its structure (RFC
 // 8878) from block to block: it refuses a frame without checksum, a cut one and
-// anything that is no frame, and knows where. It judges what it has read before
+// anything that is not a frame, and knows where. It judges what it has read before
 // the decoder sees it.
 type frames struct {
 	name string

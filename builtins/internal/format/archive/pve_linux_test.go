@@ -181,7 +181,7 @@ func sameFile(t *testing.T, into, name, other string) {
 	}
 	two, err := os.Lstat(filepath.Join(into, other))
 	if err != nil || !os.SameFile(one, two) {
-		t.Errorf("%s and %s are no links of one file: %v", name, other, err)
+		t.Errorf("%s and %s are not links of one file: %v", name, other, err)
 	}
 }
 

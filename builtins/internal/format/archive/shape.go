@@ -81,7 +81,7 @@ func (s *shape) enter(path string) error {
 		}
 		above := path[:i]
 		if s.kind(above) == other {
-			return misfit(fmt.Sprintf("lies below %q, which is no directory", above))
+			return misfit(fmt.Sprintf("lies below %q, which is not a directory", above))
 		}
 		s.nodes[s.key(above)] = fullDir
 	}
@@ -93,7 +93,7 @@ func (s *shape) enter(path string) error {
 func (s *shape) target(link string) error {
 	for i, c := range []byte(link) {
 		if c == '/' && !s.kind(link[:i]).isDir() {
-			return misfit(fmt.Sprintf("is a hard link to %q, where %q is no directory", link, link[:i]))
+			return misfit(fmt.Sprintf("is a hard link to %q, where %q is not a directory", link, link[:i]))
 		}
 	}
 	switch s.kind(strings.TrimSuffix(link, "/")) {

@@ -101,7 +101,7 @@ func (s *stream) zerosToTheEnd() error {
 		}
 	}
 	if s.n%tarBlock != 0 {
-		return &Error{Name: s.name, What: fmt.Sprintf("its contents of %d bytes are no whole number of tar blocks", s.n)}
+		return &Error{Name: s.name, What: fmt.Sprintf("its contents of %d bytes are not a whole number of tar blocks", s.n)}
 	}
 	return nil
 }

@@ -193,7 +193,7 @@ func (t *tree) enter(parent []string) error {
 		case err != nil:
 			return err
 		case !fi.IsDir():
-			return misfit(fmt.Sprintf("lies below %q, which is no directory but %v", name, fi.Mode()))
+			return misfit(fmt.Sprintf("lies below %q, which is not a directory but %v", name, fi.Mode()))
 		default: // it was left before: what is done in it must not show
 			l.mode, l.mtime, l.setMode = fi.Mode()&modeBits, fi.ModTime(), true
 			if !t.isRoot && l.mode&0o700 != 0o700 {

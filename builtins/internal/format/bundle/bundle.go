@@ -212,7 +212,7 @@ func (b *Reader) Next() (name string, size int64, err error) {
 	path, ours := strings.CutPrefix(h.Name, folder)
 	name, uerr := url.PathUnescape(path)
 	if !ours || uerr != nil || h.Typeflag != tar.TypeReg || name == "" || len(name) > MaxName || Escape(name) != path || name <= b.last {
-		return "", 0, fmt.Errorf("read the bundle: entry %d is no secret, or not in order", b.n)
+		return "", 0, fmt.Errorf("read the bundle: entry %d is not a secret, or not in order", b.n)
 	}
 	b.last = name
 	return name, h.Size, nil

@@ -94,7 +94,7 @@ func (x *Index) check() error {
 		}
 		for _, r := range b.Recipients {
 			if !isPrint(r) {
-				return fail("%.40q is no fingerprint", r)
+				return fail("%.40q is not a fingerprint", r)
 			}
 		}
 		files[b.Bundle], files[b.Canary] = true, true
@@ -118,7 +118,7 @@ func (x *Index) checkCustodians(files map[string]bool, fail func(string, ...any)
 		return fail("%d of %d custodians cannot be", x.Threshold, len(x.Custodians))
 	}
 	if _, _, err := ParseRecipient(x.Identity); err != nil {
-		return fail("the identity of the custodians is no age recipient")
+		return fail("the identity of the custodians is not an age recipient")
 	}
 	names := map[string]bool{}
 	for _, c := range x.Custodians {

@@ -3,7 +3,7 @@
 //
 // Its rule: everything is read once, forward, in bounded memory, and an image is
 // called whole only when every byte of it was understood. What the kernel would
-// skip silently (bytes behind the last archive that are no archive) is an error
+// skip silently (bytes behind the last archive that are not an archive) is an error
 // here, because it is what a cut or overwritten image looks like.
 //
 // Source of facts: Documentation/driver-api/early-userspace/buffer-format.rst of

@@ -103,14 +103,14 @@ func TestDamageIsSaid(t *testing.T) {
 	}{
 		{"nothing", nil, "no archive"},
 		{"only zeros", make([]byte, 4096), "no archive"},
-		{"text", []byte("this is no image"), "neither a newc archive"},
+		{"text", []byte("this is not an image"), "neither a newc archive"},
 		{"cut in the content", one[:116], "unexpected EOF"},
 		{"cut before the trailer", one[:120], "unexpected EOF"},
 		{"cut gzip", zipped(one)[:40], "unexpected EOF"},
 		{"a wrong checksum", flipped, "invalid checksum"},
 		{"bytes behind the trailer", join(one, []byte("trailing rubbish")), "neither a newc archive"},
 		{"a name without end", huge, "4294967295 bytes long"},
-		{"a header that is no number", bytes.Replace(one, []byte("070701"), []byte("070701zz"), 1), "not hexadecimal"},
+		{"a header that is not a number", bytes.Replace(one, []byte("070701"), []byte("070701zz"), 1), "not hexadecimal"},
 		{"lz4", []byte("\x02\x21\x4c\x18aaaaaa"), "lz4"},
 		{"xz", []byte("\xfd7zXZ\x00aaaa"), "xz"},
 	} {

@@ -93,7 +93,7 @@ func (w *walker) header(r *bufio.Reader) (Entry, int64, error) {
 	if e.Mode.IsRegular() {
 		e.Size = field[fieldSize]
 	} else if field[fieldSize] > 0 && e.Mode&fs.ModeSymlink == 0 {
-		return Entry{}, 0, w.fault(e.Name+" has content, and is no file", nil)
+		return Entry{}, 0, w.fault(e.Name+" has content, and is not a file", nil)
 	}
 	return e, field[fieldSize], nil
 }

@@ -30,7 +30,7 @@ func readVolume(h *head) (volume, error) {
 			return v, err
 		}
 		if string(d[1:6]) != "CD001" {
-			return v, &Error{int64(lba) * block, "there is no volume descriptor: this is no ISO 9660 image"}
+			return v, &Error{int64(lba) * block, "there is no volume descriptor: this is not an ISO 9660 image"}
 		}
 		switch d[0] {
 		case 0:

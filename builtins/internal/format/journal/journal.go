@@ -1,5 +1,5 @@
 // Package journal reads the export format of the systemd journal: entries divided
-// by empty lines, of fields that are "NAME=value" or, where a value is no plain
+// by empty lines, of fields that are "NAME=value" or, where a value is not a plain
 // text, "NAME", a length as 64 bits little-endian, the bytes, and a line end. The
 // source of facts is systemd's description of its export formats.
 //
@@ -154,7 +154,7 @@ func (p *parser) field(line []byte, whole bool, e *Entry) error {
 		return p.binary(line, e)
 	}
 	if eq < 1 || eq > maxName || !plainName(line[:eq]) {
-		return fmt.Errorf("read journal: %q is no field", head(line))
+		return fmt.Errorf("read journal: %q is not a field", head(line))
 	}
 	if whole && kept(line[:eq]) {
 		if err := p.take(e, line[:eq], line[eq+1:len(line)-1]); err != nil {
@@ -187,7 +187,7 @@ func (p *parser) field(line []byte, whole bool, e *Entry) error {
 func (p *parser) binary(line []byte, e *Entry) error {
 	name := string(line[:len(line)-1])
 	if len(name) > maxName || !plainName(line[:len(line)-1]) {
-		return fmt.Errorf("read journal: %q is no field", head(line))
+		return fmt.Errorf("read journal: %q is not a field", head(line))
 	}
 	if err := p.write(line); err != nil {
 		return err
@@ -261,7 +261,7 @@ func (p *parser) take(e *Entry, name, value []byte) error {
 	case "__REALTIME_TIMESTAMP":
 		us, err := strconv.ParseInt(string(value), 10, 64)
 		if err != nil || us < 0 {
-			return fmt.Errorf("read journal: %q is no time", head(value))
+			return fmt.Errorf("read journal: %q is not a time", head(value))
 		}
 		e.Time = time.UnixMicro(us).UTC()
 	}

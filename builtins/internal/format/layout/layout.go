@@ -148,7 +148,7 @@ func lines(r io.Reader, fn func(n int, text string) error) error {
 	return nil
 }
 
-// component reads one line. Comments in words are no component; those that hold
+// component reads one line. Comments in words are not component; those that hold
 // one begin with "#" and its kind without a space.
 func component(text string) (Component, bool, error) {
 	text = strings.TrimSpace(text)
@@ -161,7 +161,7 @@ func component(text string) (Component, bool, error) {
 	least, known := fields[word[0]]
 	switch {
 	case !known:
-		return Component{}, false, fmt.Errorf("%q is no kind of component", word[0])
+		return Component{}, false, fmt.Errorf("%q is not a kind of component", word[0])
 	case len(word) < least && active:
 		return Component{}, false, fmt.Errorf("%s has %d words, want at least %d", word[0], len(word), least)
 	case len(word) < least:
@@ -215,7 +215,7 @@ func list(text string) []string {
 func size(text string) (int64, error) {
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || n < 0 {
-		return 0, fmt.Errorf("%q is no size in bytes", text)
+		return 0, fmt.Errorf("%q is not a size in bytes", text)
 	}
 	return n, nil
 }

@@ -103,7 +103,7 @@ func TestALineWithoutItsEndIsRead(t *testing.T) {
 
 func TestBadLinesAreRefusedWhereTheyCount(t *testing.T) {
 	for _, c := range []struct{ name, text, want string }{
-		{"a kind that nobody knows", "disk /dev/sda 1 gpt\nzpool rpool /dev/sdb\n", `disklayout.conf:2: "zpool" is no kind`},
+		{"a kind that nobody knows", "disk /dev/sda 1 gpt\nzpool rpool /dev/sdb\n", `disklayout.conf:2: "zpool" is not a kind`},
 		{"a line that is cut", "part /dev/sda 1031168", "has 3 words, want at least 7"},
 		{"a size that is none", "disk /dev/sda big gpt", "no size"},
 		{"a size below zero", "disk /dev/sda -1 gpt", "no size"},
@@ -142,7 +142,7 @@ func TestDependencies(t *testing.T) {
 		t.Errorf("got %v, %v", got, err)
 	}
 	if _, err := ParseDeps(strings.NewReader("one two three\n")); err == nil {
-		t.Error("three words are no dependency")
+		t.Error("three words are not a dependency")
 	}
 }
 

@@ -57,7 +57,7 @@ type Index struct {
 // Part is one file of a batch: zstd over what the source held.
 type Part struct {
 	File    string `json:"file"`
-	Of      Name   `json:"of"`             // path on the host; "" of what is no file
+	Of      Name   `json:"of"`             // path on the host; "" of what is not a file
 	Log     Name   `json:"log,omitempty"`  // the log that it belongs to, also when it was rotated
 	From    int64  `json:"from,omitempty"` // offset of the first byte, in the file as it was written
 	Entries int64  `json:"entries"`

@@ -29,7 +29,7 @@ func (n *Name) UnmarshalText(b []byte) error {
 	if strings.HasPrefix(s, `"`) {
 		clear, err := strconv.Unquote(s)
 		if err != nil {
-			return fmt.Errorf("%.80q is no quoted name", s)
+			return fmt.Errorf("%.80q is not a quoted name", s)
 		}
 		s = clear
 	}

@@ -39,7 +39,7 @@ func ParseNFT(out []byte) (*NFT, error) {
 		for kind, v := range o {
 			m, ok := v.(map[string]any)
 			if !ok {
-				return nil, fmt.Errorf("read what nft -j printed: %q is no object", kind)
+				return nil, fmt.Errorf("read what nft -j printed: %q is not an object", kind)
 			}
 			str := func(key string) string { s, _ := m[key].(string); return s }
 			switch kind {
@@ -85,7 +85,7 @@ func OnlyTable(t Table) *NFT {
 // still leaves out of a set what packets put there, and orders what was given to it.
 func still(set map[string]any) error {
 	flags, _ := set["flags"].([]any)
-	if set["flags"] == "dynamic" || slices.Contains(flags, any("dynamic")) { // one flag is no list in later versions
+	if set["flags"] == "dynamic" || slices.Contains(flags, any("dynamic")) { // one flag is not a list in later versions
 		delete(set, "elem")
 		return nil
 	}

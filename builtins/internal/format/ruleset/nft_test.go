@@ -102,11 +102,11 @@ func TestEachTableHasOnePlace(t *testing.T) {
 	}{
 		"in a file": {func(d *Document) { d.Checked = []Accepted{{Tables: []string{"inet t"}}} }, ""},
 		"a gap":     {func(d *Document) { d.Miss("table inet t", "") }, ""},
-		"nowhere":   {func(*Document) {}, "table inet t is in no file that loads, and is no gap"},
+		"nowhere":   {func(*Document) {}, "table inet t is in no file that loads, and is not a gap"},
 		"in two": {func(d *Document) { d.Checked = []Accepted{{Tables: []string{"inet t"}}, {Tables: []string{"inet t"}}} },
 			"table inet t is in 2 places"},
 		"of the older tables": {func(d *Document) { legacy(d); d.Miss("table inet t", "") },
-			"table iptables-legacy raw is in no file that loads, and is no gap"},
+			"table iptables-legacy raw is in no file that loads, and is not a gap"},
 		"of the older, in a gap": {func(d *Document) { legacy(d); d.Miss("table inet t", ""); d.Miss("table iptables-legacy raw", "") }, ""},
 		"version 1":              {func(d *Document) { d.Version = 1 }, ""},
 		"another vendor":         {func(d *Document) { d.Vendor = "proxmox" }, ""},

@@ -45,7 +45,7 @@ func (d *Document) Unplaced() ([]string, error) {
 	for t, n := range places {
 		switch {
 		case n == 0:
-			out = append(out, "table "+t+" is in no file that loads, and is no gap")
+			out = append(out, "table "+t+" is in no file that loads, and is not a gap")
 		case n > 1:
 			out = append(out, fmt.Sprintf("table %s is in %d places", t, n))
 		}

@@ -95,13 +95,13 @@ func (d *Document) proxmoxRefs() (out []string) {
 				for _, field := range []string{"source", "dest"} {
 					for _, word := range strings.Split(text(e, field), ",") {
 						if word != "" && !known(word) {
-							out = append(out, fmt.Sprintf("%s, rule %d: %s %q is no set, alias or address", s.Name, i, field, word))
+							out = append(out, fmt.Sprintf("%s, rule %d: %s %q is not a set, alias or address", s.Name, i, field, word))
 						}
 					}
 				}
 			case strings.HasPrefix(part, "ipset/"):
 				if word := text(e, "cidr"); !known(word) {
-					out = append(out, fmt.Sprintf("%s: %q is no alias or address", s.Name, word))
+					out = append(out, fmt.Sprintf("%s: %q is not an alias or address", s.Name, word))
 				}
 			}
 		}

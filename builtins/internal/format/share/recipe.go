@@ -49,6 +49,6 @@ for x, y in points:
     for k, value in enumerate(y):
         secret[k] ^= mul(factor, value)
 if not secret.startswith(b"AGE-SECRET-KEY-"):
-    sys.exit("one of the shares is false: what they give is no age identity")
+    sys.exit("one of the shares is false: what they give is not an age identity")
 print(secret.decode())
 `

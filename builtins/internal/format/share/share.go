@@ -62,7 +62,7 @@ func Split(secret []byte, set string, m, n int, random io.Reader) ([]Share, erro
 	case len(secret) == 0 || len(secret) > MaxSecret:
 		return nil, fmt.Errorf("split a secret: it has %d bytes, want 1 to %d", len(secret), MaxSecret)
 	case !isSet(set):
-		return nil, fmt.Errorf("split a secret: %q is no name of a set: want 16 hex digits", set)
+		return nil, fmt.Errorf("split a secret: %q is not a name of a set: want 16 hex digits", set)
 	}
 	if random == nil {
 		random = rand.Reader
@@ -268,7 +268,7 @@ func Parse(text string) (Share, error) {
 func number(text string) (int, error) {
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 1 || n > MaxShares || strconv.Itoa(n) != text {
-		return 0, fmt.Errorf("read a share: %.8q is no number from 1 to %d", text, MaxShares)
+		return 0, fmt.Errorf("read a share: %.8q is not a number from 1 to %d", text, MaxShares)
 	}
 	return n, nil
 }

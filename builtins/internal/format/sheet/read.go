@@ -188,7 +188,7 @@ func (t *Typed) Keys() (Keys, error) {
 	case t.open != "":
 		return Keys{}, errors.New(unfinished(t.open))
 	case t.sheet != "":
-		return Keys{}, fmt.Errorf("the sheet's lines are no recovery key yet: line %d is missing", t.lines+1)
+		return Keys{}, fmt.Errorf("the sheet's lines are not a recovery key yet: line %d is missing", t.lines+1)
 	}
 	return Keys{}, ErrKey
 }

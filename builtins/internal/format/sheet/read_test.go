@@ -96,7 +96,7 @@ func TestSharesAreReadLikeKeys(t *testing.T) {
 	}
 }
 
-// What is no key is explained, with its file and line, and is not shown.
+// What is not a key is explained, with its file and line, and is not shown.
 func TestWhatIsNoKeyIsExplained(t *testing.T) {
 	sheetWithSlip := "1  AGE- SECR ET-K EY-1 8VSU  / 0000\n"
 	for name, c := range map[string]struct {

@@ -45,7 +45,7 @@ func Sheet(identity, recipient, fingerprint string, now time.Time) (string, erro
 	b.WriteString("\nBehind the stroke: a checksum of the line. runner takes these lines as they stand, typed or as a file: --identity. In " +
 		"full:\n\n  " + identity + "\n\n")
 	b.WriteString(drawn(code))
-	fmt.Fprintf(&b, "\nkey %s. Its public half, for site.star (this is no secret):\n\nsealed_to = [%q]\n", fingerprint, recipient)
+	fmt.Fprintf(&b, "\nkey %s. Its public half, for site.star (this is not a secret):\n\nsealed_to = [%q]\n", fingerprint, recipient)
 	return b.String(), nil
 }
 

@@ -135,7 +135,7 @@ func TestArchivesComeBackAsTheyWere(t *testing.T) {
 	for name, p := range map[string]plan{
 		"an efi disk of 8.25 clusters":                  oneDisk(540672),
 		"one sector":                                    oneDisk(512),
-		"a size that is no multiple of a sector":        oneDisk(1000),
+		"a size that is not a multiple of a sector":     oneDisk(1000),
 		"an extent filled to its last entry":            oneDisk(58 * clusterSize),
 		"one block more than an extent":                 oneDisk(58*clusterSize + blockSize),
 		"59 clusters in an extent, by a foreign writer": foreign,

@@ -33,7 +33,7 @@ type object struct {
 }
 
 // FromJSON reads one record of Cloudflare's API. A record whose parts cannot be read
-// is one that says so: only what is no record at all is an error.
+// is one that says so: only what is not a record at all is an error.
 func FromJSON(raw json.RawMessage) (Record, error) {
 	if len(raw) > MaxRecord {
 		return Record{}, fmt.Errorf("read record: %d bytes, want at most %d", len(raw), MaxRecord)

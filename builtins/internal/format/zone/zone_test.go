@@ -174,13 +174,13 @@ func TestHostileBINDTextIsRefused(t *testing.T) {
 
 func TestWhatIsNoRecordIsRefused(t *testing.T) {
 	for name, text := range map[string]string{
-		"no array":                    `{"name":"a"}`,
-		"an array that does not end":  `[{"name":"a.org","type":"A","content":"192.0.2.1","ttl":1}`,
-		"text after the array":        `[] x`,
-		"a second array":              `[][]`,
-		"a record that is a number":   `[1]`,
-		"a record too large to read":  `[{"name":"a.org","type":"TXT","content":"` + strings.Repeat("x", MaxRecord) + `","ttl":1}]`,
-		"settings that are no object": `[{"name":"a.org","type":"TXT","content":"x","ttl":1,"settings":}]`,
+		"no array":                        `{"name":"a"}`,
+		"an array that does not end":      `[{"name":"a.org","type":"A","content":"192.0.2.1","ttl":1}`,
+		"text after the array":            `[] x`,
+		"a second array":                  `[][]`,
+		"a record that is a number":       `[1]`,
+		"a record too large to read":      `[{"name":"a.org","type":"TXT","content":"` + strings.Repeat("x", MaxRecord) + `","ttl":1}]`,
+		"settings that are not an object": `[{"name":"a.org","type":"TXT","content":"x","ttl":1,"settings":}]`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got, err := ParseJSON(t.Context(), strings.NewReader(text)); err == nil {

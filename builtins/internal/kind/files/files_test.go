@@ -50,7 +50,7 @@ func TestWhatOpensComesBack(t *testing.T) {
 		"whole":          {map[string]string{Archive: good, NotSaved: "/x: is not there\n"}, []string{Archive, NotSaved}, ""},
 		"cut":            {map[string]string{Archive: good[:len(good)-9]}, []string{Archive}, Archive},
 		"climbs":         {map[string]string{Archive: packed(t, "../etc/passwd")}, []string{Archive}, `holds ".."`},
-		"below a file":   {map[string]string{Archive: packed(t, "a", "a/b")}, []string{Archive}, "is no directory"},
+		"below a file":   {map[string]string{Archive: packed(t, "a", "a/b")}, []string{Archive}, "is not a directory"},
 		"a foreign file": {map[string]string{Archive: good, "run.sh": "rm -rf /"}, []string{Archive, "run.sh"}, "is not a file of this kind"},
 		"no archive":     {map[string]string{NotSaved: "x"}, []string{NotSaved}, "there is no " + Archive},
 		"a list too long": {map[string]string{Archive: good, NotSaved: strings.Repeat("x", maxNotSaved+1)}, []string{Archive, NotSaved},

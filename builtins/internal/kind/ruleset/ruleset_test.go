@@ -70,7 +70,7 @@ func TestARulesetIsOpenedOrRefused(t *testing.T) {
 		"a set that is not there": {edit: rule(map[string]any{"match": map[string]any{"right": "@gone"}}), order: both,
 			want: `no set "gone"`},
 		"a table in no file": {edit: func(d *ruleset.Document) { d.Checked[0].Tables = nil }, order: both,
-			want: "table inet filter is in no file that loads, and is no gap"},
+			want: "table inet filter is in no file that loads, and is not a gap"},
 		"a table in a file and a gap": {edit: func(d *ruleset.Document) { d.Miss("table inet filter", "x") }, order: both,
 			want: "table inet filter is in 2 places"},
 		"a table that is a gap": {edit: func(d *ruleset.Document) { d.Checked[0].Tables = nil; d.Miss("table inet filter", "x") }, order: both},

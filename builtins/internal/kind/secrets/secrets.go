@@ -287,7 +287,7 @@ func secretsKeys(ctx context.Context, j *kind.Job, x *bundle.Index) ([]age.Ident
 	defer clear(secret)
 	own, err := age.ParseIdentities(strings.NewReader(string(secret)))
 	if err != nil {
-		return nil, errors.New("combine shares: what they give is no age identity")
+		return nil, errors.New("combine shares: what they give is not an age identity")
 	}
 	return append(own, ids...), nil
 }

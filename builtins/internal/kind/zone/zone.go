@@ -66,7 +66,7 @@ type Parts struct {
 }
 
 const (
-	maxZoneFile = 16 << 20 // of those that are no records
+	maxZoneFile = 16 << 20 // of those that are not records
 	maxChanges  = zone.MaxBytes
 )
 

@@ -86,7 +86,7 @@ func TestAZoneIsOpenedCompletely(t *testing.T) {
 		{"an object that ends in the middle", edit(ObjectFile, `"on"}]}`, ""), "read zone.json"},
 		{"DNSSEC that is not there", edit(ObjectFile, `"dnssec":{"status":"active"},`, ""), "disagree on dnssec"},
 		{"a field that is unknown", edit(IndexFile, `"runner"`, `"runnner"`), "read index.json"},
-		{"a record that cannot be read and is no gap", func(f map[string]string) {
+		{"a record that cannot be read and is not a gap", func(f map[string]string) {
 			edit(RecordsFile, "\n]\n", `,{"id":"9","name":"example.org","type":"TXT","content":"\"no end","ttl":1}`+"\n]\n")(f)
 			edit(IndexFile, `"records":2`, `"records":3`)(f)
 		}, "record example.org. TXT cannot be read (a quoted string does not end), and index.json does not say so"},

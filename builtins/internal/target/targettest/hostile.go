@@ -66,7 +66,7 @@ func hostile(t *testing.T, tgt *target.Target, h Hooks) {
 		!strings.Contains(got, `"strange name" was not made`) ||
 		!strings.Contains(got, `"vm/od d" was not made`) || !strings.Contains(got, `"vm/stray" was not made`) ||
 		!strings.Contains(got, "FOUND.000") {
-		t.Errorf("got what is no copy as\n%s", got)
+		t.Errorf("got what is not a copy as\n%s", got)
 	}
 	if len(bad) != len(cases) {
 		t.Errorf("got %d refused manifests, want %d: %v", len(bad), len(cases), bad)

@@ -199,7 +199,7 @@ func (s *Server) execute(ch ssh.Channel) {
 		_, _ = io.Copy(in, ch) // it ends when either side does
 		in.Close()
 	}()
-	_ = cmd.Wait() // its status is no answer of SFTP
+	_ = cmd.Wait() // its status is not an answer of SFTP
 }
 
 func (s *Server) folder() string {

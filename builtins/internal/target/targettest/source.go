@@ -59,7 +59,7 @@ func Source(files ...File) target.Source {
 }
 
 // ErrBroken is what a source says that BreakAt broke. It holds io.EOF, as errors of
-// SSH do whose connection ends: that is no end of a file.
+// SSH do whose connection ends: that is not an end of a file.
 var ErrBroken = fmt.Errorf("the source broke off: %w", io.EOF)
 
 // BreakAt has a source fail after n bytes of all its files together, then calls then.

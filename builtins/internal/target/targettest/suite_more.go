@@ -47,7 +47,7 @@ func crash(t *testing.T, tgt *target.Target, h Hooks) {
 		t.Fatalf("got %d copies without a manifest, want none", len(got))
 	}
 	if _, all, err := tgt.List(context.Background()); err != nil || len(all) != 1 ||
-		!strings.Contains(all[0].Error(), "is no complete copy: it has no manifest") {
+		!strings.Contains(all[0].Error(), "is not a complete copy: it has no manifest") {
 		t.Errorf("got %v and %v, want the copy without a manifest told", all, err)
 	}
 	o = One(t, src, tgt)
