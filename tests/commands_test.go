@@ -230,7 +230,7 @@ func condition(name string) (bool, error) {
 	case "root":
 		return os.Getuid() == 0, nil
 	case "other": // is there a file system beside that of the story?
-		return memdir.Other != "", nil
+		return memdir.Other() != "", nil
 	case "mount": // may a process have mounts of its own?
 		return exec.Command("unshare", "-m", "mount", "-t", "tmpfs", "none", "/mnt").Run() == nil, nil
 	}

@@ -38,8 +38,8 @@ func TestScript(t *testing.T) {
 			for _, name := range []string{"HOME", "XDG_STATE_HOME", "STATE_DIRECTORY"} {
 				env.Setenv(name, filepath.Join(env.WorkDir, "home"))
 			}
-			if memdir.Other != "" {
-				other, err := os.MkdirTemp(memdir.Other, "runner-script-")
+			if memdir.Other() != "" {
+				other, err := os.MkdirTemp(memdir.Other(), "runner-script-")
 				if err != nil {
 					return err
 				}

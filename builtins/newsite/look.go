@@ -37,17 +37,18 @@ var Parts = []string{"proxmox", "rear", "firewall", "journal"}
 
 // Machine is what was found.
 type Machine struct {
-	Name     string   `json:"name"`
-	Proxmox  *Node    `json:"proxmox,omitempty"`
-	Rear     bool     `json:"rear"`
-	Firewall bool     `json:"firewall"`
-	Journal  bool     `json:"journal"`
-	Disks    []Disk   `json:"disks"` // that are mounted and are not the system's
-	Save     []Place  `json:"save"`  // what the operator named
-	To       []Place  `json:"to"`
-	Notes    []string `json:"notes"` // what could not be found out
-	wish     Wish
-	system   ledger.Device // of /
+	Name      string   `json:"name"`
+	Proxmox   *Node    `json:"proxmox,omitempty"`
+	Rear      bool     `json:"rear"`
+	Firewall  bool     `json:"firewall"`
+	Journal   bool     `json:"journal"`
+	Disks     []Disk   `json:"disks"`     // that are mounted and are not the system's
+	Unmounted []Disk   `json:"unmounted"` // by their device; nobody uses them
+	Save      []Place  `json:"save"`      // what the operator named
+	To        []Place  `json:"to"`
+	Notes     []string `json:"notes"` // what could not be found out
+	wish      Wish
+	system    ledger.Device // of /
 }
 
 // Place is a path and the disk below it.
@@ -98,6 +99,7 @@ func Look(ctx context.Context, h host.Host, w Wish) (*Machine, error) {
 	m.Journal = !m.without("journal") && w.Root && m.has(ctx, h, "journalctl") &&
 		(m.there(ctx, h, "/var/log/journal") || m.there(ctx, h, "/run/log/journal"))
 	m.disks(ctx, h)
+	m.unmounted(ctx, h)
 	for _, list := range []struct {
 		paths []string
 		flag  string
@@ -140,6 +142,9 @@ func (m *Machine) enough() error {
 				list = "mounted here:"
 			}
 			list += "\n  --to " + d.Path + "  " + about(d.Device)
+		}
+		for _, d := range m.Unmounted {
+			list += "\nnot mounted: " + d.Path + "  " + about(d.Device)
 		}
 		return errors.New("name a folder that copies go to, --to DIR, on another disk than what is saved; " + list)
 	}

@@ -32,6 +32,13 @@ func (m *Machine) Found() (out []string) {
 	for _, d := range m.Disks {
 		say("disk", "%s  %s", d.Path, about(d.Device))
 	}
+	for _, d := range m.Unmounted {
+		verb := "mount"
+		if d.Device.FS == "crypto_LUKS" {
+			verb = "open and mount"
+		}
+		say("unused", "%s  %s: %s it, and copies can go there", d.Path, about(d.Device), verb)
+	}
 	for _, s := range m.Save {
 		say("saves", "%s", s.Path)
 	}

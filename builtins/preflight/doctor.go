@@ -11,10 +11,12 @@ import (
 	"github.com/neosofia/runner/builtins/internal/client/cloudflare"
 	"github.com/neosofia/runner/builtins/internal/client/host"
 	"github.com/neosofia/runner/builtins/internal/client/unifi"
+	"github.com/neosofia/runner/builtins/internal/format/zone"
 	"github.com/neosofia/runner/builtins/site"
 	"github.com/neosofia/runner/builtins/systems"
 	"github.com/neosofia/runner/runtime"
 	"github.com/neosofia/runner/runtime/ledger"
+	"github.com/neosofia/runner/runtime/words"
 )
 
 // Trial is what was tried of one system, and what is wrong there.
@@ -159,7 +161,7 @@ func clockOf(ctx context.Context, h host.Host, system string) []Fault {
 	at := time.Unix(there, 0)
 	if off := max(before.Sub(at)-time.Second, at.Sub(after)); off > ahead {
 		return []Fault{{System: system,
-			Text: fmt.Sprintf("its clock is %s off that of this machine: copies would be taken for older or newer than they are", rounded(off)),
+			Text: fmt.Sprintf("its clock is %s off that of this machine: copies would be taken for older or newer than they are", words.Span(rounded(off))),
 			Hint: "on both machines: timedatectl set-ntp true; timedatectl shows it"}}
 	}
 	return nil
@@ -199,8 +201,26 @@ func (d *doctor) zones(ctx context.Context, c *site.Cloudflare) {
 				faults = append(faults, FaultOf(system, cloudflare.Explain(c.Name, "read zone "+z, err)))
 			}
 		}
+		faults = append(faults, unnamedZones(ctx, s, c)...)
 	}
 	d.take(system, system, "the token, and every record of "+strings.Join(c.Zones, ", "), faults...)
+}
+
+// unnamedZones says which zones the token sees and no site names: nobody saves them.
+func unnamedZones(ctx context.Context, s *cloudflare.Session, c *site.Cloudflare) []Fault {
+	system := "cloudflare " + c.Name
+	seen, err := s.Zones(ctx, c.Account)
+	if err != nil {
+		return []Fault{FaultOf(system, cloudflare.Explain(c.Name, "list zones", err))}
+	}
+	seen = slices.DeleteFunc(seen, func(name string) bool {
+		return slices.ContainsFunc(c.Zones, func(z string) bool { return zone.Name(z) == name })
+	})
+	if len(seen) == 0 {
+		return nil
+	}
+	return []Fault{{System: system, Note: true, Text: "the token sees zones that the site does not name, so they are not saved: " +
+		strings.Join(seen, ", "), Hint: "add them to zones = [...] of cloudflare(...) in site.star"}}
 }
 
 // console logs in to a UniFi console.

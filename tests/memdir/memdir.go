@@ -14,12 +14,21 @@ import (
 
 const (
 	shm     = "/dev/shm"
-	spare   = 2 << 30 // bytes; the largest package holds about 100 MB at a time
-	garbage = 400     // percent
+	before  = "RUNNER_TEST_DISK" // the folder of temporary files that was
+	spare   = 2 << 30            // bytes; the largest package holds about 100 MB at a time
+	garbage = 400                // percent
 )
 
 // Other is a folder on another file system than that of temporary files; "" is none.
-var Other = shm
+func Other() string {
+	if dir := os.Getenv(before); dir != "" {
+		return dir
+	}
+	if _, err := os.Stat(shm); err != nil {
+		return ""
+	}
+	return shm
+}
 
 // Main is a TestMain: it runs the tests of a package and removes what they left.
 func Main(m *testing.M) {
@@ -34,26 +43,23 @@ func Main(m *testing.M) {
 func Use() (done func()) {
 	debug.SetGCPercent(garbage)
 	if !room(shm, spare) {
-		if _, err := os.Stat(shm); err != nil {
-			Other = ""
-		}
 		return func() {}
 	}
 	dir, err := os.MkdirTemp(shm, "runner-test-")
 	if err != nil {
 		return func() {}
 	}
-	Other = os.TempDir()
-	before, had := os.LookupEnv("TMPDIR")
-	if err := os.Setenv("TMPDIR", dir); err != nil {
-		panic(err)
-	}
-	return func() {
-		if had {
-			os.Setenv("TMPDIR", before)
-		} else {
-			os.Unsetenv("TMPDIR")
+	old := os.TempDir()
+	set := func(to string) {
+		for name, value := range map[string]string{before: old, "TMPDIR": to} {
+			if err := os.Setenv(name, value); err != nil {
+				panic(err)
+			}
 		}
+	}
+	set(dir)
+	return func() {
+		set(old)
 		if err := os.RemoveAll(dir); err != nil {
 			fmt.Fprintln(os.Stderr, "remove what the tests left:", err)
 		}

@@ -93,7 +93,6 @@ func (x *ZoneExport) without(part string, err error) error {
 // be in either form there.
 func (s *Session) find(ctx context.Context, name, account string) (ZoneExport, error) {
 	x := ZoneExport{Name: zone.Name(name)}
-	z := zones.NewZoneService(s.c.opts...)
 	var list []json.RawMessage
 	spellings := []string{x.Name}
 	if people := zone.Unicode(x.Name); people != x.Name {
@@ -104,15 +103,42 @@ func (s *Session) find(ctx context.Context, name, account string) (ZoneExport, e
 		if account != "" {
 			query = append(query, "account.id", account)
 		}
-		some, err := s.pages(ctx, "zones", 50, library(func(ctx context.Context, opts ...option.RequestOption) (any, error) {
-			return z.List(ctx, zones.ZoneListParams{}, opts...)
-		}), query...)
+		some, err := s.zones(ctx, query...)
 		if err != nil {
 			return x, err
 		}
 		list = append(list, some...)
 	}
 	return x.choose(list)
+}
+
+func (s *Session) zones(ctx context.Context, query ...string) ([]json.RawMessage, error) {
+	z := zones.NewZoneService(s.c.opts...)
+	return s.pages(ctx, "zones", 50, library(func(ctx context.Context, opts ...option.RequestOption) (any, error) {
+		return z.List(ctx, zones.ZoneListParams{}, opts...)
+	}), query...)
+}
+
+// Zones returns the names of the zones that the token sees, sorted; account "" is all
+// accounts.
+func (s *Session) Zones(ctx context.Context, account string) (names []string, err error) {
+	var query []string
+	if account != "" {
+		query = []string{"account.id", account}
+	}
+	list, err := s.zones(ctx, query...)
+	if err != nil {
+		return nil, err
+	}
+	for _, raw := range list {
+		var o struct{ Name string }
+		if err := json.Unmarshal(raw, &o); err != nil || o.Name == "" {
+			return nil, &Error{Kind: Answer, Text: "a zone cannot be read", Cause: err}
+		}
+		names = append(names, zone.Name(o.Name))
+	}
+	slices.Sort(names)
+	return slices.Compact(names), nil
 }
 
 // choose takes the one zone of the name; an answer may hold others, or it twice.
