@@ -15,6 +15,7 @@ import (
 	"github.com/neosofia/runner/runtime"
 	"github.com/neosofia/runner/runtime/failure"
 	"github.com/neosofia/runner/runtime/policytest"
+	"github.com/neosofia/runner/runtime/words"
 	"github.com/neosofia/runner/stdlib"
 	"github.com/spf13/cobra"
 )
@@ -46,9 +47,11 @@ func builtinsCommand(f *flags) *cobra.Command {
 					return json.NewEncoder(os.Stdout).Encode(builtinJSON{Name: c.Name, Doc: c.Doc, Params: paramsJSON(c.Params)})
 				}
 				if c.Name == args[0] {
-					printSignature(os.Stdout, c.Name, c.Params)
-					fmt.Printf("\n%s: %s (site.star)\n", c.Name, c.Doc)
-					printParams(os.Stdout, c.Params)
+					var b strings.Builder
+					printSignature(&b, c.Name, c.Params)
+					fmt.Fprintf(&b, "\n%s: %s (site.star)\n", c.Name, c.Doc)
+					printParams(&b, c.Params)
+					fmt.Print(document(b.String(), os.Stdout))
 					return nil
 				}
 			}
@@ -95,31 +98,33 @@ func (f *flags) listBuiltins() error {
 		}
 		return json.NewEncoder(os.Stdout).Encode(all)
 	}
-	fmt.Println("primitives (policies, inside main):")
+	var b strings.Builder
+	fmt.Fprintln(&b, "primitives (policies, inside main):")
 	for _, d := range builtins.All() {
 		i := d.Info()
-		fmt.Printf("  %-14s %-8s %s\n", i.Name, i.Kind, firstSentence(i.Doc))
+		fmt.Fprintf(&b, "  %-14s %-8s %s\n", i.Name, i.Kind, firstSentence(i.Doc))
 	}
-	fmt.Println("\nsteering (policies, inside main; policy(...) at the top level):")
+	fmt.Fprintln(&b, "\nsteering (policies, inside main; policy(...) at the top level):")
 	for _, w := range runtime.Words() {
-		fmt.Printf("  %-14s %-8s %s\n", w.Name, "", firstClause(w.Doc))
+		fmt.Fprintf(&b, "  %-14s %-8s %s\n", w.Name, "", firstClause(w.Doc))
 	}
 	library, err := stdlib.Docs()
 	if err != nil {
 		return err
 	}
-	fmt.Println("\nlibrary (policies, after its load):")
+	fmt.Fprintln(&b, "\nlibrary (policies, after its load):")
 	for _, d := range library {
-		fmt.Printf("  %-14s %-8s %s  load(%q, %q)\n", d.Name, "", strings.TrimSuffix(firstLine(d.Doc), "."), d.Label, d.Name)
+		fmt.Fprintf(&b, "  %-14s %-8s %s  load(%q, %q)\n", d.Name, "", strings.TrimSuffix(firstLine(d.Doc), "."), d.Label, d.Name)
 	}
-	fmt.Println("\nconstructors (site.star):")
+	fmt.Fprintln(&b, "\nconstructors (site.star):")
 	for _, c := range site.Docs() {
-		fmt.Printf("  %-14s %-8s %s\n", c.Name, "", c.Doc)
+		fmt.Fprintf(&b, "  %-14s %-8s %s\n", c.Name, "", c.Doc)
 	}
-	fmt.Println("\ntests (files *_test.star; run them with runner test):")
+	fmt.Fprintln(&b, "\ntests (files *_test.star; run them with runner test):")
 	for _, w := range policytest.Words() {
-		fmt.Printf("  %-14s %-8s %s\n", w.Name, "", w.Doc)
+		fmt.Fprintf(&b, "  %-14s %-8s %s\n", w.Name, "", w.Doc)
 	}
+	fmt.Print(document(b.String(), os.Stdout))
 	return nil
 }
 
@@ -174,10 +179,12 @@ func (f *flags) describeWord(w word) error {
 	if f.json {
 		return json.NewEncoder(os.Stdout).Encode(wordJSON(w))
 	}
-	fmt.Printf("%s(%s)\n\n%s (%s)\n", w.Name, w.Args, w.Doc, w.Where)
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s(%s)\n\n%s (%s)\n", w.Name, w.Args, w.Doc, w.Where)
 	if w.More != "" {
-		fmt.Printf("\n%s\n", w.More)
+		fmt.Fprintf(&b, "\n%s\n", w.More)
 	}
+	fmt.Print(document(b.String(), os.Stdout))
 	fmt.Printf("example:\n    %s\n", strings.ReplaceAll(strings.TrimSpace(w.Example), "\n", "\n    "))
 	return nil
 }
@@ -247,25 +254,27 @@ func (f *flags) describe(i runtime.Info) error {
 	if f.json {
 		return json.NewEncoder(os.Stdout).Encode(jsonOf(i))
 	}
-	printSignature(os.Stdout, i.Name, i.Params)
+	var b strings.Builder
+	printSignature(&b, i.Name, i.Params)
 	if i.Returns != "" {
-		fmt.Printf(" -> %s", i.Returns)
+		fmt.Fprintf(&b, " -> %s", i.Returns)
 	}
-	fmt.Printf("\n\n%s\n", i.Doc)
-	printParams(os.Stdout, i.Params)
-	fmt.Printf("\nkind: %s; after a crash: %s\n", i.Kind, i.Resume)
+	fmt.Fprintf(&b, "\n\n%s\n", i.Doc)
+	printParams(&b, i.Params)
+	fmt.Fprintf(&b, "\nkind: %s; after a crash: %s\n", i.Kind, i.Resume)
 	if i.Retries.Attempts > 1 {
-		fmt.Printf("temporary errors: %d attempts, the first pause %v\n", i.Retries.Attempts, i.Retries.Wait)
+		fmt.Fprintf(&b, "temporary errors: %d attempts, the first pause %s\n", i.Retries.Attempts, words.Span(i.Retries.Wait))
 	}
-	fmt.Printf("example: %s\n", i.Example)
+	fmt.Fprintf(&b, "example: %s\n", i.Example)
 	if len(i.Codes) > 0 {
-		fmt.Println("\ncodes that catch() can see:")
+		fmt.Fprintln(&b, "\ncodes that catch() can see:")
 		codes := append([]failure.Code(nil), i.Codes...)
 		sort.Slice(codes, func(a, b int) bool { return codes[a].Name < codes[b].Name })
 		for _, c := range codes {
-			fmt.Printf("  %-20s %s\n", c.Name, c.Doc)
+			fmt.Fprintf(&b, "  %-20s %s\n", c.Name, c.Doc)
 		}
 	}
+	fmt.Print(document(b.String(), os.Stdout))
 	return nil
 }
 

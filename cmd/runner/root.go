@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -54,9 +55,10 @@ func shortHelp(root *cobra.Command) {
 	full := root.HelpFunc()
 	root.SetHelpFunc(func(c *cobra.Command, args []string) {
 		if c == root {
-			fmt.Fprintln(c.OutOrStdout(), rootHelp)
+			fmt.Fprintln(c.OutOrStdout(), document(rootHelp, os.Stdout))
 			return
 		}
+		c.Long = document(c.Long, os.Stdout)
 		full(c, args)
 	})
 	root.RunE = func(c *cobra.Command, args []string) error {
@@ -67,7 +69,7 @@ func shortHelp(root *cobra.Command) {
 			}
 			return usage("unknown verb %q\nhint: %s", args[0], hint)
 		}
-		fmt.Fprintln(c.OutOrStdout(), rootHelp)
+		fmt.Fprintln(c.OutOrStdout(), document(rootHelp, os.Stdout))
 		return nil
 	}
 	root.Args = cobra.ArbitraryArgs
@@ -81,7 +83,7 @@ func helpCommand(root *cobra.Command) *cobra.Command {
 		RunE: func(c *cobra.Command, args []string) error {
 			if all || len(args) == 0 {
 				if !all {
-					fmt.Fprintln(c.OutOrStdout(), rootHelp)
+					fmt.Fprintln(c.OutOrStdout(), document(rootHelp, os.Stdout))
 					return nil
 				}
 				root.SetOut(c.OutOrStdout()) // it was asked for: no error

@@ -60,6 +60,38 @@ func fitted(text string, out *os.File) string {
 	return strings.Join(lines, "\n")
 }
 
+// document breaks the lines of a longer text where a terminal is narrower: below the text
+// of a row of a table, else below its own beginning. Code, which is indented by four,
+// stays as it is.
+func document(text string, out *os.File) string {
+	w, _, err := term.GetSize(int(out.Fd()))
+	if err != nil || w <= 0 {
+		return text
+	}
+	return narrowed(text, w)
+}
+
+func narrowed(text string, w int) string {
+	var lines []string
+	for _, l := range strings.Split(text, "\n") {
+		if strings.HasPrefix(l, "    ") {
+			lines = append(lines, l)
+			continue
+		}
+		begins := len(l) - len(strings.TrimLeft(l, " "))
+		for i, last := begins, min(len(l), 34); i+2 < last; i++ {
+			if l[i:i+2] == "  " && l[i+2] != ' ' {
+				begins = i + 2
+			}
+		}
+		if w-begins < 20 {
+			begins = 4
+		}
+		lines = append(lines, fit(l, w, begins)...)
+	}
+	return strings.Join(lines, "\n")
+}
+
 // sheet prints what a verb found on standard output; on a terminal the lines fit it.
 type sheet struct{ lab string }
 

@@ -182,6 +182,20 @@ func TestLinesFitTheTerminal(t *testing.T) {
 	}
 }
 
+func TestDocumentsFitTheTerminal(t *testing.T) {
+	const text = "a first line that is longer than forty columns are\n\n" +
+		"  E_DAMAGED   what is there is not what was written\n" +
+		"  exec POLICY.star     run a procedure\n" +
+		"    code = [\"that stays\", \"as it is\", \"however long\"]\n"
+	const want = "a first line that is longer than forty\ncolumns are\n\n" +
+		"  E_DAMAGED   what is there is not what\n              was written\n" +
+		"  exec POLICY.star     run a procedure\n" +
+		"    code = [\"that stays\", \"as it is\", \"however long\"]\n"
+	if got := narrowed(text, 40); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
 func TestATransferSaysWhatThereIsRoomFor(t *testing.T) {
 	const gib = 1 << 30
 	for _, c := range []struct {

@@ -16,7 +16,7 @@ import (
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
-// The storages of Proxmox hold archives that runner made and that are not copy: their run
+// The storages of Proxmox hold archives that runner made and that are not copies: their run
 // died before they were counted, they were refused, or a further attempt took their
 // place. Nothing reads them again. And there is the opposite: copies that lie in place,
 // and whose archive somebody else removed.
