@@ -218,8 +218,15 @@ func (p *printer) toType(indent, text string) {
 		p.line("%stype: %s", indent, clean(text))
 		return
 	}
-	p.wrap(indent+"type: ", text)
+	head := "do:   "
+	if command.MatchString(text) {
+		head = "type: "
+	}
+	p.wrap(indent+head, text)
 }
+
+// command begins with a program; everything else is for people to do.
+var command = regexp.MustCompile(`^(runner|pve[a-z]+|qm|pct|systemctl|timedatectl|mount|umount) `)
 
 // typed is a command of runner at the end of a text.
 var typed = regexp.MustCompile(`runner [a-z][^,;:]*$`)
