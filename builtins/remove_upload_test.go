@@ -19,9 +19,9 @@ func TestRemoveUploadRefusesWhatIsNotOurs(t *testing.T) {
 	}
 	for _, c := range []struct{ name, path, words string }{
 		{"an archive with another token", a.Origin.Path, "do not carry runner:x/0"},
-		{"a file that is not an archive", "/etc/shadow", "no archive in a storage's dump folder"},
-		{"a path that goes up", "/srv/backup/dump/../../../etc/dump/vzdump-qemu-1-2.vma", "no archive in a storage's dump folder"},
-		{"a file beside the archives", "/srv/backup/dump/vzdump-qemu-900-2026.log", "no archive in a storage's dump folder"},
+		{"a file that is not an archive", "/etc/shadow", "not an archive in a storage's dump folder"},
+		{"a path that goes up", "/srv/backup/dump/../../../etc/dump/vzdump-qemu-1-2.vma", "not an archive in a storage's dump folder"},
+		{"a file beside the archives", "/srv/backup/dump/vzdump-qemu-900-2026.log", "not an archive in a storage's dump folder"},
 	} {
 		if out := brought(c.path, "runner:x/0"); failure.CodeOf(out.Err).Name != "E_NOT_OURS" ||
 			missing(out.Err.Error(), []string{c.words, "remove it by hand"}) != "" {

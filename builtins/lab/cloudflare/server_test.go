@@ -111,7 +111,7 @@ func TestRequestsAreAnsweredOrRefused(t *testing.T) {
 		{"the ingress rules of a tunnel", "/accounts/" + AccountID + "/cfd_tunnel/" + TunnelID + "/configurations", nil, 200, "http_status:404"},
 		{"the token of a tunnel", "/accounts/" + AccountID + "/cfd_tunnel/" + TunnelID + "/token", nil, 501, "the lab does not serve"},
 		{"a parameter that is unknown", "/zones?nmae=x", nil, 400, "unknown query parameter nmae"},
-		{"a page that is not a number", records19 + "?page=two", nil, 400, "is not a float64"},
+		{"a page that is not a number", records19 + "?page=two", nil, 400, "is no float64"},
 		{"too large a page of zones", "/zones?per_page=51", nil, 400, "from 1 to 50"},
 		{"a zone outside its folder", "/zones/..%2fx/dnssec", nil, 501, "does not serve"},
 		{"no token", "/zones", []string{"Authorization", ""}, 400, "6003"},

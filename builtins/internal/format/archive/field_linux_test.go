@@ -121,7 +121,7 @@ func TestAnACLInTheKernelsFormComesBackByNumber(t *testing.T) {
 	into := t.TempDir()
 	report, err := ExtractTree(context.Background(), "a.tar", bytes.NewReader(tarOf(t, e, bad)), into, Options{})
 	if err != nil || !strings.Contains(strings.Join(report.Skipped, "\n"),
-		`"b": attribute SCHILY.xattr.system.posix_acl_access: 8 bytes are not acl`) ||
+		`"b": attribute SCHILY.xattr.system.posix_acl_access: 8 bytes are not an ACL`) ||
 		strings.Contains(strings.Join(report.Skipped, "\n"), "joe") {
 		t.Fatalf("got %q, %v", report.Skipped, err)
 	}

@@ -142,7 +142,7 @@ func TestDamageIsSaid(t *testing.T) {
 		want string
 	}{
 		{"nothing", func(*testing.T, []byte) []byte { return nil }, "ends within the volume descriptors"},
-		{"another file system", func(*testing.T, []byte) []byte { return make([]byte, 100*block) }, "no ISO 9660 image"},
+		{"another file system", func(*testing.T, []byte) []byte { return make([]byte, 100*block) }, "not an ISO 9660 image"},
 		{"cut in the folders", func(_ *testing.T, d []byte) []byte { return d[:rootOf(d)+100] }, "ends within folder /"},
 		{"cut in the files", func(_ *testing.T, d []byte) []byte { return d[:len(d)/2] }, "it ends"},
 		{"its padding cut away", func(_ *testing.T, d []byte) []byte { return d[:len(d)-200*block] }, "it ends"},

@@ -105,8 +105,8 @@ func TestBadLinesAreRefusedWhereTheyCount(t *testing.T) {
 	for _, c := range []struct{ name, text, want string }{
 		{"a kind that nobody knows", "disk /dev/sda 1 gpt\nzpool rpool /dev/sdb\n", `disklayout.conf:2: "zpool" is not a kind`},
 		{"a line that is cut", "part /dev/sda 1031168", "has 3 words, want at least 7"},
-		{"a size that is none", "disk /dev/sda big gpt", "no size"},
-		{"a size below zero", "disk /dev/sda -1 gpt", "no size"},
+		{"a size that is none", "disk /dev/sda big gpt", "not a size"},
+		{"a size below zero", "disk /dev/sda -1 gpt", "not a size"},
 		{"a line without end", "#" + strings.Repeat("x", maxLine+1), "a line of more than"},
 		{"a file without end", strings.Repeat("# comment\n", maxBytes/10+10), "more than"},
 		{"the same where recovery leaves it alone", "#part /dev/sda 1031168\n#disk /dev/sda big gpt\n#zpool rpool\n", ""},

@@ -68,7 +68,7 @@ func TestTheSheetIsReadAsItIsTyped(t *testing.T) {
 			"a slip":                 {[]string{lines[0], string(wrong)}, "line 2 does not agree"},
 			"lines in another order": {[]string{lines[1]}, "line 1 comes now"},
 			"lines in another order, without numbers": {[]string{lines[1][4:]}, "line 1 does not agree"},
-			"a line is missing":                       {lines[:3], "no recovery key yet: line 4"},
+			"a line is missing":                       {lines[:3], "not a recovery key yet: line 4"},
 			"something else":                          {[]string{"hunter2"}, "no recovery key"},
 			"far too long":                            {[]string{strings.Repeat("A", 300)}, "no recovery key"},
 		} {

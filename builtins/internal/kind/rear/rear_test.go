@@ -164,9 +164,9 @@ func TestRescueImagesAreHeldToTheirPlan(t *testing.T) {
 		{"nothing", nil, "without its plan"},
 		{"no plan first", []string{"rear-pve1.iso", "x", "plan.json", "{}"}, "does not come first"},
 		{"a plan that is none", []string{"plan.json", "x"}, "cannot be read"},
-		{"a layout that is none", []string{"plan.json", "{}", "disklayout.conf", "nonsense here\n"}, "no kind of component"},
+		{"a layout that is none", []string{"plan.json", "{}", "disklayout.conf", "nonsense here\n"}, "not a kind of component"},
 		{"an image that is none", []string{"plan.json", "{}", "disklayout.conf", "", "rear-pve1.iso", strings.Repeat("x", 40000)},
-			"no ISO 9660 image"},
+			"not an ISO 9660 image"},
 		{"no image", []string{"plan.json", "{}", "disklayout.conf", "disk /dev/sda 5 gpt\n"}, "holds no kernel"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
