@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/neosofia/runner/runtime"
@@ -39,6 +40,7 @@ type screen struct {
 
 	verbose bool
 	items   progress
+	tally   atomic.Pointer[string] // what counts the items, for who draws it
 }
 
 const reportEvery = 30 * time.Second
@@ -95,6 +97,10 @@ func (s *screen) event(e runtime.Event) {
 		}
 		return
 	}
+	defer func() {
+		text := s.items.tally()
+		s.tally.Store(&text)
+	}()
 	switch e.Kind {
 	case runtime.EventRun:
 		s.line("run %s", e.Text)

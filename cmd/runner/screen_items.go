@@ -19,7 +19,6 @@ const smallest = 8 << 20
 
 // progress is what is known of the items of a run so far.
 type progress struct {
-	began    time.Time
 	expected map[string]bool            // asset/item
 	made     map[string]made            // by artifact
 	done     map[string]bool            // asset/item with a proven copy
@@ -38,20 +37,22 @@ type made struct {
 
 // count shows below all bars how many items are done.
 func (s *screen) count() {
-	s.items.began = time.Now()
+	began := time.Now()
+	text := s.items.tally()
+	s.tally.Store(&text)
 	s.items.bar = s.bars.New(1, mpb.NopStyle(), mpb.BarPriority(-1), mpb.PrependDecorators(decor.Any(func(decor.Statistics) string {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		return s.lab + s.items.text(time.Since(s.items.began))
+		// Not under the lock: whoever prints a line holds it, and waits until this was drawn.
+		return s.lab + *s.tally.Load() + "   " + words.Clock(time.Since(began))
 	})))
 }
 
-func (p *progress) text(elapsed time.Duration) string {
+// tally says how many items are done.
+func (p *progress) tally() string {
 	text := fmt.Sprintf("%d of %d items done", len(p.done), max(len(p.expected), len(p.done)))
 	if n := p.failed + len(p.short); n > 0 {
 		text += fmt.Sprintf(", %d FAILED", n)
 	}
-	return text + "   " + words.Clock(elapsed)
+	return text
 }
 
 // lacking keeps in mind which targets an item was to be copied to and was not.

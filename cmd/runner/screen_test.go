@@ -2,12 +2,15 @@ package main
 
 import (
 	"bytes"
+	"fmt"
+	"io"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/neosofia/runner/runtime"
 	"github.com/neosofia/runner/runtime/ledger"
+	"github.com/vbauerster/mpb/v8"
 )
 
 func TestWhenColoursAreUsed(t *testing.T) {
@@ -96,7 +99,7 @@ func TestLinesOfItems(t *testing.T) {
 	if got := out.String(); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
-	if got, want := s.items.text(time.Minute), "1 of 1 items done, 1 FAILED   1:00"; got != want {
+	if got, want := s.items.tally(), "1 of 1 items done, 1 FAILED"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
@@ -125,7 +128,7 @@ func TestAnItemThatATargetLacksIsNotOK(t *testing.T) {
 	}
 	s.event(end("copy", ledger.Facts{Copies: copies, Findings: lost}))
 	s.event(end("verify", ledger.Facts{Proofs: proofs}))
-	if got, want := s.items.text(time.Minute), "0 of 1 items done, 1 FAILED   1:00"; got != want {
+	if got, want := s.items.tally(), "0 of 1 items done, 1 FAILED"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	failed := end("copy", ledger.Facts{})
@@ -232,4 +235,18 @@ func TestNoTextOfAMediumMovesTheCursor(t *testing.T) {
 	if got, want := shownLines("a\x1b\nhint:\tb", "  "), "a\uFFFD\n  hint: b"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
+}
+
+// Lines are printed while the bars are drawn: neither may wait for the other.
+func TestLinesAndBarsDoNotWaitForEachOther(t *testing.T) {
+	s := &screen{err: io.Discard, bar: map[string]*mpb.Bar{}, since: map[string]time.Time{}, columns: func() int { return 80 }}
+	s.bars = mpb.New(mpb.WithOutput(io.Discard), mpb.WithRefreshRate(100*time.Microsecond), mpb.WithAutoRefresh())
+	s.count()
+	for i := range 20_000 {
+		s.event(runtime.Event{Kind: runtime.EventPrint, Text: "line"})
+		if i%1000 == 0 {
+			s.event(runtime.Event{Kind: runtime.EventProgress, Step: "/0", Transfer: fmt.Sprint(i), Total: 16 << 20, Done: int64(i)})
+		}
+	}
+	s.close()
 }
