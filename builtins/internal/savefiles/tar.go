@@ -38,17 +38,28 @@ var tarArgs = []string{
 	"--verbose", "--index-file=/dev/null", "--quoting-style=escape", "--directory=/",
 }
 
+// maxWords are bytes of names that a command line takes: to a shell it is one word, which
+// Linux lets have 128 KiB.
+const maxWords = 48 << 10
+
 // args are the words of the command. The names come on standard input, below the root,
 // so that none of them can be taken for an option.
 func (j *job) args(exclude, own []string) []string {
 	args := append(slices.Clone(tarArgs), "--anchored", "--no-wildcards")
+	rooted := func(pattern string) {
+		args = append(args, "--exclude="+pattern)
+		if slices.Contains(j.paths, "/") { // it is named ".", and all below it begins so
+			args = append(args, "--exclude=./"+pattern)
+		}
+	}
 	for _, dir := range own {
-		args = append(args, "--exclude="+strings.TrimPrefix(dir, "/"))
+		rooted(strings.TrimPrefix(dir, "/"))
 	}
 	args = append(args, "--wildcards")
 	for _, x := range exclude {
-		if rooted, ok := strings.CutPrefix(x, "/"); ok {
-			args = append(args, "--anchored", "--no-wildcards-match-slash", "--exclude="+strings.TrimSuffix(rooted, "/"))
+		if pattern, ok := strings.CutPrefix(x, "/"); ok {
+			args = append(args, "--anchored", "--no-wildcards-match-slash")
+			rooted(strings.TrimSuffix(pattern, "/"))
 		} else {
 			args = append(args, "--no-anchored", "--no-wildcards-match-slash", "--exclude="+strings.TrimSuffix(x, "/"))
 		}
@@ -60,8 +71,13 @@ func (j *job) args(exclude, own []string) []string {
 // it is left out, and is named; for that, tar reads once more.
 func (j *job) run(ctx context.Context, exclude, own []string) (archive.Report, error) {
 	report, err := j.pack(ctx, exclude, own)
-	far := report.OutOfReach
-	if err == nil || len(far) == 0 || ctx.Err() != nil {
+	var far []string
+	size := 0
+	for _, f := range report.OutOfReach {
+		far = append(far, strings.TrimPrefix(f, "./"))
+		size += len(f)
+	}
+	if err == nil || len(far) == 0 || ctx.Err() != nil || size > maxWords {
 		return report, err
 	}
 	j.notes = notes{}
