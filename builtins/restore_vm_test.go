@@ -2,6 +2,7 @@ package builtins
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -281,6 +282,31 @@ func TestRestoreVMNeverOverwritesAnArchiveOfTheNode(t *testing.T) {
 	out := b.run(`return restore_vm(guest = "scratch", vmid = 9100, storage = "local", from_target = "offline-a")`)
 	wantCode(t, out, "E_STORAGE_FULL", "/srv/backup/dump/vzdump-qemu-900-", "no space left", "free space on the storage")
 	b.clean(1)
+}
+
+// An archive of somebody else that has the very name is neither written to nor removed.
+func TestRestoreVMLeavesAForeignArchiveOfItsNameAlone(t *testing.T) {
+	t.Parallel()
+	b := saved(t, "scratch", plainUSB...)
+	var names []string
+	for i := range 600 {
+		name := "/srv/backup/dump/vzdump-qemu-900-" + b.clock.Now().Add(time.Duration(i)*time.Second).Format("2006_01_02-15_04_05") + ".vma.zst"
+		names = append(names, b.dir+"/world/pve/nodes/pve1"+name)
+	}
+	for _, name := range names {
+		if _, err := os.Lstat(name); errors.Is(err, fs.ErrNotExist) {
+			if err := os.WriteFile(name, []byte("foreign"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	out := b.run(`return restore_vm(guest = "scratch", vmid = 9100, storage = "local", from_target = "offline-a")`)
+	wantCode(t, out, "E_STORAGE", "is there already")
+	for _, name := range names {
+		if _, err := os.Stat(name); err != nil {
+			t.Errorf("an archive of somebody else went: %v", err)
+		}
+	}
 }
 
 func TestRestoreVMSurvivesACrash(t *testing.T) {

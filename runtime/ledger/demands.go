@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -113,10 +114,12 @@ func (d Demands) Excused(item string, at time.Time) (Exception, bool) {
 	return Exception{}, false
 }
 
-// Accepts returns the unexpired exception that covers a gap.
+// Accepts returns the unexpired exception that covers a gap. One that names no gap covers
+// whatever an artifact lacks; that a copy lies with its source is accepted by its own words
+// alone.
 func (d Demands) Accepts(g Gap, at time.Time) (Exception, bool) {
 	for _, x := range d.Accepted {
-		if x.Item == g.Item && (x.What == g.What || x.What == "") && at.Before(x.Until) {
+		if x.Item == g.Item && (x.What == g.What || x.What == "" && !strings.HasPrefix(g.What, ownDisk)) && at.Before(x.Until) {
 			return x, true
 		}
 	}

@@ -19,7 +19,9 @@ type Device struct {
 }
 
 // OwnDisk is what a copy lacks that lies on a disk of its source, as the site accepts it.
-func OwnDisk(target string) string { return "disk of its own for " + target }
+func OwnDisk(target string) string { return ownDisk + target }
+
+const ownDisk = "disk of its own for "
 
 // Shares reports whether one of several devices, by their identities, has a disk in
 // common with d.

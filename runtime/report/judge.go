@@ -150,7 +150,7 @@ func (j judge) onSource(a ledger.AssetDemand, it *item) (out []ledger.Finding) {
 	var on []ledger.Copy
 	seen := map[string]bool{}
 	for _, c := range it.copies {
-		if seen[c.Target] || c.Level < ledger.Read {
+		if seen[c.Target] || c.Level < demanded(a, c.Target) {
 			continue
 		}
 		seen[c.Target] = true
@@ -169,6 +169,16 @@ func (j judge) onSource(a ledger.AssetDemand, it *item) (out []ledger.Finding) {
 				a.Name, it.name, ledger.OwnDisk(c.Target), date(j.now.AddDate(0, 6, 0)))})
 	}
 	return out
+}
+
+// demanded is the level that makes a copy on a target good.
+func demanded(a ledger.AssetDemand, target string) int {
+	for _, on := range a.On {
+		if on.Target == target {
+			return on.Level
+		}
+	}
+	return ledger.Read
 }
 
 // nightly judges a target that every run writes.

@@ -82,6 +82,19 @@ func TestTheSumOfAnItem(t *testing.T) {
 			b.copy(b.artifact("r", "erp", at), "beside", 2)
 			b.end("r", now, ledger.OK)
 		}, Live{}, "1/1 copies, 1 media, 0 offsite, 0 offline, 0 unproven", nil},
+		{"a copy on the disk of its source, where stored is enough", func(b *book, d *ledger.Demands) {
+			d.Assets[0] = ledger.AssetDemand{Name: "vms", On: []ledger.CopyDemand{{Target: "beside", Level: ledger.Stored}}}
+			b.begin("r", at)
+			b.copy(b.artifact("r", "erp", at), "beside", ledger.Stored)
+			b.end("r", now, ledger.OK)
+		}, Live{}, "0 copies, 0 media, 0 offsite, 0 offline, 0 unproven", []string{besideText + " | " + besideType}},
+		{"an exception for whatever the artifact lacks is none for the disk", func(b *book, d *ledger.Demands) {
+			d.Assets[0] = ledger.AssetDemand{Name: "vms", On: []ledger.CopyDemand{{Target: "beside", Level: ledger.Read}}}
+			d.Accepted = []ledger.Exception{{Item: "erp", Reason: "scratch disks", Until: now.AddDate(0, 1, 0)}}
+			b.begin("r", at)
+			b.copy(b.artifact("r", "erp", at), "beside", ledger.Read)
+			b.end("r", now, ledger.OK)
+		}, Live{}, "0 copies, 0 media, 0 offsite, 0 offline, 0 unproven", []string{besideText + " | " + besideType}},
 		{"two folders on one disk", func(b *book, d *ledger.Demands) {
 			d.Assets[0].On = []ledger.CopyDemand{{Target: "nas", Level: 1}, {Target: "second", Level: 1}, {Target: "offsite", Level: 1}}
 			d.Assets[0].Offline, d.Assets[0].Media = 0, 1

@@ -117,6 +117,12 @@ func put(ctx context.Context, s *runtime.Step, system, node, full string, r io.R
 		return fail(err)
 	}
 	defer h.Close()
+	// Notes that we left beside somebody else's archive would make it ours to remove.
+	if _, err := h.Stat(ctx, full); err == nil {
+		return fail(fmt.Errorf("%s is there already: %w", full, fs.ErrExist))
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return fail(err)
+	}
 	if err := h.Create(ctx, full+notesExt, 0o600, strings.NewReader(s.Token())); err != nil {
 		return fail(err)
 	}
