@@ -235,3 +235,29 @@ func TestARunThatDiedIsClosedByTheNextOfItsPolicyAlone(t *testing.T) {
 		})
 	}
 }
+
+func TestACleanUpAfterADeadRunIsTriedOnceAStart(t *testing.T) {
+	t.Parallel()
+	cfg, w := newBench(t, "def main():\n    lend(name = 'x')\n", lend, fetchBack)
+	store := &dying{Store: ledger.NewMemory(), left: 1 << 30}
+	cfg.Ledger = ledger.New(store)
+	w.hook = func(string) { store.left = 0 }
+	if out, err := Exec(t.Context(), *cfg); err == nil && out.Err == nil {
+		t.Fatal("the run did not die")
+	}
+	store.left, cfg.Ledger, cfg.Header.ID = 1<<30, ledger.New(store), "r2"
+	tried := 0
+	w.hook = func(name string) {
+		if name == "back x" {
+			tried++
+		}
+	}
+	w.break_["back x"] = errors.New("no route")
+	out, err := Exec(t.Context(), *cfg)
+	if err != nil || out.Result != ledger.DegradedRun || len(out.Findings) != 2 {
+		t.Fatalf("got %v, %+v", err, out)
+	}
+	if tried != 2 { // after r1; and after r2 itself, that lends the same
+		t.Errorf("tried %d times", tried)
+	}
+}
