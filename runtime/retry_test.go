@@ -206,3 +206,62 @@ func die(t *testing.T, cfg *Config, w *benchWorld, at string) {
 	w.hook, store.left = nil, 1<<30
 	cfg.Ledger = ledger.New(store)
 }
+
+// A call that a policy makes twice is to have its effect twice, in a retry, too, and
+// however often that dies or is retried itself.
+func TestWhatWasDoneOnceServesOneCall(t *testing.T) {
+	t.Parallel()
+	const text = "def main():\n    a = grow(name = 'a')\n    make(name = 'between')\n    return [a, grow(name = 'a')]\n"
+	for _, c := range []struct {
+		name  string
+		fails map[string][]string // run -> what breaks in it
+		dies  bool                // the last run, between the calls
+		value string              // of r3, or r2
+		grown int
+	}{
+		{"the second was not done", map[string][]string{"r1": {"between"}}, false, `["r1 a/0", "r2 a/2"]`, 2},
+		{"nor in the retry, which took over the first", map[string][]string{"r1": {"between"}, "r2": {"between"}}, false,
+			`["r1 a/0", "r3 a/2"]`, 2},
+		{"the retry dies between", map[string][]string{"r1": {"between"}}, true, `["r1 a/0", "r2 a/2"]`, 2},
+		{"both were done, the first does not stand", map[string][]string{"r1": {"end"}, "r2": {`withered "r1 a/0"`}}, false,
+			`["r1 a/2", "r2 a/2"]`, 3},
+		{"both stand", map[string][]string{"r1": {"end"}}, false, `["r1 a/0", "r1 a/2"]`, 2},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			text := text
+			if c.fails["r1"][0] == "end" {
+				text = strings.Replace(text, "return [a, grow(name = 'a')]", "b = grow(name = 'a')\n    make(name = 'end')\n    return [a, b]", 1)
+			}
+			cfg, w := newBench(t, text, grow)
+			store := &dying{Store: ledger.NewMemory(), left: 1 << 30}
+			cfg.Ledger = ledger.New(store)
+			breaks := func(id string) {
+				cfg.Header.ID, w.break_ = id, map[string]error{}
+				for _, name := range c.fails[id] {
+					w.break_[name] = errors.New("no")
+				}
+			}
+			breaks("r1")
+			mustExec(t, cfg)
+			last := "r2"
+			breaks("r2")
+			if c.dies {
+				w.hook = func(string) { store.left = 0 }
+			}
+			out, err := RetryRun(t.Context(), *cfg, "r1")
+			switch {
+			case c.dies:
+				w.hook, store.left, cfg.Ledger = nil, 1<<30, ledger.New(store)
+				out, err = ResumeRun(t.Context(), *cfg, "r2")
+			case err == nil && out.Err != nil:
+				last = "r3"
+				breaks("r3")
+				out, err = RetryRun(t.Context(), *cfg, "r2")
+			}
+			if err != nil || out.Err != nil || out.Value.String() != c.value || w.made["grow a"] != c.grown {
+				t.Fatalf("%s: got %v, %+v, grown %d times", last, err, out, w.made["grow a"])
+			}
+		})
+	}
+}
