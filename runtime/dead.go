@@ -13,8 +13,8 @@ func (r *Run) say(format string, args ...any) {
 	r.observe(Event{Kind: EventPrint, Time: r.engine.Now(), Text: fmt.Sprintf(format, args...)})
 }
 
-// closeDead closes runs of this policy that died without an end, and cleans up
-// after them and after every run that has ended. A dead run of another policy may
+// closeDead closes runs of this policy that died without an end, and then cleans up,
+// once, after every run that has ended. A dead run of another policy may
 // still be resumed.
 func (r *Run) closeDead(ctx context.Context) error {
 	runs, err := ledger.All[ledger.Run](ctx, r.ledger, ledger.Query{Kind: ledger.RowRun})
@@ -39,7 +39,6 @@ func (r *Run) closeDead(ctx context.Context) error {
 			continue
 		}
 		r.say("run %s died; this one takes its place", old.ID)
-		r.cleanUp(ctx, old.ID)
 		out := ledger.RunOutcome{Result: ledger.Interrupted, By: r.header.ID, Ended: r.engine.Now().UTC(),
 			Failure: &ledger.Failure{Message: "the run died; run " + r.header.ID + " took its place"}}
 		e, err := ledger.NewEntry(ledger.RunEnd, out.Ended, old.ID, "", out)

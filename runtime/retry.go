@@ -3,14 +3,25 @@ package runtime
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
 // chain finds when the first of the runs began that this one retries, and takes
-// their steps as earlier ones.
+// their steps as earlier ones: those of the newest first, and none that a newer run, or
+// this one before it was resumed, took over.
 func (r *Run) chain(ctx context.Context, h ledger.Run) error {
 	r.since = h.Began
+	key := func(p *past) string { return p.begin.Digest + string(p.end.Value) }
+	have := map[string]int{}
+	for _, p := range r.history {
+		if p.end != nil && p.end.OK {
+			have[key(p)]++
+		}
+	}
 	for id := h.RetryOf; id != ""; {
 		old, _, err := loadRun(ctx, r.ledger, id)
 		if err != nil {
@@ -20,9 +31,16 @@ func (r *Run) chain(ctx context.Context, h ledger.Run) error {
 		if err != nil {
 			return err
 		}
-		for _, p := range steps {
-			if _, newer := r.earlier[p.begin.Digest]; !newer && p.end != nil && p.end.OK {
-				r.earlier[p.begin.Digest] = p
+		seen := map[string]int{}
+		for _, step := range slices.SortedFunc(maps.Keys(steps), func(a, b string) int { return strings.Compare(StepKey(a), StepKey(b)) }) {
+			p := steps[step]
+			if p.end == nil || !p.end.OK {
+				continue
+			}
+			k := key(p)
+			if seen[k]++; seen[k] > have[k] {
+				have[k] = seen[k]
+				r.earlier[p.begin.Digest] = append(r.earlier[p.begin.Digest], p)
 			}
 		}
 		r.since, id = old.Began, old.RetryOf

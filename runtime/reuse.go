@@ -25,18 +25,40 @@ func (p Reusable[A]) reuse(ctx context.Context, s *Step, a any, value json.RawMe
 	return p.Reuse(ctx, s, a.(*A), value)
 }
 
+// taken is an earlier step of a call, or nil. Each serves one call: what is called twice
+// was to be done twice.
+func (r *Run) taken(digest string) *past {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	list := r.earlier[digest]
+	if len(list) == 0 {
+		return nil
+	}
+	r.earlier[digest] = list[1:]
+	return list[0]
+}
+
 // reuse takes over a step of the run that is retried, when it still stands.
 func (r *Run) reuse(ctx context.Context, c *call) (outcome, bool, error) {
-	was := r.earlier[c.begin.Digest]
 	d, can := c.decl.(reusable)
-	if was == nil || !can || was.end == nil || !was.end.OK {
+	if !can {
 		return outcome{}, false, nil
 	}
-	s := &Step{ID: c.id, Run: r.header.ID, Attempt: 1, World: r.cfg.World, run: r, name: c.info.Name, marks: map[string]string{}}
-	ok, err := d.reuse(ctx, s, c.args, was.end.Value)
-	if err != nil || !ok {
-		return outcome{}, false, err
+	for was := r.taken(c.begin.Digest); was != nil; was = r.taken(c.begin.Digest) {
+		s := &Step{ID: c.id, Run: r.header.ID, Attempt: 1, World: r.cfg.World, run: r, name: c.info.Name, marks: map[string]string{}}
+		ok, err := d.reuse(ctx, s, c.args, was.end.Value)
+		if err != nil {
+			return outcome{}, false, err
+		}
+		if ok {
+			return r.takeOver(ctx, c, was)
+		}
 	}
+	return outcome{}, false, nil
+}
+
+// takeOver records the outcome of an earlier step as that of this call.
+func (r *Run) takeOver(ctx context.Context, c *call, was *past) (outcome, bool, error) {
 	end := ledger.End{Call: &c.begin, OK: true, Value: was.end.Value, Reused: was.run, Facts: ledger.Facts{Findings: was.end.Findings}}
 	if err := r.entry(ctx, false, ledger.StepEnd, c.id, end); err != nil {
 		return outcome{}, false, err

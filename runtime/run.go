@@ -65,8 +65,8 @@ type Run struct {
 	leases  *leases
 	limits  Limits
 	meter   *meter
-	history map[string]*past // steps of the record that is replayed
-	earlier map[string]*past // steps of the run that is retried
+	history map[string]*past   // steps of the record that is replayed
+	earlier map[string][]*past // steps of the runs that are retried, by digest
 	since   time.Time
 	before  ledger.Head   // as this process found the ledger
 	spent   time.Duration // running time before a resume
@@ -93,7 +93,7 @@ var ErrInterrupted = &failure.Error{Code: failure.Cancelled, Doing: "the run was
 
 func newRun(cfg Config) *Run {
 	r := &Run{cfg: cfg, header: cfg.Header, ledger: cfg.Ledger, clock: cfg.Clock, observe: cfg.Observe,
-		limits: cfg.Program.rt.Limits.Defaults(), history: map[string]*past{}, earlier: map[string]*past{}}
+		limits: cfg.Program.rt.Limits.Defaults(), history: map[string]*past{}, earlier: map[string][]*past{}}
 	if r.clock == nil {
 		r.clock = RealClock{}
 	}

@@ -75,7 +75,7 @@ func testPrimitives(w *benchWorld) []Declaration {
 	}
 }
 
-func newBench(t *testing.T, script string) (*Config, *benchWorld) {
+func newBench(t *testing.T, script string, more ...func(*benchWorld) Declaration) (*Config, *benchWorld) {
 	t.Helper()
 	w := &benchWorld{made: map[string]int{}, break_: map[string]error{}}
 	path := filepath.Join(t.TempDir(), "p.star")
@@ -83,6 +83,9 @@ func newBench(t *testing.T, script string) (*Config, *benchWorld) {
 		t.Fatal(err)
 	}
 	rt := &Runtime{Primitives: testPrimitives(w), Stdlib: fstest.MapFS{}, Limits: Limits{Wall: time.Minute}}
+	for _, m := range more {
+		rt.Primitives = append(rt.Primitives, m(w))
+	}
 	p, err := rt.Load(path, nil)
 	if err != nil {
 		t.Fatal(err)

@@ -94,9 +94,5 @@ func Is(err error, codes ...Code) bool {
 
 // OneLine words an error for a sentence or a list: its hint stands behind a semicolon.
 func OneLine(err error) string {
-	text, hint, ok := strings.Cut(err.Error(), "\nhint: ")
-	if ok {
-		return text + "; " + strings.ReplaceAll(hint, "\n", " ")
-	}
-	return strings.ReplaceAll(text, "\n", " ")
+	return strings.ReplaceAll(strings.Replace(err.Error(), "\nhint: ", "; ", 1), "\n", " ")
 }
