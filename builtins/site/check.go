@@ -27,6 +27,12 @@ func (b *builder) check() {
 			b.add(b.at("logs", l.Name, "host", ""), fmt.Errorf("logs %s: %w", l.Name, err))
 		}
 	}
+	if len(b.site.Proxmox) > 1 {
+		for _, g := range b.site.Groups {
+			b.add(b.at("asset", g.Asset, "guests", ""), fmt.Errorf("asset %s chooses guests of %d clusters: guests of one name would be taken for "+
+				"each other\nhint: give each proxmox(...) an asset of its own, with asset = …", g.Asset, len(b.site.Proxmox)))
+		}
+	}
 	owner := map[string]string{}
 	for _, p := range b.site.Proxmox {
 		pos := b.at("proxmox", p.Name, "asset", "")

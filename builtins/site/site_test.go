@@ -46,6 +46,9 @@ func TestBadSites(t *testing.T) {
 		{"two targets of one name", good + goodTarget, []string{`"usb" is declared twice`}},
 		{"two assets of one name", good + goodAsset, []string{`"virtual_machines" is declared twice`}},
 		{"two systems with one asset", good + strings.Replace(goodProxmox, `"pve"`, `"pve2"`, 1), []string{"asset of its own"}},
+		{"guests of two clusters in one group", good + strings.Replace(goodProxmox, `"pve"`, `"pve2", asset = "others"`, 1) +
+			strings.Replace(goodAsset, `"virtual_machines"`, `"others"`, 1) +
+			strings.Replace(goodAsset, `"virtual_machines"`, `"services", guests = tagged("prod")`, 1), []string{"chooses guests of 2 clusters"}},
 		{"a URL of no kind that is known", strings.Replace(goodTarget, "file:///mnt/usb", "ftp://h/x", 1),
 			[]string{"file:///folder or sftp://user@host[:port]/folder or pve://[system/]storage"}},
 		{"sftp without a host key", sftp + `, key = secret("k"))`, []string{"host_key is missing"}},
