@@ -32,7 +32,7 @@ func TestZerosBehindATarArePadding(t *testing.T) {
 	}
 	for want, tail := range map[string][]byte{
 		"data follows the end": append(make([]byte, 5000), 1),
-		"not a whole number":      make([]byte, 100),
+		"not a whole number":   make([]byte, 100),
 	} {
 		_, err := check("a.tar", join(b, tail))
 		refused(t, err, want)
