@@ -78,8 +78,8 @@ func Open(ctx context.Context, place string, o Options) (*Medium, error) {
 	m.readProofs(ctx)
 	sort.SliceStable(m.list, func(i, j int) bool {
 		a, b := m.list[i].Artifact, m.list[j].Artifact
-		if a.Kind+a.Item != b.Kind+b.Item {
-			return a.Kind+"/"+a.Item < b.Kind+"/"+b.Item
+		if a.Kind != b.Kind || a.Item != b.Item {
+			return a.Kind+"\x00"+a.Item < b.Kind+"\x00"+b.Item
 		}
 		return a.Created.After(b.Created)
 	})
