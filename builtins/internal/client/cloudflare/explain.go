@@ -3,6 +3,7 @@ package cloudflare
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"github.com/neosofia/runner/runtime/failure"
 )
@@ -15,7 +16,7 @@ func Explain(system, doing string, err error) error {
 	if err == nil || errors.As(err, &own) || errors.Is(err, context.Canceled) || !errors.As(err, &e) {
 		return err
 	}
-	out := &failure.Error{Code: CodeAnswer, System: "cloudflare " + system, Doing: doing, Said: e.Error(), Cause: err}
+	out := &failure.Error{Code: CodeAnswer, System: strings.TrimSpace("cloudflare " + system), Doing: doing, Said: e.Error(), Cause: err}
 	switch e.Kind {
 	case Auth:
 		out.Code = CodeAuth

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"strings"
 
 	"github.com/neosofia/runner/builtins/internal/client/ssh"
 	"github.com/neosofia/runner/runtime/failure"
@@ -18,7 +19,7 @@ func Explain(name, doing string, err error) error {
 	if errors.As(err, &own) || errors.Is(err, context.Canceled) {
 		return err
 	}
-	e := &failure.Error{Code: CodeFailed, System: "host " + name, Doing: doing, Said: err.Error(), Cause: err}
+	e := &failure.Error{Code: CodeFailed, System: strings.TrimSpace("host " + name), Doing: doing, Said: err.Error(), Cause: err}
 	var exit *ExitError
 	switch {
 	case errors.As(err, new(*ssh.HostKeyError)):

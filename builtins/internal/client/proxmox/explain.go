@@ -23,7 +23,7 @@ func Explain(system, doing string, err error) error {
 	if errors.As(err, &own) {
 		return err
 	}
-	e := &failure.Error{Code: CodeRefused, System: "proxmox " + system, Doing: doing, Said: err.Error(), Cause: err}
+	e := &failure.Error{Code: CodeRefused, System: strings.TrimSpace("proxmox " + system), Doing: doing, Said: err.Error(), Cause: err}
 	var api *Error
 	var pin *tlspin.Error
 	var gone *NoGuestError
