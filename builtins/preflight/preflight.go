@@ -35,12 +35,14 @@ type Needs struct {
 }
 
 // Fault is something that would keep a night from its work, or, as a note, something to
-// know before it.
+// know before it. Untried says that what is behind it was not looked at: a host was down.
 type Fault struct {
 	System string `json:"system"`
 	Text   string `json:"text"`
 	Hint   string `json:"hint,omitempty"`
 	Note   bool   `json:"note,omitempty"`
+
+	Untried bool `json:"untried,omitempty"`
 }
 
 // Night tries everything that the policies will need of the site's systems, and changes

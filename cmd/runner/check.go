@@ -141,6 +141,7 @@ func calls(all []*checked, primitive string) bool {
 type asked struct {
 	targets []capacity.Fullness
 	systems []preflight.Fault
+	missed  func(capacity.Fullness) bool // of a target that was not reached, and should have been; nil: none
 }
 
 // ask dials targets and hosts, and reads.
@@ -266,8 +267,12 @@ func (s *checkSheet) asked(expired []string, a asked) {
 			s.add(true, "FAULT ", "target "+t.Text(), t.Hint)
 		}
 	}
-	if len(s.faults) == 0 { // how full targets are is not what is looked for beside a fault
-		for _, t := range a.targets {
+	whole := len(s.faults) == 0 // how full targets are is not what is looked for beside a fault
+	for _, t := range a.targets {
+		switch {
+		case a.missed != nil && a.missed(t):
+			s.add(false, notTried, "target "+t.Text(), t.Hint)
+		case whole:
 			s.add(false, "space ", t.Text(), "")
 		}
 	}
