@@ -55,6 +55,13 @@ asset(name = "vm", title = "and so on ...", on = {"t": "read"})
 		{"what refers to a call with a fault is not judged", `target(name = "t", url = "file:///t", medium = "disk")
 asset(name = "a", copies = 2, on = {"t": "read"})
 `, []at{{1, 7, "missing argument for location"}}},
+		{"a storage of a system that is not there, and of one with a fault", goodProxmox +
+			`target(name = "t", url = "pve://nosuch/backup", medium = "disk", location = "l")
+asset(name = "virtual_machines", on = {"t": "read"})
+host(name = "bad")
+target(name = "u", url = "pve://bad/backup", medium = "disk", location = "l")
+target(name = "v", url = "pve://pve/backup", medium = "disk", location = "l")
+`, []at{{2, 26, `target t: the site has no proxmox "nosuch"`}, {4, 5, "say either local"}}},
 		{"what ends the evaluation is told with what came before", `host(name = "h")
 x = 1 // 0
 `, []at{{1, 5, "say either local"}, {2, 7, "division by zero"}}},
