@@ -143,7 +143,8 @@ func start(e syntax.Node) syntax.Position {
 	return pos
 }
 
-// inside is the entry of a dict with that key, or the only element of a list.
+// inside is the entry of a dict with that key, the element of a list that is that text, or
+// the only one.
 func (b *book) inside(e syntax.Expr, key string) syntax.Expr {
 	switch x := e.(type) {
 	case *syntax.DictExpr:
@@ -155,6 +156,11 @@ func (b *book) inside(e syntax.Expr, key string) syntax.Expr {
 			}
 		}
 	case *syntax.ListExpr:
+		for _, e := range x.List {
+			if lit, ok := b.behind(e).(*syntax.Literal); ok && lit.Value == key {
+				return lit
+			}
+		}
 		if len(x.List) == 1 {
 			return b.behind(x.List[0])
 		}

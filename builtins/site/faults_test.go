@@ -52,6 +52,16 @@ proxmox(name = "p", url = "https://h:8006", fingerprints = ["AA:BB:..."], token_
 target(name = "t", url = "file:///t", medium = "disk", location = "l", uuid = "1b2c-…", sealed_to = [KEY])
 asset(name = "vm", title = "and so on ...", on = {"t": "read"})
 `, []at{{1, 7, `KEY holds the placeholder "age1pq1..."`}, {2, 61, "fingerprints holds the placeholder"}, {3, 79, "uuid holds the placeholder"}}},
+		{"fingerprints that are none, one of two", `P = "12:34"
+proxmox(name = "pve", url = "https://h:8006", fingerprints = [
+    "` + pin + `",
+    P,
+], token_id = "u@pve!t", token = secret("t"), storage = "backup", asset = "a")
+unifi(name = "g", url = "https://g", fingerprints = ["` + pin[:94] + `Z"], user = "u", password = secret("p"))
+cloudflare(name = "c", token = secret("c"), zones = ["x.org"], fingerprints = ["", "` + strings.ToLower(pin) + `"])
+asset(name = "a")
+`, []at{{1, 5, `"12:34" is not a SHA-256 fingerprint: want 64 hex digits` + "\nhint: pvenode"}, {6, 54, "openssl"},
+			{7, 80, `"" is not a SHA-256 fingerprint`}}},
 		{"what refers to a call with a fault is not judged", `target(name = "t", url = "file:///t", medium = "disk")
 asset(name = "a", copies = 2, on = {"t": "read"})
 `, []at{{1, 7, "missing argument for location"}}},

@@ -38,7 +38,7 @@ func (b *book) placeholders() {
 					return false
 				}
 			case *syntax.Literal:
-				if text, ok := x.Value.(string); ok && (strings.Contains(text, "...") || strings.Contains(text, "…")) {
+				if text, ok := x.Value.(string); ok && placeholder(text) {
 					b.add(start(x), fmt.Errorf("%s holds the placeholder %q%s", name, text, replacement(text)))
 				}
 			}
@@ -46,6 +46,11 @@ func (b *book) placeholders() {
 		})
 	}
 	look("the site", b.file)
+}
+
+// placeholder reports whether a text is one of an example.
+func placeholder(text string) bool {
+	return strings.Contains(text, "...") || strings.Contains(text, "…")
 }
 
 // replacement says where the true value comes from.
@@ -56,8 +61,7 @@ func replacement(text string) string {
 	case strings.HasPrefix(text, "ssh-"), strings.HasPrefix(text, "ecdsa-"):
 		return "\nhint: ssh-keyscan -t ed25519 HOST prints it; compare it on the host's console"
 	case strings.Count(text, ":") > 0 && strings.Trim(text, "0123456789abcdefABCDEF:.…") == "":
-		return "\nhint: pvenode cert info prints it, on another system: openssl s_client -connect HOST:443 | openssl x509 -noout " +
-			"-fingerprint -sha256"
+		return "\nhint: pvenode cert info prints it, on another system: " + showPin
 	}
 	return ""
 }
