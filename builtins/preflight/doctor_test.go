@@ -27,7 +27,8 @@ func TestAClockThatWasNotSeenIsNotTried(t *testing.T) {
 			for _, f := range c.faults {
 				said += f.Text
 			}
-			if tried := NewTrial("host h", "its clock", c.faults...).Tried; tried != c.tried || !strings.Contains(said, c.said) || (said == "") != (c.said == "") {
+			tried := NewTrial("host h", "its clock", c.faults...).Tried
+			if tried != c.tried || !strings.Contains(said, c.said) || (said == "") != (c.said == "") {
 				t.Errorf("got tried %v, %q; want %v, %q", tried, said, c.tried, c.said)
 			}
 		})

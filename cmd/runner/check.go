@@ -159,7 +159,7 @@ func (s *session) ask(ctx context.Context, catalog ledger.Catalog, all []*checke
 		needs.Logs = needs.Logs || c.program.Calls("ship_logs")
 		needs.Files = needs.Files || c.program.Calls("save_files")
 		needs.Restores = needs.Restores || c.program.Calls("restore_vm")
-		needs.Paths = append(needs.Paths, c.program.Paths("save_files")...)
+		needs.Paths = append(needs.Paths, c.program.Paths("save_files", "paths")...)
 		if _, saved := s.site.Demands.Asset(site.KindsOfSystems["host"]); !saved || !c.program.Calls("rear_host") {
 			continue
 		}
