@@ -200,10 +200,8 @@ func (d *doctor) logs(ctx context.Context, h host.Host) (out []Fault) {
 		if l.Host != h.Name() {
 			continue
 		}
-		for _, pattern := range l.Files {
-			dir, _, _ := strings.Cut(pattern, "*")
-			dir = dir[:strings.LastIndexByte(dir, '/')+1]
-			if _, err := h.Stat(ctx, strings.TrimSuffix(dir, "/")); err != nil && dir != "/" {
+		for _, dir := range l.Folders() {
+			if _, err := h.Stat(ctx, dir); err != nil && dir != "/" {
 				out = append(out, Fault{System: "host " + h.Name(), Text: fmt.Sprintf("logs %s: %s cannot be read: %v", l.Name, dir, err),
 					Hint: "correct files = [...] of logs(name = " + strconv.Quote(l.Name) + ") in site.star"})
 			}

@@ -94,6 +94,21 @@ func TestBadSites(t *testing.T) {
 	}
 }
 
+func TestFoldersOfPatterns(t *testing.T) {
+	for files, want := range map[string]string{
+		"/var/log/syslog":                            "/var/log",
+		"/var/log/nginx/*.log":                       "/var/log/nginx",
+		"/var/log/ngin[x]/*.log":                     "/var/log",
+		"/var/log/ngin?/a/access.log":                "/var/log",
+		"/var/log/a/*.log /var/log/a/x /srv/*/b/log": "/srv /var/log/a",
+		"/*.log": "/",
+	} {
+		if got := strings.Join((&Logs{Files: strings.Fields(files)}).Folders(), " "); got != want {
+			t.Errorf("%s: got %s, want %s", files, got, want)
+		}
+	}
+}
+
 func TestTheLabsSiteIsGood(t *testing.T) {
 	s, err := Load("site.star", lab.Site, runtime.Limits{})
 	if err != nil {

@@ -54,6 +54,19 @@ type Logs struct {
 	Silent   time.Duration // longer silence is an alarm
 }
 
+// Folders are those that its patterns of files lie in, as deep as these name them.
+func (l *Logs) Folders() (out []string) {
+	for _, pattern := range l.Files {
+		dir := path.Dir(pattern)
+		for strings.ContainsAny(dir, "*?[") {
+			dir = path.Dir(dir)
+		}
+		out = append(out, dir)
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
 type hostArgs struct {
 	Name     string `star:"name" doc:"how policies name it"`
 	Local    bool   `star:"local?" doc:"it is the machine that runner runs on"`
