@@ -51,6 +51,9 @@ logs(name = "x", host = "gone", journal = True)
 proxmox(name = "p", url = "https://h:8006", fingerprints = ["AA:BB:..."], token_id = "u@pve!t", token = secret("t"), storage = "s", asset = "vm")
 target(name = "t", url = "file:///t", medium = "disk", location = "l", uuid = "1b2c-…", sealed_to = [KEY])
 asset(name = "vm", title = "and so on ...", on = {"t": "read"})
+logs(name = "odd", host = "h", files = ["/srv/and more.../*.log"])
+host(name = "h", local = True)
+accept_gap(item = "The …", gap = "/srv/deep/d/d…d/d", reason = "so deep ...", until = "2030-01-01")
 `, []at{{1, 7, `KEY holds the placeholder "age1pq1..."`}, {2, 61, "fingerprints holds the placeholder"}, {3, 79, "uuid holds the placeholder"}}},
 		{"fingerprints that are none, one of two", `P = "12:34"
 proxmox(name = "pve", url = "https://h:8006", fingerprints = [

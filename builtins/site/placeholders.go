@@ -7,9 +7,10 @@ import (
 	"go.starlark.net/syntax"
 )
 
-// prose are the arguments whose text is for people: dots in it stand for nothing.
+// prose are the arguments whose text is for people, or names what lies elsewhere: dots in
+// it stand for nothing.
 var prose = map[string]bool{"title": true, "note": true, "reason": true, "online": true, "location": true, "sop": true, "step": true,
-	"instead": true, "approved_by": true}
+	"instead": true, "approved_by": true, "gap": true, "item": true, "files": true, "exclude": true}
 
 // placeholders notes the values of an example that nobody replaced, by the name that they
 // stand under: "age1pq1...".
