@@ -83,7 +83,11 @@ asset(name = "b", guests = ["erp"])
 asset(name = "c", guests = [])
 asset(name = "d", guests = "erp")
 asset(name = "e", guests = pool(""))
-`, []at{{2, 29, "guest erp belongs to the asset a already"}, {3, 28, "guests is empty"}, {4, 28, "want tagged(…), pool(…) or a list of names"}, {5, 32, "the pool has no name"}}},
+asset(name = "f", guests = tagged("X"))
+asset(name = "g", guests = pool("Office"))
+asset(name = "h", guests = pool("office"))
+`, []at{{2, 29, "guest erp belongs to the asset a already"}, {3, 28, "guests is empty"}, {4, 28, "want tagged(…), pool(…) or a list of names"}, {5, 32, "the pool has no name"},
+			{6, 28, "tag X belongs to the asset a already"}}},
 		{"a secret, and a loop that declares", `[target(name = n, url = "tape://" + n, medium = "disk", location = "l") for n in ["a", "b"]]
 secret("../x")
 `, []at{{1, 25, "want file://"}, {2, 7, "bad name of a secret"}}},
