@@ -88,9 +88,9 @@ func (b *book) add(pos syntax.Position, err error) {
 	}
 	line := ""
 	if n := int(pos.Line); n >= 1 && n <= len(b.lines) {
-		line = strings.ReplaceAll(b.lines[n-1], "\t", " ")
+		line = mask(strings.ReplaceAll(b.lines[n-1], "\t", " "))
 	}
-	b.faults = append(b.faults, &runtime.Trace{Frames: []runtime.Frame{{Pos: pos, Name: "site"}}, Line: line, Err: err})
+	b.faults = append(b.faults, &runtime.Trace{Frames: []runtime.Frame{{Pos: pos, Name: "site"}}, Line: line, Err: masked(err)})
 }
 
 // caller is the call that a constructor stands for, and whether it is known.
@@ -195,6 +195,7 @@ func (b *book) at(what, name, arg, key string) syntax.Position {
 
 // err is what was found, and what ended the evaluation where that is something else.
 func (b *book) err(last error) error {
+	last = masked(last)
 	if len(b.faults) == 0 {
 		return last
 	}

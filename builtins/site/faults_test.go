@@ -123,6 +123,41 @@ func TestTheExampleHasNoFaultsButItsPlaceholders(t *testing.T) {
 	}
 }
 
+// What is secret and was typed into the site is shown by none of its faults.
+func TestNoFaultShowsASecret(t *testing.T) {
+	key := "AGE-SECRET-KEY-1" + "HUNTER2QQQ"
+	for _, c := range []struct{ name, text, want string }{
+		{"an identity in the place of a recipient", `target(name = "a", url = "file:///a", medium = "d", location = "l", sealed_to = ["` + key + `"])`,
+			"location = \"l\", sealed_to = [\"**************************\"]"},
+		{"an identity on a line with another fault", `KEY = "` + key + `"; host(name = "h")`, "say either local"},
+		{"a password in a URL", `target(name = "a", url = "sftp://u:hunter2@h/x", medium = "d", location = "l")`, `"sftp://u:*******@h/x"`},
+		{"with an @ in it", `target(name = "a", url = "sftp://u:hunter2@hunter2@h/x", medium = "d", location = "l")`, `"sftp://u:***************@h/x"`},
+		{"a password", `unifi(name = "g", url = "https://g", user = "u", password = "hunter2", fingerprints = [])`, `password = "*******"`},
+		{"a token in other quotes", `cloudflare(name = "c", token = 'hunter2', zones = ["x.org"])`, `token = '*******'`},
+		{"a key", `target(name = "a", url = "ftp://h/x", medium = "d", location = "l", key = "hunter2")`, `key = "*******"`},
+		{"a constant", `GATEWAY_PASSWORD = "hunter2"; host(name = "h")`, "say either local"},
+		{"a line that cannot be read", `unifi(password = "hunter2" user = "u")`, `password = "*******"`},
+		{"a name that is not there", `unifi(password = "hunter2", user = User)`, `password = "*******"`},
+		{"what ends the evaluation", `x = [1 // 0, host(password = "hunter2")]`, "division by zero"},
+		{"what is no secret", `host(name = "h", ssh_key = secret("host-key"), host_key = "ssh-ed25519 AAAA")`, `secret("host-key"), host_key = "ssh-ed25519 AAAA"`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := Load("site.star", []byte(c.text), runtime.Limits{})
+			if err == nil {
+				t.Fatal("it was accepted")
+			}
+			text := err.Error()
+			var d interface{ Details() string }
+			if errors.As(err, &d) {
+				text += "\n" + d.Details()
+			}
+			if strings.Contains(strings.ToLower(text), "hunter2") || !strings.Contains(text, c.want) {
+				t.Errorf("got %s\nwant in it %s, and no secret", text, c.want)
+			}
+		})
+	}
+}
+
 func TestAHintStandsBelowTheLine(t *testing.T) {
 	_, err := Load("site.star", []byte("K = \"age1...\"\n"), runtime.Limits{})
 	var all *Faults
