@@ -1,36 +1,38 @@
 package runtime
 
 import (
-	"path"
 	"slices"
 
-	"github.com/neosofia/runner/runtime/source"
 	"go.starlark.net/syntax"
 )
 
-// Paths are the absolute paths that stand, as texts, in the files that call a primitive.
-func (p *Program) Paths(primitive string) (out []string) {
+// Paths are the absolute paths that calls of a primitive give to one of its arguments, as
+// far as they can be seen from here.
+func (p *Program) Paths(primitive, arg string) (out []string) {
 	for _, m := range p.Graph.Modules {
-		calls(m, func(_ *syntax.CallExpr, name string) {
-			if name == primitive {
-				out = append(out, paths(m)...)
+		v := valuesOf(m)
+		calls(m, func(call *syntax.CallExpr, name string) {
+			if name != primitive {
+				return
+			}
+			for _, a := range call.Args {
+				switch a := a.(type) {
+				case *syntax.BinaryExpr:
+					if kw, ok := a.X.(*syntax.Ident); ok && a.Op == syntax.EQ && kw.Name == arg {
+						out = append(out, v.paths(a.Y)...)
+					}
+				case *syntax.UnaryExpr: // **set
+					for _, x := range v.of(a.X, deep) {
+						if dict, ok := x.(*syntax.DictExpr); ok && a.Op == syntax.STARSTAR {
+							out = append(out, v.paths(entries(dict, arg)...)...)
+						}
+					}
+				}
 			}
 		})
 	}
 	slices.Sort(out)
 	return slices.Compact(out)
-}
-
-func paths(m *source.Module) (out []string) {
-	syntax.Walk(m.File, func(n syntax.Node) bool {
-		if l, ok := n.(*syntax.Literal); ok {
-			if text, ok := l.Value.(string); ok && path.IsAbs(text) {
-				out = append(out, text)
-			}
-		}
-		return true
-	})
-	return out
 }
 
 // CallsWithout reports whether a call of a primitive names none of some arguments.

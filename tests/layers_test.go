@@ -50,7 +50,7 @@ var floors = []floor{
 			"/runtime/ledger /runtime/words", "/builtins/lab"},
 	{"/builtins/systems", "/builtins/site spool target client/* format/* /runtime /runtime/failure /runtime/ledger", "/builtins/lab"},
 	{"spool", "kind kinds target /runtime /runtime/failure /runtime/ledger", ""},
-	{"/builtins/site", "target format/* /runtime /runtime/failure /runtime/ledger", "/builtins/lab"},
+	{"/builtins/site", "target client/tlspin format/* /runtime /runtime/failure /runtime/ledger", "/builtins/lab"},
 
 	// Kinds of artifacts know no site and no Starlark: a medium alone is enough for them.
 	{"kinds", "kind kind/* target", ""},

@@ -19,11 +19,23 @@ import (
 	"github.com/neosofia/runner/runtime/words"
 )
 
-// Trial is what was tried of one system, and what is wrong there.
+// Trial is what was to be tried of one system, whether that was done to the end, and what
+// is wrong there.
 type Trial struct {
 	System string  `json:"system"`
 	What   string  `json:"what"`
 	Faults []Fault `json:"faults,omitempty"`
+	Tried  bool    `json:"tried"`
+}
+
+// NewTrial is one that was done to the end unless one of its faults says that it was not.
+func NewTrial(system, what string, faults ...Fault) Trial {
+	return Trial{System: system, What: what, Faults: faults, Tried: !slices.ContainsFunc(faults, func(f Fault) bool { return f.Untried })}
+}
+
+// Refused reports whether something is wrong that has to be mended.
+func (t Trial) Refused() bool {
+	return slices.ContainsFunc(t.Faults, func(f Fault) bool { return !f.Note })
 }
 
 // Doctor tries everything that the site names, whatever policies are going to do: what
@@ -48,7 +60,7 @@ func Doctor(ctx context.Context, w *systems.Systems, catalog ledger.Catalog, fil
 	}
 	d.folders()
 	for _, f := range d.night { // of whatever else
-		d.out = append(d.out, Trial{System: f.System, Faults: []Fault{f}})
+		d.out = append(d.out, NewTrial(f.System, "", f))
 	}
 	return d.out
 }
@@ -71,22 +83,21 @@ type doctor struct {
 
 // take makes a trial of what Night found of a system, and of more.
 func (d *doctor) take(nightName, system, what string, more ...Fault) {
-	t := Trial{System: system, What: what}
-	var rest []Fault
+	var own, rest []Fault
 	for _, f := range d.night {
 		if f.System == nightName {
-			t.Faults = append(t.Faults, f)
+			own = append(own, f)
 		} else {
 			rest = append(rest, f)
 		}
 	}
 	d.night = rest
 	for _, f := range more {
-		if !slices.ContainsFunc(t.Faults, func(have Fault) bool { return have.Text == f.Text }) {
-			t.Faults = append(t.Faults, f)
+		if !slices.ContainsFunc(own, func(have Fault) bool { return have.Text == f.Text }) {
+			own = append(own, f)
 		}
 	}
-	d.out = append(d.out, t)
+	d.out = append(d.out, NewTrial(system, what, own...))
 }
 
 // secrets reads every secret that the site names.
@@ -114,16 +125,21 @@ func (d *doctor) machine() {
 	if d.w.Env.Root != "" {
 		return
 	}
-	var faults []Fault
-	if known, synchronized := clockState(); known && !synchronized {
-		faults = append(faults, Fault{System: "this machine", Note: true,
-			Text: "its clock is not synchronized: RPO, retention and pruning go by it", Hint: "timedatectl set-ntp true"})
-	}
-	what := "the clock"
-	if len(faults) > 0 {
-		what = ""
-	}
+	what, faults := ownClock(clockState())
 	d.take("this machine", "this machine", what, faults...)
+}
+
+// ownClock judges what the kernel says of the clock of this machine.
+func ownClock(known, synchronized bool) (what string, faults []Fault) {
+	switch {
+	case !known:
+		return "its clock", []Fault{{System: "this machine", Note: true, Untried: true,
+			Text: "the system does not say whether its clock is synchronized: RPO, retention and pruning go by it", Hint: "timedatectl shows it"}}
+	case !synchronized:
+		return "", []Fault{{System: "this machine", Note: true,
+			Text: "its clock is not synchronized: RPO, retention and pruning go by it", Hint: "timedatectl set-ntp true"}}
+	}
+	return "the clock", nil
 }
 
 // host logs in, and compares clocks.
@@ -137,13 +153,17 @@ func (d *doctor) host(ctx context.Context, name string) {
 		return
 	}
 	defer h.Close()
-	what := "the login, the programs that are needed, its clock"
 	if on.Local {
-		what = "the programs that are needed"
-		d.take(system, system, what, d.logs(ctx, h)...)
+		d.take(system, system, "the programs that are needed", d.logs(ctx, h)...)
 		return
 	}
-	d.take(system, system, what, append(d.logs(ctx, h), clockOf(ctx, h, system)...)...)
+	clock := clockOf(ctx, h, system)
+	if NewTrial(system, "", clock...).Tried {
+		d.take(system, system, "the login, the programs that are needed, its clock", append(d.logs(ctx, h), clock...)...)
+		return
+	}
+	d.take(system, system, "the login, the programs that are needed", d.logs(ctx, h)...)
+	d.out = append(d.out, NewTrial(system, "its clock", clock...))
 }
 
 // clockOf compares the clock of a host with that of this machine.
@@ -151,13 +171,20 @@ func clockOf(ctx context.Context, h host.Host, system string) []Fault {
 	before := now()
 	res, err := h.Run(ctx, host.Command{Args: []string{"date", "+%s"}})
 	if err != nil {
-		return []Fault{FaultOf(system, host.Explain(h.Name(), "ask for its time", err))}
+		f := FaultOf(system, host.Explain(h.Name(), "ask for its time", err))
+		f.Untried = true
+		return []Fault{f}
 	}
-	there, err := strconv.ParseInt(strings.TrimSpace(string(res.Stdout)), 10, 64)
-	if err != nil {
-		return nil // what answers is not a clock
+	return apart(system, strings.TrimSpace(string(res.Stdout)), before, now())
+}
+
+// apart judges what date of a host said between two times of this machine.
+func apart(system, said string, before, after time.Time) []Fault {
+	there, err := strconv.ParseInt(said, 10, 64)
+	if err != nil { // what answers is not a clock
+		return []Fault{{System: system, Note: true, Untried: true, Text: fmt.Sprintf("date +%%s answered %.40q, which is no time", said),
+			Hint: "on the host: date +%s; compare it with this machine's"}}
 	}
-	after := now()
 	at := time.Unix(there, 0)
 	if off := max(before.Sub(at)-time.Second, at.Sub(after)); off > ahead {
 		return []Fault{{System: system,
@@ -173,10 +200,8 @@ func (d *doctor) logs(ctx context.Context, h host.Host) (out []Fault) {
 		if l.Host != h.Name() {
 			continue
 		}
-		for _, pattern := range l.Files {
-			dir, _, _ := strings.Cut(pattern, "*")
-			dir = dir[:strings.LastIndexByte(dir, '/')+1]
-			if _, err := h.Stat(ctx, strings.TrimSuffix(dir, "/")); err != nil && dir != "/" {
+		for _, dir := range l.Folders() {
+			if _, err := h.Stat(ctx, dir); err != nil && dir != "/" {
 				out = append(out, Fault{System: "host " + h.Name(), Text: fmt.Sprintf("logs %s: %s cannot be read: %v", l.Name, dir, err),
 					Hint: "correct files = [...] of logs(name = " + strconv.Quote(l.Name) + ") in site.star"})
 			}

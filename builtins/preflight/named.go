@@ -3,7 +3,9 @@ package preflight
 import (
 	"context"
 	"fmt"
+	"slices"
 
+	"github.com/neosofia/runner/builtins/internal/guests"
 	"github.com/neosofia/runner/builtins/systems"
 	"github.com/neosofia/runner/runtime/ledger"
 )
@@ -26,8 +28,12 @@ func GuestNames(ctx context.Context, w *systems.Systems, catalog ledger.Catalog)
 		if err != nil {
 			return nil, false
 		}
-		for _, g := range list {
-			names = append(names, g.Name, fmt.Sprint(g.VMID))
+		roster, err := guests.Foresee(ctx, w, catalog, c, sys, list)
+		if err != nil {
+			return nil, false
+		}
+		for _, g := range roster.Guests {
+			names = append(names, g.Name, fmt.Sprint(g.VMID), g.Item)
 		}
 	}
 	for _, kind := range []string{"vm", "ct"} {
@@ -39,5 +45,6 @@ func GuestNames(ctx context.Context, w *systems.Systems, catalog ledger.Catalog)
 			names = append(names, a.Item)
 		}
 	}
-	return names, true
+	slices.Sort(names)
+	return slices.Compact(names), true
 }

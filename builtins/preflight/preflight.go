@@ -14,6 +14,7 @@ import (
 
 	"github.com/neosofia/runner/builtins/capacity"
 	"github.com/neosofia/runner/builtins/internal/client/proxmox"
+	"github.com/neosofia/runner/builtins/internal/guests"
 	"github.com/neosofia/runner/builtins/site"
 	"github.com/neosofia/runner/builtins/systems"
 	"github.com/neosofia/runner/runtime"
@@ -35,12 +36,14 @@ type Needs struct {
 }
 
 // Fault is something that would keep a night from its work, or, as a note, something to
-// know before it.
+// know before it. Untried says that what is behind it was not looked at: a host was down.
 type Fault struct {
 	System string `json:"system"`
 	Text   string `json:"text"`
 	Hint   string `json:"hint,omitempty"`
 	Note   bool   `json:"note,omitempty"`
+
+	Untried bool `json:"untried,omitempty"`
 }
 
 // Night tries everything that the policies will need of the site's systems, and changes
@@ -82,6 +85,7 @@ type night struct {
 	sys     *site.Proxmox
 	c       *proxmox.Client
 	catalog ledger.Catalog
+	items   map[proxmox.Int]string // that the copies of guests are recorded under
 	faults  []Fault
 }
 
@@ -136,13 +140,21 @@ func (n *night) look(ctx context.Context, needs Needs) (err error) {
 	if !needs.Guests {
 		return nil
 	}
-	guests, err := n.c.Guests(ctx)
+	list, err := n.c.Guests(ctx)
 	if err != nil {
 		return err
 	}
+	roster, err := guests.Foresee(ctx, n.w, n.catalog, n.c, n.sys, list)
+	if err != nil {
+		return err
+	}
+	n.items = map[proxmox.Int]string{}
+	for _, g := range roster.Guests {
+		n.items[g.VMID] = g.Item
+	}
 	var hidden []proxmox.Int
 	if all { // without the right to all, every one would be reported
-		if hidden, _, err = n.c.Hidden(ctx, guests, nil); err != nil {
+		if hidden, _, err = n.c.Hidden(ctx, list, nil); err != nil {
 			return err
 		}
 	}
@@ -157,7 +169,8 @@ func (n *night) look(ctx context.Context, needs Needs) (err error) {
 		right("/storage/"+n.sys.Storage, "Datastore.AllocateSpace")); err != nil {
 		return err
 	}
-	return errors.Join(n.sorted(ctx, guests), n.guests(ctx, guests), n.storage(ctx, guests))
+	n.sorted(roster.Guests)
+	return errors.Join(n.guests(ctx, list), n.storage(ctx, list))
 }
 
 // restores looks for the rights that make a guest, wherever the token has them: for
@@ -251,15 +264,6 @@ const restoreHint = "as root on the node: pct restore NEWID ARCHIVE --storage ST
 func hasBind(config map[string]string) bool {
 	for key, value := range config {
 		if strings.HasPrefix(key, "mp") && strings.HasPrefix(value, "/") {
-			return true
-		}
-	}
-	return false
-}
-
-func (n *night) excused(g proxmox.Guest) bool {
-	for _, name := range []string{g.Name, fmt.Sprint(g.VMID), fmt.Sprintf("%s-%d", g.Name, g.VMID)} {
-		if _, ok := n.w.Site.Demands.Excused(name, now()); ok {
 			return true
 		}
 	}

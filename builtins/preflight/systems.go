@@ -19,6 +19,7 @@ func FaultOf(system string, err error) Fault {
 	var own *failure.Error
 	if errors.As(err, &own) {
 		f.Text, f.Hint, f.Note = strings.Split(own.Error(), "\n")[0], own.Hint, own.Temporary
+		f.Untried = f.Note
 	}
 	return f
 }

@@ -19,6 +19,15 @@ func (b *builder) check() {
 			b.reachable(a)
 		}
 	}
+	for _, t := range b.site.Targets {
+		system, _ := t.Place.Storage()
+		if system == "" || b.broken[system] {
+			continue
+		}
+		if _, err := b.site.System(system); err != nil {
+			b.add(b.at("target", t.Name, "url", ""), fmt.Errorf("target %s: %w", t.Name, err))
+		}
+	}
 	for _, l := range b.site.Logs {
 		if l.Host == "" || b.broken[l.Host] {
 			continue

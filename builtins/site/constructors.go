@@ -199,6 +199,7 @@ func (b *builder) proxmox(a *proxmoxArgs) (starlark.Value, error) {
 	if len(a.Fingerprints) == 0 {
 		wrong = append(wrong, bad("fingerprints", "fingerprints is empty: a certificate is always checked; pvenode cert info shows it"))
 	}
+	wrong = append(wrong, pins(a.Fingerprints, "pvenode cert info")...)
 	if !strings.Contains(a.TokenID, "@") || !strings.Contains(a.TokenID, "!") {
 		wrong = append(wrong, bad("token_id", "token_id %q: want user@realm!token", a.TokenID))
 	}

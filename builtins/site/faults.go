@@ -88,9 +88,9 @@ func (b *book) add(pos syntax.Position, err error) {
 	}
 	line := ""
 	if n := int(pos.Line); n >= 1 && n <= len(b.lines) {
-		line = strings.ReplaceAll(b.lines[n-1], "\t", " ")
+		line = mask(strings.ReplaceAll(b.lines[n-1], "\t", " "))
 	}
-	b.faults = append(b.faults, &runtime.Trace{Frames: []runtime.Frame{{Pos: pos, Name: "site"}}, Line: line, Err: err})
+	b.faults = append(b.faults, &runtime.Trace{Frames: []runtime.Frame{{Pos: pos, Name: "site"}}, Line: line, Err: masked(err)})
 }
 
 // caller is the call that a constructor stands for, and whether it is known.
@@ -143,7 +143,8 @@ func start(e syntax.Node) syntax.Position {
 	return pos
 }
 
-// inside is the entry of a dict with that key, or the only element of a list.
+// inside is the entry of a dict with that key, the element of a list that is that text, or
+// the only one.
 func (b *book) inside(e syntax.Expr, key string) syntax.Expr {
 	switch x := e.(type) {
 	case *syntax.DictExpr:
@@ -155,6 +156,11 @@ func (b *book) inside(e syntax.Expr, key string) syntax.Expr {
 			}
 		}
 	case *syntax.ListExpr:
+		for _, e := range x.List {
+			if lit, ok := b.behind(e).(*syntax.Literal); ok && lit.Value == key {
+				return lit
+			}
+		}
 		if len(x.List) == 1 {
 			return b.behind(x.List[0])
 		}
@@ -189,6 +195,7 @@ func (b *book) at(what, name, arg, key string) syntax.Position {
 
 // err is what was found, and what ended the evaluation where that is something else.
 func (b *book) err(last error) error {
+	last = masked(last)
 	if len(b.faults) == 0 {
 		return last
 	}

@@ -157,12 +157,14 @@ func (b *builder) group(asset string, c *Choice) error {
 		return bad("guests", "guests is empty: want tagged(…), pool(…) or a list of names")
 	}
 	for _, g := range b.site.Groups {
+		exactly := func(a, b string) bool { return a == b }
 		for _, pair := range []struct {
 			what       string
 			mine, have []string
-		}{{"guest", c.Names, g.Names}, {"tag", c.Tags, g.Tags}, {"pool", c.Pools, g.Pools}} {
+			same       func(a, b string) bool // as by matches them
+		}{{"guest", c.Names, g.Names, exactly}, {"tag", c.Tags, g.Tags, strings.EqualFold}, {"pool", c.Pools, g.Pools, exactly}} {
 			for _, name := range pair.mine {
-				if slices.Contains(pair.have, name) {
+				if slices.ContainsFunc(pair.have, func(have string) bool { return pair.same(have, name) }) {
 					return bad("guests", "%s %s belongs to the asset %s already: a guest has one asset", pair.what, name, g.Asset)
 				}
 			}

@@ -7,9 +7,10 @@ import (
 	"go.starlark.net/syntax"
 )
 
-// prose are the arguments whose text is for people: dots in it stand for nothing.
+// prose are the arguments whose text is for people, or names what lies elsewhere: dots in
+// it stand for nothing.
 var prose = map[string]bool{"title": true, "note": true, "reason": true, "online": true, "location": true, "sop": true, "step": true,
-	"instead": true, "approved_by": true}
+	"instead": true, "approved_by": true, "gap": true, "item": true, "files": true, "exclude": true}
 
 // placeholders notes the values of an example that nobody replaced, by the name that they
 // stand under: "age1pq1...".
@@ -38,7 +39,7 @@ func (b *book) placeholders() {
 					return false
 				}
 			case *syntax.Literal:
-				if text, ok := x.Value.(string); ok && (strings.Contains(text, "...") || strings.Contains(text, "…")) {
+				if text, ok := x.Value.(string); ok && placeholder(text) {
 					b.add(start(x), fmt.Errorf("%s holds the placeholder %q%s", name, text, replacement(text)))
 				}
 			}
@@ -46,6 +47,11 @@ func (b *book) placeholders() {
 		})
 	}
 	look("the site", b.file)
+}
+
+// placeholder reports whether a text is one of an example.
+func placeholder(text string) bool {
+	return strings.Contains(text, "...") || strings.Contains(text, "…")
 }
 
 // replacement says where the true value comes from.
@@ -56,8 +62,7 @@ func replacement(text string) string {
 	case strings.HasPrefix(text, "ssh-"), strings.HasPrefix(text, "ecdsa-"):
 		return "\nhint: ssh-keyscan -t ed25519 HOST prints it; compare it on the host's console"
 	case strings.Count(text, ":") > 0 && strings.Trim(text, "0123456789abcdefABCDEF:.…") == "":
-		return "\nhint: pvenode cert info prints it, on another system: openssl s_client -connect HOST:443 | openssl x509 -noout " +
-			"-fingerprint -sha256"
+		return "\nhint: pvenode cert info prints it, on another system: " + showPin
 	}
 	return ""
 }

@@ -10,7 +10,8 @@ import (
 )
 
 const (
-	goodProxmox = `proxmox(name = "pve", url = "https://h:8006", fingerprints = ["AA"], token_id = "u@pve!t", token = secret("t"), storage = "backup")
+	pin         = "12:0E:60:02:77:80:F8:82:05:EB:1F:CE:84:7B:41:DD:D8:2D:04:A2:54:6B:C9:4B:ED:AA:25:8E:6D:37:03:3A"
+	goodProxmox = `proxmox(name = "pve", url = "https://h:8006", fingerprints = ["` + pin + `"], token_id = "u@pve!t", token = secret("t"), storage = "backup")
 `
 	goodTarget = `target(name = "usb", url = "file:///mnt/usb", medium = "usb", location = "safe")
 `
@@ -34,7 +35,7 @@ func TestBadSites(t *testing.T) {
 		{"a number for a text", `target(name = 3, url = "file:///x", medium = "usb", location = "l")`, []string{"name"}},
 		{"a secret as a text", strings.Replace(goodProxmox, `secret("t")`, `"12345"`, 1), []string{"token", "secret"}},
 		{"a secret with the name of a path", `secret("../x")`, []string{"bad name of a secret"}},
-		{"no certificate", strings.Replace(goodProxmox, `["AA"]`, `[]`, 1), []string{"fingerprints is empty", "pvenode cert info"}},
+		{"no certificate", strings.Replace(goodProxmox, `["`+pin+`"]`, `[]`, 1), []string{"fingerprints is empty", "pvenode cert info"}},
 		{"plain http", strings.Replace(goodProxmox, "https://", "http://", 1), []string{"want https://"}},
 		{"a password in a URL", strings.Replace(goodTarget, "file:///mnt/usb", "sftp://u:hunter2@h/x", 1),
 			[]string{"holds a password", "secret("}},
@@ -92,6 +93,21 @@ func TestBadSites(t *testing.T) {
 		}
 		if strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%s: the error shows a secret: %v", c.name, err)
+		}
+	}
+}
+
+func TestFoldersOfPatterns(t *testing.T) {
+	for files, want := range map[string]string{
+		"/var/log/syslog":                            "/var/log",
+		"/var/log/nginx/*.log":                       "/var/log/nginx",
+		"/var/log/ngin[x]/*.log":                     "/var/log",
+		"/var/log/ngin?/a/access.log":                "/var/log",
+		"/var/log/a/*.log /var/log/a/x /srv/*/b/log": "/srv /var/log/a",
+		"/*.log": "/",
+	} {
+		if got := strings.Join((&Logs{Files: strings.Fields(files)}).Folders(), " "); got != want {
+			t.Errorf("%s: got %s, want %s", files, got, want)
 		}
 	}
 }

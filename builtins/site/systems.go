@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/neosofia/runner/builtins/internal/client/tlspin"
 	"github.com/neosofia/runner/builtins/internal/format/zone"
 	"go.starlark.net/starlark"
 )
@@ -53,6 +54,19 @@ type Logs struct {
 	Silent   time.Duration // longer silence is an alarm
 }
 
+// Folders are those that its patterns of files lie in, as deep as these name them.
+func (l *Logs) Folders() (out []string) {
+	for _, pattern := range l.Files {
+		dir := path.Dir(pattern)
+		for strings.ContainsAny(dir, "*?[") {
+			dir = path.Dir(dir)
+		}
+		out = append(out, dir)
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
 type hostArgs struct {
 	Name     string `star:"name" doc:"how policies name it"`
 	Local    bool   `star:"local?" doc:"it is the machine that runner runs on"`
@@ -97,6 +111,7 @@ func (b *builder) cloudflare(a *cloudflareArgs) (starlark.Value, error) {
 	if err := checkURL(a.URL, "https"); err != nil {
 		wrong = append(wrong, bad("url", "%w", err))
 	}
+	wrong = append(wrong, pins(a.Fingerprints, showPin)...)
 	for i, z := range a.Zones {
 		a.Zones[i] = zone.Name(z)
 		if !strings.Contains(z, ".") {
@@ -129,9 +144,9 @@ func (b *builder) unifi(a *unifiArgs) (starlark.Value, error) {
 	}
 	if len(a.Fingerprints) == 0 {
 		wrong = append(wrong, bad("fingerprints",
-			"fingerprints is empty: a certificate is always checked; openssl s_client -connect HOST:443 | openssl x509 -noout -fingerprint "+
-				"-sha256 shows it"))
+			"fingerprints is empty: a certificate is always checked; %s shows it", showPin))
 	}
+	wrong = append(wrong, pins(a.Fingerprints, showPin)...)
 	if a.Site == "" {
 		a.Site = "default"
 	}
@@ -177,6 +192,19 @@ func (b *builder) logs(a *logsArgs) (starlark.Value, error) {
 	}
 	b.site.Logs = append(b.site.Logs, &Logs{a.Name, a.Host, a.Journal, a.Files, a.PVETasks, a.Ledger, a.Silent})
 	return nil, errors.Join(wrong...)
+}
+
+// showPin is a command that shows the fingerprint of a certificate.
+const showPin = "openssl s_client -connect HOST:443 | openssl x509 -noout -fingerprint -sha256"
+
+// pins refuses what is no fingerprint of a certificate; placeholders are faults already.
+func pins(fingerprints []string, show string) (wrong []error) {
+	for _, f := range fingerprints {
+		if _, err := tlspin.Parse(f); err != nil && !placeholder(f) {
+			wrong = append(wrong, badKey("fingerprints", f, "%w\nhint: %s shows it", err, show))
+		}
+	}
+	return wrong
 }
 
 // named refuses a second system of one name: policies could not tell them apart.

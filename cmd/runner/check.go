@@ -141,6 +141,7 @@ func calls(all []*checked, primitive string) bool {
 type asked struct {
 	targets []capacity.Fullness
 	systems []preflight.Fault
+	missed  func(capacity.Fullness) bool // of a target that was not reached, and should have been; nil: none
 }
 
 // ask dials targets and hosts, and reads.
@@ -158,7 +159,7 @@ func (s *session) ask(ctx context.Context, catalog ledger.Catalog, all []*checke
 		needs.Logs = needs.Logs || c.program.Calls("ship_logs")
 		needs.Files = needs.Files || c.program.Calls("save_files")
 		needs.Restores = needs.Restores || c.program.Calls("restore_vm")
-		needs.Paths = append(needs.Paths, c.program.Paths("save_files")...)
+		needs.Paths = append(needs.Paths, c.program.Paths("save_files", "paths")...)
 		if _, saved := s.site.Demands.Asset(site.KindsOfSystems["host"]); !saved || !c.program.Calls("rear_host") {
 			continue
 		}
@@ -266,8 +267,12 @@ func (s *checkSheet) asked(expired []string, a asked) {
 			s.add(true, "FAULT ", "target "+t.Text(), t.Hint)
 		}
 	}
-	if len(s.faults) == 0 { // how full targets are is not what is looked for beside a fault
-		for _, t := range a.targets {
+	whole := len(s.faults) == 0 // how full targets are is not what is looked for beside a fault
+	for _, t := range a.targets {
+		switch {
+		case a.missed != nil && a.missed(t):
+			s.add(false, notTried, "target "+t.Text(), t.Hint)
+		case whole || t.Error != "" && !t.Refused():
 			s.add(false, "space ", t.Text(), "")
 		}
 	}

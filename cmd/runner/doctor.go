@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/neosofia/runner/builtins/capacity"
@@ -24,7 +25,8 @@ func doctorCommand(f *flags) *cobra.Command {
 			"storages and the way to their archives, programs and clocks of hosts, zones of DNS, every target with its space, disks that would " +
 			"hold a copy beside its source, " +
 			"and whether a rescue image of a host would erase what is proven nowhere else. It reads only. Each fault comes with what to do.\n\n" +
-			"check looks at policies, and tries what these need; doctor needs no policy, and tries more. Both end with 4 where something is wrong.",
+			"check looks at policies, and tries what these need; doctor needs no policy, and tries more. Both end with 4 where something is wrong. " +
+			"What doctor could not reach is \"not tried\", and ends it with 3 where nothing else is wrong.",
 		RunE: func(c *cobra.Command, _ []string) error { return f.doctor(c.Context()) },
 	}
 }
@@ -47,6 +49,10 @@ func (f *flags) doctor(ctx context.Context) (err error) {
 	if _, saved := s.site.Demands.Asset(site.KindsOfSystems["keyring"]); saved {
 		trials = append(trials, trialOf("seal_secrets", "who can open the secrets", builtins.ForeseeSecrets(s.site)))
 	}
+	missed := func(t capacity.Fullness) bool { // a medium that is taken away is where it belongs
+		spec, err := s.site.Target(t.Target)
+		return t.Error != "" && !t.Refused() && (err != nil || !spec.Offline)
+	}
 	targets := capacity.DaysUntilFull(ctx, s.world, s.ledger, time.Now())
 	expired := s.site.Expired(time.Now())
 	if f.json {
@@ -54,16 +60,18 @@ func (f *flags) doctor(ctx context.Context) (err error) {
 	} else {
 		out := &checkSheet{lab: labMark(f.lab)}
 		out.trials(trials)
-		out.asked(expired, asked{targets: targets})
+		out.asked(expired, asked{targets: targets, missed: missed})
 		out.print()
 	}
-	bad := slices.ContainsFunc(targets, capacity.Fullness.Refused) || slices.ContainsFunc(trials, func(t preflight.Trial) bool {
-		return slices.ContainsFunc(t.Faults, func(n preflight.Fault) bool { return !n.Note })
-	})
-	if err == nil && bad {
+	switch {
+	case err != nil:
+		return err
+	case slices.ContainsFunc(targets, capacity.Fullness.Refused) || slices.ContainsFunc(trials, preflight.Trial.Refused):
 		return &exit{exitRefused, nil}
+	case slices.ContainsFunc(targets, missed) || slices.ContainsFunc(trials, func(t preflight.Trial) bool { return !t.Tried }):
+		return &exit{exitDegraded, nil}
 	}
-	return err
+	return nil
 }
 
 // images tries what a rescue image of each host would erase, where images are wanted.
@@ -72,30 +80,41 @@ func (s *session) images(ctx context.Context, catalog ledger.Catalog) (out []pre
 		return nil
 	}
 	for _, i := range builtins.ForeseeImages(ctx, s.world, catalog) {
-		t := preflight.Trial{System: "rear_host " + i.Host, What: "what a recovery of it would erase"}
+		system := "rear_host " + i.Host
+		var faults []preflight.Fault
 		if i.Error != "" {
-			t.Faults = append(t.Faults, preflight.Fault{System: t.System, Text: i.Error, Hint: i.Hint, Note: !i.Refused})
+			faults = append(faults, preflight.Fault{System: system, Text: i.Error, Hint: i.Hint, Note: !i.Refused, Untried: !i.Refused})
 		}
-		out = append(out, t)
+		out = append(out, preflight.NewTrial(system, "what a recovery of it would erase", faults...))
 	}
 	return out
 }
 
 func trialOf(system, what string, err error) preflight.Trial {
-	t := preflight.Trial{System: system, What: what}
 	if err != nil {
-		t.Faults = append(t.Faults, preflight.FaultOf(system, err))
+		return preflight.NewTrial(system, what, preflight.FaultOf(system, err))
 	}
-	return t
+	return preflight.NewTrial(system, what)
 }
+
+// notTried is the word for what nobody could look at: that is no fault, and no ok.
+const notTried = "not tried "
 
 func (s *checkSheet) trials(trials []preflight.Trial) {
 	for _, t := range trials {
-		if !slices.ContainsFunc(t.Faults, func(n preflight.Fault) bool { return !n.Note }) && t.What != "" {
+		switch {
+		case t.What == "":
+		case !t.Tried:
+			s.add(false, notTried, t.System+": "+plain(t.What), "")
+		case !t.Refused():
 			s.add(false, "ok    ", t.System+": "+plain(t.What), "")
 		}
 		for _, n := range t.Faults {
 			n.System = t.System
+			if t.What == "" && n.Note && n.Untried {
+				s.add(false, notTried, n.System+": "+strings.TrimPrefix(n.Text, n.System+": "), n.Hint)
+				continue
+			}
 			s.fault(n)
 		}
 	}

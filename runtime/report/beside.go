@@ -69,14 +69,27 @@ func ends(ctx context.Context, c ledger.Catalog, run string, fn func(ledger.End)
 // unlisted is reported an asset that neither the site nor an inventory lists. A
 // call that failed to ask is named in place of the advice to ask.
 func (j judge) unlisted(ctx context.Context, c ledger.Catalog, asset string) ([]ledger.Finding, error) {
+	failed, err := inventoryFailed(ctx, c, j.run)
+	return j.unlistedAfter(asset, failed), err
+}
+
+func (j judge) unlistedAfter(asset, failed string) []ledger.Finding {
 	f := ledger.Finding{Severity: ledger.DegradedRun, Asset: asset, Text: fmt.Sprintf("nobody listed what %s holds: nothing of it was judged",
-		asset),
-		Type: fmt.Sprintf("in site.star: asset(name = %q, items = […]), or call an inventory such as guests() in the policy", asset)}
-	err := ends(ctx, c, j.run, func(end ledger.End) {
-		if end.Call != nil && end.Failure != nil && !end.Retried && f.Type != "" { // a Read: it asks
-			f.Text += fmt.Sprintf("; %s at %s failed", end.Call.Primitive, end.Call.Position)
-			f.Type = ""
+		asset)}
+	if failed != "" {
+		f.Text += "; " + failed
+	} else {
+		f.Type = fmt.Sprintf("in site.star: asset(name = %q, items = […]), or call an inventory such as guests() in the policy", asset)
+	}
+	return []ledger.Finding{f}
+}
+
+// inventoryFailed says which call that asks failed first in a run; "": none did.
+func inventoryFailed(ctx context.Context, c ledger.Catalog, run string) (failed string, err error) {
+	err = ends(ctx, c, run, func(end ledger.End) {
+		if end.Call != nil && end.Failure != nil && !end.Retried && failed == "" { // a Read: it asks
+			failed = fmt.Sprintf("%s at %s failed", end.Call.Primitive, end.Call.Position)
 		}
 	})
-	return []ledger.Finding{f}, err
+	return failed, err
 }

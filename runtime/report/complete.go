@@ -56,6 +56,9 @@ func (j judge) asset(ctx context.Context, c ledger.Catalog, name string, gaps ma
 		return nil, err
 	}
 	if len(names) == 0 && len(a.In) > 0 {
+		if failed, err := inventoryFailed(ctx, c, j.run); err != nil || failed != "" {
+			return j.unlistedAfter(name, failed), err
+		}
 		return []ledger.Finding{{Severity: ledger.DegradedRun, Asset: name,
 			Text: fmt.Sprintf("nothing belongs to %s: what it chooses is not there", name),
 			Type: fmt.Sprintf("correct guests = … of asset(name = %q) in site.star, or the tags and pools that it names; or remove it",

@@ -27,6 +27,17 @@ func TestComplete(t *testing.T) {
 			b.entry(ledger.StepEnd, began, "r", "/0", ledger.End{Call: &ledger.Begin{Primitive: "guests", Kind: "read", Position: "vms.star:11:44"},
 				Failure: &ledger.Failure{Code: "E_PVE_AUTH", Message: "proxmox pve: list guests: 401"}})
 		}, []string{"degraded: nobody listed what vms holds: nothing of it was judged; guests at vms.star:11:44 failed"}, 0},
+		{"the inventory of a group failed", func(b *book, d *ledger.Demands) {
+			d.Assets[0].In = []string{"guests"}
+			b.begin("r", began)
+			b.entry(ledger.StepEnd, began, "r", "/0", ledger.End{Call: &ledger.Begin{Primitive: "guests", Kind: "read", Position: "vms.star:11:44"},
+				Failure: &ledger.Failure{Code: "E_PVE_AUTH", Message: "proxmox pve: list guests: 401"}})
+		}, []string{"degraded: nobody listed what vms holds: nothing of it was judged; guests at vms.star:11:44 failed"}, 0},
+		{"a group that chooses nothing", func(b *book, d *ledger.Demands) {
+			d.Assets[0].In = []string{"guests"}
+			b.begin("r", began)
+		}, []string{"degraded: nothing belongs to vms: what it chooses is not there | correct guests = … of asset(name = \"vms\") in site.star, or " +
+			"the tags and pools that it names; or remove it"}, 0},
 		{"the site does not state the asset", func(_ *book, d *ledger.Demands) { d.Assets = nil },
 			[]string{`failed: the policy protects vms, the site states nothing of it | in site.star: asset(name = "vms", …)`}, 0},
 		{"a fixed item was forgotten", func(b *book, d *ledger.Demands) {

@@ -58,20 +58,39 @@ func Read(ctx context.Context, s *runtime.Step, c *proxmox.Client, sys *site.Pro
 	if err != nil {
 		return nil, proxmox.Explain(sys.Name, "list guests", err)
 	}
-	known, err := systems.Of(s).Once("guests of "+sys.Name+" before "+s.Run, func() (any, error) { return remember(ctx, s, sys) })
+	known, err := systems.Of(s).Once("guests of "+sys.Name+" before "+s.Run, func() (any, error) {
+		catalog, err := s.Catalog(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return remember(ctx, systems.Of(s), catalog, sys)
+	})
 	if err != nil {
 		return nil, err
 	}
-	r := &Roster{past: known.(past)}
+	return known.(past).roster(ctx, systems.Of(s).Site, c, sys, list)
+}
+
+// Foresee names and sorts guests that were listed, outside a run.
+func Foresee(ctx context.Context, w *systems.Systems, catalog ledger.Catalog, c *proxmox.Client, sys *site.Proxmox,
+	list []proxmox.Guest) (*Roster, error) {
+	known, err := remember(ctx, w, catalog, sys)
+	if err != nil {
+		return nil, err
+	}
+	return known.roster(ctx, w.Site, c, sys, list)
+}
+
+func (p past) roster(ctx context.Context, here *site.Site, c *proxmox.Client, sys *site.Proxmox, list []proxmox.Guest) (*Roster, error) {
+	r := &Roster{past: p}
 	if err := r.name(ctx, c, sys, list); err != nil {
 		return nil, err
 	}
-	return r, r.sort(ctx, s, c, sys)
+	return r, r.sort(ctx, here, c, sys)
 }
 
 // sort finds the asset that each guest belongs to.
-func (r *Roster) sort(ctx context.Context, s *runtime.Step, c *proxmox.Client, sys *site.Proxmox) (err error) {
-	here := systems.Of(s).Site
+func (r *Roster) sort(ctx context.Context, here *site.Site, c *proxmox.Client, sys *site.Proxmox) (err error) {
 	pools := map[proxmox.Int]string{}
 	if here.UsesPools() {
 		if pools, err = c.Pools(ctx); err != nil {
@@ -268,14 +287,10 @@ type past struct {
 
 type was struct{ item, identity, asset string }
 
-func remember(ctx context.Context, s *runtime.Step, sys *site.Proxmox) (past, error) {
+func remember(ctx context.Context, w *systems.Systems, catalog ledger.Catalog, sys *site.Proxmox) (past, error) {
 	p := past{mine: map[proxmox.Int]was{}, others: map[string]bool{}}
-	catalog, err := s.Catalog(ctx)
-	if err != nil {
-		return p, err
-	}
 	var arts []ledger.Artifact
-	for _, asset := range systems.Of(s).Site.GuestAssets(sys) {
+	for _, asset := range w.Site.GuestAssets(sys) {
 		list, err := catalog.Artifacts(ctx, ledger.Query{Asset: asset})
 		if err != nil {
 			return p, err
@@ -284,7 +299,7 @@ func remember(ctx context.Context, s *runtime.Step, sys *site.Proxmox) (past, er
 	}
 	slices.SortStableFunc(arts, func(a, b ledger.Artifact) int { return a.Created.Compare(b.Created) })
 	var others []string
-	for _, o := range systems.Of(s).Site.Proxmox {
+	for _, o := range w.Site.Proxmox {
 		others = append(others, o.Name)
 	}
 	for _, a := range arts { // the newest of a guest counts

@@ -67,7 +67,7 @@ func unsorted(s *runtime.Step, w *systems.Systems, sys *site.Proxmox, r *Roster,
 		if _, excused := w.Site.Demands.Excused(g.Item, s.Now()); excused {
 			continue
 		}
-		if text, hint := Unsorted(sys, g.Item, g.Asset, g.matches); text != "" {
+		if text, hint := g.Unsorted(sys); text != "" {
 			res.Facts.Findings = append(res.Facts.Findings, ledger.Finding{Severity: ledger.Failed, Asset: g.Asset, Item: g.Item, Text: text,
 				Type: hint})
 		}
@@ -75,19 +75,19 @@ func unsorted(s *runtime.Step, w *systems.Systems, sys *site.Proxmox, r *Roster,
 }
 
 // Unsorted says what is wrong with the assets that a guest belongs to; "" is nothing.
-func Unsorted(sys *site.Proxmox, item, asset string, matches []site.Match) (text, hint string) {
+func (g Guest) Unsorted(sys *site.Proxmox) (text, hint string) {
 	switch {
-	case asset == "":
-		return fmt.Sprintf("guest %s of %s belongs to no asset: it is not saved", item, sys.Name),
+	case g.Asset == "":
+		return fmt.Sprintf("guest %s of %s belongs to no asset: it is not saved", g.Item, sys.Name),
 			fmt.Sprintf("choose it in site.star: guests = … of an asset(…), or asset(name = %q, …) for all others; or unprotected(guest = "+
-				"%q, …)", sys.Asset, item)
-	case len(matches) > 1:
+				"%q, …)", sys.Asset, g.Item)
+	case len(g.matches) > 1:
 		var all []string
-		for _, m := range matches {
+		for _, m := range g.matches {
 			all = append(all, m.Asset+" ("+m.Why+")")
 		}
-		return fmt.Sprintf("guest %s of %s belongs to several assets: %s; it was taken for one of %s", item, sys.Name, strings.Join(all, ", "),
-				asset),
+		return fmt.Sprintf("guest %s of %s belongs to several assets: %s; it was taken for one of %s", g.Item, sys.Name, strings.Join(all, ", "),
+				g.Asset),
 			"let one asset alone choose it: guests = … in site.star, or its tags and pool"
 	}
 	return "", ""

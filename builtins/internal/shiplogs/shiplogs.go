@@ -5,11 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"path"
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/neosofia/runner/builtins/internal/client/host"
@@ -227,14 +225,7 @@ func (h *shipment) devices() []string {
 	case h.src.PVETasks:
 		places = []string{"/var/log/pve/tasks"}
 	}
-	for _, pattern := range h.src.Files {
-		dir := path.Dir(pattern)
-		for strings.ContainsAny(dir, "*?[") {
-			dir = path.Dir(dir)
-		}
-		places = append(places, dir)
-	}
-	return h.w.DevicesOf(places...)
+	return h.w.DevicesOf(append(places, h.src.Folders()...)...)
 }
 
 // batch collects one batch into the spool.

@@ -59,7 +59,7 @@ func (j *dumpJob) find(ctx context.Context) error {
 	if j.guest, j.item, j.asset = g.Guest, g.Item, g.Asset; !found {
 		return r.Missing(ctx, j.c, j.site, j.a.Guest)
 	}
-	if text, hint := guests.Unsorted(j.site, g.Item, g.Asset, nil); text != "" {
+	if text, hint := g.Unsorted(j.site); g.Asset == "" {
 		return &failure.Error{Code: site.CodeNoAsset, System: "proxmox " + j.sys, Doing: "find the asset of " + g.Item, Said: text, Hint: hint}
 	}
 	return nil

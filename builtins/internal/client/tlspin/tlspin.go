@@ -23,11 +23,11 @@ func (e *Error) Error() string {
 func Config(fingerprints []string) (*tls.Config, error) {
 	pins := map[[sha256.Size]byte]bool{}
 	for _, f := range fingerprints {
-		raw, err := hex.DecodeString(strings.ReplaceAll(f, ":", ""))
-		if err != nil || len(raw) != sha256.Size {
-			return nil, fmt.Errorf("%q is not a SHA-256 fingerprint", f)
+		pin, err := Parse(f)
+		if err != nil {
+			return nil, err
 		}
-		pins[[sha256.Size]byte(raw)] = true
+		pins[pin] = true
 	}
 	return &tls.Config{
 		MinVersion:         tls.VersionTLS12,
@@ -40,6 +40,15 @@ func Config(fingerprints []string) (*tls.Config, error) {
 			return &Error{Fingerprint(der)}
 		},
 	}, nil
+}
+
+// Parse reads a fingerprint; colons and case do not matter.
+func Parse(fingerprint string) (pin [sha256.Size]byte, err error) {
+	raw, err := hex.DecodeString(strings.ReplaceAll(fingerprint, ":", ""))
+	if err != nil || len(raw) != sha256.Size {
+		return pin, fmt.Errorf("%q is not a SHA-256 fingerprint: want %d hex digits", fingerprint, 2*sha256.Size)
+	}
+	return [sha256.Size]byte(raw), nil
 }
 
 // Fingerprint is that of a certificate (DER), as openssl prints it: "AB:CD:…".
