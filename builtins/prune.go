@@ -34,7 +34,8 @@ func pruneDeclaration() runtime.Declaration {
 			"it removes nothing of an item whose newest artifact is not proven, and nothing at all after the clock has jumped, until it was " +
 			"right for three days and three runs; and at most 30 % of the copies of the asset in one run, the oldest first. " +
 			"Archives on the Proxmox storage go once every other demanded copy is at least read. " +
-			"Archives there that runner made and that are not copies (their run died, or a further attempt took their place) go, too, once a newer " +
+			"Archives there that runner made and that are not copies (their run died, or a further attempt took their place) go, too, once a " +
+			"newer " +
 			"artifact of the item has every demanded copy read, whatever keep says; never those of a run that this ledger does not know. Each " +
 			"removal is recorded before it is done, and reported in a line: in the run, in a plan, and in what show prints.",
 		Parts:   []string{"target"},

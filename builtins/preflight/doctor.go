@@ -188,7 +188,8 @@ func apart(system, said string, before, after time.Time) []Fault {
 	at := time.Unix(there, 0)
 	if off := max(before.Sub(at)-time.Second, at.Sub(after)); off > ahead {
 		return []Fault{{System: system,
-			Text: fmt.Sprintf("its clock is %s off that of this machine: copies would be taken for older or newer than they are", words.Span(rounded(off))),
+			Text: fmt.Sprintf("its clock is %s off that of this machine: copies would be taken for older or newer than they are",
+				words.Span(rounded(off))),
 			Hint: "on both machines: timedatectl set-ntp true; timedatectl shows it"}}
 	}
 	return nil

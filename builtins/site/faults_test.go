@@ -127,11 +127,13 @@ func TestTheExampleHasNoFaultsButItsPlaceholders(t *testing.T) {
 func TestNoFaultShowsASecret(t *testing.T) {
 	key := "AGE-SECRET-KEY-1" + "HUNTER2QQQ"
 	for _, c := range []struct{ name, text, want string }{
-		{"an identity in the place of a recipient", `target(name = "a", url = "file:///a", medium = "d", location = "l", sealed_to = ["` + key + `"])`,
+		{"an identity in the place of a recipient", `target(name = "a", url = "file:///a", medium = "d", location = "l", sealed_to = ["` + key +
+			`"])`,
 			"location = \"l\", sealed_to = [\"**************************\"]"},
 		{"an identity on a line with another fault", `KEY = "` + key + `"; host(name = "h")`, "say either local"},
 		{"a password in a URL", `target(name = "a", url = "sftp://u:hunter2@h/x", medium = "d", location = "l")`, `"sftp://u:*******@h/x"`},
-		{"with an @ in it", `target(name = "a", url = "sftp://u:hunter2@hunter2@h/x", medium = "d", location = "l")`, `"sftp://u:***************@h/x"`},
+		{"with an @ in it", `target(name = "a", url = "sftp://u:hunter2@hunter2@h/x", medium = "d", location = "l")`,
+			`"sftp://u:***************@h/x"`},
 		{"a password", `unifi(name = "g", url = "https://g", user = "u", password = "hunter2", fingerprints = [])`, `password = "*******"`},
 		{"a token in other quotes", `cloudflare(name = "c", token = 'hunter2', zones = ["x.org"])`, `token = '*******'`},
 		{"a key", `target(name = "a", url = "ftp://h/x", medium = "d", location = "l", key = "hunter2")`, `key = "*******"`},
@@ -139,7 +141,8 @@ func TestNoFaultShowsASecret(t *testing.T) {
 		{"a line that cannot be read", `unifi(password = "hunter2" user = "u")`, `password = "*******"`},
 		{"a name that is not there", `unifi(password = "hunter2", user = User)`, `password = "*******"`},
 		{"what ends the evaluation", `x = [1 // 0, host(password = "hunter2")]`, "division by zero"},
-		{"what is no secret", `host(name = "h", ssh_key = secret("host-key"), host_key = "ssh-ed25519 AAAA")`, `secret("host-key"), host_key = "ssh-ed25519 AAAA"`},
+		{"what is no secret", `host(name = "h", ssh_key = secret("host-key"), host_key = "ssh-ed25519 AAAA")`,
+			`secret("host-key"), host_key = "ssh-ed25519 AAAA"`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, err := Load("site.star", []byte(c.text), runtime.Limits{})

@@ -11,7 +11,8 @@ import (
 
 const (
 	pin         = "12:0E:60:02:77:80:F8:82:05:EB:1F:CE:84:7B:41:DD:D8:2D:04:A2:54:6B:C9:4B:ED:AA:25:8E:6D:37:03:3A"
-	goodProxmox = `proxmox(name = "pve", url = "https://h:8006", fingerprints = ["` + pin + `"], token_id = "u@pve!t", token = secret("t"), storage = "backup")
+	goodProxmox = `proxmox(name = "pve", url = "https://h:8006", fingerprints = ["` + pin +
+		`"], token_id = "u@pve!t", token = secret("t"), storage = "backup")
 `
 	goodTarget = `target(name = "usb", url = "file:///mnt/usb", medium = "usb", location = "safe")
 `

@@ -25,7 +25,8 @@ func doctorCommand(f *flags) *cobra.Command {
 			"storages and the way to their archives, programs and clocks of hosts, zones of DNS, every target with its space, disks that would " +
 			"hold a copy beside its source, " +
 			"and whether a rescue image of a host would erase what is proven nowhere else. It reads only. Each fault comes with what to do.\n\n" +
-			"check looks at policies, and tries what these need; doctor needs no policy, and tries more. Both end with 4 where something is wrong. " +
+			"check looks at policies, and tries what these need; doctor needs no policy, and tries more. Both end with 4 where something is " +
+			"wrong. " +
 			"What doctor could not reach is \"not tried\", and ends it with 3 where nothing else is wrong.",
 		RunE: func(c *cobra.Command, _ []string) error { return f.doctor(c.Context()) },
 	}

@@ -36,7 +36,8 @@ func TestComplete(t *testing.T) {
 		{"a group that chooses nothing", func(b *book, d *ledger.Demands) {
 			d.Assets[0].In = []string{"guests"}
 			b.begin("r", began)
-		}, []string{"degraded: nothing belongs to vms: what it chooses is not there | correct guests = … of asset(name = \"vms\") in site.star, or " +
+		}, []string{"degraded: nothing belongs to vms: what it chooses is not there | correct guests = … of asset(name = \"vms\") in " +
+			"site.star, or " +
 			"the tags and pools that it names; or remove it"}, 0},
 		{"the site does not state the asset", func(_ *book, d *ledger.Demands) { d.Assets = nil },
 			[]string{`failed: the policy protects vms, the site states nothing of it | in site.star: asset(name = "vms", …)`}, 0},

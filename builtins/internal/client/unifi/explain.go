@@ -17,8 +17,9 @@ func Explain(name, doing string, err error) error {
 	if err == nil || errors.As(err, &own) || errors.Is(err, context.Canceled) {
 		return err
 	}
-	e := &failure.Error{Code: CodeDown, System: strings.TrimSpace("unifi " + name), Doing: doing, Said: err.Error(), Cause: err, Temporary: true,
-		Hint: "is the console up, and is its port open from here?"}
+	e := &failure.Error{Code: CodeDown, System: strings.TrimSpace("unifi " + name), Doing: doing, Said: err.Error(), Cause: err,
+		Temporary: true,
+		Hint:      "is the console up, and is its port open from here?"}
 	var pin *tlspin.Error
 	var api *Error
 	switch {

@@ -61,10 +61,11 @@ func TestABatchIsOpenedOrRefused(t *testing.T) {
 		"a line less": {edit: func(f map[string]string) { f[order[0]] = packed(t, "one\n") }, order: order, want: "its index says"},
 		"cut off": {edit: func(f map[string]string) { f[order[0]] = f[order[0]][:len(f[order[0]])-3] }, order: order,
 			want: "0001-access.log.zst"},
-		"no zstd":                     {edit: func(f map[string]string) { f[order[0]] = "plain text" }, order: order, want: "0001-access.log.zst"},
-		"no index":                    {order: order[:1], want: "batch.json is missing"},
-		"a part less":                 {order: order[1:], want: "its index 1"},
-		"an index that is not an one": {edit: func(f map[string]string) { f[logbatch.File] = "{}" }, order: order, want: "parse batch"},
+		"no zstd": {edit: func(f map[string]string) { f[order[0]] = "plain text" }, order: order,
+			want: "0001-access.log.zst"},
+		"no index":              {order: order[:1], want: "batch.json is missing"},
+		"a part less":           {order: order[1:], want: "its index 1"},
+		"an index that is none": {edit: func(f map[string]string) { f[logbatch.File] = "{}" }, order: order, want: "parse batch"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			files := batchOf(t, 1, "", "/var/log/access.log", "one\ntwo\n")
