@@ -8,15 +8,17 @@ package memdir
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime/debug"
+	"strconv"
+	"strings"
 	"testing"
 )
 
 const (
-	shm     = "/dev/shm"
-	before  = "RUNNER_TEST_DISK" // the folder of temporary files that was
-	spare   = 2 << 30            // bytes; the largest package holds about 100 MB at a time
-	garbage = 400                // percent
+	shm    = "/dev/shm"
+	before = "RUNNER_TEST_DISK" // the folder of temporary files that was
+	spare  = 2 << 30            // bytes; the largest package holds about 100 MB at a time
 )
 
 // Other is a folder on another file system than that of temporary files; "" is none.
@@ -38,6 +40,23 @@ func Main(m *testing.M) {
 	os.Exit(code)
 }
 
+const prefix = "runner-test-"
+
+// sweep removes what processes left that were killed: it would hold memory until the
+// machine is started again.
+func sweep() {
+	list, err := filepath.Glob(filepath.Join(shm, prefix+"*"))
+	if err != nil {
+		return
+	}
+	for _, dir := range list {
+		pid, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(dir), prefix), "-")
+		if n, err := strconv.Atoi(pid); err == nil && n > 0 && gone(n) {
+			_ = os.RemoveAll(dir) // another process may be at it, too
+		}
+	}
+}
+
 // Use moves TMPDIR into memory, if this machine has a file system there with room, and
 // returns what moves it back and removes what is left there.
 func Use() (done func()) {
@@ -45,7 +64,8 @@ func Use() (done func()) {
 	if !room(shm, spare) {
 		return func() {}
 	}
-	dir, err := os.MkdirTemp(shm, "runner-test-")
+	sweep()
+	dir, err := os.MkdirTemp(shm, fmt.Sprintf("%s%d-", prefix, os.Getpid()))
 	if err != nil {
 		return func() {}
 	}

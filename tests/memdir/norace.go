@@ -1,0 +1,5 @@
+//go:build !race
+
+package memdir
+
+const garbage = 400
