@@ -40,7 +40,7 @@ func (r *Run) Summary(w io.Writer, o TextOptions) error {
 
 // verdict says of how many items the run left copies that were read back, all that were
 // demanded of them; of what nothing is demanded it says that it was made. A run that is
-// about none has no verdict.
+// about none, and was ok, has no verdict.
 func (r *Run) verdict(p *printer) {
 	bad := map[[2]string]bool{} // asset and item
 	for _, f := range r.Findings {
@@ -66,7 +66,7 @@ func (r *Run) verdict(p *printer) {
 		n++
 		not = append(not, key)
 	}
-	if n+free == 0 || r.Outcome == nil {
+	if r.Outcome == nil || n+free == 0 && r.Result != ledger.Failed {
 		return
 	}
 	slices.SortFunc(not, func(a, b [2]string) int { return cmp.Or(cmp.Compare(a[1], b[1]), cmp.Compare(a[0], b[0])) })
@@ -76,6 +76,9 @@ func (r *Run) verdict(p *printer) {
 	}
 	text := clean(r.policy()) + " " + word + ": "
 	switch {
+	case n+free == 0:
+		p.verdict(text+"a step failed, and no copy was made", word, r.Result)
+		return
 	case free == 0:
 		text += fmt.Sprintf("%d of %d items safe", n-len(not), n)
 	case n == 0:
