@@ -23,7 +23,7 @@ func TestTheUSBDiskIsPulledInTheMiddle(t *testing.T) {
 		t.Fatalf("pulled %v, exit %d, want 1", pulled, code)
 	}
 	show := s.want(0, "show")
-	if !strings.Contains(show, "usb") || !strings.Contains(show, "was not copied to usb") {
+	if !strings.Contains(show, "usb") || !strings.Contains(show, "not copied to usb: target usb: ") {
 		t.Errorf("show does not say what happened:\n%s", show)
 	}
 	for _, proven := range []string{"offsite"} {

@@ -133,29 +133,41 @@ func empty(t *testing.T, name string, size int64) {
 // boot runs the machine to its end, and gives a reader of the files that it left.
 func boot(t *testing.T, kernel, initrd, dir string) func(name string) string {
 	t.Helper()
-	args := []string{"-accel", "tcg,thread=multi", "-smp", "2", "-m", "3072", "-nodefaults", "-vga", "none", "-no-reboot", "-display", "none",
+	args := []string{"-accel", "tcg", "-smp", "1", "-m", "3072", "-nodefaults", "-vga", "none", "-no-reboot", "-display", "none",
 		"-monitor", "none", "-serial", "stdio",
 		"-kernel", kernel, "-initrd", initrd, "-append", "root=/dev/vda rw console=ttyS0 init=/test/init net.ifnames=0 panic=1 quiet"}
-	for i, d := range []struct {
-		serial string
-		size   int64
-	}{{"TREE1", 0}, {"PVESYS1", 6 << 30}, {"COPIES1", 1 << 30}, {"COPIES2", 1 << 30}, {"RESULT1", 64 << 20}} {
-		file := filepath.Join(dir, d.serial+".img")
-		if d.size == 0 {
-			file = filepath.Join(dir, "tree.img")
-		} else {
-			empty(t, file, d.size)
-		}
-		args = append(args, "-drive", fmt.Sprintf("file=%s,format=raw,if=none,id=d%d,cache=unsafe", file, i), "-device",
-			fmt.Sprintf("virtio-blk-pci,drive=d%d,serial=%s", i, d.serial))
+	sizes := map[string]int64{"PVESYS1": 6 << 30, "COPIES1": 1 << 30, "COPIES2": 1 << 30, "RESULT1": 64 << 20}
+	for i, serial := range []string{"tree", "PVESYS1", "COPIES1", "COPIES2", "RESULT1"} {
+		// What is written to the tree goes with the process: each start finds it as it was made.
+		args = append(args, "-drive", fmt.Sprintf("file=%s,format=raw,if=none,id=d%d,cache=unsafe,snapshot=%s", filepath.Join(dir, serial+".img"), i,
+			map[bool]string{true: "on", false: "off"}[serial == "tree"]), "-device",
+			fmt.Sprintf("virtio-blk-pci,drive=d%d,serial=%s", i, serial))
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 45*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Minute)
 	defer cancel()
-	begin := time.Now()
-	out, err := exec.CommandContext(ctx, "qemu-system-x86_64", args...).CombinedOutput()
-	t.Logf("%v for the machine", time.Since(begin).Round(time.Second))
-	if err != nil || strings.Contains(string(out), "INIT FAILED") {
-		t.Fatalf("run the machine: %v\n%s", err, tail(string(out), 4000))
+	var out []byte
+	// An emulated processor makes a kernel fall now and then (seen once in some twenty
+	// starts, in kmalloc): that says nothing of the product, so the machine starts anew.
+	for left := 2; ; left-- {
+		for serial, size := range sizes {
+			file := filepath.Join(dir, serial+".img")
+			if err := os.Remove(file); err != nil && !os.IsNotExist(err) {
+				t.Fatal(err)
+			}
+			empty(t, file, size)
+		}
+		begin := time.Now()
+		var err error
+		out, err = exec.CommandContext(ctx, "qemu-system-x86_64", args...).CombinedOutput()
+		t.Logf("%v for the machine", time.Since(begin).Round(time.Second))
+		if left > 0 && err == nil && strings.Contains(string(out), "Kernel panic - not syncing") {
+			t.Logf("the machine's kernel fell:\n%s", tail(string(out), 2000))
+			continue
+		}
+		if err != nil || strings.Contains(string(out), "INIT FAILED") {
+			t.Fatalf("run the machine: %v\n%s", err, tail(string(out), 4000))
+		}
+		break
 	}
 	into := filepath.Join(dir, "results")
 	if err := os.Mkdir(into, 0o700); err != nil {
