@@ -48,7 +48,7 @@ var floors = []floor{
 	{"/builtins/capacity /builtins/checkpoints guests /builtins/medium /builtins/newsite /builtins/preflight /builtins/recoverykey",
 		"/builtins/capacity guests kind kind/* kinds /builtins/site /builtins/systems target client/* format/* /runtime /runtime/failure " +
 			"/runtime/ledger /runtime/words", "/builtins/lab"},
-	{"/builtins/systems", "/builtins/site spool target client/* format/* /runtime /runtime/failure /runtime/ledger", "/builtins/lab"},
+	{"/builtins/systems", "/builtins/site spool target engine client/* format/* /runtime /runtime/failure /runtime/ledger", "/builtins/lab"},
 	{"spool", "kind kinds target /runtime /runtime/failure /runtime/ledger", ""},
 	{"/builtins/site", "target client/tlspin format/* /runtime /runtime/failure /runtime/ledger", "/builtins/lab"},
 
@@ -56,7 +56,12 @@ var floors = []floor{
 	{"kinds", "kind kind/* target", ""},
 	{"kind/*", "kind target client/* format/* /runtime/failure /runtime/ledger", "kind/kindtest"},
 	{"kind", "target format/archive /runtime/ledger", ""},
-	{"target target/targettest", "target client/ssh /runtime/failure /runtime/ledger", "format/* target/targettest /tests/gauge"},
+	{"/builtins/cloudstore", "cloud engine target /runtime/failure", "/builtins/lab"},
+	{"cloud", "engine store target /runtime/failure", "/builtins/lab target/targettest"},
+	{"target target/targettest", "engine store target client/ssh /runtime/failure /runtime/ledger", "format/* target/targettest /tests/gauge"},
+	// Engines are stores in a process of their own: they know bytes by name, and nothing of copies.
+	{"engine", "store /runtime/failure", ""},
+	{"store", "", ""},
 	// Clients know one system each, and hosts that they run on; formats know nothing of ours.
 	{"client/*", "client/host client/ssh client/tlspin format/* /runtime/failure", "/builtins/lab /builtins/lab/* /tests/gauge"},
 	{"format/*", "format/*", "/tests/gauge"},

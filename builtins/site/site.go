@@ -48,7 +48,9 @@ type Target struct {
 	HostKey      string
 	Key          Secret
 	PartSize     int64
-	Bandwidth    int64 // bytes a second
+	Bandwidth    int64        // bytes a second
+	Window       target.Hours // in which it is written
+	Login        Secret       // of a foreign store
 	Immutable    bool
 }
 

@@ -30,6 +30,7 @@ import (
 type Env struct {
 	Root    string // prefix of every local path; "" is the real machine
 	Dial    func(ctx context.Context, network, addr string) (net.Conn, error)
+	Roots   []byte // PEM: certificates that cloud stores must show, through Dial; none: the system's
 	Device  func(path string) (ledger.Device, error)
 	Keyring *keyring.Keyring
 	Binary  func() (path string, ok bool) // a static runner to leave on targets

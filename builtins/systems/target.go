@@ -14,6 +14,7 @@ import (
 	"github.com/neosofia/runner/builtins/internal/client/keyring"
 	"github.com/neosofia/runner/builtins/internal/client/proxmox"
 	"github.com/neosofia/runner/builtins/internal/client/ssh"
+	"github.com/neosofia/runner/builtins/internal/engine"
 	"github.com/neosofia/runner/builtins/internal/format/sheet"
 	"github.com/neosofia/runner/builtins/internal/target"
 	"github.com/neosofia/runner/builtins/site"
@@ -41,6 +42,8 @@ func TargetCodes() []failure.Code {
 		target.CodeNotFound,
 		target.CodeBadManifest,
 		target.CodeBadTarget,
+		target.CodeWindow,
+		engine.CodeEngine,
 		keyring.CodeSecret,
 	}
 }
@@ -61,9 +64,13 @@ func (w *Systems) OpenTarget(ctx context.Context, s *runtime.Step, name string, 
 func (w *Systems) spec(t *site.Target) target.Spec {
 	spec := target.Spec{Name: t.Name, URL: t.URL, Medium: t.Medium, Location: t.Location, Offline: t.Offline, Offsite: t.Offsite,
 		Immutable: t.Immutable,
-		SealedTo:  t.SealedTo, UUID: t.UUID, Serial: t.Serial, PartSize: t.PartSize, Bandwidth: t.Bandwidth, HostKey: t.HostKey}
+		SealedTo:  t.SealedTo, UUID: t.UUID, Serial: t.Serial, PartSize: t.PartSize, Bandwidth: t.Bandwidth, Window: t.Window, HostKey: t.HostKey}
 	if t.Key.Name != "" {
 		spec.Key = func(ctx context.Context) ([]byte, error) { return w.Secret(ctx, t.Key) }
+	}
+	if t.Login.Name != "" {
+		spec.Login = func(ctx context.Context) ([]byte, error) { return w.Secret(ctx, t.Login) }
+		spec.Keep = func(login []byte) error { return w.Env.Keyring.Set(t.Login.Name, login) }
 	}
 	return spec
 }
@@ -78,7 +85,7 @@ func (w *Systems) targetEnv(s *runtime.Step, placed []ledger.Artifact) target.En
 		return ledger.Artifact{Origin: ledger.Origin{Volume: volume}}
 	}
 	return target.Env{
-		Root: w.Env.Root, Dial: w.Env.Dial, Now: s.Now,
+		Root: w.Env.Root, Dial: w.Env.Dial, Roots: w.Env.Roots, Now: s.Now,
 		Device: func(path string) (ledger.Device, error) {
 			return w.Env.Device(strings.TrimPrefix(path, w.Env.Root))
 		},
@@ -178,7 +185,7 @@ func (w *Systems) Target(ctx context.Context, name string) (*target.Target, erro
 	if err != nil {
 		return nil, err
 	}
-	t, err := target.Open(ctx, w.spec(spec), target.Env{Root: w.Env.Root, Dial: w.Env.Dial, Now: runtime.RealClock{}.Now,
+	t, err := target.Open(ctx, w.spec(spec), target.Env{Root: w.Env.Root, Dial: w.Env.Dial, Roots: w.Env.Roots, Now: runtime.RealClock{}.Now,
 		Device: func(path string) (ledger.Device, error) { return w.Env.Device(strings.TrimPrefix(path, w.Env.Root)) }})
 	return t, err
 }

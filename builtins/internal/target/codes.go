@@ -21,5 +21,6 @@ var (
 	CodeBadManifest    = failure.Code{Name: "E_BAD_MANIFEST", Doc: "a manifest cannot be read, or contradicts the ledger"}
 	CodeBadTarget      = failure.Code{Name: "E_BAD_TARGET", Doc: "the target is declared wrongly in the site"}
 	CodeArchiveMissing = failure.Code{Name: "E_ARCHIVE_MISSING", Doc: "an archive is not there any more, or is not the one that was made"}
+	CodeWindow         = failure.Code{Name: "E_TARGET_WINDOW", Doc: "the target is written in certain hours alone, and it is not one of them"}
 	CodeArchiveRead    = failure.Code{Name: "E_ARCHIVE_READ", Doc: "an archive is there and cannot be read: rights, or the disk"}
 )

@@ -10,6 +10,7 @@ import (
 
 	"filippo.io/age"
 
+	"github.com/neosofia/runner/builtins/internal/store"
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
@@ -30,9 +31,14 @@ type Spec struct {
 
 	PartSize  int64 // bytes a stored file may have; 0: any
 	Bandwidth int64 // bytes a second; 0: any
+	Window    Hours // in which it is written; the zero value: any
 
 	HostKey string                                    // authorized_keys form, one key a line; sftp
 	Key     func(ctx context.Context) ([]byte, error) // private key (PEM); called at each dial, zeroed after use; sftp
+	// Login is what a foreign engine logs in with (engine.Login, encoded); zeroed after use.
+	// Keep stores one that the server changed, and returns when that is durable.
+	Login func(ctx context.Context) ([]byte, error)
+	Keep  func(login []byte) error
 }
 
 // Env is the world that targets are in. Now is required.
@@ -41,6 +47,9 @@ type Env struct {
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 	// Silence is how long a server may owe an answer; 0 is a minute.
 	Silence time.Duration
+	// Roots are certificates (PEM) that foreign engines accept in place of the system's;
+	// with them, the engines reach their servers through Dial.
+	Roots []byte
 	// Device looks up the medium behind a directory (Root included); nil is SystemDevice.
 	Device func(path string) (ledger.Device, error)
 	// InPlace opens a volume that a pve:// target holds.
@@ -123,7 +132,7 @@ type Target struct {
 	spec    Spec
 	env     Env
 	place   Place
-	store   Store
+	store   store.Store
 	caps    Capabilities
 	device  ledger.Device
 	account string
