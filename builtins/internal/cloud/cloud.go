@@ -49,12 +49,13 @@ func Open(ctx context.Context, cfg engine.Config, keep engine.Keep) (engine.Engi
 	if cfg.Quiet > 0 {
 		conf.Timeout = fs.Duration(cfg.Quiet)
 	}
+	var file *os.File
 	if len(cfg.Roots) > 0 {
-		file, err := inMemory(cfg.Roots)
-		if err != nil {
+		var err error
+		if file, err = inMemory(cfg.Roots); err != nil {
 			return nil, err
 		}
-		defer file.Close()
+		// It stays open: each client that a backend makes reads it anew.
 		conf.CaCert = []string{fmt.Sprintf("/proc/self/fd/%d", file.Fd())}
 	}
 	kind := cfg.Login.Kind
@@ -76,7 +77,7 @@ func Open(ctx context.Context, cfg engine.Config, keep engine.Keep) (engine.Engi
 	if err != nil {
 		return nil, explain("open it", err)
 	}
-	r := &remote{f: f, kind: kind, ctx: ctx, conf: conf, account: account(cfg.Login)}
+	r := &remote{f: f, kind: kind, ctx: ctx, conf: conf, account: account(cfg.Login), roots: file}
 	for _, t := range []hash.Type{hash.SHA256, hash.MD5, hash.SHA1, hash.Whirlpool} {
 		if f.Hashes().Contains(t) {
 			r.sum = t
@@ -168,6 +169,7 @@ type remote struct {
 	ctx     context.Context // has rclone's configuration
 	conf    *fs.ConfigInfo
 	account string
+	roots   *os.File // read again by each client that the backend makes
 	sum     hash.Type
 
 	mu      sync.Mutex
@@ -222,6 +224,12 @@ func (r *remote) Put(ctx context.Context, name string, offset, size int64, in io
 			}
 			r.f.Features().DirCacheFlush()
 			there, err = r.f.Put(ctx, read, src)
+		}
+	}
+	if err != nil && read.n == size && ctx.Err() == nil {
+		// The last answer may be lost, and all of it be there.
+		if o, serr := r.f.NewObject(ctx, name); serr == nil && r.sum != hash.None && r.compare(ctx, doing, o, read) == nil {
+			there, err = o, nil
 		}
 	}
 	if err != nil {

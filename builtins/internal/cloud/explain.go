@@ -2,8 +2,12 @@ package cloud
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"net"
+	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/rclone/rclone/backend/onedrive/api"
@@ -72,6 +76,19 @@ func explain(doing string, err error) error {
 		if strings.HasPrefix(said.ErrorInfo.Code, "507") {
 			e.Code, e.Temporary, e.Hint = target.CodeFull, false, graph["quotaLimitReached"].hint
 		}
+	case statusOf(err) > 0:
+		status := statusOf(err)
+		e.Said = words(status, err)
+		switch {
+		case status == 507:
+			e.Code, e.Temporary, e.Hint = target.CodeFull, false, graph["quotaLimitReached"].hint
+		case status == 401 || status == 403:
+			e.Code, e.Temporary = target.CodeDenied, false
+		case status == 404:
+			e.Hint = "an upload that was under way is not known there any more; it begins anew when the run is retried"
+		case status >= 400 && status < 500 && status != 429:
+			e.Code, e.Temporary = target.CodeFailed, false
+		}
 	case fserrors.IsFatalError(err):
 		e.Code, e.Temporary = target.CodeFailed, false
 	case errors.As(err, &op):
@@ -84,6 +101,32 @@ func explain(doing string, err error) error {
 func exists(err error) bool {
 	var said *api.Error
 	return errors.As(err, &said) && said.ErrorInfo.Code == "nameAlreadyExists"
+}
+
+// status finds the answer in errors of rclone that have no type: those of the hosts of
+// uploads and downloads.
+var status = regexp.MustCompile(`HTTP error (\d{3}) \(([^)]*)\)(?: returned body: "(.*)")?`)
+
+func statusOf(err error) int {
+	m := status.FindStringSubmatch(err.Error())
+	if m == nil {
+		return 0
+	}
+	n, aerr := strconv.Atoi(m[1])
+	if aerr != nil {
+		return 0
+	}
+	return n
+}
+
+// words is what the body says, where it is an error of Graph.
+func words(n int, err error) string {
+	m := status.FindStringSubmatch(err.Error())
+	var said api.Error
+	if body, uerr := strconv.Unquote(`"` + m[3] + `"`); uerr == nil && json.Unmarshal([]byte(body), &said) == nil && said.ErrorInfo.Code != "" {
+		return fmt.Sprintf("%d %s", n, said.Error())
+	}
+	return m[2]
 }
 
 func before(s, mark string) string {

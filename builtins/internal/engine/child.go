@@ -120,7 +120,7 @@ func (c *Child) spawn(local bool) error {
 	}
 	defer theirs.Close()
 	c.conn = conn
-	c.cmd = &exec.Cmd{Path: program, Args: args, Env: []string{}, Dir: "/", Stdin: theirs, Stdout: c.words, Stderr: c.words}
+	c.cmd = &exec.Cmd{Path: program, Args: args, Env: []string{"HOME=/nonexistent"}, Dir: "/", Stdin: theirs, Stdout: c.words, Stderr: c.words}
 	confine(c.cmd, local)
 	if err := c.cmd.Start(); err != nil {
 		return errors.Join(err, conn.Close())
@@ -177,31 +177,58 @@ func (c *Child) Facts() Facts { return c.facts }
 // Put implements store.Store.
 func (c *Child) Put(ctx context.Context, name string, offset, size int64, r io.Reader) (n int64, err error) {
 	body := &kept{r: r}
+	defer body.end()
 	err = c.ask(ctx, "write "+name, http.MethodPut, "/file",
 		url.Values{"name": {name}, "offset": {number64(offset)}, "size": {number64(size)}}, body, &n)
-	if body.err != nil && body.err != io.EOF && ctx.Err() == nil {
-		return n, body.err // what the child says of it follows from it
-	}
-	if err == nil && n != body.n {
-		err = c.fail("write "+name, badAnswer("%d bytes were given, it took %d", body.n, n))
+	if given := body.given(); err == nil && n != given {
+		err = c.fail("write "+name, badAnswer("%d bytes were given, it took %d", given, n))
 	}
 	return n, err
 }
 
-// kept keeps the error of a reader.
+// kept keeps the error of a reader. The transport reads it in a goroutine of its own, and
+// may still do so when the call is over: end waits for that, and forbids more.
 type kept struct {
+	mu  sync.Mutex
 	r   io.Reader
 	n   int64
 	err error
 }
 
 func (k *kept) Read(p []byte) (int, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.r == nil {
+		return 0, io.ErrClosedPipe
+	}
 	n, err := k.r.Read(p)
 	k.n += int64(n)
 	if err != nil {
 		k.err = err
 	}
 	return n, err
+}
+
+// failed is the error of the reader, if it is not its end.
+func (k *kept) failed() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.err == io.EOF {
+		return nil
+	}
+	return k.err
+}
+
+func (k *kept) end() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.r = nil
+}
+
+func (k *kept) given() int64 {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.n
 }
 
 // Get implements store.Store.
@@ -311,6 +338,12 @@ func (c *Child) do(ctx context.Context, doing, method, path string, query url.Va
 		return nil, c.fail(doing, err)
 	}
 	res, err := c.http.Do(req)
+	if body, ok := send.(*kept); ok && body.failed() != nil && ctx.Err() == nil {
+		if err == nil {
+			res.Body.Close()
+		}
+		return nil, body.failed() // what the child says of it follows from it
+	}
 	if err != nil {
 		return nil, c.broken(ctx, doing, err)
 	}

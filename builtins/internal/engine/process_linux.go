@@ -14,9 +14,9 @@ import (
 )
 
 const (
-	self   = "/proc/self/exe" // what runs, even when its file was replaced meanwhile
-	nobody = 65534
-	memory = 80 << 20 // bytes that the collector aims to stay below
+	self    = "/proc/self/exe" // what runs, even when its file was replaced meanwhile
+	nobody  = 65534
+	ceiling = 80 << 20 // bytes that the collector aims to stay below
 )
 
 // pair makes a socket with two ends: a connection here, and the child's file.
@@ -52,7 +52,7 @@ func Main(open Open) error {
 	if err := unix.Dup3(int(os.Stderr.Fd()), int(os.Stdin.Fd()), 0); err != nil {
 		return err
 	}
-	debug.SetMemoryLimit(memory)
+	debug.SetMemoryLimit(ceiling)
 	for _, err := range []error{
 		unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0),
 		unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0),
