@@ -46,12 +46,38 @@ func labCommand(f *flags) *cobra.Command {
 		f.labFault(),
 		&cobra.Command{Use: "identity", Short: "print the recovery identity of the lab (a true one lies in a safe)", Args: cobra.NoArgs,
 			RunE: func(*cobra.Command, []string) error { fmt.Println(lab.RecoveryIdentity); return nil }},
-		f.onWorld("consent", "be the person who types the code of runner cloud login --lab into a browser", 0,
-			func(w *lab.World, _ []string) error { return w.OneDrive().Allow() }),
+		f.onWorld("onedrive WHAT", "consent: type the code of runner cloud login into a browser; revoke: end all logins; "+
+			"retire: end pre-authenticated URLs, as on 2027-04-01", 1, labOneDrive),
 		&cobra.Command{Use: "login", Short: "print the login of the lab's OneDrive, for runner recover --login", Args: cobra.NoArgs,
 			RunE: func(*cobra.Command, []string) error { fmt.Printf("%s\n", lab.Secrets()["onedrive"]); return nil }},
-		&cobra.Command{Use: "site", Short: "print the site.star of the lab", Args: cobra.NoArgs,
-			RunE: func(*cobra.Command, []string) error { _, err := os.Stdout.Write(lab.Site); return err }})
+		labSite())
+	return c
+}
+
+func labOneDrive(w *lab.World, args []string) error {
+	switch args[0] {
+	case "consent":
+		return w.OneDrive().Allow()
+	case "revoke":
+		return w.OneDrive().Revoke()
+	case "retire":
+		return w.OneDrive().Retire(true)
+	}
+	return usage("%q: want consent, revoke or retire", args[0])
+}
+
+func labSite() *cobra.Command {
+	onedrive := false
+	c := &cobra.Command{Use: "site", Short: "print the site.star of the lab", Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			text := lab.Site
+			if onedrive {
+				text = lab.SiteWithOneDrive()
+			}
+			_, err := os.Stdout.Write(text)
+			return err
+		}}
+	c.Flags().BoolVar(&onedrive, "onedrive", false, "with OneDrive as its offsite target")
 	return c
 }
 

@@ -15,9 +15,11 @@ package cloud
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path"
 	"slices"
@@ -70,6 +72,11 @@ func Open(ctx context.Context, cfg engine.Config, keep engine.Keep) (engine.Engi
 	m.AddSetter(login)
 	m.AddGetter(defaults(info.Options), configmap.PriorityDefault)
 	f, err := info.NewFs(ctx, cfg.Target, cfg.Root, m)
+	if unauthorized(err) && login.expire() {
+		// The token was to hold longer, and does not. rclone asks for another one only
+		// when its time is over.
+		f, err = info.NewFs(ctx, cfg.Target, cfg.Root, m)
+	}
 	if errors.Is(err, fs.ErrorIsFile) {
 		return nil, &failure.Error{Code: target.CodeBadTarget, Doing: "open it", Said: cfg.Root + " is a file there, not a folder",
 			Hint: "correct the target in site.star"}
@@ -128,16 +135,32 @@ func (g *login) Set(key, value string) {
 	if g.l.Options[key] == value {
 		return
 	}
-	next := engine.Login{Kind: g.l.Kind, Options: map[string]string{}}
-	for k, v := range g.l.Options {
-		next.Options[k] = v
-	}
+	next := engine.Login{Kind: g.l.Kind, Options: maps.Clone(g.l.Options)}
 	next.Options[key] = value
 	if err := g.keep(next); err != nil {
 		fmt.Fprintf(os.Stderr, "the store changed the login, and it could not be kept: %v\n", err)
 		os.Exit(1)
 	}
 	g.l = next
+}
+
+// expire makes the access token one whose time is over; false: there is none.
+func (g *login) expire() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	var token map[string]any
+	if json.Unmarshal([]byte(g.l.Options["token"]), &token) != nil || token["expiry"] == nil {
+		return false
+	}
+	token["expiry"] = "2000-01-01T00:00:00Z"
+	b, err := json.Marshal(token)
+	if err != nil {
+		return false
+	}
+	options := maps.Clone(g.l.Options)
+	options["token"] = string(b)
+	g.l.Options = options
+	return true
 }
 
 // defaults are the backend's own.

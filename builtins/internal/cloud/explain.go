@@ -97,6 +97,12 @@ func explain(doing string, err error) error {
 	return e
 }
 
+// unauthorized reports that the store does not take the token.
+func unauthorized(err error) bool {
+	var said *api.Error
+	return errors.As(err, &said) && (said.ErrorInfo.Code == "InvalidAuthenticationToken" || said.ErrorInfo.Code == "unauthenticated")
+}
+
 // exists reports that something was to be made that is there.
 func exists(err error) bool {
 	var said *api.Error

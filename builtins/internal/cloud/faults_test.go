@@ -139,6 +139,11 @@ func TestTokensAreKeptBeforeTheyAreUsed(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "could not be kept") || !strings.Contains(err.Error(), "permission denied") {
 		t.Errorf("got %v, want that the login could not be kept", err)
 	}
+	// A token that ends before its time is renewed.
+	if err := a.OneDrive().Expire(); err != nil {
+		t.Fatal(err)
+	}
+	a.must(t, nil)
 	// Revoked: nothing helps but to log in again.
 	if err := a.OneDrive().Revoke(); err != nil {
 		t.Fatal(err)
