@@ -27,6 +27,7 @@ type floor struct {
 var floors = []floor{
 	// The program joins everything.
 	{"/cmd/runner", "/builtins /builtins/* /cmd/runner/internal/* /policies /runtime /runtime/* /stdlib", ""},
+	{"/cmd/runner-cloud", "/builtins/cloudstore", ""},
 	{"/cmd/runner/internal/*", "", ""},
 	// What crosses packages sees them as their users do.
 	{"/tests /tests/bench /tests/crash /tests/real", "", "/builtins /builtins/lab /builtins/site /runtime /runtime/ledger /tests/gauge " +
@@ -57,7 +58,7 @@ var floors = []floor{
 	{"kind/*", "kind target client/* format/* /runtime/failure /runtime/ledger", "kind/kindtest"},
 	{"kind", "target format/archive /runtime/ledger", ""},
 	{"/builtins/cloudstore", "cloud engine target /runtime/failure", "/builtins/lab"},
-	{"cloud", "engine store target /runtime/failure", "/builtins/lab target/targettest"},
+	{"cloud", "engine store target /runtime/failure", "/builtins/lab target/targettest /runtime/ledger"},
 	{"target target/targettest", "engine store target client/ssh /runtime/failure /runtime/ledger", "format/* target/targettest /tests/gauge"},
 	// Engines are stores in a process of their own: they know bytes by name, and nothing of copies.
 	{"engine", "store /runtime/failure", ""},
