@@ -2,6 +2,7 @@ package systems
 
 import (
 	"context"
+	"slices"
 
 	"github.com/neosofia/runner/builtins/internal/spool"
 	"github.com/neosofia/runner/runtime"
@@ -29,7 +30,7 @@ func (w *Systems) Stands(ctx context.Context, s *runtime.Step, a ledger.Artifact
 	return w.everywhere(ctx, c, a, false)
 }
 
-// everywhere reports whether every demanded target has a copy. A medium that is
+// everywhere reports whether every demanded target has a copy; of a set of media, one. A medium that is
 // taken away is waited for by batches only: of other kinds the next one is newer. A
 // batch must be proven, too: nothing else holds what is in it.
 func (w *Systems) everywhere(ctx context.Context, c ledger.Catalog, a ledger.Artifact, batch bool) (bool, error) {
@@ -42,12 +43,12 @@ func (w *Systems) everywhere(ctx context.Context, c ledger.Catalog, a ledger.Art
 	for _, cp := range copies {
 		have[cp.Target] = have[cp.Target] || !batch || cp.Level >= ledger.Read
 	}
-	for _, d := range row.On {
-		t, err := w.Site.Target(d.Target)
+	for _, one := range row.Promises() {
+		t, err := w.Site.Target(one[0].Target)
 		if err != nil {
 			return false, err
 		}
-		if !have[d.Target] && (batch || !t.Offline) {
+		if !slices.ContainsFunc(one, func(d ledger.CopyDemand) bool { return have[d.Target] }) && (batch || !t.Offline) {
 			return false, nil
 		}
 	}

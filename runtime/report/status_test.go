@@ -314,7 +314,7 @@ LAB  recovery keys
 LAB    offsite  opened a copy 2 h ago (age1x)
 LAB
 LAB  offline media
-LAB    offline-a  detached  seen 2026-11-23 03:00 UTC (04:00 CET)
+LAB    offline-a  away since 23 Nov, due 30 Nov  seen 2026-11-23 03:00 UTC (04:00 CET)
 LAB
 LAB  left out on purpose
 LAB    scratch  until 2027-02-21  test machine

@@ -278,7 +278,7 @@ func (s *Status) exceptions(p *printer) {
 		if !m.At.IsZero() {
 			seen = "seen " + when(m.At, p.o.Zone)
 		}
-		media = append(media, []string{m.Target, m.State, seen})
+		media = append(media, []string{m.Target, m.words(s.At), seen})
 	}
 	for _, x := range s.Unprotected {
 		out = append(out, []string{x.Item, "until " + date(x.Until), x.Reason})
