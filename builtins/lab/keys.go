@@ -54,6 +54,8 @@ func Secrets() map[string][]byte {
 		"node-ssh-key":       opensshKey("user root@pve1.lab", key("ssh user node")),
 		"unifi-password":     []byte(unifiPassword),
 		"offsite-ssh-key":    opensshKey("user runner@offsite.lab", key("ssh user offsite")),
+		"media/offline-a":    []byte(MediumPassphrase),
+		"media/offline-b":    []byte(MediumPassphrase),
 	}
 }
 

@@ -231,6 +231,7 @@ type targetArgs struct {
 	Serial    string        `star:"serial?" doc:"serial number of the disk that must be there (file://)"`
 	HostKey   string        `star:"host_key?" doc:"public host keys, one a line (sftp://)"`
 	Key       Secret        `star:"key?" doc:"secret(…) of the private key (sftp://)"`
+	Pass      Secret        `star:"passphrase?" doc:"secret(…) that opens the LUKS container of a medium (file://)"`
 	PartSize  int64         `star:"part_size?" doc:"bytes: larger files are cut into parts of this size"`
 	Bandwidth int64         `star:"bandwidth?" doc:"bytes a second at most"`
 	Due       time.Duration `star:"due?" doc:"an offline medium is fetched and written at least so often; of a set, media(…) says it"`
@@ -271,7 +272,7 @@ func (b *builder) target(a *targetArgs) (starlark.Value, error) {
 		TargetFacts: ledger.TargetFacts{Name: a.Name, URL: a.URL, Medium: a.Medium, Location: a.Location, Offline: a.Offline, Offsite: a.Offsite,
 			Due: a.Due, Grace: a.Grace},
 		Place:    place,
-		SealedTo: a.SealedTo, UUID: a.UUID, Serial: a.Serial, HostKey: a.HostKey, Key: a.Key, PartSize: a.PartSize, Bandwidth: a.Bandwidth,
+		SealedTo: a.SealedTo, UUID: a.UUID, Serial: a.Serial, HostKey: a.HostKey, Key: a.Key, Passphrase: a.Pass, PartSize: a.PartSize, Bandwidth: a.Bandwidth,
 		Immutable: a.Immutable})
 	return nil, errors.Join(wrong...)
 }

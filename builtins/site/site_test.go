@@ -165,7 +165,7 @@ func TestTheLabsSiteIsGood(t *testing.T) {
 	if err != nil || usb.Due != 7*24*time.Hour || usb.Grace != 3*24*time.Hour || len(usb.SealedTo) != 1 {
 		t.Errorf("got %+v, %v", usb, err)
 	}
-	if _, err := s.Target("offline-b"); err == nil || !strings.Contains(err.Error(), "it has node, offline-a, offsite") {
+	if _, err := s.Target("offline-c"); err == nil || !strings.Contains(err.Error(), "it has node, offline-a, offline-b, offsite") {
 		t.Errorf("an unknown target: got %v", err)
 	}
 	if got := s.Expired(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)); len(got) != 0 {

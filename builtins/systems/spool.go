@@ -2,8 +2,12 @@ package systems
 
 import (
 	"context"
+	"errors"
+	"io/fs"
+	"path"
 	"slices"
 
+	"github.com/neosofia/runner/builtins/internal/client/proxmox"
 	"github.com/neosofia/runner/builtins/internal/spool"
 	"github.com/neosofia/runner/runtime"
 	"github.com/neosofia/runner/runtime/ledger"
@@ -11,6 +15,27 @@ import (
 
 // Spool is where artifacts lie that no storage holds.
 func (w *Systems) Spool() spool.Dir { return spool.Dir(w.Env.Spool) }
+
+// HasSource reports whether an artifact can still be read from where it was made. Where
+// that cannot be asked now, it may be: who reads it finds out.
+func (w *Systems) HasSource(ctx context.Context, a ledger.Artifact) bool {
+	switch {
+	case w.Given != nil:
+		return true
+	case a.Origin.Spool != "":
+		return w.Spool().Has(a)
+	case a.Origin.Host != "":
+		h, _, err := w.Host(ctx, a.Origin.Host)
+		if err != nil || len(a.Files) == 0 {
+			return len(a.Files) > 0
+		}
+		defer h.Close()
+		_, err = h.Stat(ctx, path.Join(a.Origin.Dir, path.Base(a.Files[0].Name)))
+		return !errors.Is(err, fs.ErrNotExist)
+	}
+	_, err := w.ArchiveSize(ctx, a.Origin)
+	return !proxmox.Gone(err)
+}
 
 // CleanSpool removes from the spool what is not needed any more.
 func (w *Systems) CleanSpool(ctx context.Context, c ledger.Catalog) error {

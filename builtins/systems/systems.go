@@ -2,9 +2,9 @@
 // of systems, the targets, the keyring. Everything is opened at its first use
 // and shared by the branches of a run.
 //
-// The lab takes the place of the real world by four functions alone: how to
-// dial, where the root of the file system is, which device a path lies on, and
-// which keyring is read. Everything above them is the same code.
+// The lab takes the place of the real world by five functions alone: how to
+// dial, where the root of the file system is, which device a path lies on, what the
+// programs of this machine do, and which keyring is read. Everything above them is the same code.
 package systems
 
 import (
@@ -31,6 +31,7 @@ type Env struct {
 	Root    string // prefix of every local path; "" is the real machine
 	Dial    func(ctx context.Context, network, addr string) (net.Conn, error)
 	Device  func(path string) (ledger.Device, error)
+	Program Program // nil: the programs of the real machine; none where Root is not ""
 	Keyring *keyring.Keyring
 	Binary  func() (path string, ok bool) // a static runner to leave on targets
 	Version string

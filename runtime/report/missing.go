@@ -17,10 +17,7 @@ const recentRuns = 64
 
 // takeAway is how a medium gets offline.
 func (b *builder) takeAway(target string) string {
-	if b.live.Lab {
-		return "runner lab detach " + target
-	}
-	return "unmount " + target + " and take it away, then: " + b.verb("status", "")
+	return b.verb("media eject", target) + ", and take it away"
 }
 
 // runs loads the newest runs and how they ended.

@@ -97,8 +97,8 @@ func TestASetOfMedia(t *testing.T) {
 			b.visit("offline-a", ago(9), ledger.Read, "erp", "mail")
 			b.visit("offline-b", ago(1), ledger.Read, "erp", "mail")
 		}, attached("offline-b"), nil, "0/1 offline", []string{"away since 14 Nov, was due 21 Nov", "attached, due 29 Nov"},
-			[]string{"degraded: erp has 0 of 1 offline copies: offline-b is still attached | unmount offline-b and take it away, then: runner status",
-				"degraded: mail has 0 of 1 offline copies: offline-b is still attached | unmount offline-b and take it away, then: runner status"}},
+			[]string{"degraded: erp has 0 of 1 offline copies: offline-b is still attached | runner media eject offline-b, and take it away",
+				"degraded: mail has 0 of 1 offline copies: offline-b is still attached | runner media eject offline-b, and take it away"}},
 		{"one that did not come back for two turns", func(b *book) {
 			b.visit("offline-a", ago(20), ledger.Read, "erp", "mail")
 			b.visit("offline-b", ago(1), ledger.Read, "erp", "mail")

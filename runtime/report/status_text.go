@@ -161,6 +161,13 @@ func (s *Status) brief(p *printer) {
 	}
 	p.table("", rows)
 	p.line("")
+	travels := slices.DeleteFunc(slices.Clone(s.Media), func(m MediumStatus) bool { return m.Set == "" })
+	for _, m := range travels {
+		p.wrap("", m.Target+": "+m.words(s.At))
+	}
+	if len(travels) > 0 {
+		p.line("")
+	}
 	p.line("more: %s", p.command(strings.TrimSpace(s.verb("status -v"))))
 }
 

@@ -61,6 +61,15 @@ func (c *job) open(ctx context.Context) ([]*target.Target, error) {
 			devices[device] = name
 		}
 		if t.Spec().Offline {
+			notes, err := c.w.Sound(ctx, name)
+			for _, n := range notes {
+				c.s.Detail("%s: %s", name, n)
+			}
+			if err != nil {
+				t.Close()
+				c.fail(name, err)
+				continue
+			}
 			seen, err := catalog.Observe(ctx, name, "attached", t.Device(), c.s.Now())
 			if err != nil {
 				t.Close()
