@@ -141,6 +141,30 @@ func TestADiskThatIsPulledWhileItIsWritten(t *testing.T) {
 	}
 }
 
+// That a medium which was there is gone is no "it is with its keeper": the run says so.
+func TestADiskThatIsPulledInTheNightIsAFinding(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	cfg := b.config(main(`verify(copies = copy(artifact = export_dns(zone = "example.org")))`,
+		`verify(copies = copy(artifact = export_dns(zone = "example.org")))`))
+	verified := 0
+	cfg.Observe = func(e runtime.Event) {
+		if e.Kind == runtime.EventEnd && e.Primitive == "verify" {
+			if verified++; verified == 1 {
+				b.must(b.lab.Detach("offline-a"))
+			}
+		}
+	}
+	out, err := runtime.Exec(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantFinding(t, out, ledger.Failed, "offline-a", "it was taken away while this run wrote to it", "E_MEDIA_ABSENT")
+	if len(b.copies("offsite")) != 2 || len(b.copies("offline-a")) != 1 {
+		t.Errorf("got %d copies offsite and %d on the disk", len(b.copies("offsite")), len(b.copies("offline-a")))
+	}
+}
+
 // Of two disks with one file system neither is written, whichever is mounted.
 func TestCopiesRefuseAClonedAFailingAndAReadOnlyDiskByName(t *testing.T) {
 	t.Parallel()
@@ -152,7 +176,8 @@ func TestCopiesRefuseAClonedAFailingAndAReadOnlyDiskByName(t *testing.T) {
 		"failing": {func(b *bench) { b.inject(lab.Fault{On: "disk offline-a", Do: "failing"}) },
 			[]string{"E_DISK_FAILING", "SMART status is FAILED", "Reallocated_Sector_Ct"}},
 		"read-only": {func(b *bench) { b.inject(lab.Fault{On: "disk offline-a", Do: "read-only"}) }, []string{"LABUSB000A", "can only be read"}},
-		"wrong":     {func(b *bench) { b.must(b.lab.SetMedium("offline-a", func(d *ledger.Device) { d.Serial = "OTHER" })) }, []string{"E_WRONG_MEDIUM", "OTHER"}},
+		"wrong": {func(b *bench) { b.must(b.lab.SetMedium("offline-a", func(d *ledger.Device) { d.Serial = "OTHER" })) },
+			[]string{"E_WRONG_MEDIUM", "OTHER"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

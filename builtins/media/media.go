@@ -124,6 +124,9 @@ func Open(ctx context.Context, w *systems.Systems, name string) (notes []string,
 			Said: "its container is locked, and the site names no passphrase",
 			Hint: fmt.Sprintf("in site.star: target(name = %q, passphrase = secret(%q), …)", name, SecretOf(name))}
 	}
+	if err := disk.Forget(ctx, w.Machine(), d, "runner-"+name, folder(spec)); err != nil {
+		return notes, named(name, err)
+	}
 	key, err := w.Secret(ctx, spec.Passphrase)
 	if err != nil {
 		return notes, err

@@ -78,6 +78,21 @@ func (w *Systems) Once(key string, find func() (any, error)) (any, error) {
 	return v, err
 }
 
+// Meet notes that something was met with in this run, for Met.
+func (w *Systems) Meet(key string) {
+	w.onceMu.Lock()
+	defer w.onceMu.Unlock()
+	w.once[key] = true
+}
+
+// Met reports what Meet noted.
+func (w *Systems) Met(key string) bool {
+	w.onceMu.Lock()
+	defer w.onceMu.Unlock()
+	_, ok := w.once[key]
+	return ok
+}
+
 // program is the static runner for a target, once in a run: it is hashed and
 // compared each time.
 func (w *Systems) program(target string) func() (string, bool) {

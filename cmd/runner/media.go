@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -21,8 +22,8 @@ import (
 
 func mediaCommand(f *flags) *cobra.Command {
 	c := &cobra.Command{Use: "media", Short: "media that travel: prepare, list, open, eject, hand over, take back", Args: cobra.NoArgs,
-		Long: "A medium is a target with offline = True; media(set = …) in site.star says which of them travel in turn, how often, and who keeps " +
-			"them. Every act is recorded: who, when, where. status shows where each of them is, and when it is due.",
+		Long: "A medium is a target with offline = True; media(set = …) in site.star says which of them travel in turn, how often, and " +
+			"who keeps them. Every act is recorded: who, when, where. status shows where each of them is, and when it is due.",
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() }}
 	var to, place string
 	out := &cobra.Command{Use: "checkout NAME", Short: "hand a medium over: record who takes it, and where it will be", Args: oneArg("NAME"),
@@ -156,7 +157,8 @@ func (s *session) eject(ctx context.Context, name string) error {
 	case newest.IsZero():
 		return s.acted(act, "you may unplug %s; nothing on it is proven", name)
 	default:
-		return s.acted(act, "you may unplug %s (serial %s); its newest copy is of %s", name, device.Serial, newest.UTC().Format("2 Jan 15:04 UTC"))
+		return s.acted(act, "you may unplug %s (serial %s); its newest copy is of %s", name, device.Serial,
+			newest.UTC().Format("2 Jan 15:04 UTC"))
 	}
 }
 
@@ -218,7 +220,8 @@ func (s *session) listMedia(ctx context.Context) error {
 
 func (f *flags) mediaPrepare() *cobra.Command {
 	var name string
-	c := &cobra.Command{Use: "prepare DEV", Short: "ERASE a disk and make it a medium: LUKS2, ext4, its passphrase in the keyring", Args: oneArg("DEV"),
+	c := &cobra.Command{Use: "prepare DEV", Args: oneArg("DEV"),
+		Short: "ERASE a disk and make it a medium: LUKS2, ext4, its passphrase in the keyring",
 		Long: "prepare shows the disk's model, serial and size and what is on it, and asks for the serial to be typed (or given as a line of " +
 			"standard input): nothing else is consent. The passphrase is made here, goes into the keyring, and with the next run of " +
 			"seal_secrets to every target. It prints the lines for site.star.",
@@ -254,7 +257,8 @@ func (s *session) prepare(ctx context.Context, path, name string) error {
 		holds = "nothing that is known"
 	}
 	lab := labMark(s.flags.lab)
-	fmt.Fprintf(os.Stderr, "%s%s: %s, serial %s, %.1f GB\n%son it: %s\n", lab, plain(d.Path), plain(d.Model), plain(d.Serial),
+	model := cmp.Or(d.Model, "a disk that tells no model")
+	fmt.Fprintf(os.Stderr, "%s%s: %s, serial %s, %.1f GB\n%son it: %s\n", lab, plain(d.Path), plain(model), plain(d.Serial),
 		float64(d.Size)/1e9, lab, plain(holds))
 	fmt.Fprintf(os.Stderr, "%sEVERYTHING ON IT WILL BE LOST. Type its serial to make it %s: ", lab, name)
 	typed, err := bufio.NewReader(io.LimitReader(os.Stdin, 4096)).ReadString('\n')

@@ -29,8 +29,12 @@ func TestLUKSMediaThatTravel(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	rules, err := os.ReadFile("../../policies/systemd/60-runner-media.rules")
+	if err != nil {
+		t.Fatal(err)
+	}
 	kernel, initrd := host(t, dir, "media", mediaPackages, map[string]string{
-		"password": "real keyring\n", "media.star": string(policy),
+		"password": "real keyring\n", "media.star": string(policy), "60-runner-media.rules": string(rules),
 		"site.star": `host(name = "here", local = True, rear = False, firewall = False)
 keyring(dir = "/var/lib/runner/keyring", password_file = "/test/password")
 target(name = "disk", url = "file:///copies", medium = "disk", location = "here")
@@ -38,6 +42,7 @@ allow(destroy = ["prune"])
 `,
 		"set.star": `media(set = "offline", names = ["offline-a", "offline-b"], every = "7d", grace = "2d", keeper = "Anna")
 asset(name = "files", on = {"disk": "opened", "offline": "read"}, offline = 1)
+accept_gap(item = "data", gap = "disk of its own for disk", reason = "the machine of a test", until = "2099-01-01")
 `,
 		"save.star": `policy(sop = "IT-245", section = "Files", version = "1.0.0")
 
@@ -63,7 +68,8 @@ def main():
 		"away":              {"0", []string{"offline-a: away since"}},
 		"open3":             {"0", []string{"offline-a is open"}},
 		"catchup":           {"0", []string{"ok after"}},
-		"status2":           {"", []string{"data  2/"}},
+		"status2":           {"", []string{"2 full", "offline-a is still attached"}},
+		"status3":           {"0", []string{"1/1 offline", "offline-a  away since"}},
 		"eject3":            {"0", []string{"you may unplug offline-a"}},
 		"damaged":           {"1", []string{"target offline-b", "E_DISK_LOCKED", "its header is damaged"}},
 		"verify":            {"0", []string{"ok: "}},
@@ -77,6 +83,10 @@ def main():
 				t.Errorf("%s does not say %q:\n%s", name, w, text)
 			}
 		}
+	}
+	if text := results("rules.txt"); !strings.Contains(text, "USBDISKA wants runner-media@offline-a.service") ||
+		strings.Contains(text, "RESULT1 wants") || !strings.Contains(text, "Success: 1") {
+		t.Errorf("the rule of udev: %s", text)
 	}
 	if text := results("ejected.txt"); strings.Contains(text, "/media/offline-a") || strings.Contains(text, "crypt ") {
 		t.Errorf("after eject it is still open:\n%s", text)

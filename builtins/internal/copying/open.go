@@ -76,6 +76,7 @@ func (c *job) open(ctx context.Context) ([]*target.Target, error) {
 				return open, err
 			}
 			c.res.Facts.Media = append(c.res.Facts.Media, seen)
+			c.w.Meet("attached " + name)
 		}
 		open = append(open, t)
 	}
@@ -126,6 +127,13 @@ func (c *job) absent(ctx context.Context, catalog ledger.Catalog, name string, e
 	spec, serr := c.w.Site.Target(name)
 	if serr != nil || !spec.Offline || c.asked || !failure.Is(err, target.CodeMediaAbsent) {
 		c.fail(name, err)
+		return nil
+	}
+	if c.w.Met("attached " + name) { // it was pulled: what this run wrote may be half there
+		c.fail(name, &failure.Error{Code: target.CodeMediaAbsent, System: "target " + name, Doing: "write to it",
+			Said: "it was taken away while this run wrote to it", Cause: err,
+			Hint: "plug it in again, then: runner media open " + name + "; runner exec media.star --arg name=" + name + "; and runner media " +
+				"eject before it is unplugged"})
 		return nil
 	}
 	c.s.Log("%s is not attached; whether it is due is judged at the end", name)

@@ -53,6 +53,7 @@ func TestWhichDisksMayBeMadeAMedium(t *testing.T) {
 		edit(&d)
 		return []Disk{d}
 	}
+	parted := with(func(d *Disk) { d.Children = []Disk{{Name: "sdb1", Path: "/dev/sdb1", Type: "part"}} })
 	for name, c := range map[string]struct {
 		list  []Disk
 		path  string
@@ -60,9 +61,9 @@ func TestWhichDisksMayBeMadeAMedium(t *testing.T) {
 		words []string
 	}{
 		"an empty one":              {[]Disk{usb}, "/dev/sdb", failure.Code{}, nil},
-		"one with old partitions":   {with(func(d *Disk) { d.Children = []Disk{{Name: "sdb1", Path: "/dev/sdb1", Type: "part"}} }), "/dev/sdb", failure.Code{}, nil},
+		"one with old partitions":   {parted, "/dev/sdb", failure.Code{}, nil},
 		"none of that name":         {[]Disk{usb}, "/dev/sdc", CodeUnfit, []string{"no such disk", "/dev/sdb S1"}},
-		"a partition":               {with(func(d *Disk) { d.Children = []Disk{{Name: "sdb1", Path: "/dev/sdb1", Type: "part"}} }), "/dev/sdb1", CodeUnfit, []string{"/dev/sdb"}},
+		"a partition":               {parted, "/dev/sdb1", CodeUnfit, []string{"/dev/sdb"}},
 		"one without a serial":      {with(func(d *Disk) { d.Serial = "" }), "/dev/sdb", CodeUnfit, []string{"no serial"}},
 		"one that can only be read": {with(func(d *Disk) { d.RO = true }), "/dev/sdb", CodeUnfit, []string{"only be read"}},
 		"a CD":                      {with(func(d *Disk) { d.Type = "rom" }), "/dev/sdb", CodeUnfit, []string{"rom"}},
@@ -72,7 +73,8 @@ func TestWhichDisksMayBeMadeAMedium(t *testing.T) {
 		"a member of an array": {with(func(d *Disk) {
 			d.Children = []Disk{{Name: "sdb1", Path: "/dev/sdb1", Type: "part", Children: []Disk{{Name: "md0", Type: "raid1"}}}}
 		}), "/dev/sdb", CodeBusy, []string{"raid1 md0"}},
-		"an open container": {with(func(d *Disk) { d.Children = []Disk{{Name: "secret", Type: "crypt"}} }), "/dev/sdb", CodeBusy, []string{"crypt secret"}},
+		"an open container": {with(func(d *Disk) { d.Children = []Disk{{Name: "secret", Type: "crypt"}} }), "/dev/sdb", CodeBusy,
+			[]string{"crypt secret"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d, err := Fit(c.list, c.path)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 
 	"github.com/neosofia/runner/builtins/internal/client/host"
@@ -91,4 +92,28 @@ func Mount(ctx context.Context, h host.Host, device, at string) error {
 	}
 	_, err := command(ctx, h, "mount "+device+" at "+at, nil, "mount", "-o", "rw,noatime,nosuid,nodev,noexec", device, at)
 	return err
+}
+
+// Forget lets go of what a disk that was pulled has left behind: a container of that name
+// whose disk is gone, and the mount on it. While the disk that is here holds the
+// container, nothing is done.
+func Forget(ctx context.Context, h host.Host, d Disk, name, mount string) error {
+	for _, c := range d.Children {
+		if c.Name == name {
+			return nil
+		}
+	}
+	if _, err := h.Stat(ctx, "/dev/mapper/"+name); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return &failure.Error{Code: CodeProgram, Doing: "look at /dev/mapper/" + name, Said: err.Error(), Cause: err}
+	}
+	r, err := h.Run(ctx, host.Command{Args: []string{"mountpoint", "--quiet", mount}})
+	if err == nil && r.Exit == 0 {
+		if _, err := command(ctx, h, "let go of "+mount+", whose disk was pulled", nil, "umount", "--lazy", mount); err != nil {
+			return err
+		}
+	}
+	_, err = command(ctx, h, "close "+name+", whose disk was pulled", nil, "cryptsetup", "close", name)
+	return busy(err, "who uses it: fuser -vm "+mount+"; or start the machine anew")
 }

@@ -82,8 +82,8 @@ func Prepare(ctx context.Context, h host.Host, d Disk, key []byte, label string)
 	if _, err := command(ctx, h, "erase "+d.Path, nil, "wipefs", "--all", d.Path); err != nil {
 		return "", err
 	}
-	if _, err := command(ctx, h, "make a container on "+d.Path, key, "cryptsetup", "luksFormat", "--batch-mode", "--type=luks2", "--key-file=-",
-		"--label="+label, d.Path); err != nil {
+	if _, err := command(ctx, h, "make a container on "+d.Path, key, "cryptsetup", "luksFormat", "--batch-mode", "--type=luks2",
+		"--key-file=-", "--label="+label, d.Path); err != nil {
 		return "", err
 	}
 	name := "runner-prepare-" + d.Name
