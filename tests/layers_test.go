@@ -56,6 +56,8 @@ var floors = []floor{
 	{"kinds", "kind kind/* target", ""},
 	{"kind/*", "kind target client/* format/* /runtime/failure /runtime/ledger", "kind/kindtest"},
 	{"kind", "target format/archive /runtime/ledger", ""},
+	// A store that is kopia's repository: no other package knows kopia.
+	{"chunks", "target /runtime/failure", ""},
 	{"target target/targettest", "target client/ssh /runtime/failure /runtime/ledger", "format/* target/targettest /tests/gauge"},
 	// Clients know one system each, and hosts that they run on; formats know nothing of ours.
 	{"client/*", "client/host client/ssh client/tlspin format/* /runtime/failure", "/builtins/lab /builtins/lab/* /tests/gauge"},
