@@ -24,7 +24,11 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv("CHUNKS_WRITER"); dir != "" {
 		os.Exit(writeForEver(dir, os.Getenv("CHUNKS_NAME")))
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	if builtKopia != "" {
+		os.RemoveAll(builtKopia)
+	}
+	os.Exit(code)
 }
 
 // writeForEver puts a file that has no end and tells of every 16 MiB.
