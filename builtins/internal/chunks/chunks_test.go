@@ -159,6 +159,54 @@ func TestWhatWasPutComesBack(t *testing.T) {
 	}
 }
 
+// Zeros are named and not written, and come back at every border.
+func TestZerosComeBack(t *testing.T) {
+	dir := create(t)
+	w := open(t, dir, true)
+	const chunk = 128 << 10
+	for i, holes := range [][]int{{}, {16}, {15}, {16, 17, 1, 40}, {100}} {
+		for _, tail := range []int{0, 1, chunk - 1} {
+			var disk []byte
+			for j, n := range holes {
+				disk = append(disk, random(uint64(j), chunk)...)
+				disk = append(disk, make([]byte, n*chunk)...)
+			}
+			disk = append(disk, make([]byte, tail)...)
+			name := fmt.Sprintf("vm/a/T%d/%d.raw", i, tail)
+			put(t, w, name, disk)
+			if got := get(t, w, name, 0, -1); !bytes.Equal(got, disk) {
+				t.Errorf("holes of %v chunks and %d bytes: %d bytes came back, want %d equal ones", holes, tail, len(got), len(disk))
+			}
+			if len(disk) > 3*chunk {
+				if got := get(t, w, name, 2*chunk-5, chunk); !bytes.Equal(got, disk[2*chunk-5:3*chunk-5]) {
+					t.Errorf("holes of %v chunks: another range came back", holes)
+				}
+			}
+		}
+	}
+	before := size(t, dir)
+	n, err := w.Put(t.Context(), "vm/a/T9/thin.raw", 0, -1, io.LimitReader(zeros{}, 5<<30+1))
+	if err != nil || n != 5<<30+1 {
+		t.Errorf("put %d bytes of zeros: %v", n, err)
+	}
+	if more := size(t, dir) - before; more > 256<<10 {
+		t.Errorf("5 GiB of zeros take %d bytes", more)
+	}
+	if got := get(t, w, "vm/a/T9/thin.raw", 5<<30-2, -1); !bytes.Equal(got, make([]byte, 3)) {
+		t.Errorf("the end of 5 GiB is %v", got)
+	}
+	if bad, err := w.Check(t.Context()); err != nil || len(bad) > 0 {
+		t.Errorf("check: %v, %v", bad, err)
+	}
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) {
+	clear(p)
+	return len(p), nil
+}
+
 func TestNamesChange(t *testing.T) {
 	dir := create(t)
 	w := open(t, dir, true)

@@ -16,24 +16,6 @@ import (
 	"github.com/neosofia/runner/runtime/failure"
 )
 
-// How data is cut, compressed and protected. Hash and encryption are the fastest of kopia's on processors
-// with AES and SHA instructions.
-const (
-	hash           = "BLAKE2B-256-128"
-	encryption     = "AES256-GCM-HMAC-SHA256"
-	compressor     = "zstd-fastest"
-	diskSplitter   = "FIXED-128K"
-	streamSplitter = "DYNAMIC-128K-BUZHASH"
-	diskSuffix     = ".raw"
-)
-
-func splitterOf(name string) string {
-	if strings.HasSuffix(name, diskSuffix) {
-		return diskSplitter
-	}
-	return streamSplitter
-}
-
 // Put implements target.Store. The file takes the place of one of its name, or of none, when all
 // of it is on the medium.
 func (r *Repository) Put(ctx context.Context, name string, offset, _ int64, src io.Reader) (n int64, err error) {
@@ -54,15 +36,8 @@ func (r *Repository) Put(ctx context.Context, name string, offset, _ int64, src 
 			err = r.fail(doing, cerr)
 		}
 	}()
-	o := w.NewObjectWriter(ctx, object.WriterOptions{Description: "FILE:" + path.Base(name), Compressor: compressor,
-		MetadataCompressor: compressor, Splitter: splitterOf(name), AsyncWrites: 1})
-	defer o.Close()
 	in := &reader{ctx: ctx, r: src}
-	n, err = io.CopyBuffer(struct{ io.Writer }{o}, in, make([]byte, 256<<10))
-	if err != nil {
-		return n, r.fail(doing, err)
-	}
-	id, err := o.Result()
+	id, n, err := store(ctx, w, name, in)
 	if err != nil {
 		return n, r.fail(doing, err)
 	}
