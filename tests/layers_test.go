@@ -57,7 +57,7 @@ var floors = []floor{
 	{"kind/*", "kind target client/* format/* /runtime/failure /runtime/ledger", "kind/kindtest"},
 	{"kind", "target format/archive /runtime/ledger", ""},
 	// A store that is kopia's repository: no other package knows kopia.
-	{"chunks", "target /runtime/failure", ""},
+	{"chunks", "target /runtime/failure", "/tests/gauge"},
 	{"target target/targettest", "target client/ssh /runtime/failure /runtime/ledger", "format/* target/targettest /tests/gauge"},
 	// Clients know one system each, and hosts that they run on; formats know nothing of ours.
 	{"client/*", "client/host client/ssh client/tlspin format/* /runtime/failure", "/builtins/lab /builtins/lab/* /tests/gauge"},

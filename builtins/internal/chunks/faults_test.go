@@ -19,10 +19,17 @@ import (
 	"github.com/neosofia/runner/runtime/failure"
 )
 
-// TestMain lets the test binary be the writer that is killed.
+// TestMain lets the test binary be the writer that is killed, or measured.
 func TestMain(m *testing.M) {
 	if dir := os.Getenv("CHUNKS_WRITER"); dir != "" {
 		os.Exit(writeForEver(dir, os.Getenv("CHUNKS_NAME")))
+	}
+	if verb := os.Getenv("CHUNKS_VERB"); verb != "" {
+		if err := beChild(verb, os.Getenv("CHUNKS_DIR"), os.Getenv("CHUNKS_NAME"), os.Getenv("CHUNKS_FILE")); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
 	}
 	code := m.Run()
 	if builtKopia != "" {

@@ -12,10 +12,10 @@ import (
 	"github.com/kopia/kopia/repo/object"
 )
 
-// How data is cut, compressed and protected: by kopia's defaults for hash and encryption, which every
-// processor with AES instructions does well.
+// How data is cut, compressed and protected. An unchanged disk is read and hashed, and no more: the hash is
+// the fastest of kopia's, three to five times as fast as its default.
 const (
-	hash           = "BLAKE2B-256-128"
+	hash           = "BLAKE3-256-128"
 	encryption     = "AES256-GCM-HMAC-SHA256"
 	compressor     = "zstd-fastest"
 	diskSplitter   = "FIXED-128K"
