@@ -61,7 +61,7 @@ func TestBench(t *testing.T) {
 			gate = 100
 		}
 		table.Ratio(t, m, g.name, []gauge.Cost{ours}, []gauge.Cost{they}, gate)
-		table.Peak(t, g.name, []gauge.Cost{ours}, 256)
+		table.Peak(t, g.name, []gauge.Cost{ours}, 96)
 		table.Told(g.name+", bytes", fmt.Sprintf("%.1f MB, restic %.1f MB", float64(grew[0])/1e6, float64(grew[1])/1e6))
 		if g.bytes > 0 {
 			table.Limit(t, g.name+", bytes against restic", float64(grew[0])/float64(grew[1])*100, g.bytes*100, "%", m == gauge.Full)

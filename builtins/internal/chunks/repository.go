@@ -23,7 +23,7 @@ import (
 // Options say which repository and how. Folder, Password and Now are needed.
 type Options struct {
 	Folder   string           // absolute
-	Password string           // held in memory only
+	Password string           // held in memory only; a generated one, of 128 random bits at least
 	Scratch  string           // where a private folder is made for kopia's configuration; "": the system's
 	Target   string           // the target's name, for errors
 	Write    bool             // take the lease; readers can be many
@@ -89,8 +89,9 @@ func (r *Repository) create(ctx context.Context) error {
 		return r.fail("make the repository", err)
 	}
 	err = repo.Initialize(ctx, st, &repo.NewRepositoryOptions{
-		BlockFormat:  format.ContentFormat{Hash: hash, Encryption: encryption},
-		ObjectFormat: format.ObjectFormat{Splitter: diskSplitter},
+		BlockFormat:                       format.ContentFormat{Hash: hash, Encryption: encryption},
+		ObjectFormat:                      format.ObjectFormat{Splitter: diskSplitter},
+		FormatBlockKeyDerivationAlgorithm: derivation,
 	}, r.options.Password)
 	if errors.Is(err, repo.ErrAlreadyInitialized) {
 		return &failure.Error{Code: target.CodeBadTarget, System: r.system(), Doing: "make the repository", Said: "there is one already"}

@@ -17,6 +17,7 @@ import (
 const (
 	hash           = "BLAKE3-256-128"
 	encryption     = "AES256-GCM-HMAC-SHA256"
+	derivation     = "pbkdf2-sha256-600000" // scrypt takes 64 MiB, and a generated password needs none
 	compressor     = "zstd-fastest"
 	diskSplitter   = "FIXED-128K"
 	streamSplitter = "DYNAMIC-128K-BUZHASH"
