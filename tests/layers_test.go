@@ -56,6 +56,8 @@ var floors = []floor{
 	{"kinds", "kind kind/* target", ""},
 	{"kind/*", "kind target client/* format/* /runtime/failure /runtime/ledger", "kind/kindtest"},
 	{"kind", "target format/archive /runtime/ledger", ""},
+	// What an archive holds, kept part by part in a store.
+	{"decoded", "target format/* /runtime/failure", "chunks"},
 	// A store that is kopia's repository: no other package knows kopia.
 	{"chunks", "target /runtime/failure", "/tests/gauge"},
 	{"target target/targettest", "target client/ssh /runtime/failure /runtime/ledger", "format/* target/targettest /tests/gauge"},

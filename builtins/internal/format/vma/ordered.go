@@ -153,13 +153,26 @@ func (w *Writer) copyDevice(ctx context.Context, d Device, open func(Device) (io
 			return err
 		}
 	}
-	if n, err := io.ReadFull(r, cluster[:1]); n > 0 || !errors.Is(err, io.EOF) {
-		if n > 0 {
-			err = errors.New("there is more than its size")
-		}
+	if err := ended(r); err != nil {
 		return fmt.Errorf("read device %d (%s) at offset %d: %w", d.ID, d.Name, d.Size, err)
 	}
 	return nil
+}
+
+// ended holds that a reader has no more bytes. What the reader says itself comes first.
+func ended(r io.Reader) error {
+	var b [1]byte
+	for {
+		n, err := r.Read(b[:])
+		switch {
+		case err != nil && !errors.Is(err, io.EOF):
+			return err
+		case n > 0:
+			return errors.New("there is more than its size")
+		case err != nil:
+			return nil
+		}
+	}
 }
 
 // noEOF words an end that came too early.
