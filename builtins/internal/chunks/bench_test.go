@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 
@@ -129,6 +130,13 @@ func child(t *testing.T, verb, dir, name, file string) gauge.Cost {
 
 // beChild is what the child does.
 func beChild(verb, dir, name, file string) (err error) {
+	if verb == "nights" {
+		from, err := strconv.Atoi(name)
+		if err != nil {
+			return err
+		}
+		return nights(dir, from)
+	}
 	ctx := context.Background()
 	r, err := chunks.Open(ctx, chunks.Options{Folder: dir, Password: password, Write: verb == "put", Now: time.Now})
 	if err != nil {

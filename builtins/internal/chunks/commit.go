@@ -62,7 +62,7 @@ func (r *Repository) commit(ctx context.Context, w repo.RepositoryWriter, c chan
 		}
 		after[from], after[to] = nil, s
 	}
-	if err := r.locks.expect(r.count() + r.more(after)); err != nil {
+	if err := r.expect(r.count() + r.more(after)); err != nil {
 		return err
 	}
 	if err := w.Flush(ctx); err != nil {

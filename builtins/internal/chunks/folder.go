@@ -12,6 +12,7 @@ import (
 	"path"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/kopia/kopia/repo/blob"
 	"github.com/kopia/kopia/repo/blob/sharded"
@@ -41,17 +42,22 @@ type storage struct {
 }
 
 var registerStorage = sync.OnceFunc(func() {
-	blob.AddSupportedStorage(storageType, storageOptions{}, func(_ context.Context, o *storageOptions, _ bool) (blob.Storage, error) {
-		return openStorage(o.Path)
+	blob.AddSupportedStorage(storageType, storageOptions{}, func(ctx context.Context, o *storageOptions, _ bool) (blob.Storage, error) {
+		now, _ := ctx.Value(clockKey{}).(func() time.Time)
+		return openStorage(o.Path, now)
 	})
 })
 
-func openStorage(dir string) (blob.Storage, error) {
+// clockKey finds the clock in the context that opens a storage: the configuration file, which is
+// all that kopia hands on else, holds no function.
+type clockKey struct{}
+
+func openStorage(dir string, now func() time.Time) (blob.Storage, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return nil, err
 	}
-	f := &folder{root: root, dir: dir}
+	f := &folder{root: root, dir: dir, now: now}
 	return &storage{Storage: sharded.New(f, ".", sharded.Options{}, true), folder: f}, nil
 }
 
@@ -70,6 +76,7 @@ func (s *storage) Close(context.Context) error { return s.folder.root.Close() }
 type folder struct {
 	root    *os.Root
 	dir     string
+	now     func() time.Time // kopia's clock: maintenance compares the files' times with it
 	buffers sync.Pool
 }
 
@@ -207,7 +214,11 @@ func (f *folder) write(temp string, data blob.Bytes, o blob.PutOptions) error {
 	if cerr := file.Close(); err == nil {
 		err = cerr
 	}
-	if t := o.SetModTime; err == nil && !t.IsZero() {
+	t := o.SetModTime
+	if t.IsZero() && f.now != nil {
+		t = f.now()
+	}
+	if err == nil && !t.IsZero() {
 		err = f.root.Chtimes(temp, t, t)
 	}
 	return err

@@ -33,6 +33,8 @@ type Holder struct {
 	// Snapshots were there at least. With fewer, an index was lost, and all that it knew would
 	// be taken for garbage.
 	Snapshots int `json:"snapshots"`
+	// Clock is what kopia's clock had come to: what is written later is not to seem older.
+	Clock time.Time `json:"clock"`
 }
 
 func (h Holder) String() string {
@@ -46,6 +48,9 @@ func self(now time.Time) Holder {
 	h.Boot = strings.TrimSpace(string(raw))
 	return h
 }
+
+// maxAhead is how far ahead of the machine's clock a lease's is believed: nobody signed it.
+const maxAhead = 366 * 24 * time.Hour
 
 // locks are those of one Repository. Its process's end ends them.
 type locks struct {
@@ -90,9 +95,20 @@ func (r *Repository) lock(root *os.Root) error {
 	if known && !holder.Ended {
 		r.locks.left = &holder
 	}
+	if now := r.options.Now(); holder.Clock.Before(now.Add(maxAhead)) {
+		r.mu.Lock()
+		r.floor = holder.Clock
+		r.mu.Unlock()
+	}
 	r.locks.self = self(r.options.Now())
 	r.locks.self.Snapshots = holder.Snapshots
-	return r.fail("write the lease", r.locks.tell())
+	return r.fail("write the lease", r.tell())
+}
+
+// tell writes the lease with the clock of now.
+func (r *Repository) tell() error {
+	r.locks.self.Clock = r.now()
+	return r.locks.tell()
 }
 
 // tell writes what the lease says.
@@ -146,12 +162,12 @@ func (l *locks) unlock(snapshots int) error {
 }
 
 // expect notes, before a flush, that fewer snapshots will be there.
-func (l *locks) expect(snapshots int) error {
-	if snapshots >= l.self.Snapshots {
+func (r *Repository) expect(snapshots int) error {
+	if snapshots >= r.locks.self.Snapshots {
 		return nil
 	}
-	l.self.Snapshots = snapshots
-	return l.tell()
+	r.locks.self.Snapshots = snapshots
+	return r.tell()
 }
 
 // complete says whether all snapshots are there that were.

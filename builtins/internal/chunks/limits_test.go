@@ -139,6 +139,9 @@ func TestTheClockGoesBack(t *testing.T) {
 	}
 	put(t, w, "vm/erp/T2/a", []byte("first"))
 	put(t, w, "vm/erp/T2/a", []byte("second"))
+	if _, err := w.Maintain(t.Context()); err != nil {
+		t.Error(err)
+	}
 	shut(t, w)
 	r := open(t, dir, false)
 	if _, err := r.Stat(t.Context(), "vm/erp/T1/a"); !failure.Is(err, target.CodeNotFound) {

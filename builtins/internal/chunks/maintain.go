@@ -37,7 +37,9 @@ func (r *Repository) Maintain(ctx context.Context) (freed int64, err error) {
 	if err := r.complete(doing); err != nil {
 		return 0, err
 	}
-	r.step()
+	if err := r.step(); err != nil {
+		return 0, r.fail(doing, err)
+	}
 	before, err := r.stored(ctx)
 	if err != nil {
 		return 0, r.fail(doing, err)
@@ -61,11 +63,12 @@ func (r *Repository) Maintain(ctx context.Context) (freed int64, err error) {
 
 // step takes kopia's clock past the second at hand. Its indexes count in seconds, and of a
 // deletion and a write in the same one the write would win.
-func (r *Repository) step() {
+func (r *Repository) step() error {
 	now := r.now()
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	r.floor = now.Add(2 * time.Second)
+	r.mu.Unlock()
+	return r.tell()
 }
 
 // stored counts the bytes of all blobs.

@@ -80,7 +80,7 @@ func (r *Repository) create(ctx context.Context) error {
 	if r.options.Password == "" {
 		return &failure.Error{Code: target.CodeBadTarget, System: r.system(), Doing: "make the repository", Said: "it has no password"}
 	}
-	st, err := openStorage(r.options.Folder)
+	st, err := openStorage(r.options.Folder, r.now)
 	if err != nil {
 		return r.fail("open "+r.options.Folder, err)
 	}
@@ -129,7 +129,7 @@ func Open(ctx context.Context, o Options) (r *Repository, err error) {
 		return r, r.fail("make the configuration", err)
 	}
 	registerStorage()
-	rep, err := repo.Open(ctx, config, o.Password, &repo.Options{TimeNowFunc: r.now, DisableRepositoryLog: true, DoNotWaitForUpgrade: true,
+	rep, err := repo.Open(context.WithValue(ctx, clockKey{}, r.now), config, o.Password, &repo.Options{TimeNowFunc: r.now, DisableRepositoryLog: true, DoNotWaitForUpgrade: true,
 		OnFatalError: r.setFatal})
 	if err != nil {
 		return r, r.notARepository(err)
@@ -249,6 +249,7 @@ func (r *Repository) release(ctx context.Context, well bool) error {
 	if r.private != "" {
 		errs = append(errs, r.fail("remove the configuration", os.RemoveAll(r.private)))
 	}
+	r.locks.self.Clock = r.now()
 	errs = append(errs, r.fail("give the lease back", r.locks.unlock(left)))
 	if r.root != nil {
 		errs = append(errs, r.root.Close())
