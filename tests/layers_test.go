@@ -57,7 +57,7 @@ var floors = []floor{
 	{"kind/*", "kind target client/* format/* /runtime/failure /runtime/ledger", "kind/kindtest"},
 	{"kind", "target format/archive /runtime/ledger", ""},
 	// What an archive holds, kept part by part in a store.
-	{"decoded", "target format/* /runtime/failure", "chunks"},
+	{"decoded", "target format/* /runtime/failure", "chunks target/targettest /runtime/ledger"},
 	// A store that is kopia's repository: no other package knows kopia.
 	{"chunks", "target /runtime/failure", "/tests/gauge"},
 	{"target target/targettest", "target client/ssh /runtime/failure /runtime/ledger", "format/* target/targettest /tests/gauge"},

@@ -129,8 +129,8 @@ func Open(ctx context.Context, o Options) (r *Repository, err error) {
 		return r, r.fail("make the configuration", err)
 	}
 	registerStorage()
-	rep, err := repo.Open(context.WithValue(ctx, clockKey{}, r.now), config, o.Password, &repo.Options{TimeNowFunc: r.now, DisableRepositoryLog: true, DoNotWaitForUpgrade: true,
-		OnFatalError: r.setFatal})
+	rep, err := repo.Open(context.WithValue(ctx, clockKey{}, r.now), config, o.Password, &repo.Options{TimeNowFunc: r.now,
+		DisableRepositoryLog: true, DoNotWaitForUpgrade: true, OnFatalError: r.setFatal})
 	if err != nil {
 		return r, r.notARepository(err)
 	}

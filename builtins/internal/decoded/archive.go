@@ -9,52 +9,11 @@ import (
 	"io"
 	"path"
 	"slices"
-	"strings"
 
 	"github.com/neosofia/runner/builtins/internal/format/vma"
 	"github.com/neosofia/runner/builtins/internal/target"
 	"github.com/neosofia/runner/runtime/failure"
 )
-
-// maxParts bounds an index: a VMA has at most 254 devices and 256 files.
-const maxParts = 512
-
-// maxConfig is how large a file of configuration in a VMA can be.
-const maxConfig = 65535
-
-// Valid says whether an index can be believed as far as its form goes: its names are of files in the
-// folder, and there is something to make an archive of. Whether it is true, the digests say.
-func (ix Index) Valid() error {
-	names := map[string]bool{}
-	disks, trees, last := 0, 0, 0
-	for _, p := range ix.Parts {
-		sum, err := hex.DecodeString(p.SHA256)
-		switch {
-		case p.Name == "" || p.Name != path.Base(p.Name) || strings.ContainsAny(p.Name, `/\`) || p.Name == "." || p.Name == ".." || names[p.Name]:
-			return fmt.Errorf("part %q has a name that cannot be, or is there twice", p.Name)
-		case err != nil || len(sum) != sha256.Size || p.Size < 0:
-			return fmt.Errorf("part %q has a size or digest that cannot be", p.Name)
-		case p.Kind == Disk && p.ID <= last:
-			return fmt.Errorf("disk %q is out of order", p.Name)
-		case p.Kind == Disk:
-			disks, last = disks+1, p.ID
-		case p.Kind == Tree:
-			trees++
-		case p.Kind != Config:
-			return fmt.Errorf("part %q is of kind %q, which is not known", p.Name, p.Kind)
-		case p.Size > maxConfig:
-			return fmt.Errorf("part %q is larger than a file of an archive's header can be", p.Name)
-		}
-		names[p.Name] = true
-	}
-	uuid, err := hex.DecodeString(ix.UUID)
-	tree := trees == 1 && len(ix.Parts) == 1 && strings.HasSuffix(ix.Plain, ".tar")
-	machine := trees == 0 && len(ix.Parts) > 0 && strings.HasSuffix(ix.Plain, ".vma") && err == nil && len(uuid) == 16
-	if len(ix.Parts) > maxParts || !tree && !machine {
-		return fmt.Errorf("its parts make no archive %q", ix.Plain)
-	}
-	return nil
-}
 
 // Verify reads all parts back and compares their digests: level read.
 func Verify(ctx context.Context, s target.Store, folder string, ix Index) (bytes int64, err error) {
@@ -123,10 +82,10 @@ func Archive(ctx context.Context, s target.Store, folder string, ix Index) (io.R
 	if err := ix.Valid(); err != nil {
 		return nil, err
 	}
-	if ix.Parts[0].Kind == Tree {
+	if ix.Parts[0].Kind == target.PartTree {
 		return openPart(ctx, s, folder, ix.Parts[0])
 	}
-	h, err := ix.header(ctx, s, folder)
+	h, err := header(ctx, s, folder, ix)
 	if err != nil {
 		return nil, err
 	}
@@ -136,34 +95,34 @@ func Archive(ctx context.Context, s target.Store, folder string, ix Index) (io.R
 	go func() {
 		defer close(done)
 		w.CloseWithError(vma.Encode(ctx, w, h, func(d vma.Device) (io.ReadCloser, error) {
-			i := slices.IndexFunc(ix.Parts, func(p Part) bool { return p.Kind == Disk && p.ID == d.ID })
+			i := slices.IndexFunc(ix.Parts, func(p Part) bool { return p.Kind == target.PartDisk && p.ID == d.ID })
 			return openPart(ctx, s, folder, ix.Parts[i])
 		}))
 	}()
-	return &made{PipeReader: r, stop: func() {
+	return &made{PipeReader: r, stop: func() error {
 		cancel()
-		r.CloseWithError(errors.New("the archive was closed"))
+		r.CloseWithError(errClosed)
 		<-done
+		return nil
 	}}, nil
 }
+
+var errClosed = errors.New("the archive was closed")
 
 // made is an archive that is being made.
 type made struct {
 	*io.PipeReader
-	stop func()
+	stop func() error
 }
 
-func (m *made) Close() error {
-	m.stop()
-	return nil
-}
+func (m *made) Close() error { return m.stop() }
 
 // header reads the small files, which stand in front.
-func (ix Index) header(ctx context.Context, s target.Store, folder string) (vma.Header, error) {
+func header(ctx context.Context, s target.Store, folder string, ix Index) (vma.Header, error) {
 	h := vma.Header{Created: ix.Created}
 	_, _ = hex.Decode(h.UUID[:], []byte(ix.UUID)) // Valid looked at it
 	for _, p := range ix.Parts {
-		if p.Kind == Disk {
+		if p.Kind == target.PartDisk {
 			h.Devices = append(h.Devices, vma.Device{ID: p.ID, Name: p.Of, Size: p.Size})
 			continue
 		}

@@ -1,15 +1,17 @@
 package decoded
 
+import "github.com/neosofia/runner/builtins/internal/target"
+
 // Commands bring a guest back from parts that lie in the working folder, without runner; lines that begin
 // with # are for who reads them.
 func Commands(ix Index) []string {
-	if len(ix.Parts) == 1 && ix.Parts[0].Kind == Tree {
+	if len(ix.Parts) == 1 && ix.Parts[0].Kind == target.PartTree {
 		return []string{"# as root on a Proxmox VE node, NEWID a free number, STORAGE one of the node's:",
 			"pct restore NEWID " + ix.Parts[0].Name + " --storage STORAGE"}
 	}
 	lines := []string{"# as root on a Proxmox VE node, NEWID a free number, STORAGE one of the node's:", "qm create NEWID"}
 	for _, p := range ix.Parts {
-		if p.Kind == Disk {
+		if p.Kind == target.PartDisk {
 			lines = append(lines, "qm importdisk NEWID "+quote(p.Name)+" STORAGE")
 		}
 	}

@@ -9,67 +9,44 @@ import (
 	"hash"
 	"io"
 	"path"
+	"strings"
 	"sync"
-	"time"
 
 	"github.com/neosofia/runner/builtins/internal/format/archive"
 	"github.com/neosofia/runner/builtins/internal/format/vma"
 	"github.com/neosofia/runner/builtins/internal/target"
 )
 
-// ErrAsItIs says that an archive is to be kept as it is. It is wrapped, with the reason.
-var ErrAsItIs = errors.New("the archive is kept as it is")
-
-// Index says what an archive was decoded into. It is what Archive needs to make it again.
-type Index struct {
-	File    string    `json:"file"`    // of the artifact: "vzdump-qemu-104-….vma.zst"
-	Plain   string    `json:"plain"`   // what Archive makes: "vzdump-qemu-104-….vma"
-	UUID    string    `json:"uuid"`    // of a VMA; hex
-	Created time.Time `json:"created"` // of a VMA, whole seconds
-	Parts   []Part    `json:"parts"`   // in the order of the archive
-}
-
-// Part is one file of the store.
-type Part struct {
-	Name   string `json:"name"` // in the store's folder
-	Kind   string `json:"kind"`
-	ID     int    `json:"id,omitempty"` // of a disk
-	Of     string `json:"of"`           // its name in the archive: "drive-scsi0", "qemu-server.conf"
-	Size   int64  `json:"size"`
-	SHA256 string `json:"sha256"` // hex
-}
-
-// Kinds of parts.
-const (
-	Disk   = "disk"   // a raw image
-	Config = "config" // a file of the guest's configuration
-	Tree   = "tree"   // a tar
+// Index is what an archive was decoded into, and Part one file of it.
+type (
+	Index = target.Decoded
+	Part  = target.DecodedPart
 )
 
 // Put decodes an archive into a folder of a store. The reader is read to its end, so that its digest can
 // be taken in the same pass, unless an error comes first. On an error what was put is to be deleted.
 //
-// Errors: those of package archive where the archive is at fault, of the store, of the reader; and ErrAsItIs.
+// Errors: those of package archive where the archive is at fault, of the store, of the reader; and target.ErrAsItIs.
 func Put(ctx context.Context, s target.Store, folder, file string, r io.Reader, spool *vma.Spool) (Index, error) {
 	plain, disks := archive.Plain(file)
 	ix := Index{File: file, Plain: plain}
 	var err error
 	switch {
 	case plain == "":
-		return ix, fmt.Errorf("%w: %s is of no guest", ErrAsItIs, file)
+		return ix, target.ErrNoGuest
 	case disks:
-		err = ix.putDisks(ctx, s, folder, r, spool)
+		err = putDisks(ctx, &ix, s, folder, r, spool)
 	default:
-		err = ix.putTree(ctx, s, folder, r)
+		err = putTree(ctx, &ix, s, folder, r)
 	}
 	if errors.Is(err, archive.ErrUnsupported) || errors.Is(err, vma.ErrSpoolFull) {
-		err = fmt.Errorf("%w: %w", ErrAsItIs, err)
+		err = fmt.Errorf("%w: %w", target.ErrAsItIs, err)
 	}
 	return ix, err
 }
 
 // putTree stores a container's tar.
-func (ix *Index) putTree(ctx context.Context, s target.Store, folder string, r io.Reader) error {
+func putTree(ctx context.Context, ix *Index, s target.Store, folder string, r io.Reader) error {
 	clear, err := archive.Clear(ctx, ix.File, r)
 	if err != nil {
 		return err
@@ -80,21 +57,21 @@ func (ix *Index) putTree(ctx context.Context, s target.Store, folder string, r i
 	if _, err := s.Put(ctx, path.Join(folder, name), 0, -1, sum); err != nil {
 		return err
 	}
-	ix.Parts = []Part{{Name: name, Kind: Tree, Of: ix.Plain, Size: sum.n, SHA256: sum.hex()}}
+	ix.Parts = []Part{{Name: name, Kind: target.PartTree, Of: ix.Plain, Size: sum.n, SHA256: sum.hex()}}
 	return nil
 }
 
 // putDisks stores the disks of a VMA, all at once, and then its small files. A disk gets its end
 // only when the whole archive was good.
-func (ix *Index) putDisks(ctx context.Context, s target.Store, folder string, r io.Reader, spool *vma.Spool) error {
+func putDisks(ctx context.Context, ix *Index, s target.Store, folder string, r io.Reader, spool *vma.Spool) error {
 	var lanes []*lane
 	var puts sync.WaitGroup
 	h, err := archive.OrderDisks(ctx, ix.File, r, spool, func(d vma.Device) (io.Writer, error) {
 		if d.Name == memory {
-			return nil, fmt.Errorf("%w: it holds the machine's memory", ErrAsItIs)
+			return nil, fmt.Errorf("%w: it holds the machine's memory", target.ErrAsItIs)
 		}
 		in, out := io.Pipe()
-		l := &lane{Part: Part{Name: "disk-" + d.Name + ".raw", Kind: Disk, ID: d.ID, Of: d.Name, Size: d.Size}, out: out,
+		l := &lane{Part: Part{Name: named("disk", d.Name, d.ID) + ".raw", Kind: target.PartDisk, ID: d.ID, Of: d.Name, Size: d.Size}, out: out,
 			sum: &summed{r: in, h: sha256.New()}}
 		lanes = append(lanes, l)
 		puts.Go(func() {
@@ -118,7 +95,18 @@ func (ix *Index) putDisks(ctx context.Context, s target.Store, folder string, r 
 		return err
 	}
 	ix.UUID, ix.Created = hex.EncodeToString(h.UUID[:]), h.Created.UTC()
-	return ix.putConfigs(ctx, s, folder, h.Configs)
+	return putConfigs(ctx, ix, s, folder, h.Configs)
+}
+
+// named makes a name that any store takes, and that says whose it is where that can be said.
+func named(kind, of string, n int) string {
+	plain := !strings.ContainsFunc(of, func(r rune) bool {
+		return !(r == '.' || r == '_' || r == '-' || r >= '0' && r <= '9' || r >= 'A' && r <= 'Z' || r >= 'a' && r <= 'z')
+	})
+	if plain && len(of) <= 120 {
+		return kind + "-" + of
+	}
+	return fmt.Sprintf("%s--%d", kind, n)
 }
 
 // memory is the device of a VMA that is no disk.
@@ -132,14 +120,14 @@ type lane struct {
 	err error
 }
 
-func (ix *Index) putConfigs(ctx context.Context, s target.Store, folder string, configs []vma.Config) error {
-	for _, c := range configs {
+func putConfigs(ctx context.Context, ix *Index, s target.Store, folder string, configs []vma.Config) error {
+	for i, c := range configs {
 		sum := &summed{r: &bytesReader{c.Data}, h: sha256.New()}
-		name := "config-" + c.Name
+		name := named("config", c.Name, i)
 		if _, err := s.Put(ctx, path.Join(folder, name), 0, int64(len(c.Data)), sum); err != nil {
 			return err
 		}
-		ix.Parts = append(ix.Parts, Part{Name: name, Kind: Config, Of: c.Name, Size: sum.n, SHA256: sum.hex()})
+		ix.Parts = append(ix.Parts, Part{Name: name, Kind: target.PartConfig, Of: c.Name, Size: sum.n, SHA256: sum.hex()})
 	}
 	return nil
 }

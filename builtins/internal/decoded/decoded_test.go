@@ -257,10 +257,10 @@ func TestWhatCannotBeDecodedIsTold(t *testing.T) {
 		spool      int64
 		want       func(error) bool
 	}{
-		{"lzo", "vzdump-qemu-1.vma.lzo", bytes.NewReader(good), 1 << 30, func(err error) bool { return errors.Is(err, decoded.ErrAsItIs) }},
-		{"no guest", "notes.txt", bytes.NewReader(good), 1 << 30, func(err error) bool { return errors.Is(err, decoded.ErrAsItIs) }},
+		{"lzo", "vzdump-qemu-1.vma.lzo", bytes.NewReader(good), 1 << 30, func(err error) bool { return errors.Is(err, target.ErrAsItIs) }},
+		{"no guest", "notes.txt", bytes.NewReader(good), 1 << 30, func(err error) bool { return errors.Is(err, target.ErrAsItIs) }},
 		{"out of order", "vzdump-qemu-1.vma", bytes.NewReader(good), 128 << 10,
-			func(err error) bool { return errors.Is(err, decoded.ErrAsItIs) }},
+			func(err error) bool { return errors.Is(err, target.ErrAsItIs) }},
 		{"cut", "vzdump-qemu-1.vma", bytes.NewReader(good[:len(good)-1]), 1 << 30, func(err error) bool { return errors.As(err, &fault) }},
 		{"cut, packed", "vzdump-qemu-1.vma.zst", bytes.NewReader(packed(t, good)[:3<<20]), 1 << 30,
 			func(err error) bool { return errors.As(err, &fault) }},
@@ -355,7 +355,7 @@ func TestAHostileIndexIsRefused(t *testing.T) {
 		"a large config":   func(ix *decoded.Index) { ix.Parts[1].Size = 1 << 40 },
 		"nothing":          func(ix *decoded.Index) { ix.Parts = nil },
 		"no uuid":          func(ix *decoded.Index) { ix.UUID = "" },
-		"a tree of a disk": func(ix *decoded.Index) { ix.Parts[0].Kind = decoded.Tree },
+		"a tree of a disk": func(ix *decoded.Index) { ix.Parts[0].Kind = target.PartTree },
 		"no plain name":    func(ix *decoded.Index) { ix.Plain = "x" },
 	} {
 		ix := good
@@ -391,15 +391,15 @@ func TestAnArchiveCanBeClosedEarly(t *testing.T) {
 }
 
 func TestCommandsNameEveryDisk(t *testing.T) {
-	ix := decoded.Index{Plain: "x.vma", Parts: []decoded.Part{{Name: "disk-drive-scsi0.raw", Kind: decoded.Disk, ID: 1},
-		{Name: "disk-it's.raw", Kind: decoded.Disk, ID: 2}, {Name: "config-qemu-server.conf", Kind: decoded.Config}}}
+	ix := decoded.Index{Plain: "x.vma", Parts: []decoded.Part{{Name: "disk-drive-scsi0.raw", Kind: target.PartDisk, ID: 1},
+		{Name: "disk-it's.raw", Kind: target.PartDisk, ID: 2}, {Name: "config-qemu-server.conf", Kind: target.PartConfig}}}
 	got := strings.Join(decoded.Commands(ix), "\n")
 	for _, want := range []string{"qm importdisk NEWID 'disk-drive-scsi0.raw' STORAGE", `qm importdisk NEWID 'disk-it'\''s.raw' STORAGE`} {
 		if !strings.Contains(got, want) {
 			t.Errorf("%q is not among\n%s", want, got)
 		}
 	}
-	ix = decoded.Index{Plain: "x.tar", Parts: []decoded.Part{{Name: "tree.tar", Kind: decoded.Tree}}}
+	ix = decoded.Index{Plain: "x.tar", Parts: []decoded.Part{{Name: "tree.tar", Kind: target.PartTree}}}
 	if got := decoded.Commands(ix)[1]; got != "pct restore NEWID tree.tar --storage STORAGE" {
 		t.Errorf("got %s", got)
 	}

@@ -12,5 +12,5 @@
 // last byte came is of those disks.
 //
 // Not all can be decoded: what runner cannot unpack (lzo), a state of memory beside the disks, an archive of which more is out
-// of order than the spool takes. ErrAsItIs says so, and why; such an archive is then kept as it is.
+// of order than the spool takes. target.ErrAsItIs says so, and why; such an archive is then kept as it is.
 package decoded

@@ -44,12 +44,17 @@ type Capabilities struct {
 	// Append: Put takes an offset. Where it does not, a stored file is there whole or not
 	// at all, and a transfer that broke off goes on at the part: set a part size.
 	Append bool
+	// Whole: a file is there whole or not at all, and bytes that were sent before cost little to send again.
+	// There are no drafts of single files, and no notes of what is finished.
+	Whole bool
 	// Stages: sealing gets a goroutine of its own, since Put waits for a disk.
 	Stages bool
 	// Space returns free and total bytes, -1 where unknown.
 	Space func(ctx context.Context) (free, total int64, err error)
 	// Digest asks the target itself for the SHA-256 (hex) of a file; nil: it cannot.
 	Digest func(ctx context.Context, name string) (string, error)
+	// Maintain gives back the space of what was deleted, and returns its bytes; nil: deleting does.
+	Maintain func(ctx context.Context) (freed int64, err error)
 	// Guard says whether the target is still the one that was opened.
 	Guard func(ctx context.Context) error
 	// Program lets a file be started; nil: the target has no such thing.

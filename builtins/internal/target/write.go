@@ -46,6 +46,9 @@ func (j *job) write(p *pass, f *feed) error {
 // writeFile stores a file, as one or in parts. Of a file of unknown size it is
 // not known whether it will need parts, so it is cut in any case.
 func (w *writer) writeFile(file ledger.File) error {
+	if w.decodes(file.Name) {
+		return w.writeDecoded(file)
+	}
 	per := w.t.clearPart()
 	if per == 0 || file.Size >= 0 && file.Size <= per {
 		return w.writePart(ledger.StoredFile{Of: file.Name}, 0, file.Size, -1)
