@@ -10,7 +10,7 @@ test:
 
 # the real components: OpenSSH, ext4 on a loop device, age, zstd, tar (needs root; .ci/run installs them)
 real:
-    RUNNER_REAL=1 go test -count=1 -timeout 60m ./tests/real
+    RUNNER_REAL=1 go test -count=1 -timeout 60m ./tests/real && RUNNER_REAL=1 go test -count=1 -timeout 20m -run Kopia ./builtins/internal/chunks ./builtins/internal/decoded
 
 # ratios against the usual tools, full sizes
 bench:

@@ -63,6 +63,10 @@ var floors = []floor{
 	// Engines are stores in a process of their own: they know bytes by name, and nothing of copies.
 	{"engine", "store /runtime/failure", ""},
 	{"store", "", ""},
+	// What an archive holds, kept part by part in a store.
+	{"decoded", "store target format/* /runtime/failure", "chunks target/targettest /runtime/ledger"},
+	// A store that is kopia's repository: no other package knows kopia.
+	{"chunks", "store target /runtime/failure", "/tests/gauge"},
 	// Clients know one system each, and hosts that they run on; formats know nothing of ours.
 	{"client/*", "client/host client/ssh client/tlspin format/* /runtime/failure", "/builtins/lab /builtins/lab/* /tests/gauge"},
 	{"format/*", "format/*", "/tests/gauge"},

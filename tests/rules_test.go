@@ -163,6 +163,9 @@ func TestForbiddenImportsAndCalls(t *testing.T) {
 			if rest, ok := strings.CutPrefix(path, "github.com/cloudflare/cloudflare-go"); ok && strings.Count(rest, "/") < 2 {
 				t.Errorf("%s imports %s: its service packages only, the root takes minutes to compile", s.path, path)
 			}
+			if strings.HasPrefix(path, "github.com/kopia/") && filepath.Dir(s.path) != "builtins/internal/chunks" {
+				t.Errorf("%s imports %s: only package chunks knows kopia", s.path, path)
+			}
 			if strings.HasPrefix(path, "github.com/stretchr/testify") || path == "io/ioutil" {
 				t.Errorf("%s imports %s", s.path, path)
 			}

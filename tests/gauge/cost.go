@@ -70,7 +70,7 @@ func number(t testing.TB, name string, otherwise int64) int64 {
 
 // packages say where the peers come from.
 var packages = map[string]string{"sshd": "openssh-server", "ssh-keygen": "openssh-client", "sftp": "openssh-client", "age": "age",
-	"zstd": "zstd", "openssl": "openssl", "rclone": "rclone", "cp": "coreutils", "sync": "coreutils"}
+	"zstd": "zstd", "openssl": "openssl", "rclone": "rclone", "restic": "restic", "cp": "coreutils", "sync": "coreutils"}
 
 // Find returns the path of a peer, in the folders of root too.
 func Find(program string) (string, error) {

@@ -19,6 +19,9 @@ import (
 // file whose digest is not that of c, or clear bytes whose digest is not that of f,
 // end with E_DAMAGED instead. A file without a digest is held against c alone.
 func (t *Target) OpenFile(ctx context.Context, c ledger.Copy, f ledger.File, ids []age.Identity) (io.ReadCloser, error) {
+	if rc, ok, err := t.openDecoded(ctx, c, f.Name); ok || err != nil {
+		return rc, err
+	}
 	r := newClear(ctx, t, c, f, ids)
 	if len(r.left) == 0 {
 		return nil, &failure.Error{Code: CodeNotFound, System: system(t.spec.Name), Doing: "open " + f.Name, Said: "the copy has no such file"}

@@ -17,14 +17,14 @@ func (j *job) commit(p *pass) error {
 		return &sourceError{err: err}
 	}
 	ctx := p.ctx
-	j.notes = j.t.outfit(ctx)
+	j.notes = append(j.notes, j.t.outfit(ctx)...)
 	if err := j.dropStale(ctx, m.Copy.Files); err != nil {
 		return err
 	}
 	if err := j.t.putSmall(ctx, path.Join(j.parts, sumsFile), sums(m.Copy.Files)); err != nil {
 		return err
 	}
-	if err := j.t.putSmall(ctx, path.Join(j.parts, readmeFile), guide(m, p.src.Commands)); err != nil {
+	if err := j.t.putSmall(ctx, path.Join(j.parts, readmeFile), j.guide(m)); err != nil {
 		return err
 	}
 	if j.parts != j.final {
@@ -38,6 +38,14 @@ func (j *job) commit(p *pass) error {
 	j.copy = m.Copy
 	j.tidy(ctx)
 	return nil
+}
+
+// guide is the README of the copy.
+func (j *job) guide(m Manifest) []byte {
+	if len(m.Decoded) > 0 && len(m.Decoded) == len(m.Artifact.Files) {
+		return decodedGuide(m, j.t.env.Decoder.Commands)
+	}
+	return guide(m, j.src.Commands)
 }
 
 // tidy removes what a transfer noted, now that its copy is complete: at once, or
@@ -74,7 +82,7 @@ func (j *job) manifest(p *pass) Manifest {
 	}
 	c.Opened = p.opened && len(j.t.seals) > 0
 	c.WriteBytes, c.WriteNanos = j.sent, int64(c.Created.Sub(j.began))
-	m := Manifest{Version: manifestVersion, Artifact: j.src.Artifact, Copy: c, Fields: j.src.Manifest}
+	m := Manifest{Version: manifestVersion, Artifact: j.src.Artifact, Copy: c, Fields: j.src.Manifest, Decoded: j.decoded}
 	m.Tree = Tree{Size: j.src.Head.Size, Root: hex.EncodeToString(j.src.Head.Root[:])}
 	m.Artifact.Files = make([]ledger.File, len(j.src.Artifact.Files))
 	m.Artifact.Bytes = 0

@@ -85,6 +85,9 @@ var kinds = []struct {
 	{syscall.ENOTCONN, CodeMediaAbsent, true, "the mount broke off: mount it again"},
 }
 
+// LocalError classifies an error of a local file system, for stores that lie in one.
+func LocalError(target, doing string, err error) error { return localError(target, doing, err) }
+
 // localError classifies an error of a local file system.
 func localError(target, doing string, err error) error {
 	if err, ok := settled(target, err); ok {

@@ -25,6 +25,8 @@ type job struct {
 	progress progress
 
 	files   []ledger.StoredFile
+	decoded []Decoded
+	asItIs  map[string]bool // files that cannot be decoded
 	sent    int64
 	began   time.Time
 	resumed int64
@@ -38,7 +40,8 @@ type job struct {
 }
 
 func newJob(t *Target, src Source) *job {
-	j := &job{t: t, src: src, id: ledger.CopyID(src.Artifact.ID, t.spec.Name), final: folderOf(src.Artifact)}
+	j := &job{t: t, src: src, id: ledger.CopyID(src.Artifact.ID, t.spec.Name), final: folderOf(src.Artifact),
+		asItIs: map[string]bool{}}
 	j.parts = path.Join(partsFolder, j.id)
 	if !t.drafts() {
 		j.parts = j.final
@@ -61,7 +64,7 @@ func (j *job) writes() bool { return j.there == nil && !j.t.InPlace() }
 
 // again forgets what a pass did.
 func (j *job) again() {
-	j.files, j.sent, j.resumed = nil, 0, 0
+	j.files, j.decoded, j.sent, j.resumed = nil, nil, 0, 0
 	j.began = j.t.env.Now()
 	if j.restarted {
 		j.progress.Files = map[string]finished{}

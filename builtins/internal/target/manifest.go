@@ -27,6 +27,7 @@ type Manifest struct {
 	Artifact ledger.Artifact   `json:"artifact"`
 	Copy     ledger.Copy       `json:"copy"`
 	Tree     Tree              `json:"tree"`
+	Decoded  []Decoded         `json:"decoded,omitempty"`
 	Fields   map[string]string `json:"fields,omitempty"` // policy, sop, version of runner
 }
 
@@ -139,6 +140,9 @@ func (m *Manifest) validate() error {
 	if m.Tree.Size < 0 || m.Tree.Root != "" && !isDigest(m.Tree.Root) {
 		return errors.New("the ledger's head is not one")
 	}
+	if err := m.validateDecoded(); err != nil {
+		return err
+	}
 	return m.validateFiles()
 }
 
@@ -213,7 +217,8 @@ func (m *Manifest) validateFiles() error {
 		if !add(&clear, f.Size) || !isDigest(f.SHA256) {
 			return fmt.Errorf("file %q has a size or digest that cannot be", f.Name)
 		}
-		part, whole, sealed := 0, int64(0), false
+		_, decoded := m.decoded(f.Name)
+		part, whole, sealed := 0, int64(0), decoded
 		for part == 0 || len(stored) > 0 && stored[0].Of == f.Name && stored[0].Part == part+1 {
 			if len(stored) == 0 || stored[0].Of != f.Name || stored[0].Part > 1 && part == 0 {
 				return fmt.Errorf("file %q is not stored, or its parts are not in order", f.Name)

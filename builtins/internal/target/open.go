@@ -2,6 +2,7 @@ package target
 
 import (
 	"context"
+	"errors"
 	"net/url"
 	"path"
 	"strings"
@@ -21,6 +22,11 @@ func Open(ctx context.Context, spec Spec, env Env) (*Target, error) {
 	if err := t.place.open(ctx, t); err != nil {
 		return nil, err
 	}
+	if spec.Layout == LayoutChunks {
+		if err := t.openChunks(ctx); err != nil {
+			return nil, errors.Join(err, t.Close())
+		}
+	}
 	return t, nil
 }
 
@@ -36,6 +42,10 @@ func (t *Target) declared() (err error) {
 	switch {
 	case !t.place.Removable && (t.spec.UUID != "" || t.spec.Serial != ""):
 		return badTarget(name, "uuid and serial are for file targets")
+	case t.spec.Layout != "" && t.spec.Layout != LayoutChunks:
+		return badTarget(name, "layout is %q, or left out", LayoutChunks)
+	case t.spec.Layout == LayoutChunks && (!t.place.Local || len(t.spec.SealedTo) > 0 || t.spec.PartSize > 0 || t.spec.Immutable):
+		return badTarget(name, "a layout of chunks is for folders of this machine; it is neither sealed, immutable nor cut into parts")
 	case t.spec.PartSize < 0 || t.spec.Bandwidth < 0:
 		return badTarget(name, "part_size and bandwidth are positive numbers of bytes")
 	}

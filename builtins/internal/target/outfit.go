@@ -24,7 +24,11 @@ func (t *Target) outfit(ctx context.Context) (notes []string) {
 			return nil // another copy of this run sees to both: they would write one draft
 		}
 	}
-	if err := t.renew(ctx, readmeFile, rootGuide()); err != nil {
+	readme := rootGuide()
+	if t.spec.Layout == LayoutChunks {
+		readme = chunksGuide()
+	}
+	if err := t.renew(ctx, readmeFile, readme); err != nil {
 		notes = append(notes, "the README could not be left: "+err.Error())
 	}
 	if t.env.Binary == nil {

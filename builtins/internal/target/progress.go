@@ -47,7 +47,7 @@ func (j *job) loadProgress(ctx context.Context) error {
 
 // noted reports that what is complete must be written down: sealed bytes are never the
 // same twice, and where a store cannot append there is nothing to go on from.
-func (j *job) noted() bool { return len(j.t.seals) > 0 || !j.t.caps.Append }
+func (j *job) noted() bool { return len(j.t.seals) > 0 || !j.t.caps.Append && !j.t.caps.Whole }
 
 func sameSealing(a, b progress) bool {
 	if a.PartSize != b.PartSize || len(a.SealedTo) != len(b.SealedTo) {
@@ -98,7 +98,7 @@ func (j *job) finished(ctx context.Context, name string) (finished, bool, error)
 
 // finish writes down that a stored file is complete and durable.
 func (j *job) finish(ctx context.Context, s ledger.StoredFile, clear string) error {
-	if j.t.spec.Immutable {
+	if j.t.spec.Immutable || j.t.caps.Whole {
 		return nil
 	}
 	j.progress.Files[s.Name] = finished{Clear: clear, SHA256: s.SHA256, Size: s.Size, Native: s.Native}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"strings"
 
 	"github.com/neosofia/runner/runtime/failure"
 )
@@ -39,7 +40,7 @@ func (t *Target) putSmall(ctx context.Context, name string, b []byte) error {
 	switch {
 	case t.spec.Immutable:
 		return t.putOnce(ctx, name, b)
-	case !t.drafts():
+	case !t.drafts() || t.caps.Whole && strings.Contains(name, "/"):
 		_, err := t.store.Put(ctx, name, 0, int64(len(b)), bytes.NewReader(b))
 		return err
 	}

@@ -24,6 +24,10 @@ type Spec struct {
 	Offsite   bool
 	Immutable bool // nothing can be renamed or deleted: write in place
 
+	// Layout is "" (folders of files) or LayoutChunks: copies lie in a deduplicating repository in the
+	// folder, and archives of guests as what is in them.
+	Layout string
+
 	SealedTo []string // age recipients, all age1… or all age1pq1…; none: plain
 
 	UUID   string // demanded of the file system behind a file:// target
@@ -56,6 +60,11 @@ type Env struct {
 	InPlace func(ctx context.Context, volume string, offset int64) (io.ReadCloser, error)
 	// Remove deletes a volume that a pve:// target holds; was reports that it was there.
 	Remove func(ctx context.Context, volume string) (was bool, err error)
+	// Chunks opens the repository in a folder, and makes it where there is none; layout chunks. Of its Capabilities, those of
+	// the folder stand in for Space, Guard and Program.
+	Chunks func(ctx context.Context, target, folder string) (store.Store, Capabilities, error)
+	// Decoder decodes archives for layout chunks; nil: they are kept as they are.
+	Decoder Decoder
 	// Binary is the static runner to leave on targets. An empty path with ok means
 	// that it was left already.
 	Binary func() (path string, ok bool)
@@ -167,6 +176,20 @@ func (t *Target) Close() error {
 		return nil
 	}
 	return t.caps.Close()
+}
+
+// Maintain gives the space of removed copies back, where removing alone does not, and returns its bytes. On
+// E_TARGET_BUSY somebody reads there: it can wait for the next run.
+func (t *Target) Maintain(ctx context.Context) (freed int64, err error) {
+	if t.caps.Maintain == nil {
+		return 0, nil
+	}
+	if t.caps.Guard != nil {
+		if err := t.caps.Guard(ctx); err != nil {
+			return 0, err
+		}
+	}
+	return t.caps.Maintain(ctx)
 }
 
 // Space returns free and total bytes; -1 where the target does not tell.

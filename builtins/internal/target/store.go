@@ -12,6 +12,9 @@ type Capabilities struct {
 	Append bool
 	// Sized: Put wants to know the size; what has none is read ahead.
 	Sized bool
+	// Whole: a file is there whole or not at all, and bytes that were sent before cost little to send again.
+	// There are no drafts of single files, and no notes of what is finished.
+	Whole bool
 	// Stages: sealing gets a goroutine of its own, since Put waits for a disk.
 	Stages bool
 	// Space returns free and total bytes, -1 where unknown.
@@ -19,6 +22,8 @@ type Capabilities struct {
 	// Digest asks the store itself for a digest of a file, of a kind of its own
 	// ("quickxor:…"), "" where it has none; nil: it cannot.
 	Digest func(ctx context.Context, name string) (string, error)
+	// Maintain gives back the space of what was deleted, and returns its bytes; nil: deleting does.
+	Maintain func(ctx context.Context) (freed int64, err error)
 	// Guard says whether the target is still the one that was opened.
 	Guard func(ctx context.Context) error
 	// Program lets a file be started; nil: the target has no such thing.

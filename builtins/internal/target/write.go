@@ -49,6 +49,9 @@ func (w *writer) writeFile(file ledger.File) error {
 	if err := w.t.inWindow(); err != nil {
 		return err
 	}
+	if w.decodes(file.Name) {
+		return w.writeDecoded(file)
+	}
 	per := w.t.clearPart()
 	if w.t.caps.Sized && file.Size < 0 && (per == 0 || per > readAhead) {
 		per = readAhead

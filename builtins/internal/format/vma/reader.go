@@ -47,11 +47,25 @@ func (r *Reader) Header() Header { return r.header }
 // what fn returned, or what the source returned, wrapped. Bytes have been
 // delivered before a fault further on is seen.
 func (r *Reader) Walk(ctx context.Context, fn func(dev Device, offset int64, data []byte) error) error {
+	if fn == nil {
+		return r.walk(ctx, nil)
+	}
+	return r.walk(ctx, &merger{fn: fn})
+}
+
+// taker takes the clusters of an archive as they come. What it is given is valid during the
+// call, and until flush, which ends each extent.
+type taker interface {
+	cluster(s *seen, e entry, blocks []byte) error
+	flush() error
+}
+
+// walk reads all extents; out may be nil.
+func (r *Reader) walk(ctx context.Context, out taker) error {
 	if r.used {
 		return errors.New("walk vma: the archive was read before")
 	}
 	r.used = true
-	out := merger{fn: fn}
 	for {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -64,7 +78,7 @@ func (r *Reader) Walk(ctx context.Context, fn func(dev Device, offset int64, dat
 		if !more {
 			break
 		}
-		if err := r.deal(start, &out); err != nil {
+		if err := r.deal(start, out); err != nil {
 			return err
 		}
 	}
@@ -139,7 +153,7 @@ func entryAt(extent []byte, i int) entry {
 }
 
 // deal hands the blocks of the extent at hand to their devices.
-func (r *Reader) deal(start int64, out *merger) error {
+func (r *Reader) deal(start int64, out taker) error {
 	at := 0
 	for i := range extentClusters {
 		e := entryAt(r.extent, i)
@@ -159,12 +173,15 @@ func (r *Reader) deal(start int64, out *merger) error {
 		if err := s.fits(e); err != nil {
 			return faultf(start, "device %d (%s): %v", e.dev, s.device.Name, err)
 		}
-		if out.fn == nil {
+		if out == nil {
 			continue
 		}
 		if err := out.cluster(s, e, blocks); err != nil {
 			return err
 		}
+	}
+	if out == nil {
+		return nil
 	}
 	return out.flush()
 }

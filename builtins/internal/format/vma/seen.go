@@ -57,6 +57,18 @@ func (s *seen) add(cluster uint32) error {
 	return nil
 }
 
+// has reports whether a cluster has come.
+func (s *seen) has(cluster int64) bool {
+	if s.stream {
+		return cluster < s.count
+	}
+	if cluster >= s.device.clusters() {
+		return false
+	}
+	p := s.pages[cluster/pageBits]
+	return p != nil && p[cluster%pageBits/64]&(1<<(cluster%64)) != 0
+}
+
 // missing returns how many clusters have not come, and the first of them.
 func (s *seen) missing() (n, first int64) {
 	if s.stream {
