@@ -49,7 +49,7 @@ var floors = []floor{
 	{"/builtins/capacity /builtins/checkpoints guests /builtins/media /builtins/medium /builtins/newsite /builtins/preflight /builtins/recoverykey",
 		"/builtins/capacity guests kind kind/* kinds /builtins/site /builtins/systems target client/* format/* /runtime /runtime/failure " +
 			"/runtime/ledger /runtime/words", "/builtins/lab"},
-	{"/builtins/systems", "/builtins/site spool target engine client/* format/* /runtime /runtime/failure /runtime/ledger", "/builtins/lab"},
+	{"/builtins/systems", "/builtins/site spool target chunks decoded engine store client/* format/* /runtime /runtime/failure /runtime/ledger", "/builtins/lab"},
 	{"spool", "kind kinds target /runtime /runtime/failure /runtime/ledger", ""},
 	{"/builtins/site", "target client/tlspin format/* /runtime /runtime/failure /runtime/ledger", "/builtins/lab"},
 
@@ -57,7 +57,7 @@ var floors = []floor{
 	{"kinds", "kind kind/* target", ""},
 	{"kind/*", "kind target client/* format/* /runtime/failure /runtime/ledger", "kind/kindtest"},
 	{"kind", "target format/archive /runtime/ledger", ""},
-	{"/builtins/cloudstore", "cloud engine target /runtime/failure", "/builtins/lab"},
+	{"/builtins/cloudstore", "chunks cloud engine target /builtins/systems /runtime/failure", "/builtins/lab"},
 	{"cloud", "engine store target /runtime/failure", "/builtins/lab target/targettest /runtime/ledger"},
 	{"target target/targettest", "engine store target client/ssh /runtime/failure /runtime/ledger", "format/* target/targettest /tests/gauge"},
 	// Engines are stores in a process of their own: they know bytes by name, and nothing of copies.

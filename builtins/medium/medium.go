@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/neosofia/runner/builtins/internal/kinds"
+	"github.com/neosofia/runner/builtins/systems"
 
 	"filippo.io/age"
 	"github.com/neosofia/runner/builtins/internal/format/sheet"
@@ -40,10 +41,12 @@ type Medium struct {
 
 // Options say how a medium is opened.
 type Options struct {
-	HostKey  string // sftp
-	Key      []byte // sftp: private key
-	Login    []byte // of a cloud store
-	Keep     func(login []byte) error
+	HostKey string // sftp
+	Key     []byte // sftp: private key
+	Login   []byte // of a cloud store
+	Keep    func(login []byte) error
+	// Password opens a repository of chunks; it is called where there is one.
+	Password func(ctx context.Context) ([]byte, error)
 	Ask      kind.Options // of the ways back
 	Env      target.Env
 	Progress func(file string, done, total int64)
@@ -62,6 +65,11 @@ func Open(ctx context.Context, place string, o Options) (*Medium, error) {
 	if o.Progress != nil {
 		o.Env.Progress = func(_, file string, done, total int64) { o.Progress(file, done, total) }
 	}
+	layout := ""
+	if !strings.Contains(place, "://") && target.HasChunks(o.Env.Root, place) && o.Password != nil {
+		layout = target.LayoutChunks
+		o.Env.Chunks, o.Env.Decoder = systems.ReadChunks(o.Password), systems.Archives("")
+	}
 	t, err := target.OpenPath(ctx, place, o.Env, target.Access{HostKey: o.HostKey, Key: func(context.Context) ([]byte, error) {
 		if len(o.Key) == 0 {
 			return nil, errors.New("an sftp place needs --key FILE, and --host-key")
@@ -72,7 +80,7 @@ func Open(ctx context.Context, place string, o Options) (*Medium, error) {
 			return nil, errors.New("a cloud store needs --login FILE: runner cloud login --out FILE makes it")
 		}
 		return append([]byte(nil), o.Login...), nil
-	}, Keep: o.Keep})
+	}, Keep: o.Keep, Layout: layout})
 	if err != nil {
 		return nil, err
 	}

@@ -232,6 +232,8 @@ type targetArgs struct {
 	HostKey   string        `star:"host_key?" doc:"public host keys, one a line (sftp://)"`
 	Key       Secret        `star:"key?" doc:"secret(…) of the private key (sftp://)"`
 	Pass      Secret        `star:"passphrase?" doc:"secret(…) that opens the LUKS container of a medium (file://)"`
+	Layout    string        `star:"layout?" doc:"chunks: copies lie deduplicated in a repository in the folder, archives of guests as what is in them (file://)"`
+	Password  Secret        `star:"password?" doc:"secret(…) of the password of the repository of chunks"`
 	Login     Secret        `star:"login?" doc:"secret(…) of the login at a cloud store: runner cloud login or runner cloud import makes it"`
 	PartSize  int64         `star:"part_size?" doc:"bytes: larger files are cut into parts of this size; 64 MiB at cloud stores"`
 	Bandwidth int64         `star:"bandwidth?" doc:"bytes a second at most"`
@@ -255,6 +257,7 @@ func (b *builder) target(a *targetArgs) (starlark.Value, error) {
 			"-o NAME,UUID,SERIAL)"))
 	}
 	wrong = append(wrong, foreign(a, place)...)
+	wrong = append(wrong, chunked(a, place)...)
 	window, err := target.ParseHours(a.Window)
 	if err != nil {
 		wrong = append(wrong, bad("window", "window: %w", err))
@@ -280,7 +283,7 @@ func (b *builder) target(a *targetArgs) (starlark.Value, error) {
 			Due: a.Due, Grace: a.Grace},
 		Place:    place,
 		SealedTo: a.SealedTo, UUID: a.UUID, Serial: a.Serial, HostKey: a.HostKey, Key: a.Key, Passphrase: a.Pass, PartSize: a.PartSize, Bandwidth: a.Bandwidth,
-		Login: a.Login, Window: window,
+		Login: a.Login, Window: window, Layout: a.Layout, Password: a.Password,
 		Immutable: a.Immutable})
 	return nil, errors.Join(wrong...)
 }
@@ -305,6 +308,27 @@ func foreign(a *targetArgs, place target.Place) (wrong []error) {
 	}
 	if a.PartSize == 0 {
 		a.PartSize = partSize
+	}
+	return wrong
+}
+
+// chunked holds what a repository of chunks wants.
+func chunked(a *targetArgs, place target.Place) (wrong []error) {
+	switch {
+	case a.Layout == "" && a.Password.Name == "":
+		return nil
+	case a.Layout != target.LayoutChunks:
+		return []error{bad("layout", "layout %q: want %s, or leave it and password out", a.Layout, target.LayoutChunks)}
+	}
+	if a.Password.Name == "" {
+		wrong = append(wrong, errors.New("password is missing: runner secret set NAME stores one, 128 random bits at least (openssl rand -base64 24), "+
+			"and password = secret(…) names it"))
+	}
+	if !place.Local {
+		wrong = append(wrong, bad("layout", "a repository of chunks lies in a folder of this machine: file:///folder"))
+	}
+	if len(a.SealedTo) > 0 || a.PartSize > 0 || a.Immutable {
+		wrong = append(wrong, bad("layout", "a repository of chunks is encrypted by its password: without sealed_to, part_size and immutable"))
 	}
 	return wrong
 }

@@ -52,6 +52,8 @@ type Target struct {
 	Bandwidth    int64        // bytes a second
 	Window       target.Hours // in which it is written
 	Login        Secret       // of a foreign store
+	Layout       string       // "" or target.LayoutChunks
+	Password     Secret       // of the repository of chunks
 	Immutable    bool
 }
 

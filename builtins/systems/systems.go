@@ -51,6 +51,8 @@ type Systems struct {
 	flares  map[string]*cloudflare.Client
 	left    map[string]bool // targets that this run has left the program on
 
+	repos repositories
+
 	onceMu sync.Mutex
 	once   map[string]any
 }
@@ -61,7 +63,7 @@ func New(s *site.Site, env Env) *Systems {
 		env.Dial = (&net.Dialer{}).DialContext
 	}
 	return &Systems{Site: s, Env: env, clients: map[string]*proxmox.Client{}, flares: map[string]*cloudflare.Client{},
-		left: map[string]bool{}, once: map[string]any{}}
+		left: map[string]bool{}, repos: repositories{open: map[string]*shared{}}, once: map[string]any{}}
 }
 
 // Once gives what a key stands for, found out once: what a run knows of the time before

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"filippo.io/age"
+	"github.com/neosofia/runner/builtins/internal/chunks"
 	"github.com/neosofia/runner/builtins/internal/client/disk"
 	"github.com/neosofia/runner/builtins/internal/client/keyring"
 	"github.com/neosofia/runner/builtins/internal/client/proxmox"
@@ -45,6 +46,7 @@ func TargetCodes() []failure.Code {
 		target.CodeBadTarget,
 		target.CodeWindow,
 		engine.CodeEngine,
+		chunks.CodeBusy,
 		keyring.CodeSecret,
 		disk.CodeFailing,
 		disk.CodeCloned,
@@ -60,12 +62,13 @@ func (w *Systems) OpenTarget(ctx context.Context, s *runtime.Step, name string, 
 	}
 	env := w.targetEnv(s, placed)
 	env.Binary = w.program(name)
+	env.Chunks, env.Decoder = w.chunks(spec), w.decoder()
 	t, err := target.Open(ctx, w.spec(spec), env)
 	return t, err
 }
 
 func (w *Systems) spec(t *site.Target) target.Spec {
-	spec := target.Spec{Name: t.Name, URL: t.URL, Medium: t.Medium, Location: t.Location, Offline: t.Offline, Offsite: t.Offsite,
+	spec := target.Spec{Layout: t.Layout, Name: t.Name, URL: t.URL, Medium: t.Medium, Location: t.Location, Offline: t.Offline, Offsite: t.Offsite,
 		Immutable: t.Immutable,
 		SealedTo:  t.SealedTo, UUID: t.UUID, Serial: t.Serial, PartSize: t.PartSize, Bandwidth: t.Bandwidth, Window: t.Window, HostKey: t.HostKey}
 	if t.Key.Name != "" {
@@ -188,7 +191,7 @@ func (w *Systems) Target(ctx context.Context, name string) (*target.Target, erro
 	if err != nil {
 		return nil, err
 	}
-	t, err := target.Open(ctx, w.spec(spec), target.Env{Root: w.Env.Root, Dial: w.Env.Dial, Roots: w.Env.Roots, Now: runtime.RealClock{}.Now,
+	t, err := target.Open(ctx, w.spec(spec), target.Env{Chunks: w.chunks(spec), Decoder: w.decoder(), Root: w.Env.Root, Dial: w.Env.Dial, Roots: w.Env.Roots, Now: runtime.RealClock{}.Now,
 		Device: func(path string) (ledger.Device, error) { return w.Env.Device(strings.TrimPrefix(path, w.Env.Root)) }})
 	return t, err
 }

@@ -21,7 +21,7 @@ import (
 
 type recoverFlags struct {
 	from, item, id, to                  string
-	hostKey, key, login                 string
+	hostKey, key, login, password       string
 	verify, archive, commands, all      bool
 	identities, shares                  []string
 	live, netns, serial, ring, ringPass string
@@ -62,6 +62,7 @@ PATH can also be a single vzdump archive, whoever made it.`,
 	set.BoolVar(&r.erase, "erase", false, "with --serial: everything on that medium may be erased")
 	set.StringVar(&r.hostKey, "host-key", "", "sftp: public key of the host")
 	set.StringVar(&r.key, "key", "", "sftp: file of the private key")
+	set.StringVar(&r.password, "password", "", "a repository of chunks: file of its password; left out, it is asked for")
 	set.StringVar(&r.login, "login", "", "cloud stores: file of the login; runner cloud login --out FILE makes it")
 	return c
 }
@@ -89,6 +90,7 @@ func (f *flags) recover(ctx context.Context, r recoverFlags) (err error) {
 		}
 		o.Env.Root, o.Env.Dial, o.Env.Device, o.Env.Roots = s.lab.Root(), s.lab.Dial, s.lab.Device, lab.Roots()
 	}
+	o.Password = r.chunksPassword
 	if r.login != "" {
 		if o.Login, err = os.ReadFile(r.login); err != nil {
 			return usage("read the login: %v", err)
@@ -371,4 +373,19 @@ func (r recoverFlags) newRing(ctx context.Context, lab bool) (func(name string, 
 		}
 	}
 	return builtins.NewKeyring(c).Set, nil
+}
+
+// chunksPassword reads the password of a repository of chunks, or asks for it.
+func (r recoverFlags) chunksPassword(ctx context.Context) ([]byte, error) {
+	if r.password != "" {
+		password, err := os.ReadFile(r.password)
+		if err != nil {
+			return nil, usage("read the password: %v", err)
+		}
+		return password, nil
+	}
+	if !interactive() {
+		return nil, usage("%s holds a repository of chunks: give the file of its password with --password", r.from)
+	}
+	return askSecret(ctx, "password of the repository of chunks: ")
 }

@@ -305,6 +305,12 @@ func (c *Child) Space(ctx context.Context) (free, total int64, err error) {
 	return s.Free, s.Total, err
 }
 
+// Maintain gives back the space of what was deleted, and returns its bytes.
+func (c *Child) Maintain(ctx context.Context) (freed int64, err error) {
+	err = c.ask(ctx, "give back space", http.MethodPost, "/maintain", nil, nil, &freed)
+	return freed, err
+}
+
 // Sum asks the store itself for the digest of a file; "" where it has none.
 func (c *Child) Sum(ctx context.Context, name string) (sum string, err error) {
 	err = c.ask(ctx, "digest "+name, http.MethodGet, "/sum", url.Values{"name": {name}}, nil, &sum)

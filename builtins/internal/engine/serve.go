@@ -37,6 +37,13 @@ func Serve(conn net.Conn, open Open) error {
 		free, total, err := s.engine.Space(r.Context())
 		return space{free, total}, err
 	}))
+	mux.HandleFunc("POST /maintain", s.answer(func(r *http.Request) (any, error) {
+		m, ok := s.engine.(Maintainer)
+		if !ok {
+			return int64(0), nil
+		}
+		return m.Maintain(r.Context())
+	}))
 	mux.HandleFunc("GET /sum", s.answer(func(r *http.Request) (any, error) { return s.engine.Sum(r.Context(), name(r)) }))
 
 	ended := make(chan struct{})

@@ -63,6 +63,11 @@ type Facts struct {
 	Rename  bool   `json:"rename,omitempty"`
 }
 
+// Maintainer is an engine that gives back space only when it is told to.
+type Maintainer interface {
+	Maintain(ctx context.Context) (freed int64, err error)
+}
+
 // Engine is a store that lives in a child.
 type Engine interface {
 	store.Store

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"net/url"
+	"os"
 	"path"
+	"path/filepath"
 	"strings"
 )
 
@@ -58,11 +60,18 @@ type Access struct {
 	Key     func(ctx context.Context) ([]byte, error) // as in Spec
 	Login   func(ctx context.Context) ([]byte, error) // as in Spec
 	Keep    func(login []byte) error                  // as in Spec
+	Layout  string                                    // as in Spec
+}
+
+// HasChunks reports that a folder holds a repository of chunks; root is Env.Root.
+func HasChunks(root, folder string) bool {
+	info, err := os.Stat(filepath.Join(root, folder, chunksFolder))
+	return err == nil && info.IsDir()
 }
 
 // OpenPath opens a medium of which no site knows: a folder, or a URL.
 func OpenPath(ctx context.Context, place string, env Env, access Access) (*Target, error) {
-	spec := Spec{Name: place, URL: place, HostKey: access.HostKey, Key: access.Key, Login: access.Login, Keep: access.Keep}
+	spec := Spec{Layout: access.Layout, Name: place, URL: place, HostKey: access.HostKey, Key: access.Key, Login: access.Login, Keep: access.Keep}
 	if !strings.Contains(place, "://") {
 		if !path.IsAbs(place) {
 			return nil, badTarget(place, "the path is not absolute")
