@@ -96,7 +96,7 @@ func TestPrepareStopsWhenTheDiskWasExchanged(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = Prepare(t.Context(), h, Disk{Name: "sde", Path: path, Type: "disk", Serial: "SECOND"}, []byte("key"), "offline-c")
+	_, err = Prepare(t.Context(), h, Disk{Name: "sde", Path: path, Type: "disk", Serial: "SECOND"}, []byte("key"), []byte(`{"type":"t","keyslots":["0"]}`), "offline-c")
 	wantCode(t, err, CodeUnfit, "FIRST", "SECOND")
 	list, err := List(t.Context(), h)
 	if err != nil {
@@ -120,7 +120,7 @@ func TestPrepareThatFailsLeavesNothingOpen(t *testing.T) {
 				t.Fatal(err)
 			}
 			d := Disk{Name: filepath.Base(path), Path: path, Type: "disk", Serial: "NEW"}
-			_, err = Prepare(t.Context(), h, d, []byte("key"), "offline-c")
+			_, err = Prepare(t.Context(), h, d, []byte("key"), []byte(`{"type":"t","keyslots":["0"]}`), "offline-c")
 			wantCode(t, err, CodeProgram, program+" ended with 5: the disk does not answer")
 			list, err := List(t.Context(), h)
 			if err != nil {
@@ -129,7 +129,7 @@ func TestPrepareThatFailsLeavesNothingOpen(t *testing.T) {
 			if _, err := Fit(list, path); err != nil {
 				t.Errorf("it is in use now: %v", err)
 			}
-			if uuid, err := Prepare(t.Context(), h, d, []byte("key"), "offline-c"); err != nil || uuid == "" {
+			if uuid, err := Prepare(t.Context(), h, d, []byte("key"), []byte(`{"type":"t","keyslots":["0"]}`), "offline-c"); err != nil || uuid == "" {
 				t.Errorf("once more: got %q, %v", uuid, err)
 			}
 		})
@@ -150,7 +150,7 @@ func TestADamagedHeaderIsToldFromAWrongKey(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return Unlock(t.Context(), h, d, []byte(key), "runner-offline-b", "/media/offline-b")
+		return Unlock(t.Context(), h, d, []byte(key), "runner-offline-b", "/media/offline-b", false)
 	}
 	wantCode(t, open("wrong"), CodeLocked, "the passphrase in the keyring does not open it")
 	if err := w.DamageHeader("offline-b"); err != nil {
