@@ -131,10 +131,9 @@ func (s *session) eject(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	if there {
-		if err := checkpoints.LeaveOn(ctx, s.world, s.ledger, hostName(), name); err != nil {
-			return err
-		}
+	var left error
+	if there { // one that cannot be written is let go all the same
+		left = checkpoints.LeaveOn(ctx, s.world, s.ledger, hostName(), name)
 	}
 	unread, newest, err := media.Unread(ctx, ledger.Catalog{Store: s.ledger}, name)
 	if err != nil {
@@ -155,13 +154,14 @@ func (s *session) eject(ctx context.Context, name string) error {
 	if unread > 0 {
 		s.hint("%d of its copies were never read back: they do not count; runner exec reread.star when it is here again", unread)
 	}
-	switch {
-	case newest.IsZero():
-		return s.acted(act, "you may unplug %s; nothing on it is proven", name)
-	default:
-		return s.acted(act, "you may unplug %s (serial %s); its newest copy is of %s", name, device.Serial,
-			newest.UTC().Format("2 Jan 15:04 UTC"))
+	proven := "nothing on it is proven"
+	if !newest.IsZero() {
+		proven = "its newest copy is of " + newest.UTC().Format("2 Jan 15:04 UTC")
 	}
+	if err := s.acted(act, "you may unplug %s (serial %s); %s", name, device.Serial, proven); err != nil || left == nil {
+		return err
+	}
+	return &exit{exitDegraded, fmt.Errorf("the ledger's checkpoint was not left on %s: %w", name, left)}
 }
 
 func (s *session) checkOut(ctx context.Context, name, to, place string) error {
