@@ -139,7 +139,8 @@ func (b *bench) config(policy string) runtime.Config {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	w := systems.New(s, systems.Env{Root: b.lab.Root(), Dial: b.lab.Dial, Device: b.lab.Device, Program: b.lab.Program, Keyring: labKeyring(b.ring), Version: "test",
+	w := systems.New(s, systems.Env{Root: b.lab.Root(), Dial: b.lab.Dial, Device: b.lab.Device, Program: b.lab.Program,
+		Keyring: labKeyring(b.ring), Version: "test",
 		Spool: filepath.Join(b.dir, "spool")})
 	b.t.Cleanup(func() { w.Close() })
 	b.runs++

@@ -59,8 +59,8 @@ func Look(ctx context.Context, w *systems.Systems, path, name string) (Candidate
 	if to, err := recipients(w.Site); err != nil {
 		return Candidate{}, err
 	} else if len(to) == 0 {
-		c.Notes = append(c.Notes, "no target of the site has sealed_to: without the keyring of this host, or the sealed secrets on another target, "+
-			"nobody will open it")
+		c.Notes = append(c.Notes, "no target of the site has sealed_to: without the keyring of this host, or the sealed secrets on another "+
+			"target, nobody will open it")
 	}
 	return c, nil
 }

@@ -272,7 +272,8 @@ func (b *builder) target(a *targetArgs) (starlark.Value, error) {
 		TargetFacts: ledger.TargetFacts{Name: a.Name, URL: a.URL, Medium: a.Medium, Location: a.Location, Offline: a.Offline, Offsite: a.Offsite,
 			Due: a.Due, Grace: a.Grace},
 		Place:    place,
-		SealedTo: a.SealedTo, UUID: a.UUID, Serial: a.Serial, HostKey: a.HostKey, Key: a.Key, Passphrase: a.Pass, PartSize: a.PartSize, Bandwidth: a.Bandwidth,
+		SealedTo: a.SealedTo, UUID: a.UUID, Serial: a.Serial, HostKey: a.HostKey, Key: a.Key, Passphrase: a.Pass,
+		PartSize: a.PartSize, Bandwidth: a.Bandwidth,
 		Immutable: a.Immutable})
 	return nil, errors.Join(wrong...)
 }

@@ -294,8 +294,8 @@ func (f *flags) mediaUnlock() *cobra.Command {
 	var files []string
 	c := &cobra.Command{Use: "unlock DEV --at FOLDER", Args: oneArg("DEV"),
 		Short: "open a medium with the recovery key, where no site and no keyring is left; it is mounted to be read",
-		Example: "  runner media unlock /dev/sdb --at /mnt --identity sheet.txt\n  /mnt/runner-linux-amd64 recover --from /mnt --identity sheet.txt " +
-			"--item erp --to /restore",
+		Example: "  runner media unlock /dev/sdb --at /mnt --identity sheet.txt\n  /mnt/runner-linux-amd64 recover --from /mnt --identity " +
+			"sheet.txt --item erp --to /restore",
 		RunE: func(c *cobra.Command, args []string) (err error) {
 			if at == "" {
 				return usage("--at is missing: the folder where it is mounted")
