@@ -13,7 +13,8 @@ import (
 const (
 	exportAndCopy = `return verify(copies = copy(artifact = export_dns(zone = "example.org")))`
 	lacks         = `return ["%s %s" % (a.item, a.created) for a in lacking(target = "offline-b")]`
-	catchUp       = `each([lambda a = a: verify(copies = copy(artifact = a, to = ["offline-b"])) for a in lacking(target = "offline-b")], max = 1)`
+	catchUp       = `each([lambda a = a: verify(copies = copy(artifact = a, to = ["offline-b"]))
+    for a in lacking(target = "offline-b")], max = 1)`
 )
 
 // three nights of an export while offline-b is with its keeper.

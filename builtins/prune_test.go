@@ -217,3 +217,25 @@ func TestPruneSurvivesACrash(t *testing.T) {
 		t.Errorf("got %d copies, want 11; %d archives, recorded %d", len(b.copies("")), len(b.dumps()), len(b.copies("node")))
 	}
 }
+
+// A disk that was brought up to date is made like the others: there goes what none of
+// them holds any more, and nothing anywhere else.
+func TestPruneOfOneTarget(t *testing.T) {
+	t.Parallel()
+	b := newNights(t, 5)
+	const alike = `return len(prune(target = "offline-a", apply = True))`
+	if got := b.good(alike).Value.String(); got != "0" {
+		t.Errorf("while the others hold everything, %s copies went", got)
+	}
+	out := b.good(strings.Replace(pruning(`, target = "offline-a", apply = True`), "return prune", "return [r.target for r in prune", 1) + "]")
+	if s := out.Value.String(); !strings.Contains(s, "offline-a") || strings.Contains(s, "offsite") || strings.Contains(s, "node") {
+		t.Errorf("got %s, want removals on offline-a alone", s)
+	}
+	if len(b.copies("node")) != 5 || len(b.copies("offsite")) != 5 || len(b.copies("offline-a")) >= 5 {
+		t.Errorf("got %d, %d and %d copies on node, offsite and offline-a", len(b.copies("node")), len(b.copies("offsite")),
+			len(b.copies("offline-a")))
+	}
+	if out := b.run(`return prune(keep = [])`); out.Err == nil || !strings.Contains(out.Err.Error(), "say which asset") {
+		t.Errorf("neither asset nor target: got %v", out.Err)
+	}
+}

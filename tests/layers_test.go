@@ -46,7 +46,8 @@ var floors = []floor{
 		"guests kind kind/* kinds /builtins/site spool /builtins/systems target client/* format/* /runtime /runtime/failure /runtime/ledger " +
 			"/runtime/words", "/builtins/lab"},
 	// What several of them, and the program, share.
-	{"/builtins/capacity /builtins/checkpoints guests /builtins/media /builtins/medium /builtins/newsite /builtins/preflight /builtins/recoverykey",
+	{"/builtins/capacity /builtins/checkpoints guests /builtins/media /builtins/medium /builtins/newsite /builtins/preflight " +
+		"/builtins/recoverykey",
 		"/builtins/capacity guests kind kind/* kinds /builtins/site /builtins/systems target client/* format/* /runtime /runtime/failure " +
 			"/runtime/ledger /runtime/words", "/builtins/lab"},
 	{"/builtins/systems", "/builtins/site spool target chunks decoded engine store client/* format/* /runtime /runtime/failure /runtime/ledger", "/builtins/lab"},

@@ -20,8 +20,9 @@
 //	unifi.lab:443   a UniFi console: automatic backups and settings
 //	offsite.lab:22  sftp-only account "runner", whose home is its root
 //	Root()          "/" of the machine on which runner runs, with the USB disks
-//	                /media/offline-a and offline-b, and /srv/copies on a disk
-//	                of its own
+//	                /media/offline-a and offline-b (LUKS; offline-b is with its
+//	                keeper at first), and /srv/copies on a disk of its own;
+//	                Program plays the programs for disks there
 //
 // Storages: local (/var/lib/vz) and backup (/srv/backup), both "dir". The node
 // lives in Europe/Berlin: archive names carry that time.

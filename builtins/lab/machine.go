@@ -25,6 +25,7 @@ type Disk struct {
 	LUKS    string `json:"luks,omitempty"`    // UUID of its container; "" is none
 	Secret  string `json:"secret,omitempty"`  // digest of the passphrase that opens it
 	Open    string `json:"open,omitempty"`    // name in /dev/mapper while it is open
+	Token   string `json:"token,omitempty"`   // in its header, for everybody to read
 	Damaged bool   `json:"damaged,omitempty"` // its header does not open
 }
 

@@ -3,6 +3,7 @@ package lab
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -32,6 +33,8 @@ func (c *call) cryptsetup() int {
 		return string(raw), err == nil && len(raw) > 0 && flags["--key-file=-"]
 	}
 	switch words[0] {
+	case "token":
+		return c.token(words, flags)
 	case "luksFormat":
 		m := c.disk(words[len(words)-1])
 		secret, ok := key()
@@ -42,7 +45,7 @@ func (c *call) cryptsetup() int {
 			return c.fail(5, "Device %s is in use. Cannot proceed with format operation.", m.Disk.Path)
 		}
 		return c.edit(m, func(m *Medium) {
-			m.Disk.LUKS, m.Disk.Secret, m.Disk.Damaged = uuidOf("luks", m), digestOf(secret), false
+			m.Disk.LUKS, m.Disk.Secret, m.Disk.Damaged, m.Disk.Token = uuidOf("luks", m), digestOf(secret), false, ""
 			m.Device.FS, m.Device.UUID, m.Device.Label = "", "", ""
 		})
 	case "open":
@@ -71,6 +74,26 @@ func (c *call) cryptsetup() int {
 		return c.fail(4, "Device %s is not active.", words[1])
 	}
 	return c.fail(1, "Unknown action.")
+}
+
+// token writes or prints the token of a container's header.
+func (c *call) token(words []string, flags map[string]bool) int {
+	m := c.disk(words[len(words)-1])
+	if m == nil || m.Disk.LUKS == "" || m.Disk.Damaged {
+		return c.fail(1, "Device %s is not a valid LUKS2 device.", words[len(words)-1])
+	}
+	if words[1] == "export" {
+		if m.Disk.Token == "" {
+			return c.fail(1, "Token 0 is not in use.")
+		}
+		fmt.Fprint(c.stdout, m.Disk.Token)
+		return 0
+	}
+	raw, err := io.ReadAll(c.stdin)
+	if err != nil || !flags["--json-file=-"] || !json.Valid(raw) {
+		return c.fail(1, "Failed to import token from file.")
+	}
+	return c.edit(m, func(m *Medium) { m.Disk.Token = string(raw) })
 }
 
 // DamageHeader overwrites the head of a medium's container.

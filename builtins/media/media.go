@@ -118,7 +118,7 @@ func Open(ctx context.Context, w *systems.Systems, name string) (notes []string,
 	}
 	switch {
 	case spec.Passphrase.Name == "" && d.FSType != disk.LUKS:
-		return notes, named(name, disk.Mount(ctx, w.Machine(), d.Path, folder(spec)))
+		return notes, named(name, disk.Mount(ctx, w.Machine(), d.Path, folder(spec), false))
 	case spec.Passphrase.Name == "":
 		return notes, &failure.Error{Code: disk.CodeLocked, System: "target " + name, Doing: "open " + d.Path,
 			Said: "its container is locked, and the site names no passphrase",
@@ -132,7 +132,7 @@ func Open(ctx context.Context, w *systems.Systems, name string) (notes []string,
 		return notes, err
 	}
 	defer clear(key)
-	return notes, named(name, disk.Unlock(ctx, w.Machine(), d, key, "runner-"+name, folder(spec)))
+	return notes, named(name, disk.Unlock(ctx, w.Machine(), d, key, "runner-"+name, folder(spec), false))
 }
 
 // SecretOf is the name in the keyring of the passphrase of a medium.

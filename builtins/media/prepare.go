@@ -56,6 +56,12 @@ func Look(ctx context.Context, w *systems.Systems, path, name string) (Candidate
 	if note != "" {
 		c.Notes = append(c.Notes, note)
 	}
+	if to, err := recipients(w.Site); err != nil {
+		return Candidate{}, err
+	} else if len(to) == 0 {
+		c.Notes = append(c.Notes, "no target of the site has sealed_to: without the keyring of this host, or the sealed secrets on another "+
+			"target, nobody will open it")
+	}
 	return c, nil
 }
 
@@ -79,7 +85,11 @@ func Prepare(ctx context.Context, w *systems.Systems, c Candidate, name string) 
 		return ledger.Device{}, err
 	}
 	defer clear(key)
-	uuid, err := disk.Prepare(ctx, w.Machine(), c.disk, key, name)
+	token, err := sealed(w.Site, key)
+	if err != nil {
+		return ledger.Device{}, err
+	}
+	uuid, err := disk.Prepare(ctx, w.Machine(), c.disk, key, token, name)
 	if err != nil {
 		return ledger.Device{}, err
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/neosofia/runner/builtins/checkpoints"
 	"github.com/neosofia/runner/builtins/media"
+	"github.com/neosofia/runner/builtins/site"
 	"github.com/neosofia/runner/runtime"
 	"github.com/neosofia/runner/runtime/ledger"
 	"github.com/neosofia/runner/runtime/report"
@@ -33,6 +34,7 @@ func mediaCommand(f *flags) *cobra.Command {
 	out.Flags().StringVar(&place, "place", "", "where it is kept")
 	c.AddCommand(
 		f.mediaPrepare(),
+		f.mediaUnlock(),
 		&cobra.Command{Use: "list", Short: "where each medium is, and when it is due; -v: what was done with each", Args: cobra.NoArgs,
 			RunE: func(c *cobra.Command, _ []string) error {
 				return f.withMedia(c.Context(), func(s *session) error { return s.listMedia(c.Context()) })
@@ -129,10 +131,9 @@ func (s *session) eject(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	if there {
-		if err := checkpoints.LeaveOn(ctx, s.world, s.ledger, hostName(), name); err != nil {
-			return err
-		}
+	var left error
+	if there { // one that cannot be written is let go all the same
+		left = checkpoints.LeaveOn(ctx, s.world, s.ledger, hostName(), name)
 	}
 	unread, newest, err := media.Unread(ctx, ledger.Catalog{Store: s.ledger}, name)
 	if err != nil {
@@ -153,13 +154,14 @@ func (s *session) eject(ctx context.Context, name string) error {
 	if unread > 0 {
 		s.hint("%d of its copies were never read back: they do not count; runner exec reread.star when it is here again", unread)
 	}
-	switch {
-	case newest.IsZero():
-		return s.acted(act, "you may unplug %s; nothing on it is proven", name)
-	default:
-		return s.acted(act, "you may unplug %s (serial %s); its newest copy is of %s", name, device.Serial,
-			newest.UTC().Format("2 Jan 15:04 UTC"))
+	proven := "nothing on it is proven"
+	if !newest.IsZero() {
+		proven = "its newest copy is of " + newest.UTC().Format("2 Jan 15:04 UTC")
 	}
+	if err := s.acted(act, "you may unplug %s (serial %s); %s", name, device.Serial, proven); err != nil || left == nil {
+		return err
+	}
+	return &exit{exitDegraded, fmt.Errorf("the ledger's checkpoint was not left on %s: %w", name, left)}
 }
 
 func (s *session) checkOut(ctx context.Context, name, to, place string) error {
@@ -285,4 +287,44 @@ func (s *session) prepare(ctx context.Context, path, name string) error {
 	fmt.Print(media.Lines(name, device))
 	fmt.Fprintf(os.Stderr, "\n%sthen: runner media open %s%s\n", lab, name, prefixed(" ", s.flags.typed()))
 	return nil
+}
+
+func (f *flags) mediaUnlock() *cobra.Command {
+	var at string
+	var files []string
+	c := &cobra.Command{Use: "unlock DEV --at FOLDER", Args: oneArg("DEV"),
+		Short: "open a medium with the recovery key, where no site and no keyring is left; it is mounted to be read",
+		Example: "  runner media unlock /dev/sdb --at /mnt --identity sheet.txt\n  /mnt/runner-linux-amd64 recover --from /mnt --identity " +
+			"sheet.txt --item erp --to /restore",
+		RunE: func(c *cobra.Command, args []string) (err error) {
+			if at == "" {
+				return usage("--at is missing: the folder where it is mounted")
+			}
+			s, err := f.session()
+			if err != nil {
+				return err
+			}
+			defer s.done(&err)
+			if s.site = (&site.Site{}); f.lab {
+				err = s.openSite("")
+			}
+			if err == nil {
+				err = s.openWorld(c.Context())
+			}
+			if err != nil {
+				return err
+			}
+			ids, err := identities(c.Context(), files)
+			if err != nil {
+				return err
+			}
+			if err := media.Unlock(c.Context(), s.world, args[0], at, ids); err != nil {
+				return err
+			}
+			fmt.Printf("%s%s is open at %s, to be read\n", labMark(f.lab), args[0], at)
+			return nil
+		}}
+	c.Flags().StringVar(&at, "at", "", "folder where it is mounted")
+	c.Flags().StringArrayVar(&files, "identity", nil, "file of the key: the sheet, its lines, an age key; default: ask, or standard input")
+	return c
 }

@@ -4,6 +4,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"filippo.io/age"
 )
 
 // mediaPackages are what a host needs for media, besides Debian's minimal base.
@@ -33,13 +35,18 @@ func TestLUKSMediaThatTravel(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	key, err := age.GenerateX25519Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
 	kernel, initrd := host(t, dir, "media", mediaPackages, map[string]string{
 		"password": "real keyring\n", "media.star": string(policy), "60-runner-media.rules": string(rules),
 		"site.star": `host(name = "here", local = True, rear = False, firewall = False)
 keyring(dir = "/var/lib/runner/keyring", password_file = "/test/password")
 target(name = "disk", url = "file:///copies", medium = "disk", location = "here")
+target(name = "sealed", url = "file:///sealed", medium = "disk", location = "here", sealed_to = ["` + key.Recipient().String() + `"])
 allow(destroy = ["prune"])
-`,
+`, "key": key.String() + "\n",
 		"set.star": `media(set = "offline", names = ["offline-a", "offline-b"], every = "7d", grace = "2d", keeper = "Anna")
 asset(name = "files", on = {"disk": "opened", "offline": "read"}, offline = 1)
 accept_gap(item = "data", gap = "disk of its own for disk", reason = "the machine of a test", until = "2099-01-01")
@@ -71,6 +78,8 @@ def main():
 		"status2":           {"", []string{"2 full", "offline-a is still attached"}},
 		"status3":           {"0", []string{"1/1 offline", "offline-a  away since"}},
 		"eject3":            {"0", []string{"you may unplug offline-a"}},
+		"unlock":            {"0", []string{"is open at /mnt, to be read"}},
+		"bare":              {"0", []string{"files", "data", "opened"}},
 		"damaged":           {"1", []string{"target offline-b", "E_DISK_LOCKED", "its header is damaged"}},
 		"verify":            {"0", []string{"ok: "}},
 	} {

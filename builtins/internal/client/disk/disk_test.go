@@ -25,8 +25,8 @@ func machine(t *testing.T) (*lab.World, host.Host) {
 			t.Error(err)
 		}
 	})
-	return w, host.Played(host.LocalAt("here", w.Root()), func(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) (int,
-		error) {
+	return w, host.Played(host.LocalAt("here", w.Root()), func(ctx context.Context, args []string, stdin io.Reader, stdout,
+		stderr io.Writer) (int, error) {
 		if exit := w.Program(ctx, args, stdin, stdout, stderr); exit != 127 {
 			return exit, nil
 		}
@@ -89,6 +89,8 @@ func TestWhichDisksMayBeMadeAMedium(t *testing.T) {
 	}
 }
 
+var aToken = []byte(`{"type":"t","keyslots":["0"]}`)
+
 // A disk is erased only while it is the one that was looked at.
 func TestPrepareStopsWhenTheDiskWasExchanged(t *testing.T) {
 	w, h := machine(t)
@@ -96,7 +98,7 @@ func TestPrepareStopsWhenTheDiskWasExchanged(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = Prepare(t.Context(), h, Disk{Name: "sde", Path: path, Type: "disk", Serial: "SECOND"}, []byte("key"), "offline-c")
+	_, err = Prepare(t.Context(), h, Disk{Name: "sde", Path: path, Type: "disk", Serial: "SECOND"}, []byte("key"), aToken, "offline-c")
 	wantCode(t, err, CodeUnfit, "FIRST", "SECOND")
 	list, err := List(t.Context(), h)
 	if err != nil {
@@ -120,7 +122,7 @@ func TestPrepareThatFailsLeavesNothingOpen(t *testing.T) {
 				t.Fatal(err)
 			}
 			d := Disk{Name: filepath.Base(path), Path: path, Type: "disk", Serial: "NEW"}
-			_, err = Prepare(t.Context(), h, d, []byte("key"), "offline-c")
+			_, err = Prepare(t.Context(), h, d, []byte("key"), aToken, "offline-c")
 			wantCode(t, err, CodeProgram, program+" ended with 5: the disk does not answer")
 			list, err := List(t.Context(), h)
 			if err != nil {
@@ -129,7 +131,7 @@ func TestPrepareThatFailsLeavesNothingOpen(t *testing.T) {
 			if _, err := Fit(list, path); err != nil {
 				t.Errorf("it is in use now: %v", err)
 			}
-			if uuid, err := Prepare(t.Context(), h, d, []byte("key"), "offline-c"); err != nil || uuid == "" {
+			if uuid, err := Prepare(t.Context(), h, d, []byte("key"), aToken, "offline-c"); err != nil || uuid == "" {
 				t.Errorf("once more: got %q, %v", uuid, err)
 			}
 		})
@@ -150,7 +152,7 @@ func TestADamagedHeaderIsToldFromAWrongKey(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return Unlock(t.Context(), h, d, []byte(key), "runner-offline-b", "/media/offline-b")
+		return Unlock(t.Context(), h, d, []byte(key), "runner-offline-b", "/media/offline-b", false)
 	}
 	wantCode(t, open("wrong"), CodeLocked, "the passphrase in the keyring does not open it")
 	if err := w.DamageHeader("offline-b"); err != nil {

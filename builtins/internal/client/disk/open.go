@@ -50,7 +50,7 @@ func Serials(list []Disk) string {
 
 // Unlock opens a container and mounts what is in it. What it opened it closes again when
 // the mount fails.
-func Unlock(ctx context.Context, h host.Host, d Disk, key []byte, name, mount string) error {
+func Unlock(ctx context.Context, h host.Host, d Disk, key []byte, name, mount string, readOnly bool) error {
 	if len(d.Children) == 0 {
 		if err := openContainer(ctx, h, d.Path, key, name); err != nil {
 			return err
@@ -58,7 +58,7 @@ func Unlock(ctx context.Context, h host.Host, d Disk, key []byte, name, mount st
 	} else {
 		name = d.Children[0].Name
 	}
-	if err := Mount(ctx, h, "/dev/mapper/"+name, mount); err != nil {
+	if err := Mount(ctx, h, "/dev/mapper/"+name, mount, readOnly); err != nil {
 		_, cerr := command(ctx, h, "close "+name, nil, "cryptsetup", "close", name)
 		return errors.Join(err, cerr)
 	}
@@ -85,12 +85,17 @@ func openContainer(ctx context.Context, h host.Host, path string, key []byte, na
 	return err
 }
 
-// Mount mounts a device, so that nothing on it is run or believed as another user.
-func Mount(ctx context.Context, h host.Host, device, at string) error {
+// Mount mounts a device, so that nothing on it is believed as another user. What is to be
+// read alone may be run: the program for a recovery lies on the medium.
+func Mount(ctx context.Context, h host.Host, device, at string, readOnly bool) error {
 	if err := h.MkdirAll(ctx, at, 0o700); err != nil {
 		return &failure.Error{Code: CodeProgram, Doing: "mount " + device, Said: err.Error(), Cause: err}
 	}
-	_, err := command(ctx, h, "mount "+device+" at "+at, nil, "mount", "-o", "rw,noatime,nosuid,nodev,noexec", device, at)
+	how := "rw,noatime,nosuid,nodev,noexec"
+	if readOnly {
+		how = "ro,nosuid,nodev"
+	}
+	_, err := command(ctx, h, "mount "+device+" at "+at, nil, "mount", "-o", how, device, at)
 	return err
 }
 
@@ -116,4 +121,15 @@ func Forget(ctx context.Context, h host.Host, d Disk, name, mount string) error 
 	}
 	_, err = command(ctx, h, "close "+name+", whose disk was pulled", nil, "cryptsetup", "close", name)
 	return busy(err, "who uses it: fuser -vm "+mount+"; or start the machine anew")
+}
+
+// ReadToken reads what stands in the header of a container for who has no passphrase.
+func ReadToken(ctx context.Context, h host.Host, path string) ([]byte, error) {
+	out, err := command(ctx, h, "read the header of "+path, nil, "cryptsetup", "token", "export", "--token-id=0", path)
+	var exit *host.ExitError
+	if errors.As(err, &exit) {
+		return nil, &failure.Error{Code: CodeLocked, Doing: "read the header of " + path, Said: exit.Said, Cause: err,
+			Hint: "it holds no passphrase that is sealed to a recovery key, or it is no container of runner's"}
+	}
+	return out, err
 }

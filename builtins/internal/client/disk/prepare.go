@@ -64,9 +64,10 @@ func opened(list []Disk) string {
 }
 
 // Prepare erases a disk and makes a LUKS2 container with an ext4 file system on it, whose
-// UUID it returns. The container is closed again. The disk is the one of that serial, or
+// UUID it returns. The token, unless it is empty, stands in the container's header, where
+// everybody can read it. The container is closed again. The disk is the one of that serial, or
 // nothing is done.
-func Prepare(ctx context.Context, h host.Host, d Disk, key []byte, label string) (uuid string, err error) {
+func Prepare(ctx context.Context, h host.Host, d Disk, key, token []byte, label string) (uuid string, err error) {
 	list, err := List(ctx, h)
 	if err != nil {
 		return "", err
@@ -85,6 +86,12 @@ func Prepare(ctx context.Context, h host.Host, d Disk, key []byte, label string)
 	if _, err := command(ctx, h, "make a container on "+d.Path, key, "cryptsetup", "luksFormat", "--batch-mode", "--type=luks2",
 		"--key-file=-", "--label="+label, d.Path); err != nil {
 		return "", err
+	}
+	if len(token) > 0 {
+		if _, err := command(ctx, h, "write the token of "+d.Path, token, "cryptsetup", "token", "import", "--token-id=0", "--json-file=-",
+			d.Path); err != nil {
+			return "", err
+		}
 	}
 	name := "runner-prepare-" + d.Name
 	if err := openContainer(ctx, h, d.Path, key, name); err != nil {
