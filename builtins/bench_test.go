@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/neosofia/runner/builtins/cloudstore"
 	"github.com/neosofia/runner/builtins/lab"
 	"github.com/neosofia/runner/builtins/site"
 	"github.com/neosofia/runner/builtins/systems"
@@ -25,6 +26,9 @@ import (
 var ring string
 
 func TestMain(m *testing.M) {
+	if len(os.Args) == 2 && os.Args[1] == cloudstore.EngineVerb {
+		os.Exit(cloudstore.Engine())
+	}
 	done := memdir.Use()
 	dir, err := os.MkdirTemp("", "builtins-test-")
 	if err == nil {
@@ -139,7 +143,8 @@ func (b *bench) config(policy string) runtime.Config {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	w := systems.New(s, systems.Env{Root: b.lab.Root(), Dial: b.lab.Dial, Device: b.lab.Device, Keyring: labKeyring(b.ring), Version: "test",
+	w := systems.New(s, systems.Env{Root: b.lab.Root(), Dial: b.lab.Dial, Roots: lab.Roots(), Device: b.lab.Device,
+		Keyring: labKeyring(b.ring), Version: "test",
 		Spool: filepath.Join(b.dir, "spool")})
 	b.t.Cleanup(func() { w.Close() })
 	b.runs++

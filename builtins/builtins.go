@@ -106,6 +106,7 @@ var (
 	RecoverySheet  = sheet.Sheet
 	Fingerprint    = target.Fingerprint
 	Quote          = kind.Quote
+	ErrNoSecret    = keyring.ErrNoItem
 )
 
 // SiteNames lists what policies can name; a host is one whatever is made of it.

@@ -75,7 +75,8 @@ func TestAKeyIsNotProvenOnSecretsForOthers(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		w := systems.New(s, systems.Env{Root: b.lab.Root(), Dial: b.lab.Dial, Device: b.lab.Device, Keyring: labKeyring(b.ring), Version: "test",
+		w := systems.New(s, systems.Env{Root: b.lab.Root(), Dial: b.lab.Dial, Roots: lab.Roots(), Device: b.lab.Device,
+			Keyring: labKeyring(b.ring), Version: "test",
 			Spool: filepath.Join(b.dir, "spool")})
 		defer w.Close()
 		return recoverykey.Try(t.Context(), w, ledger.Catalog{Store: b.store}, "offsite", recoveryIdentity(t)[0])

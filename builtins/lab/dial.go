@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"github.com/neosofia/runner/builtins/lab/graph"
 	"github.com/neosofia/runner/builtins/lab/sftp"
 	"github.com/neosofia/runner/builtins/lab/unifi"
 )
@@ -27,6 +28,11 @@ const (
 	OffsiteAddr = "offsite.lab:22" // sftp to the offsite account, user runner
 
 	CloudflareAddr = "api.cloudflare.lab:443" // Cloudflare's API, TLS
+
+	// OneDrive: its hosts are Microsoft's, since its clients know no others.
+	GraphAddr      = graph.API + ":443"
+	LoginAddr      = graph.Login + ":443"
+	SharePointAddr = graph.SharePoint + ":443"
 )
 
 // serving is the file serving.json: where the process that holds the world
@@ -131,7 +137,7 @@ func (w *World) served(addr string) (string, error) {
 }
 
 func addresses() []string {
-	return []string{ProxmoxAddr, NodeAddr, OffsiteAddr, CloudflareAddr, UniFiAddr}
+	return []string{ProxmoxAddr, NodeAddr, OffsiteAddr, CloudflareAddr, UniFiAddr, GraphAddr, LoginAddr, SharePointAddr}
 }
 
 func known(addr string) bool {
@@ -226,6 +232,12 @@ func (w *World) server(addr string, l net.Listener) (func() error, error) {
 			return nil, err
 		}
 		return func() error { return w.cloudflare.Serve(w.ctx, tls.NewListener(l, cfg)) }, nil
+	case GraphAddr, LoginAddr, SharePointAddr:
+		cfg, err := w.tlsConfig(graph.API)
+		if err != nil {
+			return nil, err
+		}
+		return func() error { return w.OneDrive().Serve(w.ctx, tls.NewListener(l, cfg)) }, nil
 	case NodeAddr:
 		cfg, err := w.sshConfig("pve1.lab", "root", "ssh user node")
 		m := w.Node()

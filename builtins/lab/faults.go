@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/neosofia/runner/builtins/lab/fault"
+	"github.com/neosofia/runner/builtins/lab/graph"
 	"github.com/neosofia/runner/builtins/lab/host"
 )
 
@@ -26,7 +27,7 @@ func (d FaultDeed) name() string { name, _, _ := strings.Cut(d.Do, " "); return 
 
 // FaultPlaces is the table of all faults.
 func FaultPlaces() []FaultPlace {
-	machines := []string{"pve1.lab", "offsite.lab", "api.cloudflare.lab", "unifi.lab"}
+	machines := []string{"pve1.lab", "offsite.lab", "api.cloudflare.lab", "unifi.lab", graph.API}
 	return []FaultPlace{
 		{On: "METHOD /path", Doc: "a request of Proxmox VE (path without /api2/json) or Cloudflare (without /client/v4)", heads: []string{"GET",
 			"POST", "PUT", "DELETE", "PATCH"}, Deeds: []FaultDeed{
@@ -87,6 +88,15 @@ func FaultPlaces() []FaultPlace {
 			{"answer STATUS [TEXT]", "that answer"}, {"limit [SECONDS]", "429, with Retry-After when SECONDS is given"}, {"cut",
 				"the connection is cut"},
 			{"hang", "no answer until the client leaves"}, {"truncate N", "the answer is cut at byte N"}}},
+		{On: "graph METHOD /path", Doc: "a request of OneDrive: of its API, its login, or the hosts of uploads and downloads",
+			heads: []string{"graph"},
+			Deeds: []FaultDeed{
+				{"answer STATUS [CODE]", "that answer, nothing is done"}, {"limit [SECONDS]", "429, with Retry-After when SECONDS is given"},
+				{"cut", "the work is done, the answer is lost"}, {"cut-before", "nothing is done, the connection is cut"},
+				{"hang", "no answer until the client leaves"}, {"portal", "200 with a page of HTML, as a hotel's network answers"},
+				{"gone", "the upload session is not known any more"}, {"flip", "the file is stored with a flipped bit"},
+				{"other", "another file's bytes"}, {"short", "half of the file, then the connection is cut"},
+				{"late", "a list leaves out its last entry"}}},
 		{On: "sftp HOST OP", Doc: "an operation of SFTP: get, put, remove, rename, mkdir, rmdir, list, stat, setstat, fsync, statvfs, link, " +
 			"symlink, readlink, or *", heads: []string{"sftp"}, rest: oneOf(machines), Deeds: []FaultDeed{
 			{"deny", "permission denied"}, {"cut [N]", "the connection ends, after N bytes of the file"}, {"enospc N",

@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/hex"
+	"encoding/json"
 	"encoding/pem"
 	"fmt"
 	"math/big"
@@ -15,6 +16,8 @@ import (
 	"time"
 
 	"golang.org/x/crypto/ssh"
+
+	"github.com/neosofia/runner/builtins/lab/graph"
 )
 
 // Names of the API tokens of the lab's Proxmox VE. Their secrets are in
@@ -41,7 +44,7 @@ func tokenSecret(name string) string {
 }
 
 // Secrets returns the credentials that open the lab's systems: "pve-token",
-// "pve-token-norights" and "pve-token-root" are the secrets of API tokens,
+// "onedrive" is the login of OneDrive, "pve-token-norights" and "pve-token-root" are the secrets of API tokens,
 // "cloudflare-token" is an API token of the Cloudflare account that may read
 // everything, "node-ssh-key" and "offsite-ssh-key" are private keys in OpenSSH's format. They
 // are the same in every world.
@@ -53,8 +56,33 @@ func Secrets() map[string][]byte {
 		"cloudflare-token":   []byte(cloudflareToken()),
 		"node-ssh-key":       opensshKey("user root@pve1.lab", key("ssh user node")),
 		"unifi-password":     []byte(unifiPassword),
+		"onedrive":           oneDriveLogin(),
 		"offsite-ssh-key":    opensshKey("user runner@offsite.lab", key("ssh user offsite")),
 	}
+}
+
+// OneDriveClient is the id of the app registration at the lab's Microsoft.
+const OneDriveClient = "6d0f5c1e-0000-4000-8000-00000000042a"
+
+func oneDriveRefresh() string {
+	s := sha256.Sum256([]byte("runner lab, fixed token: onedrive"))
+	return "0.lab-" + hex.EncodeToString(s[:])
+}
+
+// oneDriveLogin is what runner cloud login leaves in a keyring, with an access token that
+// has expired.
+func oneDriveLogin() []byte {
+	token, err := json.Marshal(map[string]string{"access_token": "expired", "token_type": "Bearer", "refresh_token": oneDriveRefresh(),
+		"expiry": "2026-01-01T00:00:00Z"})
+	if err != nil {
+		return nil // cannot be: strings alone
+	}
+	login, err := json.Marshal(map[string]any{"type": "onedrive", "options": map[string]string{"client_id": OneDriveClient,
+		"tenant": "contoso.example", "drive_id": graph.DriveID, "drive_type": "business", "token": string(token)}})
+	if err != nil {
+		return nil
+	}
+	return login
 }
 
 // cloudflareToken has the form of an account's API token.
@@ -126,6 +154,9 @@ func certificate(host, name string) (tls.Certificate, error) {
 		DNSNames:     []string{host},
 	}
 	k := key("tls " + host + " " + name)
+	if host == graph.API {
+		t.DNSNames = append(t.DNSNames, graph.Login, graph.SharePoint)
+	}
 	if host == "pve1.lab" { // as a node makes its own
 		k = key("tls " + name)
 		t.Subject.OrganizationalUnit, t.Subject.Organization = []string{"PVE Cluster Node"}, []string{"Proxmox Virtual Environment"}
@@ -136,6 +167,16 @@ func certificate(host, name string) (tls.Certificate, error) {
 		return tls.Certificate{}, fmt.Errorf("make certificate of the lab: %w", err)
 	}
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: k}, nil
+}
+
+// Roots are the certificates (PEM) that the lab's OneDrive shows: those of its clients
+// are checked like any other's.
+func Roots() []byte {
+	cert, err := certificate(graph.API, "")
+	if err != nil {
+		return nil // cannot be: a fixed template, a fixed key
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Certificate[0]})
 }
 
 // Fingerprint is the SHA-256 of the node's TLS certificate, in the form that

@@ -14,6 +14,7 @@ import (
 
 	"github.com/neosofia/runner/builtins/lab/cloudflare"
 	"github.com/neosofia/runner/builtins/lab/fault"
+	"github.com/neosofia/runner/builtins/lab/graph"
 	"github.com/neosofia/runner/builtins/lab/host"
 	"github.com/neosofia/runner/builtins/lab/proxmox"
 	"github.com/neosofia/runner/builtins/lab/unifi"
@@ -31,6 +32,8 @@ type World struct {
 	attached *os.File   // says to the process that serves that this one needs it
 
 	cloudflare *cloudflare.Server // its files are there for every process
+
+	onedrive *graph.Server // likewise
 
 	ctx  context.Context // ends with Close; carries no values
 	stop context.CancelFunc
@@ -120,6 +123,8 @@ func (w *World) openState(ctx context.Context) error {
 	if w.faults, err = fault.Open(filepath.Join(w.dir, "faults.json")); err != nil {
 		return err
 	}
+	w.onedrive = &graph.Server{Dir: filepath.Join(w.dir, "onedrive"), ClientID: OneDriveClient, Refresh: oneDriveRefresh(), Faults: w.faults,
+		Now: w.opts.now, Quota: 1 << 40}
 	open := cloudflare.Open
 	if w.lock == nil {
 		open = cloudflare.Attach
@@ -139,6 +144,9 @@ func (w *World) openState(ctx context.Context) error {
 	}
 	return err
 }
+
+// OneDrive is the account at OneDrive, as tests see and change it.
+func (w *World) OneDrive() *graph.Server { return w.onedrive }
 
 func (w *World) unifiDir() string { return filepath.Join(w.dir, "unifi") }
 
@@ -251,14 +259,14 @@ func (w *World) emptied() error {
 		return err
 	}
 	ours := map[string]bool{"serving.lock": true, "attached.lock": true, "machine": true, "offsite": true, "detached": true,
-		"devices.json": true, "pve": true, "unifi": true,
+		"devices.json": true, "pve": true, "unifi": true, "onedrive": true,
 		"faults.json": true, "world.json.new": true, "devices.json.new": true}
 	for _, e := range entries {
 		if !ours[e.Name()] {
 			return fmt.Errorf("the folder holds %s and no world: give the lab a folder of its own", e.Name())
 		}
 	}
-	for _, name := range []string{"machine", "offsite", "detached", "pve", "unifi"} {
+	for _, name := range []string{"machine", "offsite", "detached", "pve", "unifi", "onedrive"} {
 		if err := os.RemoveAll(filepath.Join(w.dir, name)); err != nil {
 			return err
 		}

@@ -181,8 +181,8 @@ func TestSecondOpenerUsesTheFirst(t *testing.T) {
 		t.Error("serve by the second one: got no error")
 	}
 	addrs, err := first.Serve(t.Context())
-	if err != nil || len(addrs) != 5 {
-		t.Fatalf("serve: got %v, %v, want five addresses", addrs, err)
+	if err != nil || len(addrs) != 8 {
+		t.Fatalf("serve: got %v, %v, want eight addresses", addrs, err)
 	}
 	p := api(t, second)
 	p.get("GET", "/version", nil, nil)

@@ -40,8 +40,10 @@ type Medium struct {
 
 // Options say how a medium is opened.
 type Options struct {
-	HostKey  string       // sftp
-	Key      []byte       // sftp: private key
+	HostKey  string // sftp
+	Key      []byte // sftp: private key
+	Login    []byte // of a cloud store
+	Keep     func(login []byte) error
 	Ask      kind.Options // of the ways back
 	Env      target.Env
 	Progress func(file string, done, total int64)
@@ -65,7 +67,12 @@ func Open(ctx context.Context, place string, o Options) (*Medium, error) {
 			return nil, errors.New("an sftp place needs --key FILE, and --host-key")
 		}
 		return append([]byte(nil), o.Key...), nil
-	}})
+	}, Login: func(context.Context) ([]byte, error) {
+		if len(o.Login) == 0 {
+			return nil, errors.New("a cloud store needs --login FILE: runner cloud login --out FILE makes it")
+		}
+		return append([]byte(nil), o.Login...), nil
+	}, Keep: o.Keep})
 	if err != nil {
 		return nil, err
 	}

@@ -219,7 +219,7 @@ func (b *builder) proxmox(a *proxmoxArgs) (starlark.Value, error) {
 
 type targetArgs struct {
 	Name      string        `star:"name" doc:"how assets and policies name it"`
-	URL       string        `star:"url" doc:"file:///folder, sftp://user@host:port/folder, or pve://system/storage (counted in place)"`
+	URL       string        `star:"url" doc:"file:///folder, sftp://user@host:port/folder, onedrive:///folder, webdav:///folder, cloud:///folder (any store of runner-cloud), or pve://system/storage (counted in place)"`
 	Medium    string        `star:"medium" doc:"kind of medium: disk, usb, tape, cloud"`
 	Location  string        `star:"location" doc:"where it stands"`
 	Offsite   bool          `star:"offsite?" doc:"stands in another place than production"`
@@ -230,8 +230,12 @@ type targetArgs struct {
 	Serial    string        `star:"serial?" doc:"serial number of the disk that must be there (file://)"`
 	HostKey   string        `star:"host_key?" doc:"public host keys, one a line (sftp://)"`
 	Key       Secret        `star:"key?" doc:"secret(…) of the private key (sftp://)"`
-	PartSize  int64         `star:"part_size?" doc:"bytes: larger files are cut into parts of this size"`
+	Login     Secret        `star:"login?" doc:"secret(…) of the login at a cloud store: runner cloud login or runner cloud import makes it"`
+	Layout    string        `star:"layout?" doc:"chunks: a deduplicating repository, guests' disks decoded; left out: folders of files (file://)"`
+	Password  Secret        `star:"password?" doc:"secret(…) of the repository's password (layout chunks)"`
+	PartSize  int64         `star:"part_size?" doc:"bytes: larger files are cut into parts of this size; 64 MiB at cloud stores"`
 	Bandwidth int64         `star:"bandwidth?" doc:"bytes a second at most"`
+	Window    string        `star:"window?" doc:"hours in which it is written, in local time: 22:00-06:00"`
 	Due       time.Duration `star:"due?" doc:"an offline medium is fetched and written at least so often"`
 	Grace     time.Duration `star:"grace?" doc:"after due: degraded so long, then failed"`
 }
@@ -252,8 +256,23 @@ func (b *builder) target(a *targetArgs) (starlark.Value, error) {
 	} else if a.Offline && a.Due == 0 {
 		wrong = append(wrong, bad("offline", "an offline medium needs due: how often it is fetched and written"))
 	}
+	wrong = append(wrong, foreign(a, place)...)
+	window, err := target.ParseHours(a.Window)
+	if err != nil {
+		wrong = append(wrong, bad("window", "window: %w", err))
+	}
 	if a.PartSize < 0 || a.PartSize > 0 && a.PartSize < 1<<20 {
 		wrong = append(wrong, bad("part_size", "part_size: want at least 1048576 bytes"))
+	}
+	switch {
+	case a.Layout != "" && a.Layout != target.LayoutChunks:
+		wrong = append(wrong, bad("layout", "layout: want %q, or leave it out", target.LayoutChunks))
+	case a.Layout == "" && a.Password.Name != "":
+		wrong = append(wrong, bad("password", "password is for layout = %q", target.LayoutChunks))
+	case a.Layout != "" && a.Password.Name == "":
+		wrong = append(wrong, bad("layout", "layout %q needs password = secret(…): runner secret set NAME keeps it", a.Layout))
+	case a.Layout != "" && (!place.Local || len(a.SealedTo) > 0 || a.PartSize > 0 || a.Immutable):
+		wrong = append(wrong, bad("layout", "layout %q is for a file:// target that is neither sealed, immutable nor cut into parts", a.Layout))
 	}
 	if a.Bandwidth < 0 {
 		wrong = append(wrong, bad("bandwidth", "bandwidth: want bytes a second"))
@@ -273,8 +292,33 @@ func (b *builder) target(a *targetArgs) (starlark.Value, error) {
 			Due: a.Due, Grace: a.Grace},
 		Place:    place,
 		SealedTo: a.SealedTo, UUID: a.UUID, Serial: a.Serial, HostKey: a.HostKey, Key: a.Key, PartSize: a.PartSize, Bandwidth: a.Bandwidth,
+		Login: a.Login, Window: window, Layout: a.Layout, Password: a.Password,
 		Immutable: a.Immutable})
 	return nil, errors.Join(wrong...)
+}
+
+// partSize is how much of a file a cloud store takes at once, where the site does not say
+// it: a transfer that breaks off goes on at the part.
+const partSize = 64 << 20
+
+// foreign holds what is demanded where somebody else keeps the copies.
+func foreign(a *targetArgs, place target.Place) (wrong []error) {
+	if !place.Foreign {
+		if a.Login.Name != "" {
+			wrong = append(wrong, bad("login", "login is for cloud stores; a server's key is key = secret(…)"))
+		}
+		return wrong
+	}
+	if a.Login.Name == "" {
+		wrong = append(wrong, errors.New("login is missing: runner cloud login "+a.Name+" makes it, and login = secret(…) names it"))
+	}
+	if len(a.SealedTo) == 0 {
+		wrong = append(wrong, errors.New("sealed_to is missing: what lies at somebody else's is always sealed (runner recovery-key new)"))
+	}
+	if a.PartSize == 0 {
+		a.PartSize = partSize
+	}
+	return wrong
 }
 
 type assetArgs struct {

@@ -48,8 +48,12 @@ type Target struct {
 	HostKey      string
 	Key          Secret
 	PartSize     int64
-	Bandwidth    int64 // bytes a second
+	Bandwidth    int64        // bytes a second
+	Window       target.Hours // in which it is written
+	Login        Secret       // of a foreign store
 	Immutable    bool
+	Layout       string // "" or target.LayoutChunks
+	Password     Secret // of a repository of chunks
 }
 
 // Keyring says where secrets are kept.

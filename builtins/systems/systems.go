@@ -20,6 +20,7 @@ import (
 	"github.com/neosofia/runner/builtins/internal/client/cloudflare"
 	"github.com/neosofia/runner/builtins/internal/client/keyring"
 	"github.com/neosofia/runner/builtins/internal/client/proxmox"
+	"github.com/neosofia/runner/builtins/internal/target"
 	"github.com/neosofia/runner/builtins/site"
 	"github.com/neosofia/runner/runtime"
 	"github.com/neosofia/runner/runtime/failure"
@@ -30,6 +31,7 @@ import (
 type Env struct {
 	Root    string // prefix of every local path; "" is the real machine
 	Dial    func(ctx context.Context, network, addr string) (net.Conn, error)
+	Roots   []byte // PEM: certificates that cloud stores must show, through Dial; none: the system's
 	Device  func(path string) (ledger.Device, error)
 	Keyring *keyring.Keyring
 	Binary  func() (path string, ok bool) // a static runner to leave on targets
@@ -47,6 +49,7 @@ type Systems struct {
 	mu      sync.Mutex
 	clients map[string]*proxmox.Client
 	flares  map[string]*cloudflare.Client
+	chunks  target.Repositories
 	left    map[string]bool // targets that this run has left the program on
 
 	onceMu sync.Mutex

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -14,6 +15,8 @@ import (
 	"github.com/neosofia/runner/builtins/internal/client/keyring"
 	"github.com/neosofia/runner/builtins/internal/client/proxmox"
 	"github.com/neosofia/runner/builtins/internal/client/ssh"
+	"github.com/neosofia/runner/builtins/internal/decoded"
+	"github.com/neosofia/runner/builtins/internal/engine"
 	"github.com/neosofia/runner/builtins/internal/format/sheet"
 	"github.com/neosofia/runner/builtins/internal/target"
 	"github.com/neosofia/runner/builtins/site"
@@ -41,6 +44,8 @@ func TargetCodes() []failure.Code {
 		target.CodeNotFound,
 		target.CodeBadManifest,
 		target.CodeBadTarget,
+		target.CodeWindow,
+		engine.CodeEngine,
 		keyring.CodeSecret,
 	}
 }
@@ -54,16 +59,31 @@ func (w *Systems) OpenTarget(ctx context.Context, s *runtime.Step, name string, 
 	}
 	env := w.targetEnv(s, placed)
 	env.Binary = w.program(name)
+	if spec.Layout == target.LayoutChunks {
+		env.Decoder = decoded.Decoder{Dir: filepath.Join("/", w.Env.Root, spec.Place.Folder()), Limit: outOfOrder}
+	}
 	t, err := target.Open(ctx, w.spec(spec), env)
 	return t, err
 }
 
+// outOfOrder is how much of an archive may be out of order, in bytes of disks: what a guest wrote while it
+// was backed up. It lies in the target's folder meanwhile.
+const outOfOrder = 16 << 30
+
 func (w *Systems) spec(t *site.Target) target.Spec {
 	spec := target.Spec{Name: t.Name, URL: t.URL, Medium: t.Medium, Location: t.Location, Offline: t.Offline, Offsite: t.Offsite,
 		Immutable: t.Immutable,
-		SealedTo:  t.SealedTo, UUID: t.UUID, Serial: t.Serial, PartSize: t.PartSize, Bandwidth: t.Bandwidth, HostKey: t.HostKey}
+		SealedTo:  t.SealedTo, UUID: t.UUID, Serial: t.Serial, PartSize: t.PartSize, Bandwidth: t.Bandwidth, Window: t.Window, HostKey: t.HostKey}
 	if t.Key.Name != "" {
 		spec.Key = func(ctx context.Context) ([]byte, error) { return w.Secret(ctx, t.Key) }
+	}
+	spec.Layout = t.Layout
+	if t.Password.Name != "" {
+		spec.Password = func(ctx context.Context) ([]byte, error) { return w.Secret(ctx, t.Password) }
+	}
+	if t.Login.Name != "" {
+		spec.Login = func(ctx context.Context) ([]byte, error) { return w.Secret(ctx, t.Login) }
+		spec.Keep = func(login []byte) error { return w.Env.Keyring.Set(t.Login.Name, login) }
 	}
 	return spec
 }
@@ -78,7 +98,7 @@ func (w *Systems) targetEnv(s *runtime.Step, placed []ledger.Artifact) target.En
 		return ledger.Artifact{Origin: ledger.Origin{Volume: volume}}
 	}
 	return target.Env{
-		Root: w.Env.Root, Dial: w.Env.Dial, Now: s.Now,
+		Root: w.Env.Root, Dial: w.Env.Dial, Roots: w.Env.Roots, Now: s.Now, Repositories: &w.chunks,
 		Device: func(path string) (ledger.Device, error) {
 			return w.Env.Device(strings.TrimPrefix(path, w.Env.Root))
 		},
@@ -178,8 +198,9 @@ func (w *Systems) Target(ctx context.Context, name string) (*target.Target, erro
 	if err != nil {
 		return nil, err
 	}
-	t, err := target.Open(ctx, w.spec(spec), target.Env{Root: w.Env.Root, Dial: w.Env.Dial, Now: runtime.RealClock{}.Now,
-		Device: func(path string) (ledger.Device, error) { return w.Env.Device(strings.TrimPrefix(path, w.Env.Root)) }})
+	t, err := target.Open(ctx, w.spec(spec), target.Env{Root: w.Env.Root, Dial: w.Env.Dial, Roots: w.Env.Roots, Now: runtime.RealClock{}.Now,
+		Repositories: &w.chunks,
+		Device:       func(path string) (ledger.Device, error) { return w.Env.Device(strings.TrimPrefix(path, w.Env.Root)) }})
 	return t, err
 }
 

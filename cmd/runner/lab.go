@@ -46,8 +46,38 @@ func labCommand(f *flags) *cobra.Command {
 		f.labFault(),
 		&cobra.Command{Use: "identity", Short: "print the recovery identity of the lab (a true one lies in a safe)", Args: cobra.NoArgs,
 			RunE: func(*cobra.Command, []string) error { fmt.Println(lab.RecoveryIdentity); return nil }},
-		&cobra.Command{Use: "site", Short: "print the site.star of the lab", Args: cobra.NoArgs,
-			RunE: func(*cobra.Command, []string) error { _, err := os.Stdout.Write(lab.Site); return err }})
+		f.onWorld("onedrive WHAT", "consent: type the code of runner cloud login into a browser; revoke: end all logins; "+
+			"retire: end pre-authenticated URLs, as on 2027-04-01", 1, labOneDrive),
+		&cobra.Command{Use: "login", Short: "print the login of the lab's OneDrive, for runner recover --login", Args: cobra.NoArgs,
+			RunE: func(*cobra.Command, []string) error { fmt.Printf("%s\n", lab.Secrets()["onedrive"]); return nil }},
+		labSite())
+	return c
+}
+
+func labOneDrive(w *lab.World, args []string) error {
+	switch args[0] {
+	case "consent":
+		return w.OneDrive().Allow()
+	case "revoke":
+		return w.OneDrive().Revoke()
+	case "retire":
+		return w.OneDrive().Retire(true)
+	}
+	return usage("%q: want consent, revoke or retire", args[0])
+}
+
+func labSite() *cobra.Command {
+	onedrive := false
+	c := &cobra.Command{Use: "site", Short: "print the site.star of the lab", Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			text := lab.Site
+			if onedrive {
+				text = lab.SiteWithOneDrive()
+			}
+			_, err := os.Stdout.Write(text)
+			return err
+		}}
+	c.Flags().BoolVar(&onedrive, "onedrive", false, "with OneDrive as its offsite target")
 	return c
 }
 
@@ -147,7 +177,8 @@ func (s *session) openLab(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.world = systems.New(s.site, systems.Env{Root: s.lab.Root(), Dial: s.lab.Dial, Device: s.lab.Device, Keyring: k, Binary: staticBinary,
+	s.world = systems.New(s.site, systems.Env{Root: s.lab.Root(), Dial: s.lab.Dial, Roots: lab.Roots(), Device: s.lab.Device, Keyring: k,
+		Binary:  staticBinary,
 		Version: version, Host: hostName(), Spool: filepath.Join(s.state, "spool")})
 	s.close = append(s.close, s.world.Close)
 	return nil
@@ -161,7 +192,7 @@ func (s *session) labRing() (*builtins.Keyring, error) {
 		return k, err
 	}
 	secrets := lab.Secrets()
-	for _, name := range []string{"pve-token", "node-ssh-key", "cloudflare-token", "unifi-password", "offsite-ssh-key"} {
+	for _, name := range []string{"pve-token", "node-ssh-key", "cloudflare-token", "unifi-password", "onedrive", "offsite-ssh-key"} {
 		if err := k.Set(name, secrets[name]); err != nil {
 			return nil, err
 		}

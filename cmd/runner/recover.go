@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/neosofia/runner/builtins/lab"
 	"github.com/neosofia/runner/builtins/medium"
 
 	"github.com/neosofia/runner/builtins"
@@ -19,7 +20,8 @@ import (
 )
 
 type recoverFlags struct {
-	from, item, id, to, hostKey, key    string
+	from, item, id, to                  string
+	hostKey, key, login                 string
 	verify, archive, commands, all      bool
 	identities, shares                  []string
 	live, netns, serial, ring, ringPass string
@@ -60,12 +62,13 @@ PATH can also be a single vzdump archive, whoever made it.`,
 	set.BoolVar(&r.erase, "erase", false, "with --serial: everything on that medium may be erased")
 	set.StringVar(&r.hostKey, "host-key", "", "sftp: public key of the host")
 	set.StringVar(&r.key, "key", "", "sftp: file of the private key")
+	set.StringVar(&r.login, "login", "", "cloud stores: file of the login; runner cloud login --out FILE makes it")
 	return c
 }
 
 func (f *flags) recover(ctx context.Context, r recoverFlags) (err error) {
 	if r.from == "" {
-		return usage("--from is missing: the folder of the medium, or sftp://user@host/folder")
+		return usage("--from is missing: the folder of the medium, sftp://user@host/folder, or onedrive:///folder")
 	}
 	if b, ok := medium.BareArchive(r.from); ok {
 		return f.recoverBare(ctx, b, r)
@@ -84,7 +87,13 @@ func (f *flags) recover(ctx context.Context, r recoverFlags) (err error) {
 		if err := s.openLabWorld(ctx); err != nil {
 			return err
 		}
-		o.Env.Root, o.Env.Dial, o.Env.Device = s.lab.Root(), s.lab.Dial, s.lab.Device
+		o.Env.Root, o.Env.Dial, o.Env.Device, o.Env.Roots = s.lab.Root(), s.lab.Dial, s.lab.Device, lab.Roots()
+	}
+	if r.login != "" {
+		if o.Login, err = os.ReadFile(r.login); err != nil {
+			return usage("read the login: %v", err)
+		}
+		o.Keep = r.keepLogin
 	}
 	if r.key != "" {
 		if o.Key, err = os.ReadFile(r.key); err != nil {

@@ -90,11 +90,12 @@ type Gap struct {
 
 // StoredFile is one file of a copy as it lies on the target.
 type StoredFile struct {
-	Name   string `json:"name"`           // path below the copy's folder
-	Of     string `json:"of"`             // name of the artifact's file
-	Part   int    `json:"part,omitempty"` // 1… when the file was cut into parts
-	Size   int64  `json:"size"`           // bytes on the target
-	SHA256 string `json:"sha256"`         // of the bytes on the target
+	Name   string `json:"name"`             // path below the copy's folder
+	Of     string `json:"of"`               // name of the artifact's file
+	Part   int    `json:"part,omitempty"`   // 1… when the file was cut into parts
+	Size   int64  `json:"size"`             // bytes on the target
+	SHA256 string `json:"sha256"`           // of the bytes on the target
+	Native string `json:"native,omitempty"` // digest that the store itself computed: "quickxor:…"
 	Sealed bool   `json:"sealed,omitempty"`
 }
 

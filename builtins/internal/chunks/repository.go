@@ -16,6 +16,7 @@ import (
 	"github.com/kopia/kopia/repo/format"
 	"github.com/kopia/kopia/repo/maintenance"
 
+	"github.com/neosofia/runner/builtins/internal/store"
 	"github.com/neosofia/runner/builtins/internal/target"
 	"github.com/neosofia/runner/runtime/failure"
 )
@@ -31,7 +32,7 @@ type Options struct {
 }
 
 // Repository is one open repository. Its methods can be called at once; after Close
-// none may be. It implements target.Store: Put has no offset, and a file is there whole or not at all.
+// none may be. It implements store.Store: Put has no offset, and a file is there whole or not at all.
 type Repository struct {
 	options Options
 	root    *os.Root
@@ -47,7 +48,7 @@ type Repository struct {
 	fatal   error     // what kopia would have ended the process for
 }
 
-var _ target.Store = (*Repository)(nil)
+var _ store.Store = (*Repository)(nil)
 
 // user and host are the source of our snapshots, whichever machine writes: a repository is found again
 // from any.
@@ -135,6 +136,10 @@ func Open(ctx context.Context, o Options) (r *Repository, err error) {
 		return r, r.notARepository(err)
 	}
 	r.rep = rep.(repo.DirectRepository) // the storage is a folder: there is no server
+	// Only maintenance wants the folder again: who is killed leaves nothing.
+	if err := os.RemoveAll(r.private); err != nil {
+		return r, r.fail("remove the configuration", err)
+	}
 	if err := r.load(ctx); err != nil {
 		return r, err
 	}

@@ -12,11 +12,12 @@ import (
 	"github.com/kopia/kopia/repo"
 	"github.com/kopia/kopia/repo/object"
 
+	"github.com/neosofia/runner/builtins/internal/store"
 	"github.com/neosofia/runner/builtins/internal/target"
 	"github.com/neosofia/runner/runtime/failure"
 )
 
-// Put implements target.Store. The file takes the place of one of its name, or of none, when all
+// Put implements store.Store. The file takes the place of one of its name, or of none, when all
 // of it is on the medium.
 func (r *Repository) Put(ctx context.Context, name string, offset, _ int64, src io.Reader) (n int64, err error) {
 	doing := "write " + name
@@ -37,7 +38,7 @@ func (r *Repository) Put(ctx context.Context, name string, offset, _ int64, src 
 		}
 	}()
 	in := &reader{ctx: ctx, r: src}
-	id, n, err := store(ctx, w, name, in)
+	id, n, err := write(ctx, w, name, in)
 	if err != nil {
 		return n, r.fail(doing, err)
 	}
@@ -79,7 +80,7 @@ func (r *Repository) writable(doing, name string) error {
 	return &failure.Error{Code: target.CodeDenied, System: r.system(), Doing: doing, Said: said}
 }
 
-// Get implements target.Store. Every chunk is read from the medium, and authenticated.
+// Get implements store.Store. Every chunk is read from the medium, and authenticated.
 func (r *Repository) Get(ctx context.Context, name string, offset, length int64) (rc io.ReadCloser, err error) {
 	doing := "read " + name
 	defer r.rescue(doing, &err)
@@ -132,22 +133,22 @@ func (f *opened) Read(p []byte) (n int, err error) {
 
 func (f *opened) Close() error { return f.o.Close() }
 
-// Stat implements target.Store.
-func (r *Repository) Stat(ctx context.Context, name string) (info target.Info, err error) {
+// Stat implements store.Store.
+func (r *Repository) Stat(ctx context.Context, name string) (info store.Info, err error) {
 	doing := "look up " + name
 	defer r.rescue(doing, &err)
 	e, _, err := r.lookup(ctx, doing, name)
 	if err != nil {
-		return target.Info{}, err
+		return store.Info{}, err
 	}
 	if e == nil || isFolder(e) {
-		return target.Info{Name: path.Base(name), Dir: true}, nil
+		return store.Info{Name: path.Base(name), Dir: true}, nil
 	}
-	return target.Info{Name: path.Base(name), Size: e.FileSize, Regular: e.Type == "f"}, nil
+	return store.Info{Name: path.Base(name), Size: e.FileSize, Regular: e.Type == "f"}, nil
 }
 
-// List implements target.Store.
-func (r *Repository) List(ctx context.Context, dir string) (all []target.Info, err error) {
+// List implements store.Store.
+func (r *Repository) List(ctx context.Context, dir string) (all []store.Info, err error) {
 	doing := "list " + dir
 	defer r.rescue(doing, &err)
 	if err := r.refresh(ctx); err != nil {
@@ -158,7 +159,7 @@ func (r *Repository) List(ctx context.Context, dir string) (all []target.Info, e
 		return nil, err
 	}
 	seen := map[string]bool{}
-	add := func(i target.Info) {
+	add := func(i store.Info) {
 		if !seen[i.Name] {
 			seen[i.Name] = true
 			all = append(all, i)
@@ -166,7 +167,7 @@ func (r *Repository) List(ctx context.Context, dir string) (all []target.Info, e
 	}
 	for _, name := range r.below(clean(dir)) {
 		first, _, _ := strings.Cut(name, "/")
-		add(target.Info{Name: first, Dir: true})
+		add(store.Info{Name: first, Dir: true})
 	}
 	if e != nil && !isFolder(e) {
 		return nil, &failure.Error{Code: target.CodeNotFound, System: r.system(), Doing: doing, Said: "it is a file"}
@@ -177,14 +178,14 @@ func (r *Repository) List(ctx context.Context, dir string) (all []target.Info, e
 			return nil, r.fail(doing, err)
 		}
 		for _, e := range entries {
-			add(target.Info{Name: e.Name, Size: e.FileSize, Dir: isFolder(e), Regular: e.Type == "f"})
+			add(store.Info{Name: e.Name, Size: e.FileSize, Dir: isFolder(e), Regular: e.Type == "f"})
 		}
 	}
-	slices.SortFunc(all, func(a, b target.Info) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(all, func(a, b store.Info) int { return strings.Compare(a.Name, b.Name) })
 	return all, nil
 }
 
-// Rename implements target.Store, in one flush.
+// Rename implements store.Store, in one flush.
 func (r *Repository) Rename(ctx context.Context, from, to string) (err error) {
 	doing := "rename " + from + " to " + to
 	defer r.rescue(doing, &err)
@@ -216,7 +217,7 @@ func (r *Repository) Rename(ctx context.Context, from, to string) (err error) {
 	return r.fail(doing, r.change(ctx, c))
 }
 
-// Delete implements target.Store. The chunks stay until Maintain.
+// Delete implements store.Store. The chunks stay until Maintain.
 func (r *Repository) Delete(ctx context.Context, name string) (err error) {
 	doing := "delete " + name
 	defer r.rescue(doing, &err)

@@ -11,12 +11,13 @@ import (
 	"slices"
 
 	"github.com/neosofia/runner/builtins/internal/format/vma"
+	"github.com/neosofia/runner/builtins/internal/store"
 	"github.com/neosofia/runner/builtins/internal/target"
 	"github.com/neosofia/runner/runtime/failure"
 )
 
 // Verify reads all parts back and compares their digests: level read.
-func Verify(ctx context.Context, s target.Store, folder string, ix Index) (bytes int64, err error) {
+func Verify(ctx context.Context, s store.Store, folder string, ix Index) (bytes int64, err error) {
 	if err := ix.Valid(); err != nil {
 		return 0, err
 	}
@@ -38,7 +39,7 @@ func Verify(ctx context.Context, s target.Store, folder string, ix Index) (bytes
 }
 
 // openPart opens a part; it ends with io.EOF only where size and digest agree.
-func openPart(ctx context.Context, s target.Store, folder string, p Part) (io.ReadCloser, error) {
+func openPart(ctx context.Context, s store.Store, folder string, p Part) (io.ReadCloser, error) {
 	name := path.Join(folder, p.Name)
 	rc, err := s.Get(ctx, name, 0, -1)
 	if failure.Is(err, target.CodeNotFound) {
@@ -78,7 +79,7 @@ func (c *checked) Close() error { return c.rc.Close() }
 
 // Archive makes the archive, whose name is ix.Plain, while it is read. It ends with io.EOF only where every
 // part had its digest: what was read before an error is no archive. The caller closes it.
-func Archive(ctx context.Context, s target.Store, folder string, ix Index) (io.ReadCloser, error) {
+func Archive(ctx context.Context, s store.Store, folder string, ix Index) (io.ReadCloser, error) {
 	if err := ix.Valid(); err != nil {
 		return nil, err
 	}
@@ -118,7 +119,7 @@ type made struct {
 func (m *made) Close() error { return m.stop() }
 
 // header reads the small files, which stand in front.
-func header(ctx context.Context, s target.Store, folder string, ix Index) (vma.Header, error) {
+func header(ctx context.Context, s store.Store, folder string, ix Index) (vma.Header, error) {
 	h := vma.Header{Created: ix.Created}
 	_, _ = hex.Decode(h.UUID[:], []byte(ix.UUID)) // Valid looked at it
 	for _, p := range ix.Parts {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/neosofia/runner/builtins/internal/format/archive"
 	"github.com/neosofia/runner/builtins/internal/format/vma"
+	"github.com/neosofia/runner/builtins/internal/store"
 	"github.com/neosofia/runner/builtins/internal/target"
 )
 
@@ -27,7 +28,7 @@ type (
 // be taken in the same pass, unless an error comes first. On an error what was put is to be deleted.
 //
 // Errors: those of package archive where the archive is at fault, of the store, of the reader; and target.ErrAsItIs.
-func Put(ctx context.Context, s target.Store, folder, file string, r io.Reader, spool *vma.Spool) (Index, error) {
+func Put(ctx context.Context, s store.Store, folder, file string, r io.Reader, spool *vma.Spool) (Index, error) {
 	plain, disks := archive.Plain(file)
 	ix := Index{File: file, Plain: plain}
 	var err error
@@ -46,7 +47,7 @@ func Put(ctx context.Context, s target.Store, folder, file string, r io.Reader, 
 }
 
 // putTree stores a container's tar.
-func putTree(ctx context.Context, ix *Index, s target.Store, folder string, r io.Reader) error {
+func putTree(ctx context.Context, ix *Index, s store.Store, folder string, r io.Reader) error {
 	clear, err := archive.Clear(ctx, ix.File, r)
 	if err != nil {
 		return err
@@ -63,7 +64,7 @@ func putTree(ctx context.Context, ix *Index, s target.Store, folder string, r io
 
 // putDisks stores the disks of a VMA, all at once, and then its small files. A disk gets its end
 // only when the whole archive was good.
-func putDisks(ctx context.Context, ix *Index, s target.Store, folder string, r io.Reader, spool *vma.Spool) error {
+func putDisks(ctx context.Context, ix *Index, s store.Store, folder string, r io.Reader, spool *vma.Spool) error {
 	var lanes []*lane
 	var puts sync.WaitGroup
 	h, err := archive.OrderDisks(ctx, ix.File, r, spool, func(d vma.Device) (io.Writer, error) {
@@ -120,7 +121,7 @@ type lane struct {
 	err error
 }
 
-func putConfigs(ctx context.Context, ix *Index, s target.Store, folder string, configs []vma.Config) error {
+func putConfigs(ctx context.Context, ix *Index, s store.Store, folder string, configs []vma.Config) error {
 	for i, c := range configs {
 		sum := &summed{r: &bytesReader{c.Data}, h: sha256.New()}
 		name := named("config", c.Name, i)

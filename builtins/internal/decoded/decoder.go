@@ -11,6 +11,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/neosofia/runner/builtins/internal/format/vma"
+	"github.com/neosofia/runner/builtins/internal/store"
 	"github.com/neosofia/runner/builtins/internal/target"
 )
 
@@ -23,7 +24,7 @@ type Decoder struct {
 var _ target.Decoder = Decoder{}
 
 // Put implements target.Decoder.
-func (d Decoder) Put(ctx context.Context, s target.Store, folder, file string, r io.Reader) (ix target.Decoded, err error) {
+func (d Decoder) Put(ctx context.Context, s store.Store, folder, file string, r io.Reader) (ix target.Decoded, err error) {
 	if strings.HasSuffix(file, ".bz2") {
 		return ix, fmt.Errorf("%w: %s could not be packed again", target.ErrAsItIs, file)
 	}
@@ -37,7 +38,7 @@ func (d Decoder) Put(ctx context.Context, s target.Store, folder, file string, r
 }
 
 // Archive implements target.Decoder. The compression is the fastest: what reads it unpacks it at once.
-func (d Decoder) Archive(ctx context.Context, s target.Store, folder string, ix target.Decoded) (io.ReadCloser, error) {
+func (d Decoder) Archive(ctx context.Context, s store.Store, folder string, ix target.Decoded) (io.ReadCloser, error) {
 	plain, err := Archive(ctx, s, folder, ix)
 	if err != nil {
 		return nil, err

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/neosofia/runner/builtins/internal/store"
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
@@ -20,10 +21,10 @@ type Decoder interface {
 	// Put decodes an archive into a folder. It reads to the end, unless an error comes first; ErrAsItIs
 	// says that the archive cannot be decoded, though it may be sound. What was put before an
 	// error is left.
-	Put(ctx context.Context, s Store, folder, file string, r io.Reader) (Decoded, error)
+	Put(ctx context.Context, s store.Store, folder, file string, r io.Reader) (Decoded, error)
 	// Archive makes the archive again, packed as its name says; not the same bytes, but
 	// an archive of the same disks or the same tree. Only io.EOF means that it is one.
-	Archive(ctx context.Context, s Store, folder string, d Decoded) (io.ReadCloser, error)
+	Archive(ctx context.Context, s store.Store, folder string, d Decoded) (io.ReadCloser, error)
 	// Commands are what to type, without runner, to bring back what lies decoded in the working folder.
 	Commands(d Decoded) []string
 }

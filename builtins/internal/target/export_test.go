@@ -6,6 +6,8 @@ import (
 	"io"
 	"strings"
 	"time"
+
+	"github.com/neosofia/runner/builtins/internal/store"
 )
 
 // SetSilence makes an SFTP target impatient, from its next connection on.
@@ -22,7 +24,7 @@ func AsObjects(t *Target) {
 	t.caps.Rename, t.caps.Append = false, false
 }
 
-type objects struct{ Store }
+type objects struct{ store.Store }
 
 func (o *objects) Put(ctx context.Context, name string, offset, size int64, r io.Reader) (int64, error) {
 	if offset != 0 {

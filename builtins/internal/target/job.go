@@ -76,6 +76,9 @@ func (j *job) prepare(ctx context.Context) error {
 	if j.t.InPlace() {
 		return j.t.checkOrigin(j.src.Artifact)
 	}
+	if err := j.t.inWindow(); err != nil {
+		return err
+	}
 	if j.t.caps.Guard != nil {
 		if err := j.t.caps.Guard(ctx); err != nil {
 			return err

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/neosofia/runner/builtins/internal/store"
 	"github.com/neosofia/runner/runtime/failure"
 )
 
@@ -95,9 +96,9 @@ func (l *lister) judge(folder string, err error, depth int) error {
 }
 
 func (l *lister) full() error {
-	if len(l.good)+len(l.bad) > maxEntries || l.size > maxListed {
+	if len(l.good)+len(l.bad) > store.MaxEntries || l.size > maxListed {
 		return &failure.Error{Code: CodeBadManifest, System: system(l.t.spec.Name), Doing: "list copies",
-			Said: fmt.Sprintf("there are more than %d manifests, or more than %d MiB of them", maxEntries, maxListed>>20)}
+			Said: fmt.Sprintf("there are more than %d manifests, or more than %d MiB of them", store.MaxEntries, maxListed>>20)}
 	}
 	return nil
 }
@@ -120,7 +121,7 @@ func (l *lister) take(ctx context.Context, folder string) error {
 }
 
 // isOutfit says what lies at the root of every target that a run has written to.
-func isOutfit(info Info) bool {
+func isOutfit(info store.Info) bool {
 	return info.Name == partsFolder && info.Dir || info.Regular && strings.HasPrefix(info.Name, "checkpoint-") &&
 		strings.HasSuffix(info.Name, ".txt")
 }

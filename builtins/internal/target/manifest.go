@@ -226,7 +226,7 @@ func (m *Manifest) validateFiles() error {
 			s := stored[0]
 			stored = stored[1:]
 			key := strings.ToLower(s.Name)
-			if !safePart(s.Name) || names[key] || !add(&bytes, s.Size) || !isDigest(s.SHA256) {
+			if !safePart(s.Name) || names[key] || !add(&bytes, s.Size) || !isDigest(s.SHA256) || !printable(s.Native) {
 				return fmt.Errorf("stored file %q has a name, size or digest that cannot be", s.Name)
 			}
 			names[key] = true

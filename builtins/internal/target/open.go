@@ -56,11 +56,13 @@ func (t *Target) declared() (err error) {
 type Access struct {
 	HostKey string                                    // as in Spec
 	Key     func(ctx context.Context) ([]byte, error) // as in Spec
+	Login   func(ctx context.Context) ([]byte, error) // as in Spec
+	Keep    func(login []byte) error                  // as in Spec
 }
 
-// OpenPath opens a medium of which no site knows: a folder, or an sftp URL.
+// OpenPath opens a medium of which no site knows: a folder, or a URL.
 func OpenPath(ctx context.Context, place string, env Env, access Access) (*Target, error) {
-	spec := Spec{Name: place, URL: place, HostKey: access.HostKey, Key: access.Key}
+	spec := Spec{Name: place, URL: place, HostKey: access.HostKey, Key: access.Key, Login: access.Login, Keep: access.Keep}
 	if !strings.Contains(place, "://") {
 		if !path.IsAbs(place) {
 			return nil, badTarget(place, "the path is not absolute")

@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 
+	"github.com/neosofia/runner/builtins/internal/store"
 	"github.com/neosofia/runner/runtime/failure"
 	"github.com/neosofia/runner/runtime/ledger"
 )
@@ -22,7 +23,7 @@ func openStorage(_ context.Context, t *Target) error {
 // volumes is the store of a pve:// target: its names are volumes, which it reads.
 type volumes struct{ t *Target }
 
-var _ Store = (*volumes)(nil)
+var _ store.Store = (*volumes)(nil)
 
 // Put implements Store.
 func (v *volumes) Put(context.Context, string, int64, int64, io.Reader) (int64, error) {
@@ -49,13 +50,13 @@ func (v *volumes) Get(ctx context.Context, volume string, offset, length int64) 
 }
 
 // Stat implements Store.
-func (v *volumes) Stat(_ context.Context, name string) (Info, error) {
-	return Info{}, &failure.Error{Code: CodeNotFound, System: system(v.t.spec.Name), Doing: "look up " + name,
+func (v *volumes) Stat(_ context.Context, name string) (store.Info, error) {
+	return store.Info{}, &failure.Error{Code: CodeNotFound, System: system(v.t.spec.Name), Doing: "look up " + name,
 		Said: "nothing of runner lies there"}
 }
 
 // List implements Store: none of what is there is runner's.
-func (v *volumes) List(context.Context, string) ([]Info, error) { return nil, nil }
+func (v *volumes) List(context.Context, string) ([]store.Info, error) { return nil, nil }
 
 // Rename implements Store.
 func (v *volumes) Rename(ctx context.Context, from, _ string) error {

@@ -21,6 +21,7 @@ type finished struct {
 	Clear  string `json:"clear"` // SHA-256 of the clear bytes
 	SHA256 string `json:"sha256"`
 	Size   int64  `json:"size"`
+	Native string `json:"native,omitempty"`
 }
 
 // loadProgress reads what an earlier transfer wrote down. What cannot be
@@ -72,7 +73,7 @@ func parseProgress(b []byte) (progress, error) {
 		return p, errors.New("no files")
 	}
 	for name, f := range p.Files {
-		if !safePart(name) || f.Size <= 0 || !isDigest(f.Clear) || !isDigest(f.SHA256) {
+		if !safePart(name) || f.Size <= 0 || !isDigest(f.Clear) || !printable(f.Native) || !isDigest(f.SHA256) {
 			return p, errors.New("an entry cannot be")
 		}
 	}
@@ -100,7 +101,7 @@ func (j *job) finish(ctx context.Context, s ledger.StoredFile, clear string) err
 	if j.t.spec.Immutable || j.t.caps.Whole {
 		return nil
 	}
-	j.progress.Files[s.Name] = finished{Clear: clear, SHA256: s.SHA256, Size: s.Size}
+	j.progress.Files[s.Name] = finished{Clear: clear, SHA256: s.SHA256, Size: s.Size, Native: s.Native}
 	b, err := json.Marshal(j.progress)
 	if err != nil {
 		return err

@@ -19,6 +19,7 @@ type Scheme struct {
 	Removable bool   // uuid and serial can be demanded of what is behind it
 	InPlace   bool   // archives are counted where the source keeps them; nothing is written
 	Keyed     bool   // the server has a host key, and we one of our own
+	Foreign   bool   // a foreign engine reaches it, with a login; a site seals what lies there
 
 	valid func(u *url.URL) bool
 	open  func(ctx context.Context, t *Target) error
@@ -31,7 +32,13 @@ var schemes = []Scheme{
 		valid: func(u *url.URL) bool { return u.Hostname() != "" && u.User.Username() != "" && path.IsAbs(u.Path) }, open: openSFTP},
 	{Name: "pve", Form: "pve://[system/]storage", InPlace: true,
 		valid: func(u *url.URL) bool { return u.Host != "" && strings.Count(strings.Trim(u.Path, "/"), "/") == 0 }, open: openStorage},
+	{Name: "onedrive", Form: "onedrive:///folder", Foreign: true, valid: ofLogin, open: openEngine},
+	{Name: "webdav", Form: "webdav:///folder", Foreign: true, valid: ofLogin, open: openEngine},
+	{Name: "cloud", Form: "cloud:///folder", Foreign: true, valid: ofLogin, open: openEngine},
 }
+
+// ofLogin is the form of a place whose server and account stand in its login.
+func ofLogin(u *url.URL) bool { return u.Host == "" && path.IsAbs(u.Path) && path.Clean(u.Path) != "/" }
 
 // Place is a target's URL, parsed once. The zero Place is nowhere.
 type Place struct {

@@ -10,6 +10,7 @@ import (
 
 	"filippo.io/age"
 
+	"github.com/neosofia/runner/builtins/internal/store"
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
@@ -27,6 +28,9 @@ type Spec struct {
 	// folder, and archives of guests as what is in them.
 	Layout string
 
+	// Password of the repository: called when it is opened, zeroed after use; layout chunks.
+	Password func(ctx context.Context) ([]byte, error)
+
 	SealedTo []string // age recipients, all age1… or all age1pq1…; none: plain
 
 	UUID   string // demanded of the file system behind a file:// target
@@ -34,9 +38,14 @@ type Spec struct {
 
 	PartSize  int64 // bytes a stored file may have; 0: any
 	Bandwidth int64 // bytes a second; 0: any
+	Window    Hours // in which it is written; the zero value: any
 
 	HostKey string                                    // authorized_keys form, one key a line; sftp
 	Key     func(ctx context.Context) ([]byte, error) // private key (PEM); called at each dial, zeroed after use; sftp
+	// Login is what a foreign engine logs in with (engine.Login, encoded); zeroed after use.
+	// Keep stores one that the server changed, and returns when that is durable.
+	Login func(ctx context.Context) ([]byte, error)
+	Keep  func(login []byte) error
 }
 
 // Env is the world that targets are in. Now is required.
@@ -45,15 +54,20 @@ type Env struct {
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 	// Silence is how long a server may owe an answer; 0 is a minute.
 	Silence time.Duration
+	// Roots are certificates (PEM) that foreign engines accept in place of the system's;
+	// with them, the engines reach their servers through Dial.
+	Roots []byte
 	// Device looks up the medium behind a directory (Root included); nil is SystemDevice.
 	Device func(path string) (ledger.Device, error)
 	// InPlace opens a volume that a pve:// target holds.
 	InPlace func(ctx context.Context, volume string, offset int64) (io.ReadCloser, error)
 	// Remove deletes a volume that a pve:// target holds; was reports that it was there.
 	Remove func(ctx context.Context, volume string) (was bool, err error)
-	// Chunks opens the repository in a folder, and makes it where there is none; layout chunks. Of its Capabilities, those of
-	// the folder stand in for Space, Guard and Program.
-	Chunks func(ctx context.Context, target, folder string) (Store, Capabilities, error)
+	// Chunks opens the repository in a folder, and makes it where there is none; layout chunks. Of its Capabilities,
+	// those of the folder stand in for Space, Guard and Program. Nil: the engine of this program does.
+	Chunks func(ctx context.Context, target, folder string) (store.Store, Capabilities, error)
+	// Repositories are those that are open in this process; layout chunks.
+	Repositories *Repositories
 	// Decoder decodes archives for layout chunks; nil: they are kept as they are.
 	Decoder Decoder
 	// Binary is the static runner to leave on targets. An empty path with ok means
@@ -132,7 +146,7 @@ type Target struct {
 	spec    Spec
 	env     Env
 	place   Place
-	store   Store
+	store   store.Store
 	caps    Capabilities
 	device  ledger.Device
 	account string

@@ -8,32 +8,34 @@ import (
 	"io/fs"
 	"os"
 	"path"
+
+	"github.com/neosofia/runner/builtins/internal/store"
 )
 
 // Stat implements Store.
-func (s *fileStore) Stat(ctx context.Context, name string) (Info, error) {
+func (s *fileStore) Stat(ctx context.Context, name string) (store.Info, error) {
 	if err := ctx.Err(); err != nil {
-		return Info{}, err
+		return store.Info{}, err
 	}
 	info, err := s.root.Lstat(name)
 	if err != nil {
-		return Info{}, s.fail("look up", name, err)
+		return store.Info{}, s.fail("look up", name, err)
 	}
 	return fileInfo(info), nil
 }
 
-func fileInfo(info fs.FileInfo) Info {
-	return Info{Name: info.Name(), Size: info.Size(), Dir: info.IsDir(), Regular: info.Mode().IsRegular()}
+func fileInfo(info fs.FileInfo) store.Info {
+	return store.Info{Name: info.Name(), Size: info.Size(), Dir: info.IsDir(), Regular: info.Mode().IsRegular()}
 }
 
 // List implements Store.
-func (s *fileStore) List(ctx context.Context, dir string) ([]Info, error) {
+func (s *fileStore) List(ctx context.Context, dir string) ([]store.Info, error) {
 	f, err := s.root.OpenFile(dir, os.O_RDONLY|openFlags, 0)
 	if err != nil {
 		return nil, s.fail("list", dir, err)
 	}
 	defer f.Close()
-	var all []Info
+	var all []store.Info
 	for {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -45,8 +47,8 @@ func (s *fileStore) List(ctx context.Context, dir string) ([]Info, error) {
 		if errors.Is(err, io.EOF) {
 			return all, nil
 		}
-		if err == nil && len(all) > maxEntries {
-			err = fmt.Errorf("the folder has more than %d entries", maxEntries)
+		if err == nil && len(all) > store.MaxEntries {
+			err = fmt.Errorf("the folder has more than %d entries", store.MaxEntries)
 		}
 		if err != nil {
 			return nil, s.fail("list", dir, err)

@@ -7,11 +7,12 @@ import (
 	"io/fs"
 	"path"
 
+	"github.com/neosofia/runner/builtins/internal/store"
 	"github.com/pkg/sftp"
 )
 
 // Stat implements Store.
-func (s *sftpStore) Stat(ctx context.Context, name string) (info Info, err error) {
+func (s *sftpStore) Stat(ctx context.Context, name string) (info store.Info, err error) {
 	err = s.do(ctx, "look up", name, func(c *sftp.Client) error {
 		i, err := c.Lstat(path.Join(s.base, name))
 		if err == nil {
@@ -23,11 +24,11 @@ func (s *sftpStore) Stat(ctx context.Context, name string) (info Info, err error
 }
 
 // List implements Store.
-func (s *sftpStore) List(ctx context.Context, dir string) (all []Info, err error) {
+func (s *sftpStore) List(ctx context.Context, dir string) (all []store.Info, err error) {
 	err = s.do(ctx, "list", dir, func(c *sftp.Client) error {
 		infos, err := c.ReadDir(path.Join(s.base, dir))
-		if err == nil && len(infos) > maxEntries {
-			err = fmt.Errorf("the folder has more than %d entries", maxEntries)
+		if err == nil && len(infos) > store.MaxEntries {
+			err = fmt.Errorf("the folder has more than %d entries", store.MaxEntries)
 		}
 		for _, i := range infos {
 			all = append(all, fileInfo(i))

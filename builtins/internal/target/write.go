@@ -46,10 +46,16 @@ func (j *job) write(p *pass, f *feed) error {
 // writeFile stores a file, as one or in parts. Of a file of unknown size it is
 // not known whether it will need parts, so it is cut in any case.
 func (w *writer) writeFile(file ledger.File) error {
+	if err := w.t.inWindow(); err != nil {
+		return err
+	}
 	if w.decodes(file.Name) {
 		return w.writeDecoded(file)
 	}
 	per := w.t.clearPart()
+	if w.t.caps.Sized && file.Size < 0 && (per == 0 || per > readAhead) {
+		per = readAhead
+	}
 	if per == 0 || file.Size >= 0 && file.Size <= per {
 		return w.writePart(ledger.StoredFile{Of: file.Name}, 0, file.Size, -1)
 	}
@@ -59,6 +65,9 @@ func (w *writer) writeFile(file ledger.File) error {
 	}
 	left := file.Size
 	for i := 1; ; i++ {
+		if err := w.t.inWindow(); err != nil { // what was sent stays: the next window goes on here
+			return err
+		}
 		want := int64(-1)
 		if file.Size >= 0 {
 			want = min(left, per)
@@ -88,11 +97,29 @@ func (w *writer) writePart(s ledger.StoredFile, width int, want, most int64) err
 	if s.Sealed {
 		store = w.writeSealed
 	}
-	if err := store(&s, want, most); err != nil {
+	src := source(&part{f: w.f, left: most})
+	if w.t.caps.Sized && want < 0 {
+		b, err := io.ReadAll(src)
+		if err != nil {
+			return err
+		}
+		src, want = bytes.NewReader(b), int64(len(b))
+	}
+	if err := store(&s, src, want); err != nil {
 		return err
 	}
 	w.files = append(w.files, s)
 	return nil
+}
+
+// readAhead is the part of a file of unknown size, where a store wants to know it: it
+// is held in memory.
+const readAhead = 16 << 20
+
+// source is the bytes of one stored file, in clear.
+type source interface {
+	io.Reader
+	io.WriterTo
 }
 
 // clear returns the digest of the clear bytes that were just consumed: a whole
@@ -105,11 +132,11 @@ func (w *writer) clear() (string, error) {
 }
 
 // writePlain stores bytes as they are.
-func (w *writer) writePlain(s *ledger.StoredFile, want, most int64) error {
+func (w *writer) writePlain(s *ledger.StoredFile, src source, want int64) error {
 	name := path.Join(w.parts, s.Name)
-	p := &part{f: w.f, left: most}
-	if !w.t.caps.Append {
-		return w.writeWhole(p, s, want)
+	p, streams := src.(*part)
+	if !w.t.caps.Append || !streams {
+		return w.writeWhole(src, s, want)
 	}
 	same, err := w.match(p, name)
 	if err != nil {
@@ -127,13 +154,13 @@ func (w *writer) writePlain(s *ledger.StoredFile, want, most int64) error {
 }
 
 // writeWhole stores bytes as they are, unless an earlier transfer finished them.
-func (w *writer) writeWhole(p *part, s *ledger.StoredFile, want int64) error {
+func (w *writer) writeWhole(src source, s *ledger.StoredFile, want int64) error {
 	if done, ok, err := w.finished(w.ctx, s.Name); err != nil {
 		return err
 	} else if ok {
-		return w.skip(p, s, done)
+		return w.skip(src, s, done)
 	}
-	n, err := w.t.store.Put(w.ctx, path.Join(w.parts, s.Name), 0, want, w.t.limit.wrap(w.ctx, p))
+	n, err := w.t.store.Put(w.ctx, path.Join(w.parts, s.Name), 0, want, w.t.limit.wrap(w.ctx, src))
 	w.sent += n
 	if err != nil {
 		return err
@@ -142,7 +169,7 @@ func (w *writer) writeWhole(p *part, s *ledger.StoredFile, want int64) error {
 	if s.SHA256, err = w.clear(); err != nil {
 		return err
 	}
-	return w.finish(w.ctx, *s, s.SHA256)
+	return w.done(s, s.SHA256)
 }
 
 // match consumes the bytes that an earlier transfer left already and returns
@@ -197,16 +224,15 @@ func prefix(a, b []byte) int {
 }
 
 // writeSealed stores bytes as an age file, unless an earlier transfer finished it.
-func (w *writer) writeSealed(s *ledger.StoredFile, want, most int64) error {
-	p := &part{f: w.f, left: most}
+func (w *writer) writeSealed(s *ledger.StoredFile, src source, want int64) error {
 	done, ok, err := w.finished(w.ctx, s.Name)
 	if err != nil {
 		return err
 	}
 	if ok {
-		return w.skip(p, s, done)
+		return w.skip(src, s, done)
 	}
-	sealed, err := age.EncryptReader(struct{ io.Reader }{p}, w.t.seals...)
+	sealed, err := age.EncryptReader(struct{ io.Reader }{src}, w.t.seals...)
 	if err != nil {
 		return badTarget(w.t.spec.Name, "seal for its recipients: %v", err)
 	}
@@ -225,12 +251,23 @@ func (w *writer) writeSealed(s *ledger.StoredFile, want, most int64) error {
 	if err != nil {
 		return err
 	}
+	return w.done(s, clear)
+}
+
+// done learns what the store itself says of a file that is complete, and writes that
+// down.
+func (w *writer) done(s *ledger.StoredFile, clear string) (err error) {
+	if digest := w.t.caps.Digest; digest != nil {
+		if s.Native, err = digest(w.ctx, path.Join(w.parts, s.Name)); err != nil {
+			return err
+		}
+	}
 	return w.finish(w.ctx, *s, clear)
 }
 
 // skip consumes what is stored already, if the source still has the same bytes.
-func (w *writer) skip(p *part, s *ledger.StoredFile, done finished) error {
-	if _, err := p.WriteTo(io.Discard); err != nil {
+func (w *writer) skip(src source, s *ledger.StoredFile, done finished) error {
+	if _, err := src.WriteTo(io.Discard); err != nil {
 		return err
 	}
 	clear, err := w.clear()
@@ -240,7 +277,7 @@ func (w *writer) skip(p *part, s *ledger.StoredFile, done finished) error {
 	if clear != done.Clear {
 		return errRestart
 	}
-	s.Size, s.SHA256 = done.Size, done.SHA256
+	s.Size, s.SHA256, s.Native = done.Size, done.SHA256, done.Native
 	w.resumed += s.Size
 	return nil
 }

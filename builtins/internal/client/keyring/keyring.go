@@ -214,7 +214,37 @@ func (k *Keyring) Set(name string, value []byte) error {
 	if err != nil || string(back.Data) != string(value) {
 		return fmt.Errorf("set secret %s: it does not read back: %v", name, err)
 	}
+	if err := k.flush(); err != nil {
+		return fmt.Errorf("set secret %s: %w", name, err)
+	}
 	return nil
+}
+
+// flush makes a folder and what was written into it durable: a token that was rotated is
+// worth nothing when it is lost with the power. The library does not sync its files.
+func (k *Keyring) flush() error {
+	if k.cfg.Backend != "file" {
+		return nil
+	}
+	list, err := os.ReadDir(k.cfg.Dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range list {
+		if err := syncPath(filepath.Join(k.cfg.Dir, e.Name())); err != nil {
+			return err
+		}
+	}
+	return syncPath(k.cfg.Dir)
+}
+
+func syncPath(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return f.Sync()
 }
 
 // Remove deletes a secret.
