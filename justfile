@@ -19,4 +19,4 @@ bench:
 # one static binary for each machine, in bin/, with the licences of what is linked in
 build:
     .ci/notices bin/licences
-    for arch in amd64 arm64; do CGO_ENABLED=0 GOARCH=$arch go build -trimpath -ldflags "-s -w -X main.version=$(git describe --always --dirty)" -o bin/runner-linux-$arch ./cmd/runner || exit 1; done
+    for arch in amd64 arm64; do CGO_ENABLED=0 GOARCH=$arch go build -trimpath -ldflags "-s -w -X main.version=$(git describe --always --dirty)" -o bin/runner-linux-$arch ./cmd/runner || exit 1; CGO_ENABLED=0 GOARCH=$arch go build -trimpath -ldflags "-s -w" -o bin/runner-cloud-linux-$arch ./cmd/runner-cloud || exit 1; done

@@ -143,7 +143,7 @@ func (b *bench) config(policy string) runtime.Config {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	w := systems.New(s, systems.Env{Root: b.lab.Root(), Dial: b.lab.Dial, Roots: lab.Roots(), Device: b.lab.Device,
+	w := systems.New(s, systems.Env{Root: b.lab.Root(), Dial: b.lab.Dial, Roots: lab.Roots(), Device: b.lab.Device, Program: b.lab.Program,
 		Keyring: labKeyring(b.ring), Version: "test",
 		Spool: filepath.Join(b.dir, "spool")})
 	b.t.Cleanup(func() { w.Close() })

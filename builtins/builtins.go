@@ -43,6 +43,7 @@ func All() []runtime.Declaration {
 		guestAssetsDeclaration(),
 		guestsDeclaration(),
 		historyDeclaration(),
+		lackingDeclaration(),
 		logDeclaration(),
 		nowDeclaration(),
 		pruneDeclaration(),

@@ -26,7 +26,8 @@ func copyDeclaration() runtime.Declaration {
 			"Sealed targets get age files; the clear stream is opened completely in the very pass that seals it. A copy becomes visible with its " +
 			"manifest, which is written last. " +
 			"What the artifact needs (the full archive of a differential one) is copied, too, to those of the targets that lack it. " +
-			"An offline medium that is not there is no failure of the copy: when it is due, the run says so.",
+			"An offline medium that is not there is no failure of the copy: when it is due, the run says so. One that was there in this run is. " +
+			"An artifact whose source is gone is read from a copy in clear on another target.",
 		Example: `copy(artifact = snapshot_vm(guest = "erp"), to = ["offsite"])`,
 		Codes:   codes(systems.TargetCodes(), systems.ArchiveCodes(), []failure.Code{host.CodeDown, host.CodeAuth}),
 		Retries: runtime.Retries{Attempts: copying.Attempts, Wait: retryWait},

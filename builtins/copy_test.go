@@ -257,7 +257,7 @@ def main():
 	}{
 		{"it is there", func() {}, ledger.OK, ""},
 		{"it is away and not due", func() { b.detach("offline-a"); b.clock.advance(3 * 24 * time.Hour) }, ledger.OK, ""},
-		{"it is away and due", func() { b.clock.advance(5 * 24 * time.Hour) }, ledger.DegradedRun, "offline-a is overdue"},
+		{"it is away and due", func() { b.clock.advance(5 * 24 * time.Hour) }, ledger.DegradedRun, "offline is overdue"},
 		{"it is away past its grace", func() { b.clock.advance(3 * 24 * time.Hour) }, ledger.Failed, "grace of 3 d is over"},
 		{"it is back", func() { b.attach("offline-a") }, ledger.OK, ""},
 	} {
@@ -380,7 +380,7 @@ func TestADeclaredImmutableTargetIsProbed(t *testing.T) {
 
 func TestCopyNeedsATarget(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, `on = {"node": "opened", "offsite": "read", "offline-a": "read"},`, "")
+	b := newBench(t, `on = {"node": "opened", "offsite": "read", "offline": "read"},`, "")
 	out := b.run(copyScratch)
 	if out.Err == nil || !strings.Contains(out.Err.Error(), "demands no copies") {
 		t.Errorf("got %v", out.Err)

@@ -75,7 +75,7 @@ func TestAKeyIsNotProvenOnSecretsForOthers(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		w := systems.New(s, systems.Env{Root: b.lab.Root(), Dial: b.lab.Dial, Roots: lab.Roots(), Device: b.lab.Device,
+		w := systems.New(s, systems.Env{Root: b.lab.Root(), Dial: b.lab.Dial, Roots: lab.Roots(), Device: b.lab.Device, Program: b.lab.Program,
 			Keyring: labKeyring(b.ring), Version: "test",
 			Spool: filepath.Join(b.dir, "spool")})
 		defer w.Close()

@@ -22,8 +22,8 @@ func TestEveryTargetTellsWhenItIsFull(t *testing.T) {
 		return out
 	}
 	all := ask()
-	if len(all) != 5 {
-		t.Errorf("got %d targets, want all 5: %+v", len(all), all)
+	if len(all) != 6 {
+		t.Errorf("got %d targets, want all 6: %+v", len(all), all)
 	}
 	for _, name := range []string{"node", "offline-a"} {
 		if f := all[name]; f.Error != "" || f.Total <= 0 || f.PerDay <= 0 || f.Days <= 0 || !f.Known {

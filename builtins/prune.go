@@ -1,6 +1,7 @@
 package builtins
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"time"
@@ -11,11 +12,12 @@ import (
 )
 
 type pruneArgs struct {
-	Asset         string        `star:"asset" doc:"asset of the site" names:"asset"`
+	Asset         string        `star:"asset?" doc:"asset of the site; may be left out where target is given: all of those that demand a copy there" names:"asset"`
 	Keep          []string      `star:"keep?" doc:"ids of the artifacts to keep: what a rule of @stdlib//retention.star chose"`
 	OlderThan     time.Duration `star:"older_than?" doc:"instead of keep: artifacts that are older may go; for batches of logs, which are too many for a list"`
 	Item          string        `star:"item?" doc:"one item only"`
 	KeepOnStorage int           `star:"keep_on_storage?" doc:"of the archives that lie on the Proxmox storage itself, so many of each item stay; left out: they are kept as long as other copies"`
+	Target        string        `star:"target?" doc:"one target only; without keep and older_than, what no other target holds any more may go there" names:"target"`
 	Apply         bool          `star:"apply?" doc:"True: remove; else only report"`
 }
 
@@ -42,7 +44,7 @@ func pruneDeclaration() runtime.Declaration {
 		Example: `prune(asset = "virtual_machines", keep = ["0123456789abcdef"])`,
 		Codes:   codes(systems.TargetCodes(), systems.PVECodes()),
 		Retries: runtime.Retries{Attempts: 2, Wait: retryWait},
-		Holds:   func(a *pruneArgs) []string { return []string{"prune:" + a.Asset} },
+		Holds:   func(a *pruneArgs) []string { return []string{"prune:" + cmp.Or(a.Asset, a.Target)} },
 		Planned: func(*pruneArgs) any { return runtime.Unknown{From: "prune"} },
 		Fake:    fakePrune, Preview: previewPrune, Run: runPrune,
 	}}

@@ -117,6 +117,15 @@ func (l *leases) release(name string) {
 	}
 }
 
+// Hold takes a lease outside of a run, or fails with a *BusyError.
+func Hold(state string, self Holder, name string) (release func() error, err error) {
+	l := &leases{dir: state, self: self, held: map[string]*lease{}}
+	if err := l.try(name); err != nil {
+		return nil, err
+	}
+	return l.held[name].file.Close, nil
+}
+
 // hold takes all names, in one order for everybody, and waits for other runs.
 func (l *leases) hold(ctx context.Context, s *Step, names []string) (func(), error) {
 	names = append([]string(nil), names...)

@@ -191,3 +191,26 @@ func TestARunIsAliveAsLongAsItsProcess(t *testing.T) {
 		t.Errorf("the file of a run that ended is left: %v", err)
 	}
 }
+
+// What is held outside of a run keeps a run waiting, and is refused to another one.
+func TestALeaseOutsideOfARun(t *testing.T) {
+	dir := t.TempDir()
+	release, err := Hold(dir, Holder{Run: "media eject", Host: "here", PID: 7}, "target:usb")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var busy *BusyError
+	if _, err := Hold(dir, Holder{}, "target:usb"); !errors.As(err, &busy) || busy.Holder.Run != "media eject" {
+		t.Errorf("got %v, want that it is held", err)
+	}
+	if err := release(); err != nil {
+		t.Fatal(err)
+	}
+	again, err := Hold(dir, Holder{}, "target:usb")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := again(); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -27,6 +27,7 @@ type floor struct {
 var floors = []floor{
 	// The program joins everything.
 	{"/cmd/runner", "/builtins /builtins/* /cmd/runner/internal/* /policies /runtime /runtime/* /stdlib", ""},
+	{"/cmd/runner-cloud", "/builtins/cloudstore", ""},
 	{"/cmd/runner/internal/*", "", ""},
 	// What crosses packages sees them as their users do.
 	{"/tests /tests/bench /tests/crash /tests/real", "", "/builtins /builtins/lab /builtins/site /runtime /runtime/ledger /tests/gauge " +
@@ -45,7 +46,7 @@ var floors = []floor{
 		"guests kind kind/* kinds /builtins/site spool /builtins/systems target client/* format/* /runtime /runtime/failure /runtime/ledger " +
 			"/runtime/words", "/builtins/lab"},
 	// What several of them, and the program, share.
-	{"/builtins/capacity /builtins/checkpoints guests /builtins/medium /builtins/newsite /builtins/preflight /builtins/recoverykey",
+	{"/builtins/capacity /builtins/checkpoints guests /builtins/media /builtins/medium /builtins/newsite /builtins/preflight /builtins/recoverykey",
 		"/builtins/capacity guests kind kind/* kinds /builtins/site /builtins/systems target client/* format/* /runtime /runtime/failure " +
 			"/runtime/ledger /runtime/words", "/builtins/lab"},
 	{"/builtins/systems", "decoded /builtins/site spool target engine client/* format/* /runtime /runtime/failure /runtime/ledger", "/builtins/lab"},
@@ -61,7 +62,7 @@ var floors = []floor{
 	{"/builtins/cloudstore", "chunks cloud engine target /runtime /runtime/failure", "/builtins/lab"},
 	// A store that is kopia's repository: no other package knows kopia.
 	{"chunks", "engine store target /runtime/failure", "/tests/gauge"},
-	{"cloud", "engine store target /runtime/failure", "/builtins/lab target/targettest"},
+	{"cloud", "engine store target /runtime/failure", "/builtins/lab target/targettest /runtime/ledger"},
 	{"target target/targettest", "engine store target client/ssh /runtime/failure /runtime/ledger", "format/* target/targettest /tests/gauge"},
 	// Engines are stores in a process of their own: they know bytes by name, and nothing of copies.
 	{"engine", "store /runtime/failure", ""},

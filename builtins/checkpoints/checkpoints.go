@@ -71,6 +71,24 @@ func Leave(ctx context.Context, w *systems.Systems, l *ledger.Ledger, host, run 
 	return found, nil
 }
 
+// LeaveOn leaves the ledger's head and the proofs of its copies on one target.
+func LeaveOn(ctx context.Context, w *systems.Systems, l *ledger.Ledger, host, name string) error {
+	signer, err := witness(ctx, w, l, host)
+	if err != nil {
+		return err
+	}
+	text, err := proofText(ctx, ledger.Catalog{Store: l}, name)
+	if err != nil {
+		return err
+	}
+	t, err := w.Target(ctx, name)
+	if err != nil {
+		return err
+	}
+	err = errors.Join(leaveHead(ctx, t, l, host, signer), t.PutCheckpoint(ctx, host+proofsOf, text))
+	return errors.Join(err, t.Close())
+}
+
 // leaveHead writes the head on a target, and nothing over one that is not of this
 // ledger: it is the witness that entries were lost.
 func leaveHead(ctx context.Context, t *target.Target, l *ledger.Ledger, host, signer string) error {

@@ -82,6 +82,11 @@ func FaultPlaces() []FaultPlace {
 			{"say TEXT", "the account's shell prints it before SFTP"}, {"no-sftp", "SFTP is not offered"}}},
 		{On: "run HOST PROGRAM", Doc: "a program on the node, such as nft, tar, rear, journalctl, date", heads: []string{"run"}, rest: program,
 			Deeds: runDeeds()},
+		{On: "here PROGRAM", Doc: "a program of the machine on which runner runs: lsblk, smartctl, umount, cryptsetup, wipefs, mkfs.ext4",
+			heads: []string{"here"}, Deeds: []FaultDeed{{"missing", "no such program"}, {"exit CODE [TEXT]",
+				"it ends so, with TEXT on standard error"}}},
+		{On: "disk NAME", Doc: "a disk that travels: offline-a, offline-b", heads: []string{"disk"}, Deeds: []FaultDeed{
+			{"failing", "its SMART status is FAILED"}, {"read-only", "it cannot be written"}, {"busy", "it cannot be unmounted"}}},
 		{On: "disks HOST", Doc: "the disks of the node", heads: []string{"disks"}, rest: oneOf(machines), Deeds: []FaultDeed{{"without NAME",
 			"that disk is not there"}}},
 		{On: "unifi METHOD /path", Doc: "a request of the UniFi console", heads: []string{"unifi"}, Deeds: []FaultDeed{

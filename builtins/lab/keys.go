@@ -58,6 +58,8 @@ func Secrets() map[string][]byte {
 		"unifi-password":     []byte(unifiPassword),
 		"onedrive":           oneDriveLogin(),
 		"offsite-ssh-key":    opensshKey("user runner@offsite.lab", key("ssh user offsite")),
+		"media/offline-a":    []byte(MediumPassphrase),
+		"media/offline-b":    []byte(MediumPassphrase),
 	}
 }
 

@@ -282,6 +282,9 @@ func TestDevices(t *testing.T) {
 		}
 		return d.ID
 	}
+	if err := w.Attach("offline-b"); err != nil { // it is with its keeper
+		t.Fatal(err)
+	}
 	if id("/media/offline-a/x") == id("/media/offline-b") || id("/srv/copies") == id("/srv") {
 		t.Error("two media are one device")
 	}

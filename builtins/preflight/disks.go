@@ -26,7 +26,11 @@ func lookAtDisks(ctx context.Context, w *systems.Systems, catalog ledger.Catalog
 		if !t.Place.Local || w.Env.Device == nil {
 			continue
 		}
-		if dev, err := w.Env.Device(t.Place.Folder()); err == nil && dev.ID != "" {
+		dev, err := w.Env.Device(t.Place.Folder())
+		if t.UUID != "" && !strings.EqualFold(t.UUID, dev.UUID) || t.Serial != "" && t.Serial != dev.Serial {
+			continue // its medium is not there: what lies there is a mount point
+		}
+		if err == nil && dev.ID != "" {
 			d.on[t.Name] = dev
 		}
 	}

@@ -1,6 +1,7 @@
 package site
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/neosofia/runner/runtime/ledger"
@@ -9,6 +10,7 @@ import (
 // check finds what is wrong in the site as a whole. What refers to a call that is wrong
 // itself is not judged.
 func (b *builder) check() {
+	b.joinSets()
 	for _, a := range b.site.Demands.Assets {
 		whole := true
 		for _, d := range a.On {
@@ -62,7 +64,7 @@ func (b *builder) demand(a ledger.AssetDemand, d ledger.CopyDemand) bool {
 	if b.broken[d.Target] {
 		return false
 	}
-	pos := b.at("asset", a.Name, "on", d.Target)
+	pos := b.at("asset", a.Name, "on", cmp.Or(d.Set, d.Target))
 	t, err := b.site.Target(d.Target)
 	if err != nil {
 		b.add(pos, fmt.Errorf("asset %s: %w", a.Name, err))
@@ -81,8 +83,8 @@ func (b *builder) demand(a ledger.AssetDemand, d ledger.CopyDemand) bool {
 func (b *builder) reachable(a ledger.AssetDemand) {
 	media := map[string]bool{}
 	offsite, offline := 0, 0
-	for _, d := range a.On {
-		t, err := b.site.Target(d.Target)
+	for _, one := range a.Promises() { // of a set, one medium
+		t, err := b.site.Target(one[0].Target)
 		if err != nil {
 			return
 		}
@@ -98,7 +100,7 @@ func (b *builder) reachable(a ledger.AssetDemand) {
 		arg, what  string
 		want, have int
 	}{
-		{"copies", "copies", a.Copies, len(a.On)}, {"media", "media", a.Media, len(media)},
+		{"copies", "copies", a.Copies, len(a.Promises())}, {"media", "media", a.Media, len(media)},
 		{"offsite", "offsite copies", a.Offsite, offsite}, {"offline", "offline copies", a.Offline, offline},
 	} {
 		if c.have < c.want {

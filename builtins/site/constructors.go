@@ -71,7 +71,7 @@ func (b *builder) constructors() starlark.StringDict {
 // nameOf is the name that a call gives to what it declares.
 func nameOf(kwargs []starlark.Tuple) string {
 	for _, kv := range kwargs {
-		if key, _ := starlark.AsString(kv[0]); key == "name" {
+		if key, _ := starlark.AsString(kv[0]); key == "name" || key == "set" {
 			name, _ := starlark.AsString(kv[1])
 			return name
 		}
@@ -119,6 +119,7 @@ func (b *builder) list() []constructor {
 		construct("unifi", "a UniFi gateway", b.unifi),
 		construct("logs", "a source of logs", b.logs),
 		construct("target", "a place that holds copies", b.target),
+		construct("media", "media that travel in turn: a copy on one of them is enough, and they are due together", b.media),
 		construct("asset", "a row of the SOP's table, and what is demanded of its copies", b.asset),
 		construct("tagged", "guests with a tag of Proxmox VE, for guests of asset(…)", tagged),
 		construct("pool", "guests of a pool of Proxmox VE, for guests of asset(…)", pool),
@@ -230,13 +231,14 @@ type targetArgs struct {
 	Serial    string        `star:"serial?" doc:"serial number of the disk that must be there (file://)"`
 	HostKey   string        `star:"host_key?" doc:"public host keys, one a line (sftp://)"`
 	Key       Secret        `star:"key?" doc:"secret(…) of the private key (sftp://)"`
+	Pass      Secret        `star:"passphrase?" doc:"secret(…) that opens the LUKS container of a medium (file://)"`
 	Login     Secret        `star:"login?" doc:"secret(…) of the login at a cloud store: runner cloud login or runner cloud import makes it"`
 	Layout    string        `star:"layout?" doc:"chunks: a deduplicating repository, guests' disks decoded; left out: folders of files (file://)"`
 	Password  Secret        `star:"password?" doc:"secret(…) of the repository's password (layout chunks)"`
 	PartSize  int64         `star:"part_size?" doc:"bytes: larger files are cut into parts of this size; 64 MiB at cloud stores"`
 	Bandwidth int64         `star:"bandwidth?" doc:"bytes a second at most"`
 	Window    string        `star:"window?" doc:"hours in which it is written, in local time: 22:00-06:00"`
-	Due       time.Duration `star:"due?" doc:"an offline medium is fetched and written at least so often"`
+	Due       time.Duration `star:"due?" doc:"an offline medium is fetched and written at least so often; of a set, media(…) says it"`
 	Grace     time.Duration `star:"grace?" doc:"after due: degraded so long, then failed"`
 }
 
@@ -253,8 +255,6 @@ func (b *builder) target(a *targetArgs) (starlark.Value, error) {
 	if a.Offline && place.Removable && (a.UUID == "" || a.Serial == "") {
 		wrong = append(wrong, bad("offline", "an offline medium needs uuid and serial: a label or a mount point alone is not identity (lsblk "+
 			"-o NAME,UUID,SERIAL)"))
-	} else if a.Offline && a.Due == 0 {
-		wrong = append(wrong, bad("offline", "an offline medium needs due: how often it is fetched and written"))
 	}
 	wrong = append(wrong, foreign(a, place)...)
 	window, err := target.ParseHours(a.Window)
@@ -291,8 +291,8 @@ func (b *builder) target(a *targetArgs) (starlark.Value, error) {
 		TargetFacts: ledger.TargetFacts{Name: a.Name, URL: a.URL, Medium: a.Medium, Location: a.Location, Offline: a.Offline, Offsite: a.Offsite,
 			Due: a.Due, Grace: a.Grace},
 		Place:    place,
-		SealedTo: a.SealedTo, UUID: a.UUID, Serial: a.Serial, HostKey: a.HostKey, Key: a.Key, PartSize: a.PartSize, Bandwidth: a.Bandwidth,
-		Login: a.Login, Window: window, Layout: a.Layout, Password: a.Password,
+		SealedTo: a.SealedTo, UUID: a.UUID, Serial: a.Serial, HostKey: a.HostKey, Key: a.Key, Passphrase: a.Pass, PartSize: a.PartSize,
+		Bandwidth: a.Bandwidth, Login: a.Login, Window: window, Layout: a.Layout, Password: a.Password,
 		Immutable: a.Immutable})
 	return nil, errors.Join(wrong...)
 }
@@ -334,7 +334,7 @@ type assetArgs struct {
 	Media     int               `star:"media?" doc:"2 of 3-2-1-1-0"`
 	Offsite   int               `star:"offsite?" doc:"1 of 3-2-1-1-0"`
 	Offline   int               `star:"offline?" doc:"1 of 3-2-1-1-0"`
-	On        map[string]string `star:"on?" doc:"target -> level of proof: stored, read, opened"`
+	On        map[string]string `star:"on?" doc:"target, or set of media -> level of proof: stored, read, opened"`
 	Guests    *Choice           `star:"guests?" doc:"the guests that belong to it: tagged(…), pool(…), a list of names, or a list of all of them; left out: those that no other asset chooses, where proxmox names this one"`
 	Items     []string          `star:"items?" doc:"what it consists of; left out: the inventory decides"`
 	Note      string            `star:"note?" doc:"a conflict in the SOP, say; status shows it"`

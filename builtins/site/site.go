@@ -47,6 +47,7 @@ type Target struct {
 	UUID, Serial string
 	HostKey      string
 	Key          Secret
+	Passphrase   Secret // of a medium's container
 	PartSize     int64
 	Bandwidth    int64        // bytes a second
 	Window       target.Hours // in which it is written
@@ -243,6 +244,7 @@ func (s *Site) Secrets() (out []Secret) {
 	}
 	for _, t := range s.Targets {
 		add(t.Key)
+		add(t.Passphrase)
 	}
 	for _, i := range s.Identities {
 		add(i.Secret)

@@ -1,6 +1,7 @@
 package site
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -19,6 +20,31 @@ const (
 	goodAsset = `asset(name = "virtual_machines", on = {"usb": "read"})
 `
 )
+
+// travels is a medium that is taken away; a set says when it is due.
+const travels = `target(name = "a", url = "file:///mnt/a", medium = "usb", location = "safe", offline = True, uuid = "u", serial = "s")
+`
+
+func TestASetOfMediaStandsForEachOfThem(t *testing.T) {
+	s, err := Load("site.star", []byte(goodProxmox+goodTarget+travels+strings.Replace(travels, `"a"`, `"b"`, 1)+
+		`media(set = "away", names = ["a", "b"], every = "7d", grace = "2d", keeper = "Anna")
+asset(name = "virtual_machines", on = {"usb": "opened", "away": "read"}, copies = 2, offline = 1)`), runtime.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	row, _ := s.Demands.Asset("virtual_machines")
+	if got := fmt.Sprint(row.On); got != "[{a 1 0s away} {b 1 0s away} {usb 2 0s }]" {
+		t.Errorf("got %s", got)
+	}
+	if len(row.Promises()) != 2 {
+		t.Errorf("got the promises %v, want two", row.Promises())
+	}
+	for _, f := range s.Demands.Targets[1:] {
+		if f.Due != 7*24*time.Hour || f.Grace != 2*24*time.Hour {
+			t.Errorf("%s is due every %s, grace %s", f.Name, f.Due, f.Grace)
+		}
+	}
+}
 
 func TestBadSites(t *testing.T) {
 	good := goodProxmox + goodTarget + goodAsset
@@ -58,6 +84,20 @@ func TestBadSites(t *testing.T) {
 			[]string{"needs uuid and serial", "lsblk"}},
 		{"an offline disk that is never due", strings.Replace(goodTarget, `"safe"`, `"safe", offline = True, uuid = "u", serial = "s"`, 1),
 			[]string{"needs due"}},
+		{"a set of a medium that is not there", good + `media(set = "away", names = ["usb", "usb2"], every = "7d")`, []string{`no target "usb2"`,
+			"usb does not travel"}},
+		{"a set that is never due", good + travels + `media(set = "away", names = ["a"], every = "0d")`, []string{"every"}},
+		{"a medium of two sets", good + travels + `media(set = "x", names = ["a"], every = "7d")
+media(set = "y", names = ["a"], every = "7d")`, []string{"a belongs to the set x already"}},
+		{"a set with the name of a target", good + travels + `media(set = "usb", names = ["a"], every = "7d")`,
+			[]string{`"usb" is the name of a target, too`}},
+		{"a medium with times of its own", good + strings.Replace(travels, `serial = "s"`, `serial = "s", due = "1d"`, 1) +
+			`media(set = "x", names = ["a"], every = "7d")`, []string{"due and grace of a medium of a set stand in media"}},
+		{"a medium that is demanded twice", good + travels + `media(set = "x", names = ["a"], every = "7d")
+asset(name = "more", on = {"a": "read", "x": "read"})`, []string{"by its own name and by its set's"}},
+		{"more copies than a set gives", good + travels + strings.Replace(travels, `"a"`, `"b"`, 1) + `
+media(set = "x", names = ["a", "b"], every = "7d")
+asset(name = "more", on = {"x": "read"}, copies = 2)`, []string{"asks for 2 copies", "can give 1"}},
 		{"parts that are too small", strings.Replace(goodTarget, `"safe"`, `"safe", part_size = 100`, 1), []string{"at least 1048576"}},
 		{"a negative bandwidth", strings.Replace(goodTarget, `"safe"`, `"safe", bandwidth = -1`, 1), []string{"bandwidth"}},
 		{"a duration that is none", strings.Replace(goodAsset, `on =`, `rpo = "soon", on =`, 1), []string{"rpo", "soon"}},
@@ -125,7 +165,7 @@ func TestTheLabsSiteIsGood(t *testing.T) {
 	if err != nil || usb.Due != 7*24*time.Hour || usb.Grace != 3*24*time.Hour || len(usb.SealedTo) != 1 {
 		t.Errorf("got %+v, %v", usb, err)
 	}
-	if _, err := s.Target("offline-b"); err == nil || !strings.Contains(err.Error(), "it has node, offline-a, offsite") {
+	if _, err := s.Target("offline-c"); err == nil || !strings.Contains(err.Error(), "it has node, offline-a, offline-b, offsite") {
 		t.Errorf("an unknown target: got %v", err)
 	}
 	if got := s.Expired(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)); len(got) != 0 {

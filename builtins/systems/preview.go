@@ -30,8 +30,12 @@ func PreviewCopies(s *runtime.Step, asset, usual string) error {
 	}
 	row, _ := Of(s).Site.Demands.Asset(asset)
 	var to []string
-	for _, d := range row.On {
-		to = append(to, fmt.Sprintf("%s (proven %s)", d.Target, ledger.LevelName(d.Level)))
+	for _, one := range row.Promises() {
+		var names []string
+		for _, d := range one {
+			names = append(names, d.Target)
+		}
+		to = append(to, fmt.Sprintf("%s (proven %s)", strings.Join(names, " or "), ledger.LevelName(one[0].Level)))
 	}
 	if len(to) == 0 {
 		s.Log("the site demands no copies of %s: copy wants targets by name, to = [...]", asset)

@@ -2,9 +2,9 @@
 // of systems, the targets, the keyring. Everything is opened at its first use
 // and shared by the branches of a run.
 //
-// The lab takes the place of the real world by four functions alone: how to
-// dial, where the root of the file system is, which device a path lies on, and
-// which keyring is read. Everything above them is the same code.
+// The lab takes the place of the real world by five functions alone: how to
+// dial, where the root of the file system is, which device a path lies on, what the
+// programs of this machine do, and which keyring is read. Everything above them is the same code.
 package systems
 
 import (
@@ -33,6 +33,7 @@ type Env struct {
 	Dial    func(ctx context.Context, network, addr string) (net.Conn, error)
 	Roots   []byte // PEM: certificates that cloud stores must show, through Dial; none: the system's
 	Device  func(path string) (ledger.Device, error)
+	Program Program // nil: the programs of the real machine; none where Root is not ""
 	Keyring *keyring.Keyring
 	Binary  func() (path string, ok bool) // a static runner to leave on targets
 	Version string
@@ -78,6 +79,21 @@ func (w *Systems) Once(key string, find func() (any, error)) (any, error) {
 		w.once[key] = v
 	}
 	return v, err
+}
+
+// Meet notes that something was met with in this run, for Met.
+func (w *Systems) Meet(key string) {
+	w.onceMu.Lock()
+	defer w.onceMu.Unlock()
+	w.once[key] = true
+}
+
+// Met reports what Meet noted.
+func (w *Systems) Met(key string) bool {
+	w.onceMu.Lock()
+	defer w.onceMu.Unlock()
+	_, ok := w.once[key]
+	return ok
 }
 
 // program is the static runner for a target, once in a run: it is hashed and

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"filippo.io/age"
+	"github.com/neosofia/runner/builtins/internal/client/disk"
 	"github.com/neosofia/runner/builtins/internal/client/keyring"
 	"github.com/neosofia/runner/builtins/internal/client/proxmox"
 	"github.com/neosofia/runner/builtins/internal/client/ssh"
@@ -47,6 +48,8 @@ func TargetCodes() []failure.Code {
 		target.CodeWindow,
 		engine.CodeEngine,
 		keyring.CodeSecret,
+		disk.CodeFailing,
+		disk.CodeCloned,
 	}
 }
 

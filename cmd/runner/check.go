@@ -272,7 +272,7 @@ func (s *checkSheet) asked(expired []string, a asked) {
 		switch {
 		case a.missed != nil && a.missed(t):
 			s.add(false, notTried, "target "+t.Text(), t.Hint)
-		case whole || t.Error != "" && !t.Refused():
+		case whole || t.Error != "" && !t.Refused() && t.Code != "E_MEDIA_ABSENT": // a medium travels
 			s.add(false, "space ", t.Text(), "")
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sort"
+	"strings"
 
 	"github.com/neosofia/runner/builtins/systems"
 
@@ -43,6 +44,16 @@ func labCommand(f *flags) *cobra.Command {
 		f.onWorld("detach NAME", "take a medium away: offline-a, offline-b", 1,
 			func(w *lab.World, args []string) error { return w.Detach(args[0]) }),
 		f.onWorld("attach NAME", "bring a medium back", 1, func(w *lab.World, args []string) error { return w.Attach(args[0]) }),
+		f.onWorld("plug NAME", "plug a medium in without opening it", 1, func(w *lab.World, args []string) error { return w.Plug(args[0]) }),
+		f.onWorld("blank NAME", "plug a new disk in, on which nothing is", 1, func(w *lab.World, args []string) error {
+			path, err := w.PlugBlank(args[0], "LABNEW"+strings.ToUpper(strings.ReplaceAll(args[0], "-", "")), 64<<30)
+			if err == nil {
+				fmt.Println(path)
+			}
+			return err
+		}),
+		f.onWorld("clone NAME", "plug a clone of a medium in: the same file system on another disk", 1,
+			func(w *lab.World, args []string) error { return w.Clone(args[0]) }),
 		f.labFault(),
 		&cobra.Command{Use: "identity", Short: "print the recovery identity of the lab (a true one lies in a safe)", Args: cobra.NoArgs,
 			RunE: func(*cobra.Command, []string) error { fmt.Println(lab.RecoveryIdentity); return nil }},
@@ -177,7 +188,7 @@ func (s *session) openLab(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.world = systems.New(s.site, systems.Env{Root: s.lab.Root(), Dial: s.lab.Dial, Roots: lab.Roots(), Device: s.lab.Device, Keyring: k,
+	s.world = systems.New(s.site, systems.Env{Root: s.lab.Root(), Dial: s.lab.Dial, Roots: lab.Roots(), Device: s.lab.Device, Program: s.lab.Program, Keyring: k,
 		Binary:  staticBinary,
 		Version: version, Host: hostName(), Spool: filepath.Join(s.state, "spool")})
 	s.close = append(s.close, s.world.Close)
@@ -192,7 +203,8 @@ func (s *session) labRing() (*builtins.Keyring, error) {
 		return k, err
 	}
 	secrets := lab.Secrets()
-	for _, name := range []string{"pve-token", "node-ssh-key", "cloudflare-token", "unifi-password", "onedrive", "offsite-ssh-key"} {
+	for _, name := range []string{"pve-token", "node-ssh-key", "cloudflare-token", "unifi-password", "onedrive", "offsite-ssh-key",
+		"media/offline-a", "media/offline-b"} {
 		if err := k.Set(name, secrets[name]); err != nil {
 			return nil, err
 		}

@@ -32,7 +32,7 @@ func TestTheExampleSiteLoads(t *testing.T) {
 	site := filepath.Join(t.TempDir(), "site.star")
 	own := bytes.ReplaceAll(example, []byte("age1pq1..."), []byte(key.Recipient().String()))
 	own = bytes.ReplaceAll(own, []byte("AA:BB:..."), []byte(strings.Repeat("AB:", 31)+"AB"))
-	for _, placeholder := range []string{"ssh-ed25519 AAAA...", "1b2c3d4e-...", "0a1b2c3d-..."} {
+	for _, placeholder := range []string{"ssh-ed25519 AAAA...", "1b2c3d4e-...", "0a1b2c3d-...", "1a2b3c4d-..."} {
 		own = bytes.ReplaceAll(own, []byte(placeholder), []byte(strings.TrimSuffix(placeholder, "...")+"1"))
 	}
 	if err := os.WriteFile(site, own, 0o600); err != nil {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -14,6 +15,7 @@ import (
 
 	"filippo.io/age"
 	"github.com/neosofia/runner/builtins"
+	"github.com/neosofia/runner/runtime/failure"
 	"github.com/neosofia/runner/runtime/ledger"
 	"github.com/spf13/cobra"
 )
@@ -174,12 +176,18 @@ func identities(ctx context.Context, files []string) ([]age.Identity, error) {
 // tryKey records every target on which the key opened something, and counts those on
 // which it did not.
 func (s *session) tryKey(ctx context.Context, id age.Identity, targets []string) (failed int, err error) {
-	lab := labMark(s.flags.lab)
+	lab, later := labMark(s.flags.lab), 0
 	var proofs []ledger.KeyProof
 	for _, name := range targets {
 		p, note, err := recoverykey.Try(ctx, s.world, ledger.Catalog{Store: s.ledger}, name, id)
 		if ctx.Err() != nil {
 			return failed, context.Cause(ctx)
+		}
+		if why := s.later(name, err); why != "" && len(targets) > 1 {
+			if later++; !s.flags.json {
+				fmt.Printf("%snote %s\n", lab, why)
+			}
+			continue
 		}
 		if err != nil {
 			failed++
@@ -205,12 +213,31 @@ func (s *session) tryKey(ctx context.Context, id age.Identity, targets []string)
 			}
 		}
 	}
+	if later == len(targets) {
+		failed = later // it was tried nowhere
+	}
 	if s.flags.json {
 		if err := json.NewEncoder(os.Stdout).Encode(map[string]any{"keys": proofs, "failed": failed, "lab": s.flags.lab}); err != nil {
 			return failed, err
 		}
 	}
 	return failed, nil
+}
+
+// later says why a key cannot be tried on a medium now: it travels, and its turn comes.
+// What was asked for by name is tried all the same.
+func (s *session) later(name string, err error) string {
+	t, terr := s.site.Target(name)
+	var own *failure.Error
+	switch {
+	case terr != nil || !t.Offline:
+		return ""
+	case errors.Is(err, recoverykey.ErrNothing):
+		return name + " has no sealed copy yet: try the key when it was written"
+	case errors.As(err, &own) && own.Code.Name == "E_MEDIA_ABSENT":
+		return fmt.Sprintf("%s is away: when it is here, runner recovery-key test --target %s", name, name)
+	}
+	return ""
 }
 
 func recoveryKeyReplace(f *flags) *cobra.Command {

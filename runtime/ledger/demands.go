@@ -11,6 +11,7 @@ import (
 type Demands struct {
 	Assets      []AssetDemand `json:"assets,omitempty"`
 	Targets     []TargetFacts `json:"targets,omitempty"`
+	Sets        []MediaSet    `json:"sets,omitempty"`
 	Unprotected []Exception   `json:"unprotected,omitempty"`
 	Accepted    []Exception   `json:"accepted,omitempty"`
 	Deviations  []Deviation   `json:"deviations,omitempty"`
@@ -41,6 +42,7 @@ type CopyDemand struct {
 	Target string        `json:"target"`
 	Level  int           `json:"level"`
 	MaxAge time.Duration `json:"max_age,omitempty"` // 0: the asset's RPO, or the target's due time
+	Set    string        `json:"set,omitempty"`     // the asset demands this set, and the target is one of its media
 }
 
 // TargetFacts are what the site states of a target.
@@ -53,6 +55,16 @@ type TargetFacts struct {
 	Offsite  bool          `json:"offsite,omitempty"`
 	Due      time.Duration `json:"due,omitempty"`   // an offline medium is fetched at least so often
 	Grace    time.Duration `json:"grace,omitempty"` // after due: degraded so long, then failed
+}
+
+// MediaSet is media that travel in turn: a copy on one of them keeps the promise. The
+// times are those of its media, too: one is due Every after what it was written with last.
+type MediaSet struct {
+	Name   string        `json:"name"`
+	Names  []string      `json:"names"` // targets
+	Every  time.Duration `json:"every"`
+	Grace  time.Duration `json:"grace,omitempty"` // after that: degraded so long, then failed
+	Keeper string        `json:"keeper,omitempty"`
 }
 
 // Exception is a gap, or a guest without a backup, that the site accepts by name.
@@ -90,6 +102,32 @@ func (d Demands) Parts(name string) (out []string) {
 		if a.Name == name || slices.Contains(a.In, name) {
 			out = append(out, a.Name)
 		}
+	}
+	return out
+}
+
+// Set returns the set that a target belongs to.
+func (d Demands) Set(target string) (MediaSet, bool) {
+	for _, s := range d.Sets {
+		if slices.Contains(s.Names, target) {
+			return s, true
+		}
+	}
+	return MediaSet{}, false
+}
+
+// Promises are the demands of an asset, each with its alternatives: the media of a set
+// are one promise.
+func (a AssetDemand) Promises() (out [][]CopyDemand) {
+	at := map[string]int{}
+	for _, on := range a.On {
+		i, known := at[on.Set]
+		if on.Set != "" && known {
+			out[i] = append(out[i], on)
+			continue
+		}
+		at[on.Set] = len(out)
+		out = append(out, []CopyDemand{on})
 	}
 	return out
 }

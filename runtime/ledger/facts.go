@@ -198,6 +198,32 @@ type Medium struct {
 	State  string    `json:"state"` // "attached" or "detached"
 	Device Device    `json:"device"`
 	At     time.Time `json:"at"`
+	Since  time.Time `json:"since,omitzero"` // the first time that it was seen so, one after another
+}
+
+// What happens to a medium by somebody's hand.
+const (
+	Prepared   = "prepared"    // made anew: what was on it is gone
+	Ejected    = "ejected"     // flushed, unmounted, closed: it may be unplugged
+	CheckedOut = "checked out" // it left with somebody
+	CheckedIn  = "checked in"  // it is back, unplugged
+)
+
+// Custody is who did what with a medium, and who has it since. Its entries are the
+// history; the newest says where the medium is.
+type Custody struct {
+	Target string    `json:"target"`
+	Act    string    `json:"act"`
+	To     string    `json:"to,omitempty"`    // the person, of CheckedOut
+	Place  string    `json:"place,omitempty"` // where it is kept, of CheckedOut
+	Device Device    `json:"device"`          // of Prepared and Ejected
+	At     time.Time `json:"at"`
+	By     Operator  `json:"by"`
+}
+
+// ID names the entry.
+func (c Custody) ID() string {
+	return shortHash("custody", c.Target, c.Act, c.At.UTC().Format(time.RFC3339Nano))
 }
 
 // KeyProof says that a recovery key was typed in and opened a copy that lies on a
@@ -223,6 +249,7 @@ type Facts struct {
 	Damaged   []string   `json:"damaged,omitempty"` // ids of copies that failed a check: their proofs are void
 	Expected  []Item     `json:"expected,omitempty"`
 	Media     []Medium   `json:"media,omitempty"`
+	Custody   []Custody  `json:"custody,omitempty"`
 	Keys      []KeyProof `json:"keys,omitempty"`
 	Findings  []Finding  `json:"findings,omitempty"` // promises not kept, that do not fail the call
 }
@@ -236,6 +263,7 @@ func (f *Facts) Add(other Facts) {
 	f.Damaged = append(f.Damaged, other.Damaged...)
 	f.Expected = append(f.Expected, other.Expected...)
 	f.Media = append(f.Media, other.Media...)
+	f.Custody = append(f.Custody, other.Custody...)
 	f.Keys = append(f.Keys, other.Keys...)
 	f.Findings = append(f.Findings, other.Findings...)
 }

@@ -16,6 +16,7 @@ const (
 	RowProof    = "proof"    // Proof, while it holds
 	RowItem     = "item"     // Item, as the run saw it
 	RowMedium   = "medium"   // Medium, the newest observation of a target
+	RowCustody  = "custody"  // Custody, all of it
 	RowKey      = "key"      // KeyProof, the newest of a key on a target
 	RowUndo     = "undo"     // Undo not settled yet
 	RowDemands  = "demands"  // Demands in force
@@ -101,6 +102,7 @@ type rawFacts struct {
 	Damaged   []string          `json:"damaged"`
 	Expected  []json.RawMessage `json:"expected"`
 	Media     []json.RawMessage `json:"media"`
+	Custody   []json.RawMessage `json:"custody"`
 	Keys      []json.RawMessage `json:"keys"`
 }
 
@@ -116,6 +118,7 @@ type columns struct {
 	Copy     string `json:"copy"`
 	Target   string `json:"target"`
 
+	Act       string    `json:"act"`
 	Recipient string    `json:"recipient"`
 	Level     int       `json:"level"`
 	Created   time.Time `json:"created"`
@@ -166,6 +169,10 @@ func facts(e Entry, f rawFacts) ([]Change, error) {
 	})
 	each(f.Media, func(c columns) Row {
 		return Row{Kind: RowMedium, ID: c.Target, Target: c.Target, Time: c.At}
+	})
+	each(f.Custody, func(c columns) Row {
+		h := Custody{Target: c.Target, Act: c.Act, At: c.At}
+		return Row{Kind: RowCustody, ID: h.ID(), Run: e.Run, Target: c.Target, Time: c.At}
 	})
 	each(f.Keys, func(c columns) Row {
 		p := KeyProof{Recipient: c.Recipient, Target: c.Target}

@@ -4,8 +4,8 @@ import "context"
 
 // kinds lists every kind of row.
 func kinds() []string {
-	return []string{RowRun, RowRunEnd, RowArtifact, RowCopy, RowRemoved, RowProof, RowItem, RowMedium, RowKey, RowUndo, RowDemands, RowGap,
-		RowWitness, RowDamaged}
+	return []string{RowRun, RowRunEnd, RowArtifact, RowCopy, RowRemoved, RowProof, RowItem, RowMedium, RowCustody, RowKey,
+		RowUndo, RowDemands, RowGap, RowWitness, RowDamaged}
 }
 
 // projections compares the stored rows with what the entries make.

@@ -150,10 +150,12 @@ func (t *tester) proven(cat ledger.Catalog, it ledger.Item, r *result) (bool, er
 	if err != nil {
 		return false, err
 	}
-	for _, d := range row.On {
+	for _, one := range row.Promises() {
 		met := false
-		for _, c := range copies {
-			met = met || c.Target == d.Target && c.Level >= d.Level && !c.Taken.Before(r.began)
+		for _, d := range one {
+			for _, c := range copies {
+				met = met || c.Target == d.Target && c.Level >= d.Level && !c.Taken.Before(r.began)
+			}
 		}
 		if !met {
 			return false, nil

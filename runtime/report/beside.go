@@ -11,7 +11,7 @@ import (
 // not protect the asset, or no inventory lists the item. What is missing then degrades,
 // and fails nothing. What a retry took over counts as backed up by it: the promise is
 // the same. Done holds what was judged.
-func (j judge) beside(ctx context.Context, c ledger.Catalog, done map[[2]string]bool, gaps map[string]bool) ([]ledger.Finding, error) {
+func (j judge) beside(ctx context.Context, c ledger.Catalog, done map[[2]string]bool, gaps map[string]bool) ([]unkept, error) {
 	made, err := c.Artifacts(ctx, ledger.Query{Run: j.run})
 	if err != nil {
 		return nil, err
@@ -20,7 +20,7 @@ func (j judge) beside(ctx context.Context, c ledger.Catalog, done map[[2]string]
 	if err != nil {
 		return nil, fmt.Errorf("read what run %s took over: %w", j.run, err)
 	}
-	var out []ledger.Finding
+	var out []unkept
 	for _, art := range append(made, taken...) {
 		a, ok := j.d.Asset(art.Asset)
 		key := [2]string{art.Asset, art.Item}
@@ -34,7 +34,7 @@ func (j judge) beside(ctx context.Context, c ledger.Catalog, done map[[2]string]
 		}
 		if it := known[art.Item]; it != nil {
 			out = append(out, j.item(a, it)...)
-			out = append(out, j.gaps(a, it, gaps)...)
+			out = append(out, plainly(j.gaps(a, it, gaps))...)
 		}
 	}
 	for i := range out {

@@ -82,6 +82,7 @@ var devices = map[string]ledger.Copy{
 	"beside":    {Medium: "disk", Location: "office", Device: ledger.Device{ID: "serial:NAS1"}, OnSource: true},
 	"offsite":   {Medium: "disk", Location: "berlin", Account: "backup@offsite", Offsite: true, SealedTo: []string{"age1x"}, Opened: true},
 	"offline-a": {Medium: "usb", Location: "safe", Device: ledger.Device{ID: "serial:USB1"}, Offline: true},
+	"offline-b": {Medium: "usb", Location: "safe", Device: ledger.Device{ID: "serial:USB2"}, Offline: true},
 }
 
 // copy records a copy, proven to level at its time; -1 leaves it unproven.

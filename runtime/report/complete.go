@@ -12,15 +12,16 @@ import (
 )
 
 // Complete judges a run by the demands: every promise that it leaves unkept is a
-// finding, one for each item and target, sorted by asset, item and target. None
-// means that everything expected has its proof.
+// finding, one for each item and target, sorted by asset, item and target; that a set of
+// media is due is one for them all, at the end. None means that everything expected has
+// its proof.
 func Complete(ctx context.Context, c ledger.Catalog, d ledger.Demands, r ledger.Judged) ([]ledger.Finding, error) {
-	media, err := mediaSeen(ctx, c)
+	media, err := mediaSeen(ctx, c, d)
 	if err != nil {
 		return nil, err
 	}
 	j := judge{d: d, run: r.Run, since: r.Since, now: r.Now, media: media}
-	var out []ledger.Finding
+	var out []unkept
 	gaps := map[string]bool{}
 	judged := map[[2]string]bool{} // asset and item
 	for _, name := range slices.Compact(slices.Sorted(slices.Values(r.Protects))) {
@@ -36,20 +37,28 @@ func Complete(ctx context.Context, c ledger.Catalog, d ledger.Demands, r ledger.
 	}
 	out = append(out, beside...)
 	if len(r.Protects) > 0 {
-		out = append(out, j.expired(r.Protects, gaps)...)
+		out = append(out, plainly(j.expired(r.Protects, gaps))...)
 	}
-	return out, nil
+	return onceForSets(out), nil
+}
+
+// plainly are findings of which each is of one thing.
+func plainly(found []ledger.Finding) (out []unkept) {
+	for _, f := range found {
+		out = append(out, unkept{Finding: f})
+	}
+	return out
 }
 
 // asset judges one asset; gaps collects the accepted ones that were met with, judged
 // what was looked at.
 func (j judge) asset(ctx context.Context, c ledger.Catalog, name string, gaps map[string]bool,
-	judged map[[2]string]bool) ([]ledger.Finding, error) {
+	judged map[[2]string]bool) ([]unkept, error) {
 	a, ok := j.d.Asset(name)
 	if !ok {
-		return []ledger.Finding{{Severity: ledger.Failed, Asset: name, Text: fmt.Sprintf("the policy protects %s, the site states nothing of it",
-			name),
-			Type: fmt.Sprintf("in site.star: asset(name = %q, …)", name)}}, nil
+		return plainly([]ledger.Finding{{Severity: ledger.Failed, Asset: name,
+			Text: fmt.Sprintf("the policy protects %s, the site states nothing of it", name),
+			Type: fmt.Sprintf("in site.star: asset(name = %q, …)", name)}}), nil
 	}
 	names, err := expected(ctx, c, j.run, a)
 	if err != nil {
@@ -57,24 +66,25 @@ func (j judge) asset(ctx context.Context, c ledger.Catalog, name string, gaps ma
 	}
 	if len(names) == 0 && len(a.In) > 0 {
 		if failed, err := inventoryFailed(ctx, c, j.run); err != nil || failed != "" {
-			return j.unlistedAfter(name, failed), err
+			return plainly(j.unlistedAfter(name, failed)), err
 		}
-		return []ledger.Finding{{Severity: ledger.DegradedRun, Asset: name,
+		return plainly([]ledger.Finding{{Severity: ledger.DegradedRun, Asset: name,
 			Text: fmt.Sprintf("nothing belongs to %s: what it chooses is not there", name),
 			Type: fmt.Sprintf("correct guests = … of asset(name = %q) in site.star, or the tags and pools that it names; or remove it",
-				name)}}, nil
+				name)}}), nil
 	}
 	if len(names) == 0 && len(j.d.Parts(name)) > 1 {
 		return nil, nil // its parts hold everything
 	}
 	if len(names) == 0 {
-		return j.unlisted(ctx, c, name)
+		found, err := j.unlisted(ctx, c, name)
+		return plainly(found), err
 	}
 	known, err := items(ctx, c, name)
 	if err != nil {
 		return nil, err
 	}
-	var out []ledger.Finding
+	var out []unkept
 	for _, n := range names {
 		judged[[2]string{name, n}] = true
 		if _, excused := j.d.Excused(n, j.now); excused {
@@ -85,7 +95,7 @@ func (j judge) asset(ctx context.Context, c ledger.Catalog, name string, gaps ma
 			it = &item{name: n}
 		}
 		out = append(out, j.item(a, it)...)
-		out = append(out, j.gaps(a, it, gaps)...)
+		out = append(out, plainly(j.gaps(a, it, gaps))...)
 	}
 	return out, nil
 }
@@ -103,20 +113,20 @@ func expected(ctx context.Context, c ledger.Catalog, run string, a ledger.AssetD
 
 // item judges every copy that is demanded of an item. Where none is, there must
 // be the artifact at least.
-func (j judge) item(a ledger.AssetDemand, it *item) []ledger.Finding {
-	var out []ledger.Finding
-	for _, on := range a.On {
-		if f := j.demand(a, on, it); f != nil {
-			out = append(out, *f)
+func (j judge) item(a ledger.AssetDemand, it *item) []unkept {
+	var out []unkept
+	for _, one := range a.Promises() {
+		if u := j.promise(a, one, it); u != nil {
+			out = append(out, *u)
 		}
 	}
-	out = append(out, j.onSource(a, it)...)
+	out = append(out, plainly(j.onSource(a, it))...)
 	if len(a.On) == 0 && (it.newest == nil || it.newest.Created.Before(j.since.Add(-behind))) {
 		text := it.name + " was not backed up by this run"
 		if it.newest != nil {
 			text += fmt.Sprintf("; the newest artifact is %s old", age(j.now.Sub(it.newest.Created)))
 		}
-		out = append(out, ledger.Finding{Severity: ledger.Failed, Asset: a.Name, Item: it.name, Text: text})
+		out = append(out, unkept{Finding: ledger.Finding{Severity: ledger.Failed, Asset: a.Name, Item: it.name, Text: text}})
 	}
 	return out
 }

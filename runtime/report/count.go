@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -34,10 +35,11 @@ func (s Sum) Of(want Sum) string {
 // counted is a sum with its reasons.
 type counted struct {
 	sum      Sum
-	unmet    []ledger.Finding
+	unmet    []unkept
 	shared   map[string][]string // device -> targets that lie on it, where several do
 	attached []string            // targets whose copy counts, but not as offline
 	onSource int                 // copies that do not count, for they lie where their source lies
+	waits    int                 // promises that a set of media keeps with its next visit: the item is newer than the last
 }
 
 // deviceOf names what a copy fails together with. A remote target is known by
@@ -59,8 +61,12 @@ func (b *builder) count(a ledger.AssetDemand, it *item) counted {
 	level, maxAge := map[string]int{}, map[string]time.Duration{}
 	for _, on := range a.On {
 		level[on.Target], maxAge[on.Target] = on.Level, b.j.d.MaxAge(a, on)
-		if f := b.j.demand(a, on, it); f != nil {
-			out.unmet = append(out.unmet, *f)
+	}
+	for _, one := range a.Promises() {
+		if u := b.j.promise(a, one, it); u != nil {
+			out.unmet = append(out.unmet, *u)
+		} else if one[0].Set != "" && !slices.ContainsFunc(one, func(d ledger.CopyDemand) bool { return len(it.on(d.Target)) > 0 }) {
+			out.waits++
 		}
 	}
 	out.sum.Unproven = len(out.unmet)
@@ -102,7 +108,7 @@ func (b *builder) count(a ledger.AssetDemand, it *item) counted {
 // detached reports that the medium of a copy was seen to be away after the copy
 // on it was read back, and that it is the same medium.
 func (b *builder) detached(c ledger.Proven) bool {
-	m, ok := b.j.media[c.Target]
+	m, ok := b.j.media.last[c.Target]
 	same := m.Device.ID == "" || c.Device.ID == "" || m.Device.ID == c.Device.ID
 	return ok && same && m.State == "detached" && c.Level >= ledger.Read && !m.At.Before(c.At)
 }

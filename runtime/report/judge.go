@@ -22,24 +22,14 @@ type judge struct {
 	d          ledger.Demands
 	run        string
 	since, now time.Time
-	media      map[string]ledger.Medium // by target, as they were seen last
+	media      seenMedia
 }
 
 // attached reports whether a medium was there when it was looked at last, which for
 // a run is when the run looked.
 func (j judge) attached(target string) bool {
-	m, ok := j.media[target]
+	m, ok := j.media.last[target]
 	return ok && m.State == "attached" && !m.At.Before(j.since)
-}
-
-// mediaSeen is how each medium was seen last, by target.
-func mediaSeen(ctx context.Context, c ledger.Catalog) (map[string]ledger.Medium, error) {
-	seen := map[string]ledger.Medium{}
-	recorded, err := ledger.All[ledger.Medium](ctx, c.Store, ledger.Query{Kind: ledger.RowMedium})
-	for _, m := range recorded {
-		seen[m.Target] = m
-	}
-	return seen, err
 }
 
 // item is what the ledger knows of one thing of an asset.
@@ -128,7 +118,10 @@ func (j judge) demand(a ledger.AssetDemand, on ledger.CopyDemand, it *item) *led
 		return f
 	}
 	if t, ok := j.d.Target(on.Target); ok && t.Due > 0 {
-		return j.fetched(f, t, on, it, believed)
+		if u := j.fetched(f, travels{name: t.Name, targets: []string{t.Name}, due: t.Due, grace: t.Grace}, on, it, believed); u != nil {
+			return &u.Finding
+		}
+		return nil
 	}
 	return j.nightly(f, j.d.MaxAge(a, on), on, it, believed)
 }
@@ -236,47 +229,6 @@ func (j judge) best(copies []ledger.Proven) string {
 		}
 	}
 	return fmt.Sprintf("; newest: %s old, %s", age(j.now.Sub(c.Taken)), proofWords(c))
-}
-
-// fetched judges a medium that is fetched and written from time to time. One that
-// was never written is given, from the first backup on, as long as one that was.
-func (j judge) fetched(f *ledger.Finding, t ledger.TargetFacts, on ledger.CopyDemand, it *item, copies []ledger.Proven) *ledger.Finding {
-	var good *ledger.Proven
-	for i := range copies {
-		if copies[i].Level >= on.Level {
-			good = &copies[i]
-			break
-		}
-	}
-	if !j.attached(t.Name) {
-		f.Type = "attach " + t.Name
-	}
-	since := it.first
-	switch {
-	case good != nil:
-		since = good.Taken
-		if j.now.Sub(since) <= t.Due {
-			return nil
-		}
-		f.Text = fmt.Sprintf("%s is overdue: %s on it is %s old, due every %s", t.Name, it.name, age(j.now.Sub(since)), span(t.Due))
-	case len(copies) > 0:
-		f.Text = lowText(it, on, copies[0])
-		return f
-	default:
-		f.Text = fmt.Sprintf("%s has no copy on %s, and never had one", it.name, t.Name)
-		if it.newest == nil {
-			f.Type = "" // nothing was made that the medium could hold
-		}
-		if since.IsZero() {
-			since = j.now
-		}
-	}
-	if j.now.Sub(since) <= t.Due+t.Grace {
-		f.Severity = ledger.DegradedRun
-	} else {
-		f.Text += fmt.Sprintf(", and its grace of %s is over", spanOrNone(t.Grace))
-	}
-	return f
 }
 
 func spanOrNone(d time.Duration) string {

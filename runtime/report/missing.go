@@ -17,10 +17,7 @@ const recentRuns = 64
 
 // takeAway is how a medium gets offline.
 func (b *builder) takeAway(target string) string {
-	if b.live.Lab {
-		return "runner lab detach " + target
-	}
-	return "unmount " + target + " and take it away, then: " + b.verb("status", "")
+	return b.verb("media eject", target) + ", and take it away"
 }
 
 // runs loads the newest runs and how they ended.
@@ -110,13 +107,18 @@ func (b *builder) interrupted() {
 // missing lists what an item lacks. What a proof would mend is reported first, and
 // alone: the sum is short for that very reason.
 func (b *builder) missing(a ledger.AssetDemand, it *item, s ItemStatus, c counted, met map[string]bool) {
-	for _, f := range c.unmet {
+	for _, u := range c.unmet {
+		f := &u.Finding
 		if f.Type == "" {
 			f.Type = b.command(a.Name)
 		} else if t, ok := b.j.d.Target(f.Target); ok && t.Due > 0 {
 			f.Type += ", then: " + b.command(a.Name)
 		}
-		b.need(f)
+		if u.late != nil {
+			b.lateSets = append(b.lateSets, u)
+			continue
+		}
+		b.need(*f)
 	}
 	for _, f := range b.j.onSource(a, it) {
 		b.need(f)
@@ -161,7 +163,7 @@ func (b *builder) short(a ledger.AssetDemand, c counted, add func(text, hint str
 	declare := func(what string) string {
 		return fmt.Sprintf("in site.star: a target(...) %s, named in on of asset(name = %q)", what, a.Name)
 	}
-	if c.sum.Copies+c.onSource < a.Copies { // the others were reported
+	if c.sum.Copies+c.onSource+c.waits < a.Copies { // the others were reported
 		text := fmt.Sprintf("has %d of %d copies", c.sum.Copies, a.Copies)
 		var shared []string
 		for device, targets := range c.shared {
@@ -176,13 +178,13 @@ func (b *builder) short(a ledger.AssetDemand, c counted, add func(text, hint str
 		}
 		add(text, declare("on another device"))
 	}
-	if c.sum.Media < a.Media {
+	if c.sum.Media+c.waits < a.Media {
 		add(fmt.Sprintf("is on %d of %d media", c.sum.Media, a.Media), declare("on another medium"))
 	}
 	if c.sum.Offsite < a.Offsite {
 		add(fmt.Sprintf("has %d of %d offsite copies", c.sum.Offsite, a.Offsite), declare("with offsite = True"))
 	}
-	if c.sum.Offline < a.Offline {
+	if c.sum.Offline+c.waits < a.Offline {
 		text := fmt.Sprintf("has %d of %d offline copies", c.sum.Offline, a.Offline)
 		if len(c.attached) == 0 {
 			add(text, declare("with offline = True"))
@@ -191,7 +193,7 @@ func (b *builder) short(a ledger.AssetDemand, c counted, add func(text, hint str
 		slices.Sort(c.attached)
 		for _, target := range c.attached {
 			state := "it is not known whether " + target + " was taken away since it was written"
-			if m, ok := b.j.media[target]; ok && m.State == "attached" {
+			if m, ok := b.j.media.last[target]; ok && m.State == "attached" {
 				state = target + " is still attached"
 			}
 			add(text+": "+state, b.takeAway(target))

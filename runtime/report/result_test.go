@@ -25,7 +25,7 @@ func TestTheResultOfAStatus(t *testing.T) {
 	}{
 		{"everything is protected", func(b *book) { b.night("r", at, "erp") }, nil, Live{Media: away}, ledger.OK, "", ""},
 		{"the medium is still attached", func(b *book) { b.night("r", at, "erp") }, nil, Live{Media: attached}, ledger.DegradedRun,
-			"erp has 0 of 1 offline copies: offline-a is still attached", "unmount offline-a and take it away, then: runner status"},
+			"erp has 0 of 1 offline copies: offline-a is still attached", "runner media eject offline-a, and take it away"},
 		{"nothing was ever backed up", func(*book) {}, nil, Live{}, ledger.Failed,
 			"nothing of vms was ever backed up", "runner exec POLICY.star, with a policy that protects vms"},
 		{"one guest of two was not", func(b *book) { b.night("r", at, "erp"); b.expect(now, "r", "mail") }, nil, Live{Media: away}, ledger.Failed,

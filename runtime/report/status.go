@@ -93,13 +93,6 @@ type CopyStatus struct {
 	Lacks *ledger.Lack `json:"lacks,omitempty"` // what it needs and is not proven as far on the same target
 }
 
-// MediumStatus is an offline target as it was last seen.
-type MediumStatus struct {
-	Target string    `json:"target"`
-	State  string    `json:"state"`         // "attached", "detached" or "unknown"
-	At     time.Time `json:"seen,omitzero"` // of that observation
-}
-
 // Need is something that is missing, and what to type.
 type Need struct {
 	ledger.Finding
@@ -149,6 +142,9 @@ func (b *builder) fill(ctx context.Context, d ledger.Demands) error {
 			return fmt.Errorf("read %s: %w", a.Name, err)
 		}
 	}
+	for _, f := range onceForSets(b.lateSets) {
+		b.need(f)
+	}
 	if err := b.keys(ctx); err != nil {
 		return fmt.Errorf("read the proofs of recovery keys: %w", err)
 	}
@@ -171,32 +167,11 @@ type builder struct {
 	ended  map[string]string
 	sealed map[string]ledger.Copy // target -> its newest sealed copy
 	out    *Status
+
+	lateSets []unkept // of all assets
 }
 
 func (b *builder) need(f ledger.Finding) { b.out.Missing = append(b.out.Missing, Need{f}) }
-
-// media merges what is seen now with what was recorded.
-func (b *builder) media(ctx context.Context) error {
-	var err error
-	if b.j.media, err = mediaSeen(ctx, b.c); err != nil {
-		return err
-	}
-	for target, state := range b.live.Media {
-		if state != "" {
-			b.j.media[target] = ledger.Medium{Target: target, State: state, At: b.j.now}
-		}
-	}
-	for _, t := range b.j.d.Targets {
-		if t.Offline {
-			m := MediumStatus{Target: t.Name, State: "unknown"}
-			if s, ok := b.j.media[t.Name]; ok {
-				m.State, m.At = s.State, s.At
-			}
-			b.out.Media = append(b.out.Media, m)
-		}
-	}
-	return nil
-}
 
 func (b *builder) asset(ctx context.Context, a ledger.AssetDemand, met map[string]bool) error {
 	known, err := items(ctx, b.c, a.Name)

@@ -35,18 +35,18 @@ func TestTheSumOfAnItem(t *testing.T) {
 		{"the medium is still attached", func(b *book, _ *ledger.Demands) { b.night("r", at, "erp") },
 			Live{Media: map[string]string{"offline-a": "attached"}},
 			"3/3 copies, 2/2 media, 1/1 offsite, 0/1 offline, 0 unproven",
-			[]string{"erp has 0 of 1 offline copies: offline-a is still attached | unmount offline-a and take it away, then: runner status"}},
+			[]string{"erp has 0 of 1 offline copies: offline-a is still attached | runner media eject offline-a, and take it away"}},
 		{"the medium was seen again after it was taken away", func(b *book, _ *ledger.Demands) { b.night("r", at, "erp"); detach(b) },
 			Live{Media: map[string]string{"offline-a": "attached"}},
 			"3/3 copies, 2/2 media, 1/1 offsite, 0/1 offline, 0 unproven",
-			[]string{"erp has 0 of 1 offline copies: offline-a is still attached | unmount offline-a and take it away, then: runner status"}},
+			[]string{"erp has 0 of 1 offline copies: offline-a is still attached | runner media eject offline-a, and take it away"}},
 		{"the medium was taken away before it was read back", func(b *book, _ *ledger.Demands) {
 			b.medium("offline-a", "detached", at)
 			b.night("r", at, "erp")
 		}, Live{Media: map[string]string{"offline-a": ""}},
 			"3/3 copies, 2/2 media, 1/1 offsite, 0/1 offline, 0 unproven",
-			[]string{"erp has 0 of 1 offline copies: it is not known whether offline-a was taken away since it was written | unmount offline-a " +
-				"and take it away, then: runner status"}},
+			[]string{"erp has 0 of 1 offline copies: it is not known whether offline-a was taken away since it was written | " +
+				"runner media eject offline-a, and take it away"}},
 		{"the medium is seen to be away", func(b *book, _ *ledger.Demands) { b.night("r", at, "erp") },
 			Live{Media: map[string]string{"offline-a": "detached"}},
 			"3/3 copies, 2/2 media, 1/1 offsite, 1/1 offline, 0 unproven", nil},
@@ -55,8 +55,8 @@ func TestTheSumOfAnItem(t *testing.T) {
 			b.facts(now, "m", ledger.Facts{Media: []ledger.Medium{{Target: "offline-a", State: "detached", At: now,
 				Device: ledger.Device{ID: "serial:USB9"}}}})
 		}, Live{}, "3/3 copies, 2/2 media, 1/1 offsite, 0/1 offline, 0 unproven",
-			[]string{"erp has 0 of 1 offline copies: it is not known whether offline-a was taken away since it was written | unmount offline-a " +
-				"and take it away, then: runner status"}},
+			[]string{"erp has 0 of 1 offline copies: it is not known whether offline-a was taken away since it was written | " +
+				"runner media eject offline-a, and take it away"}},
 		{"a copy on the disk of its source beside others", func(b *book, d *ledger.Demands) {
 			d.Assets[0].On = []ledger.CopyDemand{{Target: "beside", Level: 1}, {Target: "offsite", Level: 1}}
 			d.Assets[0].Copies, d.Assets[0].Offline, d.Assets[0].Media = 2, 0, 1
@@ -274,7 +274,7 @@ func TestStatusInBrief(t *testing.T) {
 LAB  TO DO (1)
 LAB    2 items  0 of 1 offline copies: offline-a is still attached
 LAB             erp, mail
-LAB             type: runner lab detach offline-a
+LAB             type: runner media eject --lab offline-a, and take it away
 LAB
 LAB  vms  2/2  newest copies at most 2 h old  RPO 1 d
 LAB
@@ -314,7 +314,7 @@ LAB  recovery keys
 LAB    offsite  opened a copy 2 h ago (age1x)
 LAB
 LAB  offline media
-LAB    offline-a  detached  seen 2026-11-23 03:00 UTC (04:00 CET)
+LAB    offline-a  away since 23 Nov, due 30 Nov  seen 2026-11-23 03:00 UTC (04:00 CET)
 LAB
 LAB  left out on purpose
 LAB    scratch  until 2027-02-21  test machine

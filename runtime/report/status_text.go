@@ -161,6 +161,13 @@ func (s *Status) brief(p *printer) {
 	}
 	p.table("", rows)
 	p.line("")
+	travels := slices.DeleteFunc(slices.Clone(s.Media), func(m MediumStatus) bool { return m.Set == "" })
+	for _, m := range travels {
+		p.wrap("", m.Target+": "+m.words(s.At))
+	}
+	if len(travels) > 0 {
+		p.line("")
+	}
 	p.line("more: %s", p.command(strings.TrimSpace(s.verb("status -v"))))
 }
 
@@ -278,7 +285,7 @@ func (s *Status) exceptions(p *printer) {
 		if !m.At.IsZero() {
 			seen = "seen " + when(m.At, p.o.Zone)
 		}
-		media = append(media, []string{m.Target, m.State, seen})
+		media = append(media, []string{m.Target, m.words(s.At), seen})
 	}
 	for _, x := range s.Unprotected {
 		out = append(out, []string{x.Item, "until " + date(x.Until), x.Reason})

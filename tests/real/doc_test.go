@@ -24,7 +24,7 @@ func needs(t *testing.T, programs ...string) {
 		"systemd-cat": "systemd", "logrotate": "logrotate", "gzip": "gzip", "ip": "iproute2", "sysctl": "procps", "iptables-nft": "iptables",
 		"iptables-save": "iptables", "mount": "mount", "tar": "tar", "setfacl": "acl", "setfattr": "attr", "sha256sum": "coreutils",
 		"named-checkzone": "bind9-utils", "sed": "sed", "pass": "pass", "keyctl": "keyutils", "gpg": "gnupg", "gpgconf": "gnupg",
-		"gnome-keyring-daemon": "gnome-keyring", "dbus-run-session": "dbus", "dbus-send": "dbus", "bash": "bash", "python3": "python3"}
+		"gnome-keyring-daemon": "gnome-keyring", "dbus-run-session": "dbus", "dbus-send": "dbus", "bash": "bash", "python3": "python3", "apache2": "apache2"}
 	must := os.Getenv("RUNNER_REAL") != ""
 	if !must {
 		t.Skip("set RUNNER_REAL=1, as root, to run against real components")
@@ -53,14 +53,19 @@ var build = sync.OnceValues(func() (string, error) {
 	}
 	built = dir
 	bin := filepath.Join(dir, "runner")
-	c := exec.Command("go", "build", "-o", bin, "../../cmd/runner")
+	return bin, compile(bin, "../../cmd/runner")
+})
+
+// compile builds a program.
+func compile(bin, pkg string) error {
+	c := exec.Command("go", "build", "-o", bin, pkg)
 	c.Env = append(os.Environ(), "CGO_ENABLED=0")
 	out, err := c.CombinedOutput()
 	if err != nil {
 		err = fmt.Errorf("%w: %s", err, out)
 	}
-	return bin, err
-})
+	return err
+}
 
 // built is the folder that TestMain removes.
 var built string

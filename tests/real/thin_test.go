@@ -33,7 +33,7 @@ func TestAThinPoolBesideRootAndLUKSDisksOfCopies(t *testing.T) {
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	kernel, initrd := thinHost(t, dir)
-	results := boot(t, kernel, initrd, dir)
+	results := boot(t, kernel, initrd, dir, []drive{{"PVESYS1", 6 << 30}, {"COPIES1", 1 << 30}, {"COPIES2", 1 << 30}})
 
 	for name, want := range map[string]struct {
 		code  string
@@ -71,9 +71,31 @@ func TestAThinPoolBesideRootAndLUKSDisksOfCopies(t *testing.T) {
 // thinHost makes the machine's first disk, and gives its kernel and initial RAM disk.
 func thinHost(t *testing.T, dir string) (kernel, initrd string) {
 	t.Helper()
+	site := `host(name = "pve1", local = True)
+keyring(dir = "/var/lib/runner/keyring", password_file = "/test/password")
+asset(name = "operating_systems")
+target(name = "mnt", url = "file:///mnt/copies", medium = "disk", location = "here")
+target(name = "srv", url = "file:///srv/copies", medium = "disk", location = "here")
+`
+	return host(t, dir, "thin", thinPackages, map[string]string{
+		"site.star":  site,
+		"given.star": site + `unprotected(guest = "erp", reason = "made anew", until = "2099-01-01")` + "\n",
+		"password":   "real keyring\n",
+		"image.star": `policy(sop = "IT-245", section = "Operating Systems", version = "1.0.0")
+
+def main():
+    image = rear_host(host = "pve1", settings = ["BOOTLOADER=GRUB", "FIRMWARE_FILES=( 'no' )", "USE_DHCLIENT=no", "BACKUP_ONLY_INCLUDE=yes", "BACKUP_PROG_INCLUDE=( /etc )"])
+    verify(copies = copy(artifact = image, to = ["mnt", "srv"]), level = "opened")
+`})
+}
+
+// host makes the first disk of a machine of Debian 13 with runner, with the scripts of a
+// folder of testdata and other files below /test, and gives its kernel and initial RAM disk.
+func host(t *testing.T, dir, scripts, packages string, files map[string]string) (kernel, initrd string) {
+	t.Helper()
 	tree := filepath.Join(dir, "tree")
 	begin := time.Now()
-	tool(t, "debootstrap", "--variant=minbase", "--include="+thinPackages, "trixie", tree)
+	tool(t, "debootstrap", "--variant=minbase", "--include="+packages, "trixie", tree)
 	t.Logf("%v for Debian 13", time.Since(begin).Round(time.Second))
 	bin, err := build()
 	if err != nil {
@@ -91,27 +113,15 @@ func thinHost(t *testing.T, dir string) (kernel, initrd string) {
 		}
 	}
 	for _, script := range []string{"init", "run"} {
-		text, err := os.ReadFile(filepath.Join("testdata", "thin", script))
+		text, err := os.ReadFile(filepath.Join("testdata", scripts, script))
 		if err != nil {
 			t.Fatal(err)
 		}
 		put(script, string(text))
 	}
-	site := `host(name = "pve1", local = True)
-keyring(dir = "/var/lib/runner/keyring", password_file = "/test/password")
-asset(name = "operating_systems")
-target(name = "mnt", url = "file:///mnt/copies", medium = "disk", location = "here")
-target(name = "srv", url = "file:///srv/copies", medium = "disk", location = "here")
-`
-	put("site.star", site)
-	put("given.star", site+`unprotected(guest = "erp", reason = "made anew", until = "2099-01-01")`+"\n")
-	put("password", "real keyring\n")
-	put("image.star", `policy(sop = "IT-245", section = "Operating Systems", version = "1.0.0")
-
-def main():
-    image = rear_host(host = "pve1", settings = ["BOOTLOADER=GRUB", "FIRMWARE_FILES=( 'no' )", "USE_DHCLIENT=no", "BACKUP_ONLY_INCLUDE=yes", "BACKUP_PROG_INCLUDE=( /etc )"])
-    verify(copies = copy(artifact = image, to = ["mnt", "srv"]), level = "opened")
-`)
+	for name, text := range files {
+		put(name, text)
+	}
 	disk := filepath.Join(dir, "tree.img")
 	empty(t, disk, 2<<30)
 	tool(t, "mke2fs", "-q", "-t", "ext4", "-d", tree, disk)
@@ -130,14 +140,21 @@ func empty(t *testing.T, name string, size int64) {
 	}
 }
 
+// drive is an empty disk of a machine, by its serial.
+type drive struct {
+	serial string
+	size   int64
+}
+
 // boot runs the machine to its end, and gives a reader of the files that it left.
-func boot(t *testing.T, kernel, initrd, dir string) func(name string) string {
+func boot(t *testing.T, kernel, initrd, dir string, drives []drive) func(name string) string {
 	t.Helper()
 	args := []string{"-accel", "tcg", "-smp", "1", "-m", "3072", "-nodefaults", "-vga", "none", "-no-reboot", "-display", "none",
 		"-monitor", "none", "-serial", "stdio",
 		"-kernel", kernel, "-initrd", initrd, "-append", "root=/dev/vda rw console=ttyS0 init=/test/init net.ifnames=0 panic=1 quiet"}
-	sizes := map[string]int64{"PVESYS1": 6 << 30, "COPIES1": 1 << 30, "COPIES2": 1 << 30, "RESULT1": 64 << 20}
-	for i, serial := range []string{"tree", "PVESYS1", "COPIES1", "COPIES2", "RESULT1"} {
+	drives = append(drives, drive{"RESULT1", 64 << 20})
+	for i, d := range append([]drive{{"tree", 0}}, drives...) {
+		serial := d.serial
 		// What is written to the tree goes with the process: each start finds it as it was made.
 		args = append(args, "-drive", fmt.Sprintf("file=%s,format=raw,if=none,id=d%d,cache=unsafe,snapshot=%s", filepath.Join(dir, serial+".img"), i,
 			map[bool]string{true: "on", false: "off"}[serial == "tree"]), "-device",
@@ -149,12 +166,12 @@ func boot(t *testing.T, kernel, initrd, dir string) func(name string) string {
 	// An emulated processor makes a kernel fall now and then (seen once in some twenty
 	// starts, in kmalloc): that says nothing of the product, so the machine starts anew.
 	for left := 2; ; left-- {
-		for serial, size := range sizes {
-			file := filepath.Join(dir, serial+".img")
+		for _, d := range drives {
+			file := filepath.Join(dir, d.serial+".img")
 			if err := os.Remove(file); err != nil && !os.IsNotExist(err) {
 				t.Fatal(err)
 			}
-			empty(t, file, size)
+			empty(t, file, d.size)
 		}
 		begin := time.Now()
 		var err error

@@ -50,7 +50,7 @@ func (c *job) copyTo(ctx context.Context) error {
 		Artifact: c.art, Check: k.Open, Commands: k.Commands, Head: head,
 		Manifest: map[string]string{"run": c.s.Run, "step": c.s.ID, "runner": c.w.Env.Version, "host": c.w.Env.Host},
 		Open: func(ctx context.Context, file string, offset int64) (io.ReadCloser, error) {
-			return c.w.OpenFile(ctx, c.art.Origin, file, offset)
+			return c.read(ctx, file, offset)
 		},
 	}, open)
 	for _, o := range outcomes {

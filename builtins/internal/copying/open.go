@@ -32,7 +32,9 @@ func (c *job) open(ctx context.Context) ([]*target.Target, error) {
 			return open, context.Cause(ctx)
 		}
 		if err != nil {
-			c.absent(name, err)
+			if err := c.absent(ctx, catalog, name, err); err != nil {
+				return open, err
+			}
 			continue
 		}
 		device := t.Device().ID
@@ -59,7 +61,22 @@ func (c *job) open(ctx context.Context) ([]*target.Target, error) {
 			devices[device] = name
 		}
 		if t.Spec().Offline {
-			c.res.Facts.Media = append(c.res.Facts.Media, ledger.Medium{Target: name, State: "attached", Device: t.Device(), At: c.s.Now()})
+			notes, err := c.w.Sound(ctx, name)
+			for _, n := range notes {
+				c.s.Detail("%s: %s", name, n)
+			}
+			if err != nil {
+				t.Close()
+				c.fail(name, err)
+				continue
+			}
+			seen, err := catalog.Observe(ctx, name, "attached", t.Device(), c.s.Now())
+			if err != nil {
+				t.Close()
+				return open, err
+			}
+			c.res.Facts.Media = append(c.res.Facts.Media, seen)
+			c.w.Meet("attached " + name)
 		}
 		open = append(open, t)
 	}
@@ -106,12 +123,21 @@ func (c *job) sameMedium(ctx context.Context, catalog ledger.Catalog, t *target.
 }
 
 // absent tells a medium that was taken away, as it should be, from a failure.
-func (c *job) absent(name string, err error) {
+func (c *job) absent(ctx context.Context, catalog ledger.Catalog, name string, err error) error {
 	spec, serr := c.w.Site.Target(name)
-	if serr == nil && spec.Offline && !c.asked && failure.Is(err, target.CodeMediaAbsent) {
-		c.s.Log("%s is not attached; whether it is due is judged at the end", name)
-		c.res.Facts.Media = append(c.res.Facts.Media, ledger.Medium{Target: name, State: "detached", At: c.s.Now()})
-		return
+	if serr != nil || !spec.Offline || c.asked || !failure.Is(err, target.CodeMediaAbsent) {
+		c.fail(name, err)
+		return nil
 	}
-	c.fail(name, err)
+	if c.w.Met("attached " + name) { // it was pulled: what this run wrote may be half there
+		c.fail(name, &failure.Error{Code: target.CodeMediaAbsent, System: "target " + name, Doing: "write to it",
+			Said: "it was taken away while this run wrote to it", Cause: err,
+			Hint: "plug it in again, then: runner media open " + name + "; runner exec media.star --arg name=" + name + "; and runner media " +
+				"eject before it is unplugged"})
+		return nil
+	}
+	c.s.Log("%s is not attached; whether it is due is judged at the end", name)
+	seen, err := catalog.Observe(ctx, name, "detached", ledger.Device{}, c.s.Now())
+	c.res.Facts.Media = append(c.res.Facts.Media, seen)
+	return err
 }

@@ -7,7 +7,8 @@ import (
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
-// pretend is bring without targets: what they would say is what the test injects.
+// pretend is bring without targets: what they would say is what the test injects. Of a
+// set of media the first is there, and the others are with their keeper.
 func (c *job) pretend(context.Context) error {
 	for _, name := range c.names {
 		if err := c.s.Fault("to", name); err != nil {
@@ -17,6 +18,10 @@ func (c *job) pretend(context.Context) error {
 		spec, err := c.w.Site.Target(name)
 		if err != nil {
 			c.fail(name, err)
+			continue
+		}
+		if set, travels := c.w.Site.Demands.Set(name); travels && !c.asked && name != set.Names[0] {
+			c.res.Facts.Media = append(c.res.Facts.Media, ledger.Medium{Target: name, State: "detached", At: c.s.Now()})
 			continue
 		}
 		inPlace := spec.Place.InPlace

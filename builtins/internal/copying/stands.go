@@ -2,6 +2,8 @@ package copying
 
 import (
 	"context"
+	"maps"
+	"slices"
 
 	"github.com/neosofia/runner/runtime"
 	"github.com/neosofia/runner/runtime/ledger"
@@ -35,10 +37,14 @@ func Stands(ctx context.Context, s *runtime.Step, art ledger.Artifact, to []stri
 		stands[cp.Target] = true
 	}
 	for _, name := range c.names {
-		if !stands[name] {
+		others := []string{name}
+		if set, travels := c.w.Site.Demands.Set(name); travels && !c.asked {
+			others = set.Names // one of them is enough
+		}
+		if !slices.ContainsFunc(others, func(name string) bool { return stands[name] }) {
 			return false, nil
 		}
 	}
-	list, err := catalog.Needs(ctx, c.art, c.names)
+	list, err := catalog.Needs(ctx, c.art, slices.Sorted(maps.Keys(stands)))
 	return len(list) == 0, err
 }

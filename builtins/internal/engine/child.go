@@ -108,11 +108,15 @@ func (s *signalled) Read(p []byte) (int, error) {
 
 // spawn starts the process.
 func (c *Child) spawn(local bool) error {
-	program, args := c.p.Program, []string{os.Args[0], Verb}
-	if program == "" {
-		program = self
-	} else {
-		args[0] = filepath.Base(program)
+	program, args := self, []string{os.Args[0], Verb}
+	if c.p.Program != "" {
+		args[0] = filepath.Base(c.p.Program)
+		file, err := os.Open(c.p.Program)
+		if err != nil {
+			return err
+		}
+		defer file.Close()
+		program = opened(file)
 	}
 	conn, theirs, err := pair()
 	if err != nil {

@@ -34,6 +34,10 @@ func pair() (net.Conn, *os.File, error) {
 	return conn, theirs, nil
 }
 
+// opened is the path of a program that was opened: who the child will be may not look
+// into the program's folder.
+func opened(f *os.File) string { return fmt.Sprintf("/proc/self/fd/%d", f.Fd()) }
+
 // confine takes rights from a process that is about to start.
 func confine(cmd *exec.Cmd, local bool) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}

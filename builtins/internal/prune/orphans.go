@@ -24,10 +24,6 @@ type Archive struct {
 // they do not count among those; the share is the same. One goes only when the
 // item has a newer artifact of which every demanded copy is at least read.
 func Orphans(in Input, archives []Archive, own, gone int) (out []Archive, limit int) {
-	level := map[string]int{}
-	for _, d := range in.Demand.On {
-		level[d.Target] = d.Level
-	}
 	newest := map[string]ledger.Proven{}
 	items := map[string][]ledger.Proven{}
 	for _, c := range in.Copies {
@@ -38,7 +34,7 @@ func Orphans(in Input, archives []Archive, own, gone int) (out []Archive, limit 
 	}
 	for _, a := range archives {
 		n, ok := newest[a.Item]
-		if ok && a.Taken.Before(n.Taken) && a.Dated.Before(n.Taken) && everyDemanded(in, items[a.Item], n.Artifact, level) {
+		if ok && a.Taken.Before(n.Taken) && a.Dated.Before(n.Taken) && everyDemanded(in, items[a.Item], n.Artifact) {
 			out = append(out, a)
 		}
 	}
@@ -48,16 +44,10 @@ func Orphans(in Input, archives []Archive, own, gone int) (out []Archive, limit 
 
 // everyDemanded reports whether every demanded copy of an artifact is read; on an
 // offline medium that is not due yet an older one does.
-func everyDemanded(in Input, copies []ledger.Proven, artifact string, level map[string]int) bool {
-	for target := range level {
-		if !slices.ContainsFunc(copies, func(c ledger.Proven) bool {
-			young := in.Due(target) > 0 && in.Now.Sub(c.Taken) <= in.Due(target)
-			return c.Target == target && c.Level >= ledger.Read && (c.Artifact == artifact || young)
-		}) {
-			return false
-		}
-	}
-	return len(level) > 0
+func everyDemanded(in Input, copies []ledger.Proven, artifact string) bool {
+	return len(in.Demand.On) > 0 && !slices.ContainsFunc(in.Demand.Promises(), func(one []ledger.CopyDemand) bool {
+		return !kept(in, copies, artifact, one)
+	})
 }
 
 // Why words the reason that an orphan goes for.

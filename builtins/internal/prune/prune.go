@@ -81,6 +81,7 @@ type Request struct {
 	OlderThan     time.Duration
 	Item          string
 	KeepOnStorage int
+	Target        string
 	Apply         bool
 }
 
@@ -108,19 +109,44 @@ type remover func(ctx context.Context, c ledger.Copy) (was bool, err error)
 type besides func(ctx context.Context, s *runtime.Step, a *Request, in Input, res *runtime.Result) ([]goes, error)
 
 func pruneWith(ctx context.Context, s *runtime.Step, a *Request, more besides, remove remover) (runtime.Result, error) {
+	if a.Asset == "" && a.Target != "" {
+		return pruneTarget(ctx, s, a, remove)
+	}
 	in, plan, findings, err := planPrune(ctx, s, a)
 	res := runtime.Result{Value: []goes{}, Facts: ledger.Facts{Findings: findings}}
 	if err != nil || plan.Refused != "" {
 		return res, err
 	}
 	rows, err := pruneCopies(ctx, s, a, plan, &res, remove)
-	if err == nil && more != nil {
+	if err == nil && more != nil && a.Target == "" {
 		var others []goes
 		others, err = more(ctx, s, a, in, &res)
 		rows = append(rows, others...)
 	}
 	res.Value = rows
 	return res, err
+}
+
+// pruneTarget prunes every asset that demands a copy on a target.
+func pruneTarget(ctx context.Context, s *runtime.Step, a *Request, remove remover) (runtime.Result, error) {
+	all, rows := runtime.Result{}, []goes{}
+	for _, row := range systems.Of(s).Site.Demands.Assets {
+		if !slices.ContainsFunc(row.On, func(on ledger.CopyDemand) bool { return on.Target == a.Target }) {
+			continue
+		}
+		one := *a
+		one.Asset = row.Name
+		res, err := pruneWith(ctx, s, &one, nil, remove)
+		all.Facts.Add(res.Facts)
+		if some, ok := res.Value.([]goes); ok {
+			rows = append(rows, some...)
+		}
+		if all.Value = rows; err != nil {
+			return all, err
+		}
+	}
+	all.Value = rows
+	return all, nil
 }
 
 func pruneCopies(ctx context.Context, s *runtime.Step, a *Request, plan Choice, res *runtime.Result, remove remover) ([]goes, error) {
@@ -212,6 +238,9 @@ func stillNeeded(r Removal, removed []string) bool {
 func planPrune(ctx context.Context, s *runtime.Step, a *Request) (in Input, choice Choice, findings []ledger.Finding, err error) {
 	w := systems.Of(s)
 	row, ok := w.Site.Demands.Asset(a.Asset)
+	if a.Asset == "" {
+		return in, choice, nil, errors.New("say which asset, or target = … for all that lies on one")
+	}
 	if !ok {
 		return in, choice, nil, fmt.Errorf("the site has no asset %q", a.Asset)
 	}
@@ -235,7 +264,7 @@ func planPrune(ctx context.Context, s *runtime.Step, a *Request) (in Input, choi
 	if err != nil {
 		return in, choice, nil, err
 	}
-	keep, err := a.keeps(s.Now(), arts)
+	keep, err := a.keeps(s.Now(), arts, copies)
 	if err != nil {
 		return in, choice, nil, err
 	}
@@ -245,6 +274,9 @@ func planPrune(ctx context.Context, s *runtime.Step, a *Request) (in Input, choi
 			return t.Due + t.Grace
 		}}
 	choice = Choose(in)
+	if a.Target != "" {
+		choice.Removals = slices.DeleteFunc(choice.Removals, func(r Removal) bool { return r.Copy.Target != a.Target })
+	}
 	if choice.Refused != "" {
 		text := "nothing of " + a.Asset + " was pruned: " + choice.Refused
 		s.Log("%s", text)
@@ -256,8 +288,18 @@ func planPrune(ctx context.Context, s *runtime.Step, a *Request) (in Input, choi
 	return in, choice, nil, nil
 }
 
-// keeps are the artifacts that the rule names, or those that are young enough.
-func (a *Request) keeps(now time.Time, arts []ledger.Artifact) ([]string, error) {
+// keeps are the artifacts that the rule names, or those that are young enough; where
+// one target is to be like the others, those of which another one has a copy.
+func (a *Request) keeps(now time.Time, arts []ledger.Artifact, copies []ledger.Proven) ([]string, error) {
+	if a.Target != "" && a.OlderThan == 0 && a.Keep == nil {
+		var keep []string
+		for _, c := range copies {
+			if c.Target != a.Target {
+				keep = append(keep, c.Artifact)
+			}
+		}
+		return keep, nil
+	}
 	if (a.OlderThan > 0) == (a.Keep != nil) {
 		return nil, errors.New("say either keep = [...], which may be empty, or older_than = \"90d\"")
 	}

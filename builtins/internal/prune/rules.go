@@ -80,9 +80,9 @@ func Choose(in Input) Choice {
 		names = append(names, n)
 	}
 	sort.Strings(names)
-	kept := closure(in)
+	held := closure(in)
 	for _, n := range names {
-		removals, note := item(in, items[n], kept)
+		removals, note := item(in, items[n], held)
 		out.Removals = append(out.Removals, chains(in, items[n], removals)...)
 		if note != "" {
 			out.Notes = append(out.Notes, n+": "+note)
@@ -181,7 +181,7 @@ func chains(in Input, copies []ledger.Proven, removals []Removal) []Removal {
 }
 
 // item chooses among the copies of one item, newest first.
-func item(in Input, copies []ledger.Proven, kept map[string]bool) ([]Removal, string) {
+func item(in Input, copies []ledger.Proven, held map[string]bool) ([]Removal, string) {
 	sort.SliceStable(copies, func(i, j int) bool { return copies[i].Taken.After(copies[j].Taken) })
 	if !provenSomewhere(copies, copies[0].Artifact) {
 		return nil, "its newest artifact is not proven: nothing of it is removed"
@@ -203,14 +203,14 @@ func item(in Input, copies []ledger.Proven, kept map[string]bool) ([]Removal, st
 		age := in.Now.Sub(c.Taken)
 		if c.InPlace {
 			inPlace[c.Artifact] = true
-			if in.KeepOnStorage > 0 && !first && len(inPlace) > in.KeepOnStorage && elsewhere(in, copies, c.Artifact, level) {
+			if in.KeepOnStorage > 0 && !first && len(inPlace) > in.KeepOnStorage && elsewhere(in, copies, c.Artifact) {
 				out = append(out, Removal{Copy: c.Copy, Why: fmt.Sprintf("every other demanded copy of it is read; the storage keeps %d",
 					in.KeepOnStorage)})
 				continue
 			}
 		}
 		switch {
-		case kept[c.Artifact], first, c.Artifact == copies[0].Artifact:
+		case held[c.Artifact], first, c.Artifact == copies[0].Artifact:
 		case in.Demand.Retention > 0 && age < in.Demand.Retention:
 		case doubt[c.ID]:
 		case in.Demand.Keep > 0 && full[c.Target] <= in.Demand.Keep:
@@ -265,29 +265,29 @@ func provenSomewhere(copies []ledger.Proven, artifact string) bool {
 // elsewhere reports whether every demanded copy but the one in place is at least
 // read. An offline medium that is away until it is due does not hold it up: a
 // newer artifact on it does as well.
-func elsewhere(in Input, copies []ledger.Proven, artifact string, level map[string]int) bool {
+func elsewhere(in Input, copies []ledger.Proven, artifact string) bool {
 	others := 0
-	for target := range level {
-		met, place := false, false
-		for _, c := range copies {
-			if c.Target != target {
-				continue
-			}
-			place = place || c.InPlace
-			if c.Artifact == artifact && c.Level >= ledger.Read {
-				met = true
-			}
-			if in.Due(target) > 0 && c.Level >= ledger.Read && in.Now.Sub(c.Taken) <= in.Due(target) {
-				met = true
-			}
-		}
-		if place {
+	for _, one := range in.Demand.Promises() {
+		if slices.ContainsFunc(copies, func(c ledger.Proven) bool { return c.InPlace && named(one, c.Target) }) {
 			continue
 		}
-		if !met {
+		if !kept(in, copies, artifact, one) {
 			return false
 		}
 		others++
 	}
 	return others > 0
+}
+
+// kept reports whether a copy of an artifact is read where one promise wants it; on an
+// offline medium that is not due yet an older one does, and of a set any medium.
+func kept(in Input, copies []ledger.Proven, artifact string, one []ledger.CopyDemand) bool {
+	return slices.ContainsFunc(copies, func(c ledger.Proven) bool {
+		young := in.Due(c.Target) > 0 && in.Now.Sub(c.Taken) <= in.Due(c.Target)
+		return named(one, c.Target) && c.Level >= ledger.Read && (c.Artifact == artifact || young)
+	})
+}
+
+func named(one []ledger.CopyDemand, target string) bool {
+	return slices.ContainsFunc(one, func(d ledger.CopyDemand) bool { return d.Target == target })
 }

@@ -2,6 +2,7 @@ package prune
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 	"testing"
@@ -97,6 +98,14 @@ func TestChoose(t *testing.T) {
 			in: Input{Copies: join(copies("a", "node", "ooo"), copies("a", "usb", "--r"), copies("a", "off", "rrr")), KeepOnStorage: 1,
 				Keep: []string{"a0", "a1", "a2"}, Demand: ledger.AssetDemand{On: three},
 				Due: func(name string) time.Duration { return map[string]time.Duration{"usb": 7 * day}[name] }}},
+		{name: "of a set of media one is away until it is due", want: "a1@node a2@node",
+			in: Input{Copies: join(copies("a", "node", "ooo"), copies("a", "usb", "--r"), copies("a", "off", "rrr")), KeepOnStorage: 1,
+				Keep: []string{"a0", "a1", "a2"}, Demand: ledger.AssetDemand{On: append(slices.DeleteFunc(slices.Clone(three),
+					func(d ledger.CopyDemand) bool { return d.Target == "usb" }), ledger.CopyDemand{Target: "usb", Level: ledger.Read, Set: "away"},
+					ledger.CopyDemand{Target: "usb2", Level: ledger.Read, Set: "away"})},
+				Due: func(name string) time.Duration {
+					return map[string]time.Duration{"usb": 7 * day, "usb2": 7 * day}[name]
+				}}},
 		{name: "a medium that is overdue",
 			in: Input{Copies: join(copies("a", "node", "ooo"), copies("a", "usb", "--r"), copies("a", "off", "rrr")), KeepOnStorage: 1,
 				Keep: []string{"a0", "a1", "a2"}, Demand: ledger.AssetDemand{On: three},

@@ -126,7 +126,7 @@ func (j *job) sweep(ctx context.Context) error {
 	return nil
 }
 
-// everywhere reports that every target that the asset demands has a copy.
+// everywhere reports that every target that the asset demands has a copy; of a set, one.
 func (j *job) everywhere(ctx context.Context, a ledger.Artifact) (bool, error) {
 	row, _ := j.w.Site.Demands.Asset(a.Asset)
 	if len(row.On) == 0 {
@@ -136,9 +136,17 @@ func (j *job) everywhere(ctx context.Context, a ledger.Artifact) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	for _, on := range row.On {
-		if _, found, err := catalog.Copy(ctx, ledger.CopyID(a.ID, on.Target)); err != nil || !found {
-			return false, err
+	for _, one := range row.Promises() {
+		met := false
+		for _, on := range one {
+			_, found, err := catalog.Copy(ctx, ledger.CopyID(a.ID, on.Target))
+			if err != nil {
+				return false, err
+			}
+			met = met || found
+		}
+		if !met {
+			return false, nil
 		}
 	}
 	return true, nil

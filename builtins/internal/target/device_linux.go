@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -62,6 +63,9 @@ func (w world) device(path string) (ledger.Device, error) {
 		number = w.number(m.source) // btrfs has a number of its own
 	}
 	if number != "" {
+		if w.gone(number) {
+			return ledger.Device{}, fmt.Errorf("the disk below %s (%s) is gone: %w", m.point, m.source, unix.ENODEV)
+		}
 		w.disks(number, &d)
 		w.fileSystem(number, m.source, real, &d)
 	}
@@ -74,6 +78,29 @@ func (w world) device(path string) (ledger.Device, error) {
 		d.ID = "host:" + w.place(m)
 	}
 	return d, nil
+}
+
+// gone reports that a block device is mounted whose disk was pulled: the kernel has
+// forgotten it, or what lay on it, such as an open container, hangs in the air.
+func (w world) gone(number string) bool {
+	if _, err := os.Stat(w.path("sys/dev/block")); err != nil {
+		return false // nobody can tell
+	}
+	dir, err := filepath.EvalSymlinks(w.path("sys/dev/block", number))
+	if err != nil {
+		return errors.Is(err, fs.ErrNotExist)
+	}
+	if !strings.HasPrefix(w.text(dir, "dm/uuid"), "CRYPT-") {
+		return false
+	}
+	slaves, err := os.ReadDir(filepath.Join(dir, "slaves"))
+	return err == nil && !slices.ContainsFunc(slaves, func(s os.DirEntry) bool {
+		disk, err := filepath.EvalSymlinks(filepath.Join(dir, "slaves", s.Name()))
+		if err == nil {
+			_, err = os.Stat(w.path("sys/dev/block", w.text(disk, "dev"))) // a disk that is forgotten may have left its folder
+		}
+		return err == nil
+	})
 }
 
 func serialID(d ledger.Device) string { return "serial:" + d.Serial }

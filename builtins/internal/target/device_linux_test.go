@@ -1,6 +1,7 @@
 package target
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -100,6 +101,39 @@ func TestDeviceOfATable(t *testing.T) {
 			got, err := machine(t, c.files, c.links).device(here)
 			if err != nil || got != c.want {
 				t.Errorf("got %+v, error %v, want %+v", got, err, c.want)
+			}
+		})
+	}
+}
+
+// A disk that was pulled while it is mounted leaves its mount behind: it is away, and no
+// other disk is in its place.
+func TestADiskThatWasPulledUnderItsMount(t *testing.T) {
+	here := t.TempDir()
+	table := fmt.Sprintf("20 1 8:1 / / rw - ext4 /dev/root rw\n30 20 253:0 / %s rw - ext4 /dev/mapper/runner-offline-a rw\n", here)
+	const dm = "sys/devices/virtual/block/dm-0"
+	files := func(slave string) map[string]string {
+		return map[string]string{"proc/self/mountinfo": table, dm + "/dev": "253:0\n", dm + "/dm/uuid": "CRYPT-LUKS2-0-runner-offline-a\n",
+			dm + "/slaves/.keep": "", "sys/devices/" + slave + "/dev": "8:16\n", "sys/devices/" + slave + "/device/serial": "S\n"}
+	}
+	for name, c := range map[string]struct {
+		links map[string]string
+		gone  bool
+	}{
+		"its container is open": {map[string]string{dm + "/slaves/sdb": "sys/devices/sdb", "sys/dev/block/8:16": "sys/devices/sdb",
+			"sys/dev/block/253:0": dm}, false},
+		"its container hangs in the air":          {map[string]string{dm + "/slaves/sdb": "sys/devices/none", "sys/dev/block/253:0": dm}, true},
+		"its folder is left, and it is forgotten": {map[string]string{dm + "/slaves/sdb": "sys/devices/sdb", "sys/dev/block/253:0": dm}, true},
+		"the kernel has forgotten all of it":      {map[string]string{"sys/dev/block/8:1": "sys/devices/sdb"}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := machine(t, files("sdb"), c.links)
+			if err := os.Remove(w.path(dm, "slaves/.keep")); err != nil {
+				t.Fatal(err)
+			}
+			d, err := w.device(here)
+			if c.gone != errors.Is(err, unix.ENODEV) || !c.gone && d.Serial != "S" {
+				t.Errorf("got %+v, %v", d, err)
 			}
 		})
 	}
