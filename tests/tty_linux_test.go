@@ -160,7 +160,7 @@ func TestTheSheetAloneBringsThingsBack(t *testing.T) {
 			s.write("echo shell is $((40+2))\n")
 			s.wait(`shell is 42`, 1)
 			shown := s.text()
-			if !strings.Contains(shown, "rc=1\r") || !strings.Contains(shown, "7 secrets of set") || !strings.Contains(shown, c.say) {
+			if !strings.Contains(shown, "rc=1\r") || !strings.Contains(shown, "8 secrets of set") || !strings.Contains(shown, c.say) {
 				t.Errorf("it did not come back:\n%s", shown)
 			}
 			if strings.Contains(shown, "not found") || strings.Contains(shown, "RECOVERY KEY of") || strings.Contains(shown, "█") {

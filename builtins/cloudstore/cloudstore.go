@@ -15,9 +15,7 @@ import (
 	"github.com/neosofia/runner/builtins/internal/chunks"
 	"github.com/neosofia/runner/builtins/internal/cloud"
 	"github.com/neosofia/runner/builtins/internal/engine"
-	"github.com/neosofia/runner/builtins/internal/target"
-	"github.com/neosofia/runner/builtins/systems"
-	"github.com/neosofia/runner/runtime/failure"
+	"github.com/neosofia/runner/runtime"
 )
 
 // EngineVerb is the argument by which this program becomes the process that speaks with
@@ -33,38 +31,13 @@ func Engine() int {
 	return 0
 }
 
-// open opens what a configuration names.
+// open finds the engine of a configuration.
 func open(ctx context.Context, cfg engine.Config, keep engine.Keep) (engine.Engine, error) {
-	if cfg.Kind == systems.ChunksEngine {
-		return openChunks(ctx, cfg)
+	if cfg.Login.Kind == chunks.Kind {
+		return chunks.Serve(ctx, cfg, runtime.RealClock{}.Now)
 	}
-	return cloud.Open(ctx, cfg, keep)
+	return cloud.Open(ctx, cfg, keep, runtime.RealClock{}.Now)
 }
-
-// openChunks opens a repository of chunks, and makes it where there is none.
-func openChunks(ctx context.Context, cfg engine.Config) (engine.Engine, error) {
-	o := chunks.Options{Folder: cfg.Root, Password: cfg.Login.Options["password"], Target: cfg.Target,
-		Write: cfg.Login.Options[systems.ChunksWrite] != "", Now: time.Now}
-	r, err := chunks.Open(ctx, o)
-	if failure.Is(err, target.CodeNotFound) && o.Write {
-		if err = chunks.Create(ctx, o); err == nil {
-			r, err = chunks.Open(ctx, o)
-		}
-	}
-	if err != nil {
-		return nil, err
-	}
-	return repository{r}, nil
-}
-
-// repository is a repository of chunks as an engine.
-type repository struct{ *chunks.Repository }
-
-func (repository) Facts() engine.Facts { return engine.Facts{Rename: true} }
-
-func (repository) Sum(context.Context, string) (string, error) { return "", nil }
-
-func (r repository) Close() error { return r.Repository.Close(context.Background()) }
 
 // Login is what a store wants to know of us: the value of a secret.
 type Login = engine.Login

@@ -68,7 +68,7 @@ func Open(ctx context.Context, place string, o Options) (*Medium, error) {
 	layout := ""
 	if !strings.Contains(place, "://") && target.HasChunks(o.Env.Root, place) && o.Password != nil {
 		layout = target.LayoutChunks
-		o.Env.Chunks, o.Env.Decoder = systems.ReadChunks(o.Password), systems.Archives("")
+		o.Env.Decoder = systems.Decoder("")
 	}
 	t, err := target.OpenPath(ctx, place, o.Env, target.Access{HostKey: o.HostKey, Key: func(context.Context) ([]byte, error) {
 		if len(o.Key) == 0 {
@@ -80,7 +80,7 @@ func Open(ctx context.Context, place string, o Options) (*Medium, error) {
 			return nil, errors.New("a cloud store needs --login FILE: runner cloud login --out FILE makes it")
 		}
 		return append([]byte(nil), o.Login...), nil
-	}, Keep: o.Keep, Layout: layout})
+	}, Keep: o.Keep, Layout: layout, Password: o.Password})
 	if err != nil {
 		return nil, err
 	}

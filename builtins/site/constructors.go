@@ -232,9 +232,9 @@ type targetArgs struct {
 	HostKey   string        `star:"host_key?" doc:"public host keys, one a line (sftp://)"`
 	Key       Secret        `star:"key?" doc:"secret(…) of the private key (sftp://)"`
 	Pass      Secret        `star:"passphrase?" doc:"secret(…) that opens the LUKS container of a medium (file://)"`
-	Layout    string        `star:"layout?" doc:"chunks: copies lie deduplicated in a repository in the folder, archives of guests as what is in them (file://)"`
-	Password  Secret        `star:"password?" doc:"secret(…) of the password of the repository of chunks"`
 	Login     Secret        `star:"login?" doc:"secret(…) of the login at a cloud store: runner cloud login or runner cloud import makes it"`
+	Layout    string        `star:"layout?" doc:"chunks: a deduplicating repository, guests' disks decoded; left out: folders of files (file://)"`
+	Password  Secret        `star:"password?" doc:"secret(…) of the repository's password (layout chunks)"`
 	PartSize  int64         `star:"part_size?" doc:"bytes: larger files are cut into parts of this size; 64 MiB at cloud stores"`
 	Bandwidth int64         `star:"bandwidth?" doc:"bytes a second at most"`
 	Window    string        `star:"window?" doc:"hours in which it is written, in local time: 22:00-06:00"`
@@ -257,13 +257,22 @@ func (b *builder) target(a *targetArgs) (starlark.Value, error) {
 			"-o NAME,UUID,SERIAL)"))
 	}
 	wrong = append(wrong, foreign(a, place)...)
-	wrong = append(wrong, chunked(a, place)...)
 	window, err := target.ParseHours(a.Window)
 	if err != nil {
 		wrong = append(wrong, bad("window", "window: %w", err))
 	}
 	if a.PartSize < 0 || a.PartSize > 0 && a.PartSize < 1<<20 {
 		wrong = append(wrong, bad("part_size", "part_size: want at least 1048576 bytes"))
+	}
+	switch {
+	case a.Layout != "" && a.Layout != target.LayoutChunks:
+		wrong = append(wrong, bad("layout", "layout: want %q, or leave it out", target.LayoutChunks))
+	case a.Layout == "" && a.Password.Name != "":
+		wrong = append(wrong, bad("password", "password is for layout = %q", target.LayoutChunks))
+	case a.Layout != "" && a.Password.Name == "":
+		wrong = append(wrong, bad("layout", "layout %q needs password = secret(…): runner secret set NAME keeps it", a.Layout))
+	case a.Layout != "" && (!place.Local || len(a.SealedTo) > 0 || a.PartSize > 0 || a.Immutable):
+		wrong = append(wrong, bad("layout", "layout %q is for a file:// target that is neither sealed, immutable nor cut into parts", a.Layout))
 	}
 	if a.Bandwidth < 0 {
 		wrong = append(wrong, bad("bandwidth", "bandwidth: want bytes a second"))
@@ -282,8 +291,8 @@ func (b *builder) target(a *targetArgs) (starlark.Value, error) {
 		TargetFacts: ledger.TargetFacts{Name: a.Name, URL: a.URL, Medium: a.Medium, Location: a.Location, Offline: a.Offline, Offsite: a.Offsite,
 			Due: a.Due, Grace: a.Grace},
 		Place:    place,
-		SealedTo: a.SealedTo, UUID: a.UUID, Serial: a.Serial, HostKey: a.HostKey, Key: a.Key, Passphrase: a.Pass, PartSize: a.PartSize, Bandwidth: a.Bandwidth,
-		Login: a.Login, Window: window, Layout: a.Layout, Password: a.Password,
+		SealedTo: a.SealedTo, UUID: a.UUID, Serial: a.Serial, HostKey: a.HostKey, Key: a.Key, Passphrase: a.Pass, PartSize: a.PartSize,
+		Bandwidth: a.Bandwidth, Login: a.Login, Window: window, Layout: a.Layout, Password: a.Password,
 		Immutable: a.Immutable})
 	return nil, errors.Join(wrong...)
 }
@@ -308,27 +317,6 @@ func foreign(a *targetArgs, place target.Place) (wrong []error) {
 	}
 	if a.PartSize == 0 {
 		a.PartSize = partSize
-	}
-	return wrong
-}
-
-// chunked holds what a repository of chunks wants.
-func chunked(a *targetArgs, place target.Place) (wrong []error) {
-	switch {
-	case a.Layout == "" && a.Password.Name == "":
-		return nil
-	case a.Layout != target.LayoutChunks:
-		return []error{bad("layout", "layout %q: want %s, or leave it and password out", a.Layout, target.LayoutChunks)}
-	}
-	if a.Password.Name == "" {
-		wrong = append(wrong, errors.New("password is missing: runner secret set NAME stores one, 128 random bits at least (openssl rand -base64 24), "+
-			"and password = secret(…) names it"))
-	}
-	if !place.Local {
-		wrong = append(wrong, bad("layout", "a repository of chunks lies in a folder of this machine: file:///folder"))
-	}
-	if len(a.SealedTo) > 0 || a.PartSize > 0 || a.Immutable {
-		wrong = append(wrong, bad("layout", "a repository of chunks is encrypted by its password: without sealed_to, part_size and immutable"))
 	}
 	return wrong
 }

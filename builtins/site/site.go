@@ -52,9 +52,9 @@ type Target struct {
 	Bandwidth    int64        // bytes a second
 	Window       target.Hours // in which it is written
 	Login        Secret       // of a foreign store
-	Layout       string       // "" or target.LayoutChunks
-	Password     Secret       // of the repository of chunks
 	Immutable    bool
+	Layout       string // "" or target.LayoutChunks
+	Password     Secret // of a repository of chunks
 }
 
 // Keyring says where secrets are kept.

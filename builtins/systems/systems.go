@@ -20,6 +20,7 @@ import (
 	"github.com/neosofia/runner/builtins/internal/client/cloudflare"
 	"github.com/neosofia/runner/builtins/internal/client/keyring"
 	"github.com/neosofia/runner/builtins/internal/client/proxmox"
+	"github.com/neosofia/runner/builtins/internal/target"
 	"github.com/neosofia/runner/builtins/site"
 	"github.com/neosofia/runner/runtime"
 	"github.com/neosofia/runner/runtime/failure"
@@ -49,9 +50,8 @@ type Systems struct {
 	mu      sync.Mutex
 	clients map[string]*proxmox.Client
 	flares  map[string]*cloudflare.Client
+	chunks  target.Repositories
 	left    map[string]bool // targets that this run has left the program on
-
-	repos repositories
 
 	onceMu sync.Mutex
 	once   map[string]any
@@ -63,7 +63,7 @@ func New(s *site.Site, env Env) *Systems {
 		env.Dial = (&net.Dialer{}).DialContext
 	}
 	return &Systems{Site: s, Env: env, clients: map[string]*proxmox.Client{}, flares: map[string]*cloudflare.Client{},
-		left: map[string]bool{}, repos: repositories{open: map[string]*shared{}}, once: map[string]any{}}
+		left: map[string]bool{}, once: map[string]any{}}
 }
 
 // Once gives what a key stands for, found out once: what a run knows of the time before

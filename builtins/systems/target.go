@@ -5,17 +5,18 @@ import (
 	"context"
 	"errors"
 	"io"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"filippo.io/age"
-	"github.com/neosofia/runner/builtins/internal/chunks"
 	"github.com/neosofia/runner/builtins/internal/client/disk"
 	"github.com/neosofia/runner/builtins/internal/client/keyring"
 	"github.com/neosofia/runner/builtins/internal/client/proxmox"
 	"github.com/neosofia/runner/builtins/internal/client/ssh"
+	"github.com/neosofia/runner/builtins/internal/decoded"
 	"github.com/neosofia/runner/builtins/internal/engine"
 	"github.com/neosofia/runner/builtins/internal/format/sheet"
 	"github.com/neosofia/runner/builtins/internal/target"
@@ -46,7 +47,6 @@ func TargetCodes() []failure.Code {
 		target.CodeBadTarget,
 		target.CodeWindow,
 		engine.CodeEngine,
-		chunks.CodeBusy,
 		keyring.CodeSecret,
 		disk.CodeFailing,
 		disk.CodeCloned,
@@ -62,17 +62,31 @@ func (w *Systems) OpenTarget(ctx context.Context, s *runtime.Step, name string, 
 	}
 	env := w.targetEnv(s, placed)
 	env.Binary = w.program(name)
-	env.Chunks, env.Decoder = w.chunks(spec), w.decoder()
+	if spec.Layout == target.LayoutChunks {
+		env.Decoder = Decoder(filepath.Join("/", w.Env.Root, spec.Place.Folder()))
+	}
 	t, err := target.Open(ctx, w.spec(spec), env)
 	return t, err
 }
 
+// outOfOrder is how much of an archive may be out of order, in bytes of disks: what a guest wrote while it
+// was backed up. It lies in the target's folder meanwhile.
+const outOfOrder = 16 << 30
+
+// Decoder keeps archives as what is in them, and makes them again. Folder is where it may
+// put what is out of order; "" is the system's own.
+func Decoder(folder string) target.Decoder { return decoded.Decoder{Dir: folder, Limit: outOfOrder} }
+
 func (w *Systems) spec(t *site.Target) target.Spec {
-	spec := target.Spec{Layout: t.Layout, Name: t.Name, URL: t.URL, Medium: t.Medium, Location: t.Location, Offline: t.Offline, Offsite: t.Offsite,
+	spec := target.Spec{Name: t.Name, URL: t.URL, Medium: t.Medium, Location: t.Location, Offline: t.Offline, Offsite: t.Offsite,
 		Immutable: t.Immutable,
 		SealedTo:  t.SealedTo, UUID: t.UUID, Serial: t.Serial, PartSize: t.PartSize, Bandwidth: t.Bandwidth, Window: t.Window, HostKey: t.HostKey}
 	if t.Key.Name != "" {
 		spec.Key = func(ctx context.Context) ([]byte, error) { return w.Secret(ctx, t.Key) }
+	}
+	spec.Layout = t.Layout
+	if t.Password.Name != "" {
+		spec.Password = func(ctx context.Context) ([]byte, error) { return w.Secret(ctx, t.Password) }
 	}
 	if t.Login.Name != "" {
 		spec.Login = func(ctx context.Context) ([]byte, error) { return w.Secret(ctx, t.Login) }
@@ -91,7 +105,7 @@ func (w *Systems) targetEnv(s *runtime.Step, placed []ledger.Artifact) target.En
 		return ledger.Artifact{Origin: ledger.Origin{Volume: volume}}
 	}
 	return target.Env{
-		Root: w.Env.Root, Dial: w.Env.Dial, Roots: w.Env.Roots, Now: s.Now,
+		Root: w.Env.Root, Dial: w.Env.Dial, Roots: w.Env.Roots, Now: s.Now, Repositories: &w.chunks,
 		Device: func(path string) (ledger.Device, error) {
 			return w.Env.Device(strings.TrimPrefix(path, w.Env.Root))
 		},
@@ -191,7 +205,8 @@ func (w *Systems) Target(ctx context.Context, name string) (*target.Target, erro
 	if err != nil {
 		return nil, err
 	}
-	t, err := target.Open(ctx, w.spec(spec), target.Env{Chunks: w.chunks(spec), Decoder: w.decoder(), Root: w.Env.Root, Dial: w.Env.Dial, Roots: w.Env.Roots, Now: runtime.RealClock{}.Now,
+	t, err := target.Open(ctx, w.spec(spec), target.Env{Root: w.Env.Root, Dial: w.Env.Dial, Roots: w.Env.Roots, Now: runtime.RealClock{}.Now,
+		Repositories: &w.chunks, Decoder: Decoder(filepath.Join("/", w.Env.Root, spec.Place.Folder())),
 		Device: func(path string) (ledger.Device, error) { return w.Env.Device(strings.TrimPrefix(path, w.Env.Root)) }})
 	return t, err
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/neosofia/runner/builtins/site"
 
+	_ "github.com/neosofia/runner/cmd/runner/internal/noconfig"
 	_ "github.com/neosofia/runner/cmd/runner/internal/nodbus"
 	"github.com/neosofia/runner/runtime"
 	"github.com/neosofia/runner/runtime/failure"

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -382,7 +383,7 @@ func (r recoverFlags) chunksPassword(ctx context.Context) ([]byte, error) {
 		if err != nil {
 			return nil, usage("read the password: %v", err)
 		}
-		return password, nil
+		return bytes.TrimRight(password, "\r\n"), nil
 	}
 	if !interactive() {
 		return nil, usage("%s holds a repository of chunks: give the file of its password with --password", r.from)

@@ -253,7 +253,7 @@ func TestReadersAndAWriterWorkAtOnce(t *testing.T) {
 		t.Error("the reader got other bytes")
 	}
 	_, err := w.Maintain(t.Context())
-	wants(t, err, chunks.CodeBusy, "used by a reader")
+	wants(t, err, target.CodeBusy, "used by a reader")
 	shut(t, r)
 	if _, err := w.Maintain(t.Context()); err != nil {
 		t.Error(err)
@@ -267,7 +267,7 @@ func TestTwoWritersAreRefused(t *testing.T) {
 	dir := create(t)
 	w := open(t, dir, true)
 	_, err := chunks.Open(t.Context(), options(t, dir, true))
-	wants(t, err, chunks.CodeBusy, fmt.Sprintf("it is used by process %d of ", os.Getpid()))
+	wants(t, err, target.CodeBusy, fmt.Sprintf("it is used by process %d of ", os.Getpid()))
 	shut(t, w)
 	w = open(t, dir, true)
 	if left := w.Left(); left != nil {

@@ -69,7 +69,6 @@ func (r *Repository) commit(ctx context.Context, w repo.RepositoryWriter, c chan
 		return err
 	}
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	for name, s := range after {
 		if s == nil {
 			delete(r.folders, name)
@@ -77,7 +76,8 @@ func (r *Repository) commit(ctx context.Context, w repo.RepositoryWriter, c chan
 			r.folders[name] = s
 		}
 	}
-	return nil
+	r.mu.Unlock()
+	return r.noted()
 }
 
 // more is how many snapshots there will be more, or fewer.

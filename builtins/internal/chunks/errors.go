@@ -15,9 +15,6 @@ import (
 	"github.com/neosofia/runner/runtime/failure"
 )
 
-// CodeBusy is the only code of this package; the others are package target's.
-var CodeBusy = failure.Code{Name: "E_TARGET_BUSY", Doc: "another process uses the repository of chunks"}
-
 // sourceError is an error of the reader that a Put was given: it is returned as it is.
 type sourceError struct{ error }
 
@@ -52,7 +49,7 @@ func (r *Repository) fail(doing string, err error) error {
 	case errors.As(err, &errno):
 		return target.LocalError(r.options.Target, doing, err)
 	case errors.Is(err, repo.ErrRepositoryUnavailableDueToUpgradeInProgress):
-		e.Code, e.Temporary, e.Hint = CodeBusy, true, "kopia upgrades its format: wait, or end it with kopia repository upgrade"
+		e.Code, e.Temporary, e.Hint = target.CodeBusy, true, "kopia upgrades its format: wait, or end it with kopia repository upgrade"
 	case newer(err):
 		e.Code, e.Hint = target.CodeBadTarget, "a newer kopia or runner wrote it: use a newer runner"
 	default:

@@ -203,8 +203,8 @@ func TestThePasswordIsInNoFile(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if config == 0 {
-		t.Error("no configuration file was found: this test looks in the wrong place")
+	if config > 0 {
+		t.Error("kopia's configuration file is still there")
 	}
 	shut(t, r)
 	if left, _ := os.ReadDir(o.Scratch); len(left) > 0 {

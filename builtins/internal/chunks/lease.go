@@ -63,7 +63,7 @@ type locks struct {
 func (r *Repository) lock(root *os.Root) error {
 	users, err := root.OpenFile(usersName, os.O_RDWR|os.O_CREATE|openFlags, 0o600)
 	switch {
-	case errors.Is(err, syscall.EROFS) && !r.options.Write, errors.Is(err, fs.ErrPermission) && !r.options.Write:
+	case !r.options.Write && (errors.Is(err, syscall.EROFS) || errors.Is(err, fs.ErrPermission)):
 	case err != nil:
 		return r.fail("lock the repository", err)
 	default:
@@ -139,7 +139,7 @@ func (r *Repository) busy(err error, who string) error {
 	if !errors.Is(err, syscall.EWOULDBLOCK) {
 		return r.fail("lock the repository", err)
 	}
-	return &failure.Error{Code: CodeBusy, System: r.system(), Doing: "lock the repository", Said: "it is used by " + who, Temporary: true,
+	return &failure.Error{Code: target.CodeBusy, System: r.system(), Doing: "lock the repository", Said: "it is used by " + who, Temporary: true,
 		Hint: "wait until that one ends; only one process writes to a repository at a time"}
 }
 
@@ -167,6 +167,16 @@ func (r *Repository) expect(snapshots int) error {
 		return nil
 	}
 	r.locks.self.Snapshots = snapshots
+	return r.tell()
+}
+
+// noted tells, after a flush, that more snapshots are there: who is killed tells nothing any more.
+func (r *Repository) noted() error {
+	have := r.count()
+	if have <= r.locks.self.Snapshots {
+		return nil
+	}
+	r.locks.self.Snapshots = have
 	return r.tell()
 }
 

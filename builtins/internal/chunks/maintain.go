@@ -2,6 +2,7 @@ package chunks
 
 import (
 	"context"
+	"os"
 	"syscall"
 	"time"
 
@@ -40,6 +41,15 @@ func (r *Repository) Maintain(ctx context.Context) (freed int64, err error) {
 	if err := r.step(); err != nil {
 		return 0, r.fail(doing, err)
 	}
+	// kopia makes a lock file beside its configuration.
+	if err := os.Mkdir(r.private, 0o700); err != nil {
+		return 0, r.fail(doing, err)
+	}
+	defer func() {
+		if rerr := os.RemoveAll(r.private); err == nil {
+			err = r.fail(doing, rerr)
+		}
+	}()
 	before, err := r.stored(ctx)
 	if err != nil {
 		return 0, r.fail(doing, err)

@@ -136,6 +136,10 @@ func Open(ctx context.Context, o Options) (r *Repository, err error) {
 		return r, r.notARepository(err)
 	}
 	r.rep = rep.(repo.DirectRepository) // the storage is a folder: there is no server
+	// Only maintenance wants the folder again: who is killed leaves nothing.
+	if err := os.RemoveAll(r.private); err != nil {
+		return r, r.fail("remove the configuration", err)
+	}
 	if err := r.load(ctx); err != nil {
 		return r, err
 	}

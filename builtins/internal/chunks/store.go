@@ -38,7 +38,7 @@ func (r *Repository) Put(ctx context.Context, name string, offset, _ int64, src 
 		}
 	}()
 	in := &reader{ctx: ctx, r: src}
-	id, n, err := keep(ctx, w, name, in)
+	id, n, err := write(ctx, w, name, in)
 	if err != nil {
 		return n, r.fail(doing, err)
 	}

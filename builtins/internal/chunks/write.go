@@ -31,8 +31,8 @@ const (
 	largest = 13
 )
 
-// store writes an object.
-func keep(ctx context.Context, w repo.RepositoryWriter, name string, r io.Reader) (id object.ID, n int64, err error) {
+// write writes an object.
+func write(ctx context.Context, w repo.RepositoryWriter, name string, r io.Reader) (id object.ID, n int64, err error) {
 	s := &sparse{ctx: ctx, w: w, o: object.WriterOptions{Description: "FILE:" + path.Base(name), Compressor: compressor,
 		MetadataCompressor: compressor, Splitter: streamSplitter, AsyncWrites: 1}}
 	defer func() {

@@ -42,8 +42,8 @@ import (
 	"github.com/neosofia/runner/runtime/failure"
 )
 
-// Open opens the store that a login is for. It is an engine.Open.
-func Open(ctx context.Context, cfg engine.Config, keep engine.Keep) (engine.Engine, error) {
+// Open opens the store that a login is for. Files get the times of a clock.
+func Open(ctx context.Context, cfg engine.Config, keep engine.Keep, now func() time.Time) (engine.Engine, error) {
 	atexit.IgnoreSignals() // or it would end this process by itself
 	ctx, conf := fs.AddConfig(ctx)
 	conf.HTTPProxy, conf.UserAgent = cfg.Proxy, "runner"
@@ -84,7 +84,7 @@ func Open(ctx context.Context, cfg engine.Config, keep engine.Keep) (engine.Engi
 	if err != nil {
 		return nil, explain("open it", err)
 	}
-	r := &remote{f: f, kind: kind, ctx: ctx, conf: conf, account: account(cfg.Login), roots: file}
+	r := &remote{f: f, kind: kind, ctx: ctx, conf: conf, account: account(cfg.Login), roots: file, now: now}
 	for _, t := range []hash.Type{hash.SHA256, hash.MD5, hash.SHA1, hash.Whirlpool} {
 		if f.Hashes().Contains(t) {
 			r.sum = t
@@ -192,6 +192,7 @@ type remote struct {
 	ctx     context.Context // has rclone's configuration
 	conf    *fs.ConfigInfo
 	account string
+	now     func() time.Time
 	roots   *os.File // read again by each client that the backend makes
 	sum     hash.Type
 
@@ -229,7 +230,7 @@ func (r *remote) Put(ctx context.Context, name string, offset, size int64, in io
 		return 0, explain(doing, err)
 	}
 	read := &counted{r: in, sums: sums}
-	src := object.NewStaticObjectInfo(name, time.Now(), size, true, nil, r.f)
+	src := object.NewStaticObjectInfo(name, r.now(), size, true, nil, r.f)
 	var there fs.Object
 	err = fs.ErrorObjectNotFound
 	if r.f.Features().DuplicateFiles { // elsewhere a file of the same name is replaced

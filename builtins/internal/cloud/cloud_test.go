@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/neosofia/runner/builtins/internal/cloud"
 	"github.com/neosofia/runner/builtins/internal/engine"
@@ -17,7 +18,9 @@ import (
 
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == engine.Verb {
-		if err := engine.Main(cloud.Open); err != nil {
+		if err := engine.Main(func(ctx context.Context, cfg engine.Config, keep engine.Keep) (engine.Engine, error) {
+			return cloud.Open(ctx, cfg, keep, time.Now)
+		}); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}

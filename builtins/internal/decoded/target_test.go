@@ -4,16 +4,19 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/neosofia/runner/builtins/internal/chunks"
 	"github.com/neosofia/runner/builtins/internal/decoded"
+	"github.com/neosofia/runner/builtins/internal/engine"
 	"github.com/neosofia/runner/builtins/internal/format/archive"
 	"github.com/neosofia/runner/builtins/internal/format/vma"
 	"github.com/neosofia/runner/builtins/internal/store"
@@ -47,6 +50,86 @@ func chunked(t *testing.T, dir string) *target.Target {
 		t.Fatal(err)
 	}
 	return tgt
+}
+
+// TestMain lets the test binary be the engine.
+func TestMain(m *testing.M) {
+	if len(os.Args) == 2 && os.Args[1] == engine.Verb {
+		err := engine.Main(func(ctx context.Context, cfg engine.Config, _ engine.Keep) (engine.Engine, error) {
+			return chunks.Serve(ctx, cfg, time.Now)
+		})
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// served opens a target whose repository is in a process of its own.
+func served(t *testing.T, dir string, repositories *target.Repositories, password string) *target.Target {
+	t.Helper()
+	env := Env(Stick())
+	env.Now = time.Now
+	env.Decoder = decoded.Decoder{Dir: dir, Limit: 64 << 20}
+	env.Repositories = repositories
+	tgt, err := target.Open(t.Context(), target.Spec{Name: "second-disk", URL: "file://" + dir, Layout: target.LayoutChunks,
+		Password: func(context.Context) ([]byte, error) { return []byte(password), nil }}, env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tgt
+}
+
+// Steps of one run share the repository, which is in a process of its own; others have to wait, and what
+// is wrong with it is told by that process.
+func TestStepsShareARepositoryInItsProcess(t *testing.T) {
+	dir := backups(t)
+	var repositories target.Repositories
+	raw := packed(t, machine(t, random(1, 3<<20), random(2, 200<<10)))
+	var all sync.WaitGroup
+	copies := make([]ledger.Copy, 3)
+	for i := range copies {
+		all.Go(func() {
+			tgt := served(t, dir, &repositories, "correct horse")
+			src := artifact(Source(File{Name: fmt.Sprintf("vzdump-qemu-10%d-2026_11_24-01_00_00.vma.zst", i), Data: raw}), fmt.Sprint("guest", i))
+			o := target.Copy(t.Context(), src, []*target.Target{tgt})[0]
+			if o.Err != nil {
+				t.Error(o.Err)
+			} else if v, err := tgt.Verify(t.Context(), o.Copy, ledger.Opened, nil, opens); err != nil || v.Level != ledger.Opened {
+				t.Errorf("level %d, %v", v.Level, err)
+			}
+			copies[i] = o.Copy
+			if err := tgt.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	tgt := served(t, dir, &repositories, "correct horse")
+	if _, err := tgt.Verify(t.Context(), copies[0], ledger.Read, nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	other := served(t, dir, nil, "correct horse")
+	_, err := other.Verify(t.Context(), copies[0], ledger.Read, nil, nil)
+	if !failure.Is(err, target.CodeBusy) || !strings.Contains(err.Error(), "it is used by process") {
+		t.Errorf("a second process: %v", err)
+	}
+	if was, err := tgt.Remove(t.Context(), copies[0]); err != nil || !was {
+		t.Errorf("removed: %v, %v", was, err)
+	}
+	if _, err := tgt.Maintain(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := errors.Join(tgt.Close(), other.Close()); err != nil {
+		t.Error(err)
+	}
+	wrong := served(t, dir, nil, "another")
+	defer wrong.Close()
+	if _, err := wrong.Verify(t.Context(), copies[1], ledger.Read, nil, nil); !failure.Is(err, target.CodeDenied) {
+		t.Errorf("a wrong password: %v", err)
+	}
 }
 
 func backups(t *testing.T) string {

@@ -124,7 +124,7 @@ func (c *Child) spawn(local bool) error {
 	}
 	defer theirs.Close()
 	c.conn = conn
-	c.cmd = &exec.Cmd{Path: program, Args: args, Env: []string{"HOME=/nonexistent"}, Dir: "/", Stdin: theirs, Stdout: c.words, Stderr: c.words}
+	c.cmd = &exec.Cmd{Path: program, Args: args, Env: environment, Dir: "/", Stdin: theirs, Stdout: c.words, Stderr: c.words}
 	confine(c.cmd, local)
 	if err := c.cmd.Start(); err != nil {
 		return errors.Join(err, conn.Close())
@@ -305,17 +305,20 @@ func (c *Child) Space(ctx context.Context) (free, total int64, err error) {
 	return s.Free, s.Total, err
 }
 
-// Maintain gives back the space of what was deleted, and returns its bytes.
-func (c *Child) Maintain(ctx context.Context) (freed int64, err error) {
-	err = c.ask(ctx, "give back space", http.MethodPost, "/maintain", nil, nil, &freed)
-	return freed, err
-}
-
 // Sum asks the store itself for the digest of a file; "" where it has none.
 func (c *Child) Sum(ctx context.Context, name string) (sum string, err error) {
 	err = c.ask(ctx, "digest "+name, http.MethodGet, "/sum", url.Values{"name": {name}}, nil, &sum)
 	return sum, err
 }
+
+// Maintain gives the space of what was deleted back, where deleting does not, and returns its bytes.
+func (c *Child) Maintain(ctx context.Context) (freed int64, err error) {
+	err = c.ask(ctx, "maintain its store", http.MethodPost, "/maintain", nil, nil, &freed)
+	return freed, err
+}
+
+// environment keeps libraries from looking for a home and a configuration.
+var environment = []string{"HOME=/nonexistent", "RCLONE_CONFIG="}
 
 const maxAnswer = 64 << 20 // bytes: a folder of 100,000 names
 

@@ -26,6 +26,7 @@ type Config struct {
 	Proxy  string        `json:"proxy,omitempty"` // http://host:port; "" is none
 	Roots  []byte        `json:"roots,omitempty"` // PEM: certificates that servers must show; none: the system's
 	Local  bool          `json:"local,omitempty"` // the store is a folder of this machine
+	Read   bool          `json:"read,omitempty"`  // nothing is written there, not even a lock
 	Quiet  time.Duration `json:"quiet,omitempty"` // how long a server may say nothing; 0 is five minutes
 }
 
@@ -63,11 +64,6 @@ type Facts struct {
 	Rename  bool   `json:"rename,omitempty"`
 }
 
-// Maintainer is an engine that gives back space only when it is told to.
-type Maintainer interface {
-	Maintain(ctx context.Context) (freed int64, err error)
-}
-
 // Engine is a store that lives in a child.
 type Engine interface {
 	store.Store
@@ -77,6 +73,12 @@ type Engine interface {
 	// Sum asks the store itself for the digest of a file; "" where it has none.
 	Sum(ctx context.Context, name string) (string, error)
 	Close() error
+}
+
+// Maintainer is an engine whose store keeps what was deleted until it is maintained.
+type Maintainer interface {
+	// Maintain returns the bytes that it freed.
+	Maintain(ctx context.Context) (freed int64, err error)
 }
 
 // Keep stores a login that changed. It returns when that is durable.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,7 +21,8 @@ import (
 
 // Prune removes what the rules let go, or says what would go.
 func Prune(ctx context.Context, s *runtime.Step, a *Request) (runtime.Result, error) {
-	return pruneWith(ctx, s, a, pruneOrphans, func(ctx context.Context, c ledger.Copy) (was bool, err error) {
+	emptied := map[string]bool{}
+	r, err := pruneWith(ctx, s, a, pruneOrphans, func(ctx context.Context, c ledger.Copy) (was bool, err error) {
 		w := systems.Of(s)
 		placed, err := systems.Placed(ctx, s, c)
 		if err != nil {
@@ -40,8 +42,31 @@ func Prune(ctx context.Context, s *runtime.Step, a *Request) (runtime.Result, er
 		if failure.Is(err, target.CodeNotFound) {
 			return false, nil
 		}
+		emptied[c.Target] = emptied[c.Target] || was
 		return was, err
 	})
+	for _, name := range slices.Sorted(maps.Keys(emptied)) {
+		if emptied[name] && err == nil {
+			err = maintain(ctx, s, name)
+		}
+	}
+	return r, err
+}
+
+// maintain gives the space of what was removed back, where removing alone does not.
+func maintain(ctx context.Context, s *runtime.Step, name string) error {
+	t, err := systems.Of(s).OpenTarget(ctx, s, name)
+	if err != nil {
+		return err
+	}
+	defer t.Close()
+	release, err := s.Hold(ctx, "target:"+name)
+	if err != nil {
+		return err
+	}
+	defer release()
+	_, err = t.Maintain(ctx)
+	return err
 }
 
 // Pretend does what Prune does, and removes nothing.

@@ -7,7 +7,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
+	"github.com/neosofia/runner/builtins/internal/engine"
 	"github.com/neosofia/runner/builtins/internal/store"
 	"github.com/neosofia/runner/runtime/failure"
 )
@@ -20,9 +22,6 @@ const chunksFolder = "chunks"
 
 // openChunks puts the repository in front of the folder that was opened.
 func (t *Target) openChunks(ctx context.Context) error {
-	if t.env.Chunks == nil {
-		return badTarget(t.spec.Name, "nothing here opens a repository of chunks")
-	}
 	files, ok := t.store.(*fileStore)
 	if !ok {
 		return badTarget(t.spec.Name, "a layout of chunks is for folders of this machine")
@@ -33,13 +32,17 @@ func (t *Target) openChunks(ctx context.Context) error {
 	if err := files.folders(chunksFolder); err != nil {
 		return files.fail("make folder", chunksFolder, err)
 	}
-	chunks, caps, err := t.env.Chunks(ctx, t.spec.Name, filepath.Join(files.root.Name(), chunksFolder))
+	start := t.env.Chunks
+	if start == nil {
+		start = t.startChunks
+	}
+	chunks, caps, err := t.env.Repositories.share(ctx, t.spec.Name, filepath.Join(files.root.Name(), chunksFolder), start)
 	if err != nil {
 		return err
 	}
 	t.store = &beside{files: files, chunks: chunks}
 	folder := t.caps
-	t.caps = Capabilities{Rename: true, Whole: true, Space: folder.Space, Guard: folder.Guard, Program: folder.Program, Maintain: caps.Maintain,
+	t.caps = Capabilities{Rename: true, Whole: true, Maintain: caps.Maintain, Space: folder.Space, Guard: folder.Guard, Program: folder.Program,
 		Close: func() error {
 			var cerr error
 			if caps.Close != nil {
@@ -48,6 +51,97 @@ func (t *Target) openChunks(ctx context.Context) error {
 			return errors.Join(cerr, folder.Close())
 		}}
 	return nil
+}
+
+// ChunksKind names the engine of repositories, and ChunksPassword the only option of its login.
+const (
+	ChunksKind     = "chunks"
+	ChunksPassword = "password"
+)
+
+// Repositories are those that a process has open: one writer has a repository at a time, and the steps of a run
+// share it. The zero value is ready; a nil one shares nothing.
+type Repositories struct {
+	mu   sync.Mutex
+	open map[string]*repository
+}
+
+// repository is one that is open, and how many targets use it.
+type repository struct {
+	store store.Store
+	caps  Capabilities
+	users int
+}
+
+type opener func(ctx context.Context, target, folder string) (store.Store, Capabilities, error)
+
+// share opens a repository, or joins those who have it open. Close of the Capabilities leaves it.
+func (r *Repositories) share(ctx context.Context, target, folder string, open opener) (store.Store, Capabilities, error) {
+	if r == nil {
+		return open(ctx, target, folder)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	have := r.open[folder]
+	if have == nil {
+		s, caps, err := open(ctx, target, folder)
+		if err != nil {
+			return nil, caps, err
+		}
+		have = &repository{store: s, caps: caps}
+		if r.open == nil {
+			r.open = map[string]*repository{}
+		}
+		r.open[folder] = have
+	}
+	have.users++
+	caps := have.caps
+	caps.Close = sync.OnceValue(func() error { return r.leave(folder) })
+	return have.store, caps, nil
+}
+
+func (r *Repositories) leave(folder string) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	have := r.open[folder]
+	if have.users--; have.users > 0 {
+		return nil
+	}
+	delete(r.open, folder)
+	if have.caps.Close == nil {
+		return nil
+	}
+	return have.caps.Close()
+}
+
+// startChunks has the repository opened in a process of its own, when it is first used.
+func (t *Target) startChunks(_ context.Context, _, folder string) (store.Store, Capabilities, error) {
+	if t.spec.Password == nil {
+		return nil, Capabilities{}, badTarget(t.spec.Name, "its repository has no password")
+	}
+	f := &foreign{t: t, folder: folder}
+	return f, Capabilities{Maintain: f.maintain, Close: f.Close}, nil
+}
+
+// repository is the configuration that opens one.
+func (f *foreign) repository(ctx context.Context) (engine.Config, error) {
+	password, err := f.t.spec.Password(ctx)
+	if err != nil {
+		return engine.Config{}, err
+	}
+	login := engine.Login{Kind: ChunksKind, Options: map[string]string{ChunksPassword: string(password)}}
+	clear(password)
+	return engine.Config{Target: f.t.spec.Name, Root: strings.TrimPrefix(f.folder, "/"), Login: login, Local: true,
+		Read: f.t.spec.Read}, nil
+}
+
+func (f *foreign) maintain(ctx context.Context) (int64, error) {
+	c, err := f.session(ctx)
+	if err != nil {
+		return 0, err
+	}
+	freed, err := c.Maintain(ctx)
+	return freed, f.judge(err)
 }
 
 // beside is a repository in a folder: what has a folder in its name goes into the repository, and what lies at
@@ -76,7 +170,7 @@ func (b *beside) guarded(ctx context.Context, name string) (store.Store, error) 
 	return s, b.files.guard(ctx)
 }
 
-// Put implements store.Store.
+// Put implements Store.
 func (b *beside) Put(ctx context.Context, name string, offset, size int64, r io.Reader) (int64, error) {
 	s, err := b.guarded(ctx, name)
 	if err != nil {
@@ -85,7 +179,7 @@ func (b *beside) Put(ctx context.Context, name string, offset, size int64, r io.
 	return s.Put(ctx, name, offset, size, r)
 }
 
-// Get implements store.Store.
+// Get implements Store.
 func (b *beside) Get(ctx context.Context, name string, offset, length int64) (io.ReadCloser, error) {
 	rc, err := b.write(name).Get(ctx, name, offset, length)
 	if failure.Is(err, CodeNotFound) && b.write(name) == b.chunks {
@@ -94,7 +188,7 @@ func (b *beside) Get(ctx context.Context, name string, offset, length int64) (io
 	return rc, err
 }
 
-// Stat implements store.Store.
+// Stat implements Store.
 func (b *beside) Stat(ctx context.Context, name string) (store.Info, error) {
 	if b.write(name) == store.Store(b.files) {
 		if info, err := b.files.Stat(ctx, name); err == nil && !info.Dir || err != nil && !failure.Is(err, CodeNotFound) {
@@ -108,7 +202,7 @@ func (b *beside) Stat(ctx context.Context, name string) (store.Info, error) {
 	return info, err
 }
 
-// List implements store.Store.
+// List implements Store.
 func (b *beside) List(ctx context.Context, dir string) ([]store.Info, error) {
 	all, err := b.chunks.List(ctx, dir)
 	if err != nil && !failure.Is(err, CodeNotFound) {
@@ -130,7 +224,7 @@ func (b *beside) List(ctx context.Context, dir string) ([]store.Info, error) {
 	return all, nil
 }
 
-// Rename implements store.Store.
+// Rename implements Store.
 func (b *beside) Rename(ctx context.Context, from, to string) error {
 	s, err := b.guarded(ctx, from)
 	if err != nil {
@@ -142,7 +236,7 @@ func (b *beside) Rename(ctx context.Context, from, to string) error {
 	return s.Rename(ctx, from, to)
 }
 
-// Delete implements store.Store.
+// Delete implements Store.
 func (b *beside) Delete(ctx context.Context, name string) error {
 	if err := b.files.guard(ctx); err != nil {
 		return err

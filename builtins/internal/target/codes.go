@@ -11,6 +11,7 @@ var (
 	CodeFull         = failure.Code{Name: "E_TARGET_FULL", Doc: "there is not enough space"}
 	CodeReadOnly     = failure.Code{Name: "E_TARGET_READONLY", Doc: "the file system is read-only"}
 	CodeDown         = failure.Code{Name: "E_TARGET_DOWN", Doc: "the target cannot be reached, or the connection broke off"}
+	CodeBusy         = failure.Code{Name: "E_TARGET_BUSY", Doc: "another process writes to the target's repository, or maintains it"}
 	CodeDenied       = failure.Code{Name: "E_TARGET_DENIED", Doc: "the target refuses our account or an operation"}
 	CodeFailed       = failure.Code{Name: "E_TARGET_FAILED", Doc: "the target refuses an operation and gives no reason"}
 	CodeNoSFTP       = failure.Code{Name: "E_TARGET_SFTP", Doc: "the account's login does not lead to SFTP: it prints text, or SFTP is " +

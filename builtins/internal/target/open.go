@@ -61,6 +61,8 @@ type Access struct {
 	Login   func(ctx context.Context) ([]byte, error) // as in Spec
 	Keep    func(login []byte) error                  // as in Spec
 	Layout  string                                    // as in Spec
+	// Password is as in Spec.
+	Password func(ctx context.Context) ([]byte, error)
 }
 
 // HasChunks reports that a folder holds a repository of chunks; root is Env.Root.
@@ -71,7 +73,7 @@ func HasChunks(root, folder string) bool {
 
 // OpenPath opens a medium of which no site knows: a folder, or a URL.
 func OpenPath(ctx context.Context, place string, env Env, access Access) (*Target, error) {
-	spec := Spec{Layout: access.Layout, Name: place, URL: place, HostKey: access.HostKey, Key: access.Key, Login: access.Login, Keep: access.Keep}
+	spec := Spec{Read: true, Layout: access.Layout, Password: access.Password, Name: place, URL: place, HostKey: access.HostKey, Key: access.Key, Login: access.Login, Keep: access.Keep}
 	if !strings.Contains(place, "://") {
 		if !path.IsAbs(place) {
 			return nil, badTarget(place, "the path is not absolute")

@@ -28,6 +28,11 @@ type Spec struct {
 	// folder, and archives of guests as what is in them.
 	Layout string
 
+	// Password of the repository: called when it is opened, zeroed after use; layout chunks.
+	Password func(ctx context.Context) ([]byte, error)
+
+	Read bool // it is only read: nothing is written there, not even a lock
+
 	SealedTo []string // age recipients, all age1… or all age1pq1…; none: plain
 
 	UUID   string // demanded of the file system behind a file:// target
@@ -60,9 +65,11 @@ type Env struct {
 	InPlace func(ctx context.Context, volume string, offset int64) (io.ReadCloser, error)
 	// Remove deletes a volume that a pve:// target holds; was reports that it was there.
 	Remove func(ctx context.Context, volume string) (was bool, err error)
-	// Chunks opens the repository in a folder, and makes it where there is none; layout chunks. Of its Capabilities, those of
-	// the folder stand in for Space, Guard and Program.
+	// Chunks opens the repository in a folder, and makes it where there is none; layout chunks. Of its Capabilities,
+	// those of the folder stand in for Space, Guard and Program. Nil: the engine of this program does.
 	Chunks func(ctx context.Context, target, folder string) (store.Store, Capabilities, error)
+	// Repositories are those that are open in this process; layout chunks.
+	Repositories *Repositories
 	// Decoder decodes archives for layout chunks; nil: they are kept as they are.
 	Decoder Decoder
 	// Binary is the static runner to leave on targets. An empty path with ok means

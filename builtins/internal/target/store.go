@@ -10,11 +10,11 @@ type Capabilities struct {
 	// Append: Put takes an offset. Where it does not, a stored file is there whole or not
 	// at all, and a transfer that broke off goes on at the part: set a part size.
 	Append bool
-	// Sized: Put wants to know the size; what has none is read ahead.
-	Sized bool
 	// Whole: a file is there whole or not at all, and bytes that were sent before cost little to send again.
 	// There are no drafts of single files, and no notes of what is finished.
 	Whole bool
+	// Sized: Put wants to know the size; what has none is read ahead.
+	Sized bool
 	// Stages: sealing gets a goroutine of its own, since Put waits for a disk.
 	Stages bool
 	// Space returns free and total bytes, -1 where unknown.

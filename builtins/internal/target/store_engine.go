@@ -19,13 +19,15 @@ import (
 )
 
 // engineCodes are those that an engine may raise for its store.
-var engineCodes = []failure.Code{CodeFull, CodeReadOnly, CodeDown, CodeDenied, CodeFailed, CodeDamaged, CodeNotFound, CodeBadTarget}
+var engineCodes = []failure.Code{CodeFull, CodeReadOnly, CodeDown, CodeDenied, CodeFailed, CodeDamaged, CodeNotFound, CodeBadTarget,
+	CodeBusy}
 
 // foreign is a store behind an engine. An engine that ended is started anew by the
 // next call.
 type foreign struct {
-	t     *Target
-	relay *relay // nil: the engine connects by itself
+	t      *Target
+	folder string // of a repository of chunks, absolute; "": the target's URL says where
+	relay  *relay // nil: the engine connects by itself
 
 	mu    sync.Mutex
 	child *engine.Child
@@ -67,6 +69,13 @@ func (f *foreign) session(ctx context.Context) (*engine.Child, error) {
 		return f.child, nil
 	}
 	name := f.t.spec.Name
+	if f.folder != "" {
+		cfg, err := f.repository(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return f.start(ctx, engine.Parent{System: system(name), Codes: engineCodes, Silence: f.t.env.Silence}, cfg)
+	}
 	raw, err := f.t.spec.Login(ctx)
 	if err != nil {
 		return nil, err
@@ -92,6 +101,11 @@ func (f *foreign) session(ctx context.Context) (*engine.Child, error) {
 	if cfg.Proxy = os.Getenv("HTTPS_PROXY"); f.relay != nil {
 		cfg.Proxy = f.relay.url()
 	}
+	return f.start(ctx, parent, cfg)
+}
+
+// start starts an engine in place of one that ended.
+func (f *foreign) start(ctx context.Context, parent engine.Parent, cfg engine.Config) (child *engine.Child, err error) {
 	if f.child != nil {
 		f.child.Close()
 		f.child = nil
