@@ -24,7 +24,7 @@ func TestMain(m *testing.M) {
 	case len(os.Args) > 1 && os.Args[1] == Verb && os.Args[0] == "nonsense":
 		fmt.Println("this is not HTTP")
 		_, _ = os.Stdin.WriteString("hello, I am not the engine\n") // the socket
-		_, _ = os.Stdin.Read(make([]byte, 1<<20)) // until it is killed, or the other end goes
+		_, _ = os.Stdin.Read(make([]byte, 1<<20))                   // until it is killed, or the other end goes
 	case len(os.Args) > 1 && os.Args[1] == Verb:
 		if err := Main(openTest); err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -56,7 +56,7 @@ func (m *memory) Put(_ context.Context, name string, _, _ int64, r io.Reader) (i
 	switch name {
 	case "exit":
 		fmt.Println("I print on standard output")
-		fmt.Fprintln(os.Stderr, "and this is why")
+		fmt.Fprintln(os.Stderr, "and this is why: https://x.example/b?tempauth=s3cret")
 		os.Exit(3)
 	case "kill":
 		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
@@ -67,7 +67,7 @@ func (m *memory) Put(_ context.Context, name string, _, _ int64, r io.Reader) (i
 		_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP)
 	case "full":
 		_, _ = io.CopyN(io.Discard, r, 10)
-		return 0, &failure.Error{Code: full, Doing: "write full", Said: "no room\x1b[2J", Hint: "buy some", Temporary: true}
+		return 0, &failure.Error{Code: full, Doing: "write full", Said: `Put "https://x.example/a?tempauth=s3cret": no room` + "\x1b[2J", Hint: "buy some", Temporary: true}
 	case "evil":
 		return 0, &failure.Error{Code: failure.Ledger, Said: "stop the run"}
 	case "print":
@@ -285,6 +285,9 @@ func TestAChildMayDoWhatItWants(t *testing.T) {
 				if !strings.Contains(err.Error(), s) {
 					t.Errorf("got %v, want it to say %q", err, s)
 				}
+			}
+			if err != nil && strings.Contains(err.Error(), "s3cret") {
+				t.Errorf("got %v: it tells what opens a URL", err)
 			}
 			if err != nil && strings.ContainsRune(err.Error(), 0x1b) {
 				t.Errorf("got %q: it moves the cursor", err)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"time"
 
 	"github.com/neosofia/runner/builtins/internal/store"
@@ -119,9 +120,14 @@ func (f *fault) error(system string, codes []failure.Code) error {
 
 const maxWords = 2000 // bytes of one text of a child
 
-// clean keeps what a child says to what can be shown.
+// queries are what stands behind the path of a URL: those of uploads and downloads hold
+// what opens them.
+var queries = regexp.MustCompile(`(https?://[^\s"'?]+)\?[^\s"']*`)
+
+// clean keeps what a child says to what can be shown, and may be recorded.
 func clean(s string) string {
 	out := []rune{}
+	s = queries.ReplaceAllString(s, "$1?[not shown]")
 	for _, r := range s {
 		if r < ' ' || r == 0x7f {
 			r = ' '

@@ -196,11 +196,14 @@ func TestNames(t *testing.T) {
 	seen := map[string]string{}
 	for _, name := range []string{"erp", "ERP", "a b", "a_b", "a/b", "a--b", "..", ".", "", "-rf", ".hidden", "dot.", "ü", "x\x00y",
 		"README.txt", "readme.TXT", "manifest.json", "SHA256SUMS", "progress.json", strings.Repeat("x", 300), strings.Repeat("x", 301),
-		"a b.vma.zst", "a_b--0123456789abcdef"} {
+		"a b.vma.zst", "a_b--0123456789abcdef", "con", "CON.txt", "nul.raw", "lpt1", "_vti_", "a_VTI_b", "desktop.ini"} {
 		for kind, make := range map[string]func(string) string{"name": safeName, "file": safeFile, "kind": safeKind} {
 			got := make(name)
 			if !safePart(got) || len(got) > maxName || strings.Contains(got, "..") || strings.HasSuffix(got, ".") {
 				t.Errorf("got %q for %q", got, name)
+			}
+			if reserved(got) {
+				t.Errorf("got %q for %q, which SharePoint refuses", got, name)
 			}
 			if other, twice := seen[kind+got]; twice && other != name {
 				t.Errorf("got %q for both %q and %q", got, name, other)

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"path"
+	"regexp"
 	"strings"
 	"time"
 
@@ -33,7 +34,23 @@ func plain(name string) bool {
 			return false
 		}
 	}
-	return true
+	return !reserved(name)
+}
+
+var vti = regexp.MustCompile("(?i)_vti_")
+
+// reserved are names that SharePoint and Windows keep for themselves: a copy has the same
+// name wherever it lies.
+func reserved(name string) bool {
+	lower := strings.ToLower(name)
+	stem, _, _ := strings.Cut(lower, ".")
+	switch {
+	case stem == "con", stem == "prn", stem == "aux", stem == "nul", lower == "desktop.ini", strings.Contains(lower, "_vti_"):
+		return true
+	case len(stem) == 4 && (strings.HasPrefix(stem, "com") || strings.HasPrefix(stem, "lpt")):
+		return '0' <= stem[3] && stem[3] <= '9'
+	}
+	return false
 }
 
 func allowed(c byte) bool {
@@ -63,6 +80,10 @@ func changed(name string) string {
 		if !allowed(c) || i == 0 && strings.IndexByte(".-", c) >= 0 {
 			b[i] = '_'
 		}
+	}
+	b = vti.ReplaceAll(b, []byte("_vti-"))
+	if reserved(string(b)) {
+		b = append([]byte{'_'}, b...)
 	}
 	return strings.ReplaceAll(string(b), "--", "__") + "--" + hex.EncodeToString(sum[:8]) + ext
 }
