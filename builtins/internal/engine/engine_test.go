@@ -60,11 +60,13 @@ func (m *memory) Put(_ context.Context, name string, _, _ int64, r io.Reader) (i
 		os.Exit(3)
 	case "kill":
 		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+		select {} // a signal need not stop the thread that sent it at once
 	case "panic":
 		go func() { panic("in a goroutine of its own") }()
 		select {}
 	case "hang":
 		_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP)
+		select {}
 	case "full":
 		_, _ = io.CopyN(io.Discard, r, 10)
 		return 0, &failure.Error{Code: full, Doing: "write full", Said: `Put "https://x.example/a?tempauth=s3cret": no room` + "\x1b[2J", Hint: "buy some", Temporary: true}
