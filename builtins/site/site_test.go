@@ -98,6 +98,17 @@ asset(name = "more", on = {"a": "read", "x": "read"})`, []string{"by its own nam
 		{"more copies than a set gives", good + travels + strings.Replace(travels, `"a"`, `"b"`, 1) + `
 media(set = "x", names = ["a", "b"], every = "7d")
 asset(name = "more", on = {"x": "read"}, copies = 2)`, []string{"asks for 2 copies", "can give 1"}},
+		{"a cloud store without a login", `target(name = "x", url = "onedrive:///backups", medium = "cloud", location = "m")`,
+			[]string{"runner cloud login x makes it"}},
+		{"a cloud store without a seal", `target(name = "x", url = "onedrive:///backups", medium = "cloud", location = "m", login = secret("l"))`,
+			[]string{"always sealed"}},
+		{"a cloud store's root", `target(name = "x", url = "onedrive:///", medium = "cloud", location = "m")`, []string{"onedrive:///folder"}},
+		{"a login of a folder", strings.Replace(goodTarget, `"safe"`, `"safe", login = secret("l")`, 1), []string{"login is for cloud stores"}},
+		{"hours that are none", strings.Replace(goodTarget, `"safe"`, `"safe", window = "22-6"`, 1), []string{"22:00-06:00"}},
+		{"chunks without a password", strings.Replace(goodTarget, `"safe"`, `"safe", layout = "chunks"`, 1), []string{"runner secret set"}},
+		{"another layout", strings.Replace(goodTarget, `"safe"`, `"safe", layout = "tape"`, 1), []string{`want "chunks"`}},
+		{"chunks on a server", `target(name = "x", url = "sftp://u@h/f", medium = "disk", location = "m", host_key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMNevDMw++P3U9L5AsNdPc+FD817Y27hARZQXvSufaCq", layout = "chunks", password = secret("p"))`,
+			[]string{"for a file:// target"}},
 		{"parts that are too small", strings.Replace(goodTarget, `"safe"`, `"safe", part_size = 100`, 1), []string{"at least 1048576"}},
 		{"a negative bandwidth", strings.Replace(goodTarget, `"safe"`, `"safe", bandwidth = -1`, 1), []string{"bandwidth"}},
 		{"a duration that is none", strings.Replace(goodAsset, `on =`, `rpo = "soon", on =`, 1), []string{"rpo", "soon"}},
