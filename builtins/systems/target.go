@@ -199,16 +199,18 @@ func Placed(ctx context.Context, s *runtime.Step, c ledger.Copy) ([]ledger.Artif
 // Close lets go of everything that was opened.
 func (w *Systems) Close() error { return nil }
 
-// Target opens a target outside a run: to look, and to leave a checkpoint.
+// Target opens a target outside a run: to look, and to leave a checkpoint. A repository of
+// chunks is only read: a run that writes there meanwhile is not kept from it.
 func (w *Systems) Target(ctx context.Context, name string) (*target.Target, error) {
-	spec, err := w.Site.Target(name)
+	declared, err := w.Site.Target(name)
 	if err != nil {
 		return nil, err
 	}
-	t, err := target.Open(ctx, w.spec(spec), target.Env{Root: w.Env.Root, Dial: w.Env.Dial, Roots: w.Env.Roots, Now: runtime.RealClock{}.Now,
-		Repositories: &w.chunks, Decoder: Decoder(filepath.Join("/", w.Env.Root, spec.Place.Folder())),
-		Device: func(path string) (ledger.Device, error) { return w.Env.Device(strings.TrimPrefix(path, w.Env.Root)) }})
-	return t, err
+	spec := w.spec(declared)
+	spec.Read = true
+	return target.Open(ctx, spec, target.Env{Root: w.Env.Root, Dial: w.Env.Dial, Roots: w.Env.Roots, Now: runtime.RealClock{}.Now,
+		Decoder: Decoder(filepath.Join("/", w.Env.Root, declared.Place.Folder())),
+		Device:  func(path string) (ledger.Device, error) { return w.Env.Device(strings.TrimPrefix(path, w.Env.Root)) }})
 }
 
 // EachTarget opens every target that holds files of runner's own, and calls fn with it

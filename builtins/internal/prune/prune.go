@@ -66,6 +66,10 @@ func maintain(ctx context.Context, s *runtime.Step, name string) error {
 	}
 	defer release()
 	_, err = t.Maintain(ctx)
+	if failure.Is(err, target.CodeBusy) {
+		s.Log("the space of what was removed on %s is given back later: %v", name, err)
+		return nil
+	}
 	return err
 }
 
