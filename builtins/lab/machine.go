@@ -58,7 +58,8 @@ func (w *World) Program(ctx context.Context, args []string, stdin io.Reader, std
 	if err != nil {
 		return c.fail(1, "%v", err)
 	}
-	for _, d := range deeds {
+	if len(deeds) > 0 { // the first counts
+		d := deeds[0]
 		if d.Name == "missing" {
 			return noProgram
 		}
