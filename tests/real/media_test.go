@@ -16,6 +16,7 @@ const mediaPackages = "cryptsetup-bin,smartmontools,e2fsprogs,udev,kmod,linux-im
 // other one is overwritten.
 func TestLUKSMediaThatTravel(t *testing.T) {
 	needs(t)
+	t.Parallel() // an emulated machine takes one processor, and shares nothing
 	for program, pkg := range map[string]string{"debootstrap": "debootstrap", "mke2fs": "e2fsprogs",
 		"qemu-system-x86_64": "qemu-system-x86 seabios"} {
 		if _, err := find(program); err != nil {

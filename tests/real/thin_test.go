@@ -21,6 +21,7 @@ const thinPackages = "rear,less,xorriso,isolinux,syslinux-common,extlinux,geniso
 // /srv, where it would make them anew.
 func TestAThinPoolBesideRootAndLUKSDisksOfCopies(t *testing.T) {
 	needs(t)
+	t.Parallel() // an emulated machine takes one processor, and shares nothing
 	for program, pkg := range map[string]string{"debootstrap": "debootstrap", "mke2fs": "e2fsprogs",
 		"qemu-system-x86_64": "qemu-system-x86 seabios"} {
 		if _, err := find(program); err != nil {
