@@ -70,13 +70,13 @@ func TestAWriterIsKilledAtAnyTime(t *testing.T) {
 	pick := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 0))
 	there := map[int]bool{}
 	next, maintained := 0, 0
-	for range rounds {
+	for round := range rounds {
 		from := next
 		c, lines := startNights(t, dir, from)
-		timer := time.AfterFunc(time.Duration(500+pick.IntN(900))*time.Millisecond, func() {
-			_ = c.Process.Kill() // it may have ended: then its words are told below
-		})
-		for lines.Scan() {
+		// It is killed some time after it has told of something, however slow the machine is.
+		var timer *time.Timer
+		wait := 1 + pick.IntN(6)
+		for told := 1; lines.Scan(); told++ {
 			var what string
 			var n int
 			if _, err := fmt.Sscan(lines.Text(), &what, &n); err != nil {
@@ -90,8 +90,15 @@ func TestAWriterIsKilledAtAnyTime(t *testing.T) {
 			default:
 				maintained++
 			}
+			if timer == nil && told >= wait && (round < rounds-1 || maintained > 0) {
+				timer = time.AfterFunc(time.Duration(pick.IntN(400))*time.Millisecond, func() {
+					_ = c.Process.Kill() // it may have ended: then its words are told below
+				})
+			}
 		}
-		timer.Stop()
+		if timer != nil {
+			timer.Stop()
+		}
 		var exit *exec.ExitError
 		if err := c.Wait(); !errors.As(err, &exit) || exit.ExitCode() != -1 {
 			t.Fatalf("the writer was not killed: %v: %s", err, c.Stderr)
