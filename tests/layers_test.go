@@ -61,12 +61,12 @@ var floors = []floor{
 	{"decoded", "store target format/* /runtime/failure", "chunks engine target/targettest /runtime/ledger"},
 	{"/builtins/cloudstore", "chunks cloud engine target /runtime /runtime/failure", "/builtins/lab"},
 	// A store that is kopia's repository: no other package knows kopia.
-	{"chunks", "engine store target /runtime/failure", "/tests/gauge"},
+	{"chunks", "durable engine store target /runtime/failure", "/tests/gauge"},
 	{"cloud", "engine store target /runtime/failure", "/builtins/lab target/targettest /runtime/ledger"},
-	{"target target/targettest", "engine store target client/ssh /runtime/failure /runtime/ledger", "format/* target/targettest /tests/gauge"},
+	{"target target/targettest", "durable engine store target client/ssh /runtime/failure /runtime/ledger", "format/* target/targettest /tests/gauge"},
 	// Engines are stores in a process of their own: they know bytes by name, and nothing of copies.
 	{"engine", "store /runtime/failure", ""},
-	{"store", "", ""},
+	{"durable store", "", ""},
 	// Clients know one system each, and hosts that they run on; formats know nothing of ours.
 	{"client/*", "client/host client/ssh client/tlspin format/* /runtime/failure", "/builtins/lab /builtins/lab/* /tests/gauge"},
 	{"format/*", "format/*", "/tests/gauge"},

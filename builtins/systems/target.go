@@ -46,6 +46,7 @@ func TargetCodes() []failure.Code {
 		target.CodeBadManifest,
 		target.CodeBadTarget,
 		target.CodeWindow,
+		target.CodeBusy,
 		engine.CodeEngine,
 		keyring.CodeSecret,
 		disk.CodeFailing,

@@ -16,6 +16,7 @@ import (
 
 	"github.com/kopia/kopia/repo/blob"
 	"github.com/kopia/kopia/repo/blob/sharded"
+	"github.com/neosofia/runner/builtins/internal/durable"
 )
 
 // storageType names the storage in the configuration, which nobody else reads. On disk
@@ -88,7 +89,7 @@ func (f *folder) GetBlobFromPath(ctx context.Context, _, name string, offset, le
 		return err
 	}
 	out.Reset()
-	file, err := f.root.OpenFile(path.Clean(name), os.O_RDONLY|openFlags, 0)
+	file, err := f.root.OpenFile(path.Clean(name), os.O_RDONLY|durable.OpenFlags, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%s: %w", name, blob.ErrBlobNotFound)
 	}
@@ -173,7 +174,7 @@ func (f *folder) PutBlobInPath(ctx context.Context, _, name string, data blob.By
 	}
 	name = path.Clean(name)
 	dir := path.Dir(name)
-	if err := f.folders(dir); err != nil {
+	if err := durable.MakeFolders(f.root, dir); err != nil {
 		return err
 	}
 	var random [8]byte
@@ -196,7 +197,7 @@ func (f *folder) PutBlobInPath(ctx context.Context, _, name string, data blob.By
 		}
 		*o.GetModTime = info.ModTime()
 	}
-	return f.syncFolder(dir)
+	return durable.SyncFolder(f.root, dir)
 }
 
 func (f *folder) write(temp string, data blob.Bytes, o blob.PutOptions) error {
@@ -224,36 +225,6 @@ func (f *folder) write(temp string, data blob.Bytes, o blob.PutOptions) error {
 	return err
 }
 
-// folders makes a folder and those above it, durably.
-func (f *folder) folders(dir string) error {
-	if dir == "." {
-		return nil
-	}
-	info, err := f.root.Lstat(dir)
-	if err == nil && info.IsDir() {
-		return nil
-	}
-	if err == nil {
-		return fmt.Errorf("%s is a %s, not a folder", dir, info.Mode().Type())
-	}
-	if err := f.folders(path.Dir(dir)); err != nil {
-		return err
-	}
-	if err := f.root.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	return f.syncFolder(path.Dir(dir))
-}
-
-func (f *folder) syncFolder(dir string) error {
-	d, err := f.root.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return syncFolder(d)
-}
-
 // DeleteBlobInPath implements sharded.Impl.
 func (f *folder) DeleteBlobInPath(_ context.Context, _, name string) error {
 	name = path.Clean(name)
@@ -264,12 +235,12 @@ func (f *folder) DeleteBlobInPath(_ context.Context, _, name string) error {
 	if err != nil {
 		return err
 	}
-	return f.syncFolder(path.Dir(name))
+	return durable.SyncFolder(f.root, path.Dir(name))
 }
 
 // ReadDir implements sharded.Impl. Links are left out: kopia makes none.
 func (f *folder) ReadDir(_ context.Context, dir string) ([]os.FileInfo, error) {
-	d, err := f.root.OpenFile(path.Clean(dir), os.O_RDONLY|openFlags, 0)
+	d, err := f.root.OpenFile(path.Clean(dir), os.O_RDONLY|durable.OpenFlags, 0)
 	if err != nil {
 		return nil, err
 	}

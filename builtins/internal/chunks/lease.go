@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/neosofia/runner/builtins/internal/durable"
 	"github.com/neosofia/runner/builtins/internal/target"
 	"github.com/neosofia/runner/runtime/failure"
 )
@@ -61,7 +62,7 @@ type locks struct {
 }
 
 func (r *Repository) lock(root *os.Root) error {
-	users, err := root.OpenFile(usersName, os.O_RDWR|os.O_CREATE|openFlags, 0o600)
+	users, err := root.OpenFile(usersName, os.O_RDWR|os.O_CREATE|durable.OpenFlags, 0o600)
 	switch {
 	case !r.options.Write && (errors.Is(err, syscall.EROFS) || errors.Is(err, fs.ErrPermission)):
 	case err != nil:
@@ -75,7 +76,7 @@ func (r *Repository) lock(root *os.Root) error {
 	if !r.options.Write {
 		return nil
 	}
-	lease, err := root.OpenFile(leaseName, os.O_RDWR|os.O_CREATE|openFlags, 0o600)
+	lease, err := root.OpenFile(leaseName, os.O_RDWR|os.O_CREATE|durable.OpenFlags, 0o600)
 	if err != nil {
 		return r.fail("lock the repository", err)
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/kopia/kopia/repo/format"
 	"github.com/kopia/kopia/repo/maintenance"
 
+	"github.com/neosofia/runner/builtins/internal/durable"
 	"github.com/neosofia/runner/builtins/internal/store"
 	"github.com/neosofia/runner/builtins/internal/target"
 	"github.com/neosofia/runner/runtime/failure"
@@ -230,12 +231,7 @@ func (r *Repository) Space(ctx context.Context) (free, total int64, err error) {
 	if err := ctx.Err(); err != nil {
 		return 0, 0, err
 	}
-	f, err := r.root.Open(".")
-	if err != nil {
-		return 0, 0, r.fail("look up the space", err)
-	}
-	defer f.Close()
-	free, total, err = diskSpace(f)
+	free, total, err = durable.Space(r.root)
 	return free, total, r.fail("look up the space", err)
 }
 

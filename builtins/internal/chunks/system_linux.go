@@ -7,9 +7,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openFlags keep a hostile medium from making us wait for a FIFO.
-const openFlags = unix.O_NONBLOCK
-
 // uncache takes a range out of the page cache, whole pages, and has the kernel read
 // nothing ahead: what is read afterwards comes from the medium.
 func uncache(f *os.File, offset, length int64) error {
@@ -26,26 +23,6 @@ func uncache(f *os.File, offset, length int64) error {
 		if err := unix.Fadvise(int(f.Fd()), advice.from, advice.to-advice.from, advice.how); err != nil && !errors.Is(err, unix.ESPIPE) {
 			return &os.PathError{Op: "fadvise", Path: f.Name(), Err: err}
 		}
-	}
-	return nil
-}
-
-func diskSpace(f *os.File) (free, total int64, err error) {
-	var s unix.Statfs_t
-	if err := unix.Fstatfs(int(f.Fd()), &s); err != nil {
-		return 0, 0, &os.PathError{Op: "statfs", Path: f.Name(), Err: err}
-	}
-	unit := int64(s.Frsize)
-	if unit == 0 {
-		unit = int64(s.Bsize)
-	}
-	return int64(s.Bavail) * unit, int64(s.Blocks) * unit, nil
-}
-
-// syncFolder makes names durable. Some file systems (FUSE, CIFS) cannot and say EINVAL.
-func syncFolder(f *os.File) error {
-	if err := f.Sync(); err != nil && !errors.Is(err, unix.EINVAL) {
-		return err
 	}
 	return nil
 }

@@ -15,15 +15,10 @@ package cloud
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"os"
-	"path"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -34,10 +29,8 @@ import (
 	"github.com/rclone/rclone/fs/hash"
 	"github.com/rclone/rclone/fs/object"
 	"github.com/rclone/rclone/lib/atexit"
-	"golang.org/x/sys/unix"
 
 	"github.com/neosofia/runner/builtins/internal/engine"
-	"github.com/neosofia/runner/builtins/internal/store"
 	"github.com/neosofia/runner/builtins/internal/target"
 	"github.com/neosofia/runner/runtime/failure"
 )
@@ -48,8 +41,8 @@ func Open(ctx context.Context, cfg engine.Config, keep engine.Keep, now func() t
 	ctx, conf := fs.AddConfig(ctx)
 	conf.HTTPProxy, conf.UserAgent = cfg.Proxy, "runner"
 	conf.Timeout = fs.Duration(5 * time.Minute)
-	if cfg.Quiet > 0 {
-		conf.Timeout = fs.Duration(cfg.Quiet)
+	if err := secure(cfg.Login); err != nil {
+		return nil, err
 	}
 	var file *os.File
 	if len(cfg.Roots) > 0 {
@@ -84,7 +77,7 @@ func Open(ctx context.Context, cfg engine.Config, keep engine.Keep, now func() t
 	if err != nil {
 		return nil, explain("open it", err)
 	}
-	r := &remote{f: f, kind: kind, ctx: ctx, conf: conf, account: account(cfg.Login), roots: file, now: now}
+	r := &remote{f: f, ctx: ctx, account: account(cfg.Login), roots: file, now: now}
 	for _, t := range []hash.Type{hash.SHA256, hash.MD5, hash.SHA1, hash.Whirlpool} {
 		if f.Hashes().Contains(t) {
 			r.sum = t
@@ -97,100 +90,10 @@ func Open(ctx context.Context, cfg engine.Config, keep engine.Keep, now func() t
 	return r, nil
 }
 
-// inMemory keeps bytes where only this process finds them, under a name that a library
-// can open.
-func inMemory(b []byte) (*os.File, error) {
-	fd, err := unix.MemfdCreate("roots", unix.MFD_CLOEXEC)
-	if err != nil {
-		return nil, fmt.Errorf("keep certificates in memory: %w", err)
-	}
-	f := os.NewFile(uintptr(fd), "roots")
-	if _, err := f.Write(b); err != nil {
-		return nil, errors.Join(fmt.Errorf("keep certificates in memory: %w", err), f.Close())
-	}
-	return f, nil
-}
-
-// login is a configuration of rclone: what is set goes to whoever keeps it, and only
-// then on. An option that could not be kept ends the process: the setter has no error,
-// and a rotated token that nobody has is worse than a step that failed.
-type login struct {
-	mu   sync.Mutex
-	l    engine.Login
-	keep engine.Keep
-}
-
-// Get implements configmap.Getter.
-func (g *login) Get(key string) (string, bool) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	v, ok := g.l.Options[key]
-	return v, ok
-}
-
-// Set implements configmap.Setter.
-func (g *login) Set(key, value string) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.l.Options[key] == value {
-		return
-	}
-	next := engine.Login{Kind: g.l.Kind, Options: maps.Clone(g.l.Options)}
-	next.Options[key] = value
-	if err := g.keep(next); err != nil {
-		fmt.Fprintf(os.Stderr, "the store changed the login, and it could not be kept: %v\n", err)
-		os.Exit(1)
-	}
-	g.l = next
-}
-
-// expire makes the access token one whose time is over; false: there is none.
-func (g *login) expire() bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	var token map[string]any
-	if json.Unmarshal([]byte(g.l.Options["token"]), &token) != nil || token["expiry"] == nil {
-		return false
-	}
-	token["expiry"] = "2000-01-01T00:00:00Z"
-	b, err := json.Marshal(token)
-	if err != nil {
-		return false
-	}
-	options := maps.Clone(g.l.Options)
-	options["token"] = string(b)
-	g.l.Options = options
-	return true
-}
-
-// defaults are the backend's own.
-type defaults fs.Options
-
-// Get implements configmap.Getter.
-func (d defaults) Get(key string) (string, bool) {
-	if opt := fs.Options(d).Get(key); opt != nil {
-		return opt.String(), true
-	}
-	return "", false
-}
-
-// account names whom a login is for, so that two targets of one account are one copy.
-func account(l engine.Login) string {
-	var parts []string
-	for _, key := range []string{"drive_id", "url", "endpoint", "account", "team_drive", "access_key_id", "user", "provider", "bucket"} {
-		if v := l.Options[key]; v != "" {
-			parts = append(parts, v)
-		}
-	}
-	return strings.Join(append([]string{l.Kind}, parts...), " ")
-}
-
 // remote is a store of rclone.
 type remote struct {
 	f       fs.Fs
-	kind    string
 	ctx     context.Context // has rclone's configuration
-	conf    *fs.ConfigInfo
 	account string
 	now     func() time.Time
 	roots   *os.File // read again by each client that the backend makes
@@ -328,176 +231,4 @@ func (c *counted) Read(p []byte) (int, error) {
 		}
 	}
 	return n, err
-}
-
-// Get implements store.Store.
-func (r *remote) Get(ctx context.Context, name string, offset, length int64) (io.ReadCloser, error) {
-	ctx = r.within(ctx)
-	o, err := r.f.NewObject(ctx, name)
-	if err != nil {
-		return nil, explain("read "+name, err)
-	}
-	end := o.Size()
-	if length >= 0 && length < end-offset {
-		end = offset + length
-	}
-	if offset >= end { // no server has a range of nothing
-		return io.NopCloser(strings.NewReader("")), nil
-	}
-	var options []fs.OpenOption
-	if offset > 0 || end < o.Size() {
-		options = append(options, &fs.RangeOption{Start: offset, End: end - 1})
-	}
-	rc, err := o.Open(ctx, options...)
-	if err != nil {
-		return nil, explain("read "+name, err)
-	}
-	return &bounded{rc, "read " + name, end - offset}, nil
-}
-
-// bounded holds that a server sends what was asked for: some ignore a range.
-type bounded struct {
-	io.ReadCloser
-	doing string
-	left  int64
-}
-
-func (b *bounded) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	b.left -= int64(n)
-	switch {
-	case b.left < 0:
-		return n, damaged(b.doing, "the server sends more than was asked for")
-	case err == io.EOF && b.left > 0:
-		return n, &failure.Error{Code: target.CodeDown, Doing: b.doing, Said: fmt.Sprintf("the server ended %d bytes too early", b.left),
-			Temporary: true}
-	case err != nil && err != io.EOF:
-		return n, explain(b.doing, err)
-	}
-	return n, err
-}
-
-// Stat implements store.Store.
-func (r *remote) Stat(ctx context.Context, name string) (store.Info, error) {
-	ctx = r.within(ctx)
-	o, err := r.f.NewObject(ctx, name)
-	switch {
-	case err == nil:
-		return store.Info{Name: path.Base(name), Size: o.Size(), Regular: true}, nil
-	case errors.Is(err, fs.ErrorIsDir):
-		return store.Info{Name: path.Base(name), Dir: true}, nil
-	case !errors.Is(err, fs.ErrorObjectNotFound):
-		return store.Info{}, explain("look up "+name, err)
-	}
-	// Backends without folders of their own know one by what is in it.
-	list, lerr := r.f.List(ctx, name)
-	if lerr == nil && (len(list) > 0 || r.f.Features().CanHaveEmptyDirectories) {
-		return store.Info{Name: path.Base(name), Dir: true}, nil
-	}
-	return store.Info{}, explain("look up "+name, err)
-}
-
-// List implements store.Store.
-func (r *remote) List(ctx context.Context, dir string) ([]store.Info, error) {
-	if dir == "." {
-		dir = ""
-	}
-	list, err := r.f.List(r.within(ctx), dir)
-	if errors.Is(err, fs.ErrorDirNotFound) && dir == "" {
-		return nil, nil // nothing was written there yet
-	}
-	if err != nil {
-		return nil, explain("list "+dir, err)
-	}
-	if len(list) > store.MaxEntries {
-		return nil, &failure.Error{Code: target.CodeFailed, Doing: "list " + dir,
-			Said: fmt.Sprintf("the folder has more than %d entries", store.MaxEntries)}
-	}
-	all := make([]store.Info, 0, len(list))
-	for _, e := range list {
-		info := store.Info{Name: path.Base(e.Remote()), Size: e.Size()}
-		_, info.Regular = e.(fs.Object)
-		_, info.Dir = e.(fs.Directory)
-		all = append(all, info)
-	}
-	slices.SortFunc(all, func(a, b store.Info) int { return strings.Compare(a.Name, b.Name) })
-	if len(all) == 0 && !r.f.Features().CanHaveEmptyDirectories {
-		return nil, explain("list "+dir, fs.ErrorDirNotFound)
-	}
-	return all, nil
-}
-
-// Rename implements store.Store. It is not offered: not every store has it.
-func (r *remote) Rename(_ context.Context, from, _ string) error {
-	return &failure.Error{Code: target.CodeFailed, Doing: "rename " + from, Said: "this store renames nothing"}
-}
-
-// Delete implements store.Store.
-func (r *remote) Delete(ctx context.Context, name string) error {
-	ctx = r.within(ctx)
-	o, err := r.f.NewObject(ctx, name)
-	switch {
-	case err == nil:
-		err = o.Remove(ctx)
-	case errors.Is(err, fs.ErrorIsDir) || errors.Is(err, fs.ErrorObjectNotFound):
-		err = r.f.Rmdir(ctx, name)
-	}
-	if errors.Is(err, fs.ErrorDirNotFound) || errors.Is(err, fs.ErrorObjectNotFound) {
-		return nil
-	}
-	if err != nil {
-		return explain("delete "+name, err)
-	}
-	return nil
-}
-
-// Space implements engine.Engine.
-func (r *remote) Space(ctx context.Context) (free, total int64, err error) {
-	about := r.f.Features().About
-	if about == nil {
-		return -1, -1, nil
-	}
-	u, err := about(r.within(ctx))
-	if err != nil {
-		return -1, -1, explain("look up its space", err)
-	}
-	free, total = -1, -1
-	if u.Free != nil {
-		free = *u.Free
-	}
-	if u.Total != nil {
-		total = *u.Total
-	}
-	return free, total, nil
-}
-
-// Sum implements engine.Engine.
-func (r *remote) Sum(ctx context.Context, name string) (string, error) {
-	if r.sum == hash.None {
-		return "", nil
-	}
-	r.mu.Lock()
-	last, sum := r.last, r.lastSum
-	r.last = ""
-	r.mu.Unlock()
-	if last == name && sum != "" {
-		return sum, nil
-	}
-	ctx = r.within(ctx)
-	o, err := r.f.NewObject(ctx, name)
-	if err != nil {
-		return "", explain("digest "+name, err)
-	}
-	if sum, err = r.digest(ctx, o); err != nil {
-		return "", explain("digest "+name, err)
-	}
-	return sum, nil
-}
-
-// Close implements engine.Engine.
-func (r *remote) Close() error {
-	if end := r.f.Features().Shutdown; end != nil {
-		return end(r.ctx)
-	}
-	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime/debug"
+	"strconv"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -38,6 +39,25 @@ func pair() (net.Conn, *os.File, error) {
 // into the program's folder.
 func opened(f *os.File) string { return fmt.Sprintf("/proc/self/fd/%d", f.Fd()) }
 
+// keepApart has the descriptors that this process itself was started with, by a shell or
+// by systemd, end at the child: Go opens none that would not.
+func keepApart() error {
+	list, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return err
+	}
+	for _, e := range list {
+		fd, err := strconv.Atoi(e.Name())
+		if err != nil || fd <= int(os.Stderr.Fd()) {
+			continue
+		}
+		if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETFD, unix.FD_CLOEXEC); err != nil && !errors.Is(err, unix.EBADF) {
+			return err
+		}
+	}
+	return nil
+}
+
 // confine takes rights from a process that is about to start.
 func confine(cmd *exec.Cmd, local bool) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
@@ -58,7 +78,7 @@ func Main(open Open) error {
 	}
 	debug.SetMemoryLimit(ceiling)
 	for _, err := range []error{
-		unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0),
+		noNewPrivileges(),
 		unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0),
 		unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}),
 	} {
@@ -67,6 +87,19 @@ func Main(open Open) error {
 		}
 	}
 	return Serve(conn, bound(open))
+}
+
+// noNewPrivileges holds for each thread by itself. Where the program is linked with cgo
+// (tests are, the program that ships is not), the runtime reaches this thread alone.
+func noNewPrivileges() error {
+	_, _, errno := syscall.AllThreadsSyscall6(unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, 0)
+	switch errno {
+	case 0:
+		return nil
+	case syscall.ENOTSUP:
+		return unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+	}
+	return errno
 }
 
 // bound takes the right to write files from a child whose store is elsewhere, once its

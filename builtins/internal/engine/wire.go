@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
-	"time"
 
 	"github.com/neosofia/runner/builtins/internal/store"
 	"github.com/neosofia/runner/runtime/failure"
@@ -20,20 +19,18 @@ var CodeEngine = failure.Code{Name: "E_ENGINE", Doc: "the process that speaks wi
 
 // Config says what an engine opens.
 type Config struct {
-	Kind   string        `json:"kind"`   // "onedrive": the name under which Serve finds it
-	Target string        `json:"target"` // its name in the site, for errors
-	Root   string        `json:"root"`   // folder below the store's own root
-	Login  Login         `json:"login"`
-	Proxy  string        `json:"proxy,omitempty"` // http://host:port; "" is none
-	Roots  []byte        `json:"roots,omitempty"` // PEM: certificates that servers must show; none: the system's
-	Local  bool          `json:"local,omitempty"` // the store is a folder of this machine
-	Read   bool          `json:"read,omitempty"`  // nothing is written there, not even a lock
-	Quiet  time.Duration `json:"quiet,omitempty"` // how long a server may say nothing; 0 is five minutes
+	Target string `json:"target"` // its name in the site, for errors
+	Root   string `json:"root"`   // folder below the store's own root
+	Login  Login  `json:"login"`
+	Proxy  string `json:"proxy,omitempty"` // http://host:port; "" is none
+	Roots  []byte `json:"roots,omitempty"` // PEM: certificates that servers must show; none: the system's
+	Local  bool   `json:"local,omitempty"` // the store is a folder of this machine
+	Read   bool   `json:"read,omitempty"`  // nothing is written there, not even a lock
 }
 
 // Login is what a store wants to know of us: the value of one secret of the keyring.
 type Login struct {
-	Kind    string            `json:"type"`
+	Kind    string            `json:"type"` // "onedrive": the engine
 	Options map[string]string `json:"options"`
 }
 

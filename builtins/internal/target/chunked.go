@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/neosofia/runner/builtins/internal/durable"
 	"github.com/neosofia/runner/builtins/internal/engine"
 	"github.com/neosofia/runner/builtins/internal/store"
 	"github.com/neosofia/runner/runtime/failure"
@@ -29,7 +30,7 @@ func (t *Target) openChunks(ctx context.Context) error {
 	if err := files.guard(ctx); err != nil {
 		return err
 	}
-	if err := files.folders(chunksFolder); err != nil {
+	if err := durable.MakeFolders(files.root, chunksFolder); err != nil {
 		return files.fail("make folder", chunksFolder, err)
 	}
 	start := t.env.Chunks

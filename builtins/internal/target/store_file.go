@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"os"
 	"path"
+
+	"github.com/neosofia/runner/builtins/internal/durable"
 )
 
 // step is how much is written before the kernel is told to start, and how much
@@ -34,7 +36,7 @@ func (s *fileStore) Put(ctx context.Context, name string, offset, size int64, r 
 	if err := s.guard(ctx); err != nil {
 		return 0, err
 	}
-	if err := s.folders(path.Dir(name)); err != nil {
+	if err := durable.MakeFolders(s.root, path.Dir(name)); err != nil {
 		return 0, s.fail("make folder of", name, err)
 	}
 	f, fresh, err := s.openToWrite(name)
@@ -46,7 +48,7 @@ func (s *fileStore) Put(ctx context.Context, name string, offset, size int64, r 
 		err = cerr
 	}
 	if err == nil && fresh {
-		err = s.syncFolder(path.Dir(name))
+		err = durable.SyncFolder(s.root, path.Dir(name))
 	}
 	return n, s.fail("write", name, err)
 }
@@ -61,7 +63,7 @@ func (s *fileStore) openToWrite(name string) (f *os.File, fresh bool, err error)
 	case !info.Mode().IsRegular():
 		return nil, false, fmt.Errorf("there is a %s, not a file", info.Mode().Type())
 	}
-	f, err = s.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|openFlags, 0o600)
+	f, err = s.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|durable.OpenFlags, 0o600)
 	return f, fresh, err
 }
 
@@ -138,7 +140,7 @@ func (w *fileWriter) flush() error {
 
 // Get implements Store.
 func (s *fileStore) Get(ctx context.Context, name string, offset, length int64) (io.ReadCloser, error) {
-	f, err := s.root.OpenFile(name, os.O_RDONLY|openFlags, 0)
+	f, err := s.root.OpenFile(name, os.O_RDONLY|durable.OpenFlags, 0)
 	if err != nil {
 		return nil, s.fail("read", name, err)
 	}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path"
 
+	"github.com/neosofia/runner/builtins/internal/durable"
 	"github.com/neosofia/runner/builtins/internal/store"
 )
 
@@ -30,7 +31,7 @@ func fileInfo(info fs.FileInfo) store.Info {
 
 // List implements Store.
 func (s *fileStore) List(ctx context.Context, dir string) ([]store.Info, error) {
-	f, err := s.root.OpenFile(dir, os.O_RDONLY|openFlags, 0)
+	f, err := s.root.OpenFile(dir, os.O_RDONLY|durable.OpenFlags, 0)
 	if err != nil {
 		return nil, s.fail("list", dir, err)
 	}
@@ -68,16 +69,16 @@ func (s *fileStore) Program(_ context.Context, name string) error {
 func (s *fileStore) Rename(ctx context.Context, from, to string) error {
 	err := s.guard(ctx)
 	if err == nil {
-		err = s.folders(path.Dir(to))
+		err = durable.MakeFolders(s.root, path.Dir(to))
 	}
 	if err == nil {
 		err = s.root.Rename(from, to)
 	}
 	if err == nil {
-		err = s.syncFolder(path.Dir(to))
+		err = durable.SyncFolder(s.root, path.Dir(to))
 	}
 	if err == nil && path.Dir(from) != path.Dir(to) {
-		err = s.syncFolder(path.Dir(from))
+		err = durable.SyncFolder(s.root, path.Dir(from))
 	}
 	return s.fail("rename "+from+" to", to, err)
 }
@@ -89,7 +90,7 @@ func (s *fileStore) Delete(ctx context.Context, name string) error {
 		err = s.root.Remove(name)
 	}
 	if err == nil {
-		err = s.syncFolder(path.Dir(name))
+		err = durable.SyncFolder(s.root, path.Dir(name))
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -97,49 +98,11 @@ func (s *fileStore) Delete(ctx context.Context, name string) error {
 	return s.fail("delete", name, err)
 }
 
-// folders makes a folder and those above it, durably.
-func (s *fileStore) folders(dir string) error {
-	if dir == "." {
-		return nil
-	}
-	info, err := s.root.Lstat(dir)
-	if err == nil && info.IsDir() {
-		return nil
-	}
-	if err == nil {
-		return fmt.Errorf("%s is a %s, not a folder", dir, info.Mode().Type())
-	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	if err := s.folders(path.Dir(dir)); err != nil {
-		return err
-	}
-	if err := s.root.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	return s.syncFolder(path.Dir(dir))
-}
-
-func (s *fileStore) syncFolder(dir string) error {
-	f, err := s.root.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	return syncFolder(f)
-}
-
 // Space returns free and total bytes of the file system.
 func (s *fileStore) Space(ctx context.Context) (free, total int64, err error) {
 	if err := ctx.Err(); err != nil {
 		return 0, 0, err
 	}
-	f, err := s.root.Open(".")
-	if err != nil {
-		return 0, 0, s.fail("look up space of", ".", err)
-	}
-	defer f.Close()
-	free, total, err = diskSpace(f)
+	free, total, err = durable.Space(s.root)
 	return free, total, s.fail("look up space of", ".", err)
 }

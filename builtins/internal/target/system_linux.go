@@ -7,9 +7,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openFlags keep a hostile medium from making us wait for a FIFO.
-const openFlags = unix.O_NONBLOCK
-
 // advise tells the kernel that a file is read once, in order, and from the medium.
 func advise(f *os.File) error {
 	// What was not written back yet would stay in the cache: flush it first.
@@ -68,24 +65,4 @@ func reserve(f *os.File, offset, n int64) error {
 		return nil
 	}
 	return &os.PathError{Op: "reserve", Path: f.Name(), Err: err}
-}
-
-func diskSpace(f *os.File) (free, total int64, err error) {
-	var s unix.Statfs_t
-	if err := unix.Fstatfs(int(f.Fd()), &s); err != nil {
-		return 0, 0, &os.PathError{Op: "statfs", Path: f.Name(), Err: err}
-	}
-	unit := int64(s.Frsize)
-	if unit == 0 {
-		unit = int64(s.Bsize)
-	}
-	return int64(s.Bavail) * unit, int64(s.Blocks) * unit, nil
-}
-
-// syncFolder makes names durable. Some file systems (FUSE, CIFS) cannot and say EINVAL.
-func syncFolder(f *os.File) error {
-	if err := f.Sync(); err != nil && !errors.Is(err, unix.EINVAL) {
-		return err
-	}
-	return nil
 }

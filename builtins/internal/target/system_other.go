@@ -4,15 +4,9 @@ package target
 
 import "os"
 
-const openFlags = 0
-
 func advise(*os.File) error                       { return nil }
 func sequential(descriptor) error                 { return nil }
 func startWriteback(*os.File, int64, int64) error { return nil }
 func letGo(*os.File, int64, int64) error          { return nil }
 func forget(*os.File, int64, int64) error         { return nil }
 func reserve(*os.File, int64, int64) error        { return nil }
-
-func diskSpace(*os.File) (free, total int64, err error) { return -1, -1, nil }
-
-func syncFolder(f *os.File) error { return f.Sync() }
