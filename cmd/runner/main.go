@@ -11,6 +11,7 @@ import (
 
 	"github.com/neosofia/runner/builtins/site"
 
+	"github.com/neosofia/runner/cmd/runner/internal/heap"
 	_ "github.com/neosofia/runner/cmd/runner/internal/noconfig"
 	_ "github.com/neosofia/runner/cmd/runner/internal/nodbus"
 	"github.com/neosofia/runner/runtime"
@@ -35,6 +36,7 @@ const (
 )
 
 func main() {
+	heap.Collect()
 	ctx, stop := context.WithCancelCause(context.Background())
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)

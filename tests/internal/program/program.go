@@ -14,7 +14,7 @@ import (
 // module.
 func Build(dir, version string) (string, error) {
 	path := filepath.Join(dir, "runner")
-	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-X main.version="+version, "-o", path,
+	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w -X main.version="+version, "-o", path,
 		"github.com/neosofia/runner/cmd/runner")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=")
 	var out bytes.Buffer
