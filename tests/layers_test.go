@@ -46,10 +46,12 @@ var floors = []floor{
 		"guests kind kind/* kinds /builtins/site spool /builtins/systems target client/* format/* /runtime /runtime/failure /runtime/ledger " +
 			"/runtime/words", "/builtins/lab"},
 	// What several of them, and the program, share.
-	{"/builtins/capacity /builtins/checkpoints guests /builtins/media /builtins/medium /builtins/newsite /builtins/preflight /builtins/recoverykey",
+	{"/builtins/capacity /builtins/checkpoints guests /builtins/media /builtins/medium /builtins/newsite /builtins/preflight " +
+		"/builtins/recoverykey",
 		"/builtins/capacity guests kind kind/* kinds /builtins/site /builtins/systems target client/* format/* /runtime /runtime/failure " +
 			"/runtime/ledger /runtime/words", "/builtins/lab"},
-	{"/builtins/systems", "decoded /builtins/site spool target engine client/* format/* /runtime /runtime/failure /runtime/ledger", "/builtins/lab"},
+	{"/builtins/systems", "decoded /builtins/site spool target engine client/* format/* /runtime /runtime/failure /runtime/ledger",
+		"/builtins/lab"},
 	{"spool", "kind kinds target /runtime /runtime/failure /runtime/ledger", ""},
 	{"/builtins/site", "target client/tlspin format/* /runtime /runtime/failure /runtime/ledger", "/builtins/lab"},
 
@@ -58,12 +60,13 @@ var floors = []floor{
 	{"kind/*", "kind target client/* format/* /runtime/failure /runtime/ledger", "kind/kindtest"},
 	{"kind", "target format/archive /runtime/ledger", ""},
 	// What an archive holds, kept part by part in a store.
-	{"decoded", "store target format/* /runtime/failure", "chunks engine target/targettest /runtime/ledger"},
+	{"decoded", "store target format/* /runtime/failure", "chunks engine target/targettest /runtime/ledger /tests/gauge"},
 	{"/builtins/cloudstore", "chunks cloud engine target /runtime /runtime/failure", "/builtins/lab"},
 	// A store that is kopia's repository: no other package knows kopia.
 	{"chunks", "durable engine store target /runtime/failure", "/tests/gauge"},
 	{"cloud", "engine store target /runtime/failure", "/builtins/lab target/targettest /runtime/ledger"},
-	{"target target/targettest", "durable engine store target client/ssh /runtime/failure /runtime/ledger", "format/* target/targettest /tests/gauge"},
+	{"target target/targettest", "durable engine store target client/ssh /runtime/failure /runtime/ledger",
+		"format/* target/targettest /tests/gauge"},
 	// Engines are stores in a process of their own: they know bytes by name, and nothing of copies.
 	{"engine", "store /runtime/failure", ""},
 	{"durable store", "", ""},

@@ -107,7 +107,7 @@ asset(name = "more", on = {"x": "read"}, copies = 2)`, []string{"asks for 2 copi
 		{"hours that are none", strings.Replace(goodTarget, `"safe"`, `"safe", window = "22-6"`, 1), []string{"22:00-06:00"}},
 		{"chunks without a password", strings.Replace(goodTarget, `"safe"`, `"safe", layout = "chunks"`, 1), []string{"runner secret set"}},
 		{"another layout", strings.Replace(goodTarget, `"safe"`, `"safe", layout = "tape"`, 1), []string{`want "chunks"`}},
-		{"chunks on a server", `target(name = "x", url = "sftp://u@h/f", medium = "disk", location = "m", host_key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMNevDMw++P3U9L5AsNdPc+FD817Y27hARZQXvSufaCq", layout = "chunks", password = secret("p"))`,
+		{"chunks on a server", sftp + `, host_key = "k", layout = "chunks", password = secret("p"))`,
 			[]string{"for a file:// target"}},
 		{"parts that are too small", strings.Replace(goodTarget, `"safe"`, `"safe", part_size = 100`, 1), []string{"at least 1048576"}},
 		{"a negative bandwidth", strings.Replace(goodTarget, `"safe"`, `"safe", bandwidth = -1`, 1), []string{"bandwidth"}},

@@ -188,7 +188,8 @@ func (s *session) openLab(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.world = systems.New(s.site, systems.Env{Root: s.lab.Root(), Dial: s.lab.Dial, Roots: lab.Roots(), Device: s.lab.Device, Program: s.lab.Program, Keyring: k,
+	s.world = systems.New(s.site, systems.Env{Root: s.lab.Root(), Dial: s.lab.Dial, Roots: lab.Roots(), Device: s.lab.Device,
+		Program: s.lab.Program, Keyring: k,
 		Binary:  staticBinary,
 		Version: version, Host: hostName(), Spool: filepath.Join(s.state, "spool")})
 	s.close = append(s.close, s.world.Close)

@@ -40,7 +40,8 @@ func rootCommand() *cobra.Command {
 		execCommand(f), statusCommand(f), showCommand(f), retryCommand(f), recoverCommand(f),
 		checkCommand(f), doctorCommand(f), initCommand(f), planCommand(f), restoreCommand(f), resumeCommand(f), runsCommand(f), testCommand(f),
 		builtinsCommand(f),
-		ledgerCommand(f), secretCommand(f), cloudCommand(f), recoveryKeyCommand(f), mediaCommand(f), labCommand(f), manCommand(root), engineCommand(),
+		ledgerCommand(f), secretCommand(f), cloudCommand(f), recoveryKeyCommand(f), mediaCommand(f), labCommand(f), manCommand(root),
+		engineCommand(),
 	} {
 		root.AddCommand(c)
 	}

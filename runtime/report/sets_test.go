@@ -170,14 +170,17 @@ func TestWordsOfAMedium(t *testing.T) {
 		return m
 	}
 	for want, m := range map[string]MediumStatus{
-		"away since 3 Nov with its keeper, due 10 Nov":   with(func(m *MediumStatus) { m.Custody = out("Anna", "") }),
-		"away since 3 Nov with Ben, bank, due 10 Nov":    with(func(m *MediumStatus) { m.Custody = out("Ben", "bank") }),
-		"away since 3 Nov, due 10 Nov":                   away,
-		"away since 3 Nov, was due 10 Nov":               with(func(m *MediumStatus) { m.Late = true }),
-		"away since 3 Nov, not checked out, due 10 Nov":  with(func(m *MediumStatus) { m.Custody = &ledger.Custody{Act: ledger.Ejected} }),
-		"away since 3 Nov, checked in 4 Nov, due 10 Nov": with(func(m *MediumStatus) { m.Custody = &ledger.Custody{Act: ledger.CheckedIn, At: nov(4)} }),
-		"attached, due 10 Nov":                           with(func(m *MediumStatus) { m.State, m.Custody = "attached", out("Anna", "") }),
-		"away since 3 Nov 2025, due 10 Nov":              with(func(m *MediumStatus) { m.Since = m.Since.AddDate(-1, 0, 0) }),
+		"away since 3 Nov with its keeper, due 10 Nov":  with(func(m *MediumStatus) { m.Custody = out("Anna", "") }),
+		"away since 3 Nov with Ben, bank, due 10 Nov":   with(func(m *MediumStatus) { m.Custody = out("Ben", "bank") }),
+		"away since 3 Nov, due 10 Nov":                  away,
+		"away since 3 Nov, was due 10 Nov":              with(func(m *MediumStatus) { m.Late = true }),
+		"away since 3 Nov, not checked out, due 10 Nov": with(func(m *MediumStatus) { m.Custody = &ledger.Custody{Act: ledger.Ejected} }),
+		"away since 3 Nov, checked in 4 Nov, due 10 Nov": with(func(m *MediumStatus) {
+			m.Custody = &ledger.Custody{Act: ledger.CheckedIn,
+				At: nov(4)}
+		}),
+		"attached, due 10 Nov":              with(func(m *MediumStatus) { m.State, m.Custody = "attached", out("Anna", "") }),
+		"away since 3 Nov 2025, due 10 Nov": with(func(m *MediumStatus) { m.Since = m.Since.AddDate(-1, 0, 0) }),
 	} {
 		if got := m.words(nov(6)); got != want {
 			t.Errorf("got %q, want %q", got, want)

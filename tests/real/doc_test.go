@@ -24,7 +24,9 @@ func needs(t *testing.T, programs ...string) {
 		"systemd-cat": "systemd", "logrotate": "logrotate", "gzip": "gzip", "ip": "iproute2", "sysctl": "procps", "iptables-nft": "iptables",
 		"iptables-save": "iptables", "mount": "mount", "tar": "tar", "setfacl": "acl", "setfattr": "attr", "sha256sum": "coreutils",
 		"named-checkzone": "bind9-utils", "sed": "sed", "pass": "pass", "keyctl": "keyutils", "gpg": "gnupg", "gpgconf": "gnupg",
-		"gnome-keyring-daemon": "gnome-keyring", "dbus-run-session": "dbus", "dbus-send": "dbus", "bash": "bash", "python3": "python3", "apache2": "apache2"}
+		"gnome-keyring-daemon": "gnome-keyring", "dbus-run-session": "dbus", "dbus-send": "dbus", "bash": "bash", "python3": "python3",
+		"apache2":     "apache2",
+		"debootstrap": "debootstrap", "mke2fs": "e2fsprogs", "qemu-system-x86_64": "qemu-system-x86 seabios"}
 	must := os.Getenv("RUNNER_REAL") != ""
 	if !must {
 		t.Skip("set RUNNER_REAL=1, as root, to run against real components")

@@ -15,19 +15,7 @@ const mediaPackages = "cryptsetup-bin,smartmontools,e2fsprogs,udev,kmod,linux-im
 // them. One is cloned, and pulled out of its bus while it is written; the header of the
 // other one is overwritten.
 func TestLUKSMediaThatTravel(t *testing.T) {
-	needs(t)
-	t.Parallel() // an emulated machine takes one processor, and shares nothing
-	for program, pkg := range map[string]string{"debootstrap": "debootstrap", "mke2fs": "e2fsprogs",
-		"qemu-system-x86_64": "qemu-system-x86 seabios"} {
-		if _, err := find(program); err != nil {
-			t.Fatalf("%s is missing: apt-get install %s", program, pkg)
-		}
-	}
-	dir, err := os.MkdirTemp("/var/tmp", "runner-real-media-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
+	dir := machineDir(t, "media")
 	policy, err := os.ReadFile("../../policies/media.star")
 	if err != nil {
 		t.Fatal(err)

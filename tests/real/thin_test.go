@@ -15,24 +15,26 @@ import (
 const thinPackages = "rear,less,xorriso,isolinux,syslinux-common,extlinux,genisoimage,parted,gdisk,fdisk,dosfstools,e2fsprogs,lvm2,thin-provisioning-tools,cryptsetup-bin," +
 	"udev,kmod,linux-image-cloud-amd64,initramfs-tools,iproute2,openssl,util-linux,file,bc,attr,procps,cpio"
 
+// machineDir is the folder of an emulated machine. Such a test runs beside others of its
+// kind: it takes one processor, and shares nothing.
+func machineDir(t *testing.T, name string) string {
+	t.Helper()
+	needs(t, "debootstrap", "mke2fs", "qemu-system-x86_64")
+	t.Parallel()
+	dir, err := os.MkdirTemp("/var/tmp", "runner-real-"+name+"-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
 // A virtual machine of Debian 13, with its ReaR, is laid out as Proxmox's installer
 // does it: root and the guests' thin pool in one volume group. Copies lie on two
 // LUKS disks, one below /mnt, where ReaR leaves mounts out by itself, and one below
 // /srv, where it would make them anew.
 func TestAThinPoolBesideRootAndLUKSDisksOfCopies(t *testing.T) {
-	needs(t)
-	t.Parallel() // an emulated machine takes one processor, and shares nothing
-	for program, pkg := range map[string]string{"debootstrap": "debootstrap", "mke2fs": "e2fsprogs",
-		"qemu-system-x86_64": "qemu-system-x86 seabios"} {
-		if _, err := find(program); err != nil {
-			t.Fatalf("%s is missing: apt-get install %s", program, pkg)
-		}
-	}
-	dir, err := os.MkdirTemp("/var/tmp", "runner-real-thin-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
+	dir := machineDir(t, "thin")
 	kernel, initrd := thinHost(t, dir)
 	results := boot(t, kernel, initrd, dir, []drive{{"PVESYS1", 6 << 30}, {"COPIES1", 1 << 30}, {"COPIES2", 1 << 30}})
 
@@ -157,7 +159,8 @@ func boot(t *testing.T, kernel, initrd, dir string, drives []drive) func(name st
 	for i, d := range append([]drive{{"tree", 0}}, drives...) {
 		serial := d.serial
 		// What is written to the tree goes with the process: each start finds it as it was made.
-		args = append(args, "-drive", fmt.Sprintf("file=%s,format=raw,if=none,id=d%d,cache=unsafe,snapshot=%s", filepath.Join(dir, serial+".img"), i,
+		args = append(args, "-drive", fmt.Sprintf("file=%s,format=raw,if=none,id=d%d,cache=unsafe,snapshot=%s",
+			filepath.Join(dir, serial+".img"), i,
 			map[bool]string{true: "on", false: "off"}[serial == "tree"]), "-device",
 			fmt.Sprintf("virtio-blk-pci,drive=d%d,serial=%s", i, serial))
 	}

@@ -51,12 +51,12 @@ func TestBench(t *testing.T) {
 		if g.change != nil {
 			changed(t, disk, g.change)
 		}
-		was := []int64{size(t, repository), size(t, filepath.Join(dir, "restic"))}
+		was := []int64{gauge.Size(t, repository), gauge.Size(t, filepath.Join(dir, "restic"))}
 		gauge.Cold(t, disk)
 		ours := child(t, "put", repository, fmt.Sprintf("vm/erp/T%d/disk.raw", i), disk)
 		gauge.Cold(t, disk)
 		they := gauge.Tools(t, restic("backup", "--force", disk))
-		grew := []int64{size(t, repository) - was[0], size(t, filepath.Join(dir, "restic")) - was[1]}
+		grew := []int64{gauge.Size(t, repository) - was[0], gauge.Size(t, filepath.Join(dir, "restic")) - was[1]}
 		gate := g.cpu
 		if gate == 0 {
 			gate = 100

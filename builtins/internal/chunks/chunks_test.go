@@ -16,6 +16,7 @@ import (
 	"github.com/neosofia/runner/builtins/internal/chunks"
 	"github.com/neosofia/runner/builtins/internal/target"
 	"github.com/neosofia/runner/runtime/failure"
+	"github.com/neosofia/runner/tests/gauge"
 )
 
 const password = "correct horse battery staple"
@@ -81,23 +82,6 @@ func random(seed uint64, n int) []byte {
 	b := make([]byte, n)
 	_, _ = rand.NewChaCha8([32]byte{byte(seed), byte(seed >> 8)}).Read(b)
 	return b
-}
-
-// size counts the bytes of the files of a folder.
-func size(t testing.TB, dir string) (n int64) {
-	t.Helper()
-	err := filepath.WalkDir(dir, func(_ string, e os.DirEntry, err error) error {
-		if err != nil || e.IsDir() {
-			return err
-		}
-		info, err := e.Info()
-		n += info.Size()
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return n
 }
 
 func wants(t testing.TB, err error, code failure.Code, said string) {
@@ -184,12 +168,12 @@ func TestZerosComeBack(t *testing.T) {
 			}
 		}
 	}
-	before := size(t, dir)
+	before := gauge.Size(t, dir)
 	n, err := w.Put(t.Context(), "vm/a/T9/thin.raw", 0, -1, io.LimitReader(zeros{}, 5<<30+1))
 	if err != nil || n != 5<<30+1 {
 		t.Errorf("put %d bytes of zeros: %v", n, err)
 	}
-	if more := size(t, dir) - before; more > 256<<10 {
+	if more := gauge.Size(t, dir) - before; more > 256<<10 {
 		t.Errorf("5 GiB of zeros take %d bytes", more)
 	}
 	if got := get(t, w, "vm/a/T9/thin.raw", 5<<30-2, -1); !bytes.Equal(got, make([]byte, 3)) {
@@ -281,27 +265,27 @@ func TestOnlyWhatChangedIsStored(t *testing.T) {
 	const mib = 1 << 20
 	disk := random(7, 64*mib)
 	put(t, w, "vm/erp/T1/disk.raw", disk)
-	first := size(t, dir)
+	first := gauge.Size(t, dir)
 	if first < 64*mib || first > 66*mib {
 		t.Errorf("the first generation takes %d bytes, want 64 MiB and little more", first)
 	}
 	put(t, w, "vm/erp/T2/disk.raw", disk)
-	if same := size(t, dir) - first; same > 64<<10 {
+	if same := gauge.Size(t, dir) - first; same > 64<<10 {
 		t.Errorf("the same disk again takes %d bytes more", same)
 	}
-	before := size(t, dir)
+	before := gauge.Size(t, dir)
 	for i := range 5 { // 1 % in five places
 		copy(disk[(i*12+3)*mib:], random(uint64(50+i), 128<<10))
 	}
 	put(t, w, "vm/erp/T3/disk.raw", disk)
-	if changed := size(t, dir) - before; changed > 2*5*128<<10 {
+	if changed := gauge.Size(t, dir) - before; changed > 2*5*128<<10 {
 		t.Errorf("1 %% changed takes %d bytes more, want less than twice the changed chunks", changed)
 	}
 	// An insertion moves the rest of a stream, and must not store it again.
 	put(t, w, "lxc/web/T1/rootfs.tar", disk)
-	before = size(t, dir)
+	before = gauge.Size(t, dir)
 	put(t, w, "lxc/web/T2/rootfs.tar", append([]byte("a new file in front"), disk...))
-	if inserted := size(t, dir) - before; inserted > mib {
+	if inserted := gauge.Size(t, dir) - before; inserted > mib {
 		t.Errorf("an insertion takes %d bytes more", inserted)
 	}
 	for _, name := range []string{"vm/erp/T1/disk.raw", "vm/erp/T2/disk.raw", "lxc/web/T1/rootfs.tar", "lxc/web/T2/rootfs.tar"} {
@@ -313,7 +297,7 @@ func TestOnlyWhatChangedIsStored(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if left := size(t, dir); left > 75*mib || freed < 60*mib {
+	if left := gauge.Size(t, dir); left > 75*mib || freed < 60*mib {
 		t.Errorf("maintenance freed %d bytes and left %d, want one disk and what its short packs hold beside left", freed, left)
 	}
 	if got := get(t, w, "vm/erp/T3/disk.raw", 0, -1); !bytes.Equal(got, disk) {

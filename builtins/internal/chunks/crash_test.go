@@ -19,6 +19,7 @@ import (
 	"github.com/neosofia/runner/builtins/internal/chunks"
 	"github.com/neosofia/runner/builtins/internal/target"
 	"github.com/neosofia/runner/runtime/failure"
+	"github.com/neosofia/runner/tests/gauge"
 )
 
 // generation is a disk of which a part is the same every night.
@@ -113,7 +114,7 @@ func TestAWriterIsKilledAtAnyTime(t *testing.T) {
 	if _, err := w.Maintain(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if left := size(t, dir); left > 12<<20 {
+	if left := gauge.Size(t, dir); left > 12<<20 {
 		t.Errorf("%d bytes are left of %d generations of 1.3 MB", left, len(there))
 	}
 	if drafts, _ := filepath.Glob(filepath.Join(dir, "*", "*", "*.tmp.*")); len(drafts) > 0 {
@@ -170,18 +171,7 @@ func afterAKill(t *testing.T, dir string, there map[int]bool, next int) {
 
 // A disk that is full in maintenance loses nothing.
 func TestTheDiskIsFullInMaintenance(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("a small file system takes root to mount")
-	}
-	dir := t.TempDir()
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=32m"); err != nil {
-		t.Skipf("no tmpfs can be mounted: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
-			t.Error(err)
-		}
-	})
+	dir := smallDisk(t, "32m")
 	if err := chunks.Create(t.Context(), options(t, dir, true)); err != nil {
 		t.Fatal(err)
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/neosofia/runner/builtins/internal/chunks"
 	"github.com/neosofia/runner/builtins/internal/target"
 	"github.com/neosofia/runner/runtime/failure"
+	"github.com/neosofia/runner/tests/gauge"
 )
 
 // TestMain lets the test binary be the writer that is killed, or measured.
@@ -105,7 +106,7 @@ func TestAKilledWriterHurtsNothing(t *testing.T) {
 	disk := random(1, 3<<20)
 	put(t, w, "vm/erp/T1/disk.raw", disk)
 	shut(t, w)
-	clean := size(t, dir)
+	clean := gauge.Size(t, dir)
 	killed(t, dir, "vm/erp/T2/disk.raw", 96<<20)
 	left := filepath.Join(dir, "p", "abc", "def.f.tmp.0011223344556677") // what a kill between write and rename leaves
 	if err := os.MkdirAll(filepath.Dir(left), 0o700); err != nil {
@@ -126,7 +127,7 @@ func TestAKilledWriterHurtsNothing(t *testing.T) {
 	if bad, err := w.Check(t.Context()); err != nil || len(bad) > 0 {
 		t.Errorf("check: %v, %v", bad, err)
 	}
-	before := size(t, dir)
+	before := gauge.Size(t, dir)
 	if before < clean+60<<20 {
 		t.Errorf("the killed writer left %d bytes: it was killed too early to show anything", before-clean)
 	}
@@ -134,7 +135,7 @@ func TestAKilledWriterHurtsNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if after := size(t, dir); after > clean+2<<20 {
+	if after := gauge.Size(t, dir); after > clean+2<<20 {
 		t.Errorf("maintenance freed %d and left %d bytes, want %d and little more", freed, after, clean)
 	}
 	if _, err := os.Stat(left); !errors.Is(err, os.ErrNotExist) {

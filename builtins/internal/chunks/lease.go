@@ -140,8 +140,9 @@ func (r *Repository) busy(err error, who string) error {
 	if !errors.Is(err, syscall.EWOULDBLOCK) {
 		return r.fail("lock the repository", err)
 	}
-	return &failure.Error{Code: target.CodeBusy, System: r.system(), Doing: "lock the repository", Said: "it is used by " + who, Temporary: true,
-		Hint: "wait until that one ends; only one process writes to a repository at a time"}
+	return &failure.Error{Code: target.CodeBusy, System: r.system(), Doing: "lock the repository", Said: "it is used by " + who,
+		Temporary: true,
+		Hint:      "wait until that one ends; only one process writes to a repository at a time"}
 }
 
 // unlock gives the lease back. snapshots is how many are there; negative: it is not known, or the

@@ -85,12 +85,14 @@ func TestAHostileFormatBlobIsRefused(t *testing.T) {
 	}
 }
 
-func TestAFullDiskIsTold(t *testing.T) {
+// smallDisk is a file system of that size.
+func smallDisk(t *testing.T, size string) string {
+	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("a small file system takes root to mount")
 	}
 	dir := t.TempDir()
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=48m"); err != nil {
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size="+size); err != nil {
 		t.Skipf("no tmpfs can be mounted: %v", err)
 	}
 	t.Cleanup(func() {
@@ -98,6 +100,11 @@ func TestAFullDiskIsTold(t *testing.T) {
 			t.Error(err)
 		}
 	})
+	return dir
+}
+
+func TestAFullDiskIsTold(t *testing.T) {
+	dir := smallDisk(t, "48m")
 	if err := chunks.Create(t.Context(), options(t, dir, true)); err != nil {
 		t.Fatal(err)
 	}

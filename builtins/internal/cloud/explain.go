@@ -129,7 +129,8 @@ func statusOf(err error) int {
 func words(n int, err error) string {
 	m := status.FindStringSubmatch(err.Error())
 	var said api.Error
-	if body, uerr := strconv.Unquote(`"` + m[3] + `"`); uerr == nil && json.Unmarshal([]byte(body), &said) == nil && said.ErrorInfo.Code != "" {
+	if body, uerr := strconv.Unquote(`"` + m[3] + `"`); uerr == nil && json.Unmarshal([]byte(body), &said) == nil &&
+		said.ErrorInfo.Code != "" {
 		return fmt.Sprintf("%d %s", n, said.Error())
 	}
 	return m[2]

@@ -109,10 +109,11 @@ func TestReadingBackFindsWhatAServerDoes(t *testing.T) {
 		fault lab.Fault
 		want  failure.Code
 	}{
-		"another file's bytes":           {lab.Fault{On: "graph GET /download/*.age", Do: "other", Times: 1}, target.CodeDamaged},
-		"half of the file":               {lab.Fault{On: "graph GET /download/*.age", Do: "short", Times: 1}, target.CodeDown},
-		"a page of HTML instead of it":   {lab.Fault{On: "graph GET /download/*.age", Do: "portal", Times: 1}, target.CodeDamaged},
-		"the manifest is not in reach":   {lab.Fault{On: "graph GET *manifest.json*", Do: "answer 404 itemNotFound", Times: 1}, target.CodeDamaged},
+		"another file's bytes":         {lab.Fault{On: "graph GET /download/*.age", Do: "other", Times: 1}, target.CodeDamaged},
+		"half of the file":             {lab.Fault{On: "graph GET /download/*.age", Do: "short", Times: 1}, target.CodeDown},
+		"a page of HTML instead of it": {lab.Fault{On: "graph GET /download/*.age", Do: "portal", Times: 1}, target.CodeDamaged},
+		"the manifest is not in reach": {lab.Fault{On: "graph GET *manifest.json*", Do: "answer 404 itemNotFound", Times: 1},
+			target.CodeDamaged},
 		"nothing is wrong any more then": {lab.Fault{On: "graph GET /none", Do: "cut"}, failure.Code{}},
 	} {
 		if err := a.Inject(f.fault); err != nil {
@@ -185,7 +186,8 @@ func TestTheStoreIsFull(t *testing.T) {
 	if err != nil || free != 8<<20 || total != 8<<20 {
 		t.Errorf("got %d of %d, %v", free, total, err)
 	}
-	o := target.Copy(t.Context(), targettest.Source(targettest.File{Name: "a.raw", Data: targettest.Bytes(3, 12<<20)}), []*target.Target{tgt})[0]
+	o := target.Copy(t.Context(), targettest.Source(targettest.File{Name: "a.raw", Data: targettest.Bytes(3, 12<<20)}),
+		[]*target.Target{tgt})[0]
 	targettest.Refused(t, o.Err, target.CodeFull)
 }
 

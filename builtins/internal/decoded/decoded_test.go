@@ -8,7 +8,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -22,6 +21,7 @@ import (
 	"github.com/neosofia/runner/builtins/internal/format/vma"
 	"github.com/neosofia/runner/builtins/internal/target"
 	"github.com/neosofia/runner/runtime/failure"
+	"github.com/neosofia/runner/tests/gauge"
 )
 
 const samples = "../format/archive/testdata/"
@@ -215,34 +215,18 @@ func TestANightCostsWhatChanged(t *testing.T) {
 	r, dir := repository(t)
 	disk := random(1, 24<<20)
 	put := func(folder string) int64 {
-		before := size(t, dir)
+		before := gauge.Size(t, dir)
 		if _, err := decoded.Put(t.Context(), r, folder, "vzdump-qemu-104-2026_11_24-01_00_00.vma.zst",
 			bytes.NewReader(packed(t, machine(t, disk, random(2, 2<<20)))), spool(t)); err != nil {
 			t.Fatal(err)
 		}
-		return size(t, dir) - before
+		return gauge.Size(t, dir) - before
 	}
 	first := put("vm/erp/T1")
 	copy(disk[7<<20:], random(9, 240<<10)) // 1 %
 	if second := put("vm/erp/T2"); first < 25<<20 || second > 1<<20 {
 		t.Errorf("the first night takes %d bytes, the second %d", first, second)
 	}
-}
-
-func size(t *testing.T, dir string) (n int64) {
-	t.Helper()
-	err := filepath.WalkDir(dir, func(_ string, e os.DirEntry, err error) error {
-		if err != nil || e.IsDir() {
-			return err
-		}
-		info, err := e.Info()
-		n += info.Size()
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return n
 }
 
 // What is at fault, or cannot be decoded, leaves no disk behind that could be taken for one.

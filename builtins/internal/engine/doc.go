@@ -14,7 +14,8 @@
 //
 // # What the child may do
 //
-// It gets an empty environment (but for a HOME that is not there, and no configuration), the root folder as its working directory, no descriptor
+// It gets an empty environment (but for a HOME that is not there, and no configuration), the root folder as its
+// working directory, no descriptor
 // but the socket and a pipe for its words, no new privileges, no core dumps and no file
 // that it could write (RLIMIT_FSIZE is 0); where runner is root, the child is nobody.
 // It ends with its parent. What the machine's other users may read it could read; where

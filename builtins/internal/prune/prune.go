@@ -53,26 +53,6 @@ func Prune(ctx context.Context, s *runtime.Step, a *Request) (runtime.Result, er
 	return r, err
 }
 
-// maintain gives the space of what was removed back, where removing alone does not.
-func maintain(ctx context.Context, s *runtime.Step, name string) error {
-	t, err := systems.Of(s).OpenTarget(ctx, s, name)
-	if err != nil {
-		return err
-	}
-	defer t.Close()
-	release, err := s.Hold(ctx, "target:"+name)
-	if err != nil {
-		return err
-	}
-	defer release()
-	_, err = t.Maintain(ctx)
-	if failure.Is(err, target.CodeBusy) {
-		s.Log("the space of what was removed on %s is given back later: %v", name, err)
-		return nil
-	}
-	return err
-}
-
 // Pretend does what Prune does, and removes nothing.
 func Pretend(ctx context.Context, s *runtime.Step, a *Request) (runtime.Result, error) {
 	return pruneWith(ctx, s, a, nil, func(_ context.Context, c ledger.Copy) (bool, error) { return true, s.Fault("target", c.Target) })
@@ -129,28 +109,6 @@ func pruneWith(ctx context.Context, s *runtime.Step, a *Request, more besides, r
 	}
 	res.Value = rows
 	return res, err
-}
-
-// pruneTarget prunes every asset that demands a copy on a target.
-func pruneTarget(ctx context.Context, s *runtime.Step, a *Request, remove remover) (runtime.Result, error) {
-	all, rows := runtime.Result{}, []goes{}
-	for _, row := range systems.Of(s).Site.Demands.Assets {
-		if !slices.ContainsFunc(row.On, func(on ledger.CopyDemand) bool { return on.Target == a.Target }) {
-			continue
-		}
-		one := *a
-		one.Asset = row.Name
-		res, err := pruneWith(ctx, s, &one, nil, remove)
-		all.Facts.Add(res.Facts)
-		if some, ok := res.Value.([]goes); ok {
-			rows = append(rows, some...)
-		}
-		if all.Value = rows; err != nil {
-			return all, err
-		}
-	}
-	all.Value = rows
-	return all, nil
 }
 
 func pruneCopies(ctx context.Context, s *runtime.Step, a *Request, plan Choice, res *runtime.Result, remove remover) ([]goes, error) {

@@ -43,7 +43,8 @@ func (t *Target) openChunks(ctx context.Context) error {
 	}
 	t.store = &beside{files: files, chunks: chunks}
 	folder := t.caps
-	t.caps = Capabilities{Rename: true, Whole: true, Maintain: caps.Maintain, Space: folder.Space, Guard: folder.Guard, Program: folder.Program,
+	t.caps = Capabilities{Rename: true, Whole: true, Maintain: caps.Maintain, Space: folder.Space, Guard: folder.Guard,
+		Program: folder.Program,
 		Close: func() error {
 			var cerr error
 			if caps.Close != nil {

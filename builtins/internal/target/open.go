@@ -73,7 +73,8 @@ func HasChunks(root, folder string) bool {
 
 // OpenPath opens a medium of which no site knows: a folder, or a URL.
 func OpenPath(ctx context.Context, place string, env Env, access Access) (*Target, error) {
-	spec := Spec{Read: true, Layout: access.Layout, Password: access.Password, Name: place, URL: place, HostKey: access.HostKey, Key: access.Key, Login: access.Login, Keep: access.Keep}
+	spec := Spec{Read: true, Layout: access.Layout, Password: access.Password, Name: place, URL: place, HostKey: access.HostKey,
+		Key: access.Key, Login: access.Login, Keep: access.Keep}
 	if !strings.Contains(place, "://") {
 		if !path.IsAbs(place) {
 			return nil, badTarget(place, "the path is not absolute")
