@@ -36,8 +36,8 @@ var floors = []floor{
 
 	// The lab shares formats with the clients, and nothing else: it would share their mistakes.
 	{"/builtins/lab", "/builtins/lab/* /runtime/ledger", ""},
-	{"/builtins/lab/*", "format/* /builtins/lab/fault /builtins/lab/internal/schema", ""},
-	{"/builtins/lab/internal/schema", "", ""},
+	{"/builtins/lab/*", "format/* /builtins/lab/fault /builtins/lab/internal/*", ""},
+	{"/builtins/lab/internal/*", "", ""},
 
 	// Declarations: one file a primitive. Behind them bodies, named after their primitive.
 	{"/builtins", "* /builtins/site /builtins/systems client/* format/* /runtime /runtime/failure /runtime/ledger /runtime/words",

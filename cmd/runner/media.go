@@ -37,7 +37,7 @@ func mediaCommand(f *flags) *cobra.Command {
 		f.mediaUnlock(),
 		&cobra.Command{Use: "list", Short: "where each medium is, and when it is due; -v: what was done with each", Args: cobra.NoArgs,
 			RunE: func(c *cobra.Command, _ []string) error {
-				return f.withMedia(c.Context(), func(s *session) error { return s.listMedia(c.Context()) })
+				return f.withWorld(c.Context(), true, func(s *session) error { return s.listMedia(c.Context()) })
 			}},
 		&cobra.Command{Use: "open NAME", Short: "open the container of a medium that was plugged in, and mount it", Args: oneArg("NAME"),
 			RunE: f.onMedium(func(s *session, c *cobra.Command, name string) error { return s.openMedium(c.Context(), name) })},
@@ -50,29 +50,10 @@ func mediaCommand(f *flags) *cobra.Command {
 	return c
 }
 
-// withMedia opens what the verbs for media need.
-func (f *flags) withMedia(ctx context.Context, fn func(*session) error) (err error) {
-	s, err := f.session()
-	if err != nil {
-		return err
-	}
-	defer s.done(&err)
-	if err := s.openSite(""); err != nil {
-		return err
-	}
-	if err := s.openLedger(ctx, true); err != nil {
-		return err
-	}
-	if err := s.openWorld(ctx); err != nil {
-		return err
-	}
-	return fn(s)
-}
-
 // onMedium is a verb on one medium, which no run writes meanwhile.
 func (f *flags) onMedium(fn func(*session, *cobra.Command, string) error) func(*cobra.Command, []string) error {
 	return func(c *cobra.Command, args []string) error {
-		return f.withMedia(c.Context(), func(s *session) (err error) {
+		return f.withWorld(c.Context(), true, func(s *session) (err error) {
 			if _, err := media.Of(s.site, args[0]); err != nil {
 				return usage("%v", err)
 			}
@@ -229,7 +210,7 @@ func (f *flags) mediaPrepare() *cobra.Command {
 			"seal_secrets to every target. It prints the lines for site.star.",
 		Example: "  runner media prepare /dev/sdb --name offline-c",
 		RunE: func(c *cobra.Command, args []string) error {
-			return f.withMedia(c.Context(), func(s *session) (err error) {
+			return f.withWorld(c.Context(), true, func(s *session) (err error) {
 				if name == "" {
 					name = media.FreeName(s.site)
 				}

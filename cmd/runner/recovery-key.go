@@ -92,41 +92,8 @@ func recoveryKeyTest(f *flags) *cobra.Command {
 			"for " +
 			"it every 180 days.",
 		Example: "  runner recovery-key test --target offsite",
-		RunE: func(c *cobra.Command, _ []string) (err error) {
-			s, err := f.session()
-			if err != nil {
-				return err
-			}
-			defer s.done(&err)
-			if err := s.openSite(""); err != nil {
-				return err
-			}
-			if err := s.openLedger(c.Context(), false); err != nil {
-				return err
-			}
-			if err := s.openWorld(c.Context()); err != nil {
-				return err
-			}
-			targets, err := s.sealedTargets(only)
-			if err != nil {
-				return err
-			}
-			ids, err := identities(c.Context(), files)
-			if err != nil {
-				return err
-			}
-			failed := 0
-			for _, id := range ids {
-				n, err := s.tryKey(c.Context(), id, targets)
-				if err != nil {
-					return err
-				}
-				failed += n
-			}
-			if failed > 0 {
-				return &exit{exitFailed, nil}
-			}
-			return nil
+		RunE: func(c *cobra.Command, _ []string) error {
+			return f.withWorld(c.Context(), false, func(s *session) error { return s.tryKeys(c.Context(), only, files) })
 		}}
 	c.Flags().StringVar(&only, "target", "", "this target alone; default: all that are sealed")
 	c.Flags().StringArrayVar(&files, "identity", nil, "file of the key: the sheet, its lines, an age key; default: ask, or standard input")
@@ -222,6 +189,30 @@ func (s *session) tryKey(ctx context.Context, id age.Identity, targets []string)
 		}
 	}
 	return failed, nil
+}
+
+// tryKeys tries each key that is given on the sealed targets.
+func (s *session) tryKeys(ctx context.Context, only string, files []string) error {
+	targets, err := s.sealedTargets(only)
+	if err != nil {
+		return err
+	}
+	ids, err := identities(ctx, files)
+	if err != nil {
+		return err
+	}
+	failed := 0
+	for _, id := range ids {
+		n, err := s.tryKey(ctx, id, targets)
+		if err != nil {
+			return err
+		}
+		failed += n
+	}
+	if failed > 0 {
+		return &exit{exitFailed, nil}
+	}
+	return nil
 }
 
 // later says why a key cannot be tried on a medium now: it travels, and its turn comes.

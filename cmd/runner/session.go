@@ -282,3 +282,23 @@ func operator() ledger.Operator {
 	}
 	return o
 }
+
+// withWorld opens the site, the ledger (which it makes where create says so) and the
+// systems for a verb, and closes them after it.
+func (f *flags) withWorld(ctx context.Context, create bool, fn func(*session) error) (err error) {
+	s, err := f.session()
+	if err != nil {
+		return err
+	}
+	defer s.done(&err)
+	if err := s.openSite(""); err != nil {
+		return err
+	}
+	if err := s.openLedger(ctx, create); err != nil {
+		return err
+	}
+	if err := s.openWorld(ctx); err != nil {
+		return err
+	}
+	return fn(s)
+}

@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"log"
 	"net"
 	"net/http"
 	"path"
@@ -15,6 +13,7 @@ import (
 	"time"
 
 	"github.com/neosofia/runner/builtins/lab/fault"
+	"github.com/neosofia/runner/builtins/lab/internal/serve"
 )
 
 // Config is what a Server is opened with.
@@ -69,14 +68,7 @@ func Attach(cfg Config) (*Server, error) {
 // Serve answers requests on every connection of the listener, which speaks TLS
 // already, until ctx ends.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
-	srv := &http.Server{Handler: s, BaseContext: func(net.Listener) context.Context { return ctx }, ReadHeaderTimeout: time.Minute,
-		ErrorLog: log.New(io.Discard, "", 0)} // what a client needs to know it sees
-	stop := context.AfterFunc(ctx, func() { _ = srv.Close() })
-	defer stop()
-	if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("serve Cloudflare: %w", err)
-	}
-	return nil
+	return serve.HTTP(ctx, l, s)
 }
 
 // failure is an error in the vendor's envelope.

@@ -25,8 +25,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"log"
 	"net"
 	"net/http"
 	"net/url"
@@ -38,6 +36,7 @@ import (
 	"time"
 
 	"github.com/neosofia/runner/builtins/lab/fault"
+	"github.com/neosofia/runner/builtins/lab/internal/serve"
 )
 
 // The hosts that one server answers for.
@@ -145,13 +144,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	if err := os.MkdirAll(s.Files(), 0o755); err != nil {
 		return err
 	}
-	h := &http.Server{Handler: http.HandlerFunc(s.serve), ReadHeaderTimeout: time.Minute, ErrorLog: log.New(io.Discard, "", 0),
-		BaseContext: func(net.Listener) context.Context { return ctx }}
-	defer context.AfterFunc(ctx, func() { h.Close() })()
-	if err := h.Serve(l); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
-		return err
-	}
-	return nil
+	return serve.HTTP(ctx, l, http.HandlerFunc(s.serve))
 }
 
 // trouble is an error as Graph words it.

@@ -15,10 +15,8 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"log"
 	"net"
 	"net/http"
 	"os"
@@ -29,6 +27,7 @@ import (
 	"time"
 
 	"github.com/neosofia/runner/builtins/lab/fault"
+	"github.com/neosofia/runner/builtins/lab/internal/serve"
 )
 
 // Console is one console.
@@ -101,13 +100,7 @@ func writeJSON(path string, v any) error {
 
 // Serve answers until the listener is closed or ctx ends.
 func (c *Console) Serve(ctx context.Context, l net.Listener) error {
-	s := &http.Server{Handler: http.HandlerFunc(c.serve), ReadHeaderTimeout: time.Minute, ErrorLog: log.New(io.Discard, "", 0),
-		BaseContext: func(net.Listener) context.Context { return ctx }}
-	defer context.AfterFunc(ctx, func() { s.Close() })()
-	if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
-		return err
-	}
-	return nil
+	return serve.HTTP(ctx, l, http.HandlerFunc(c.serve))
 }
 
 func (c *Console) serve(w http.ResponseWriter, r *http.Request) {
