@@ -90,6 +90,9 @@ func DaysUntilFull(ctx context.Context, w *systems.Systems, l *ledger.Ledger, no
 		f := Fullness{Target: name, Days: -1}
 		if err == nil {
 			f.device = t.Device().ID
+			err = t.Answers(ctx)
+		}
+		if err == nil {
 			f.Free, f.Total, err = t.Space(ctx)
 		}
 		if err != nil {

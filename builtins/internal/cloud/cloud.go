@@ -40,7 +40,8 @@ func Open(ctx context.Context, cfg engine.Config, keep engine.Keep, now func() t
 	atexit.IgnoreSignals() // or it would end this process by itself
 	ctx, conf := fs.AddConfig(ctx)
 	conf.HTTPProxy, conf.UserAgent = cfg.Proxy, "runner"
-	conf.Timeout = fs.Duration(5 * time.Minute)
+	// Ten tries of a minute each, as rclone has it, would be a night where nobody answers.
+	conf.Timeout, conf.ConnectTimeout = fs.Duration(5*time.Minute), fs.Duration(10*time.Second)
 	if err := secure(cfg.Login); err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"regexp"
 	"strconv"
 	"strings"
@@ -34,7 +35,7 @@ var graph = map[string]struct {
 	"malwareDetected":            {target.CodeDamaged, "the store takes it for malware and does not give it back"},
 	"serviceNotAvailable":        {target.CodeDown, ""},
 	"activityLimitReached":       {target.CodeDown, "the store asks for slowness: set bandwidth or window on the target"},
-	"InvalidAuthenticationToken": {target.CodeDenied, "the login does not hold any more: type runner cloud login again"},
+	"InvalidAuthenticationToken": {target.CodeDenied, "the login does not hold any more: runner cloud login TARGET makes it anew"},
 }
 
 // explain words an error of rclone.
@@ -50,6 +51,8 @@ func explain(doing string, err error) error {
 	var refused *oauth2.RetrieveError
 	var said *api.Error
 	var op *net.OpError
+	var call *url.Error
+	var syntax *json.SyntaxError
 	switch {
 	case errors.Is(err, fs.ErrorObjectNotFound), errors.Is(err, fs.ErrorDirNotFound):
 		e.Code, e.Said, e.Temporary = target.CodeNotFound, "it is not there", false
@@ -60,8 +63,8 @@ func explain(doing string, err error) error {
 	case errors.As(err, &refused), strings.Contains(err.Error(), "couldn't fetch token"), strings.Contains(err.Error(), "token expired"):
 		// rclone keeps the type of a refused login only in some of its ways.
 		e.Code, e.Temporary = target.CodeDenied, false
-		e.Said = "the login is refused: " + before(err.Error(), " - try refreshing")
-		e.Hint = "somebody revoked it, or it was not used for months: type runner cloud login again"
+		e.Said = "the login is refused: " + between(err.Error(), "couldn't fetch token: ", ": maybe")
+		e.Hint = "somebody revoked it, or it was not used for months: runner cloud login TARGET makes it anew"
 	case errors.As(err, &said):
 		e.Said = said.Error()
 		e.Temporary = fserrors.ShouldRetry(err)
@@ -91,10 +94,27 @@ func explain(doing string, err error) error {
 		}
 	case fserrors.IsFatalError(err):
 		e.Code, e.Temporary = target.CodeFailed, false
-	case errors.As(err, &op):
-		e.Said = op.Error()
+	case errors.As(err, &syntax):
+		e.Said = "what answers is not this store, but something like a web page"
+		e.Hint = "does this network want to be logged in to, or does a proxy stand between? look at the store from this machine with curl -i"
+	case errors.As(err, &op), errors.As(err, &call):
+		if errors.As(err, &call) {
+			e.Said = "no answer from " + place(err, "it") + ": " + call.Err.Error()
+		}
+		e.Hint = "can this machine reach it? curl -I " + place(err, "the store's address")
 	}
 	return e
+}
+
+// place is the server that a call was for.
+func place(err error, otherwise string) string {
+	var call *url.Error
+	if errors.As(err, &call) {
+		if u, perr := url.Parse(call.URL); perr == nil && u.Host != "" {
+			return u.Scheme + "://" + u.Host
+		}
+	}
+	return otherwise
 }
 
 // unauthorized reports that the store does not take the token.
@@ -136,7 +156,11 @@ func words(n int, err error) string {
 	return m[2]
 }
 
-func before(s, mark string) string {
-	s, _, _ = strings.Cut(s, mark)
+// between is what stands behind a mark and before another, of those that are there.
+func between(s, from, to string) string {
+	if _, rest, ok := strings.Cut(s, from); ok {
+		s = rest
+	}
+	s, _, _ = strings.Cut(s, to)
 	return s
 }

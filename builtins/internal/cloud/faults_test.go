@@ -36,8 +36,11 @@ func TestFaultsOfOneDriveHaveTheirOutcomes(t *testing.T) {
 		"access is denied": {[]lab.Fault{{On: "graph POST *createUploadSession", Do: "answer 403 accessDenied"}}, target.CodeDenied,
 			"accessDenied"},
 		"a file is stored with a flipped bit and the right digest": {[]lab.Fault{{On: put, Do: "flip", Times: 1}}, failure.Code{}, ""},
-		"a captive portal answers for the API":                     {[]lab.Fault{{On: "graph * /v1.0/*", Do: "portal"}}, target.CodeDown, ""},
-		"the login's host answers with a page":                     {[]lab.Fault{{On: "graph POST *token", Do: "portal"}}, target.CodeDenied, ""},
+		"a captive portal answers for the API": {[]lab.Fault{{On: "graph * /v1.0/*", Do: "portal"}}, target.CodeDown,
+			"want to be logged in to"},
+		"the API cuts every connection": {[]lab.Fault{{On: "graph * /v1.0/*", Do: "cut-before"}}, target.CodeDown,
+			"curl -I https://graph.microsoft.com"},
+		"the login's host answers with a page": {[]lab.Fault{{On: "graph POST *token", Do: "portal"}}, target.CodeDenied, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

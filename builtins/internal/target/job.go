@@ -203,9 +203,13 @@ func (j *job) checkSpace(ctx context.Context, have int64) error {
 	}
 	margin := need/100 + 4<<20
 	if missing := need + margin - have - free; missing > 0 {
+		hint := "free space on the target, or shorten what it keeps"
+		if j.t.place.Foreign {
+			hint += "; what lies in its recycle bin, and versions of files, count, too"
+		}
 		return &failure.Error{Code: CodeFull, System: system(j.t.spec.Name), Doing: "copy to " + j.final,
 			Said: fmt.Sprintf("%d bytes are needed, %d are free", need+margin-have, free),
-			Hint: "free space on the target, or shorten what it keeps"}
+			Hint: hint}
 	}
 	return nil
 }

@@ -199,6 +199,14 @@ func (t *Target) Maintain(ctx context.Context) (freed int64, err error) {
 	return t.caps.Maintain(ctx)
 }
 
+// Answers tries whether what lies there can be read with what the site gives.
+func (t *Target) Answers(ctx context.Context) error {
+	if t.caps.Answers == nil {
+		return nil
+	}
+	return t.caps.Answers(ctx)
+}
+
 // Space returns free and total bytes; -1 where the target does not tell.
 func (t *Target) Space(ctx context.Context) (free, total int64, err error) {
 	if t.caps.Space == nil {

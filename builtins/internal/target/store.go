@@ -22,6 +22,8 @@ type Capabilities struct {
 	// Digest asks the store itself for a digest of a file, of a kind of its own
 	// ("quickxor:…"), "" where it has none; nil: it cannot.
 	Digest func(ctx context.Context, name string) (string, error)
+	// Answers tries what opening did not: a repository is opened when it is first used. Nil: opening did it all.
+	Answers func(ctx context.Context) error
 	// Maintain gives back the space of what was deleted, and returns its bytes; nil: deleting does.
 	Maintain func(ctx context.Context) (freed int64, err error)
 	// Guard says whether the target is still the one that was opened.
