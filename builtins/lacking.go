@@ -21,7 +21,7 @@ func lackingDeclaration() runtime.Declaration {
 		Doc: "lacking: the artifacts that a target lacks and another one has, newest first: since its last visit, or from the beginning.\n\n" +
 			"They are those of the assets that demand a copy there, or on a set of media that it belongs to; a copy there that is not proven as " +
 			"demanded is none. Left out is what can be read nowhere any more without a recovery key: the source is gone, and every other copy is " +
-			"sealed.",
+			"sealed, or holds what an archive held and not its bytes (layout chunks).",
 		Example: `lacking(target = "offline-a")`,
 		Fake:    lacking, Run: lacking,
 	}
@@ -50,7 +50,7 @@ func lacking(ctx context.Context, s *runtime.Step, a *lackingArgs) (runtime.Resu
 		out, lost = append(out, list...), lost+gone
 	}
 	if lost > 0 {
-		s.Log("%d older artifacts that %s lacks can be read nowhere any more without a recovery key", lost, a.Target)
+		s.Log("%d older artifacts that %s lacks can be read nowhere any more without a recovery key, or only as another archive of the same guest", lost, a.Target)
 	}
 	slices.SortStableFunc(out, func(x, y ledger.Artifact) int { return y.Created.Compare(x.Created) })
 	if a.Most > 0 && len(out) > a.Most {
@@ -71,7 +71,7 @@ func lackingOf(ctx context.Context, w *systems.Systems, c ledger.Catalog, asset 
 	for _, p := range copies {
 		known[p.Artifact] = true
 		has[p.Artifact] = has[p.Artifact] || p.Target == on.Target && p.Level >= on.Level
-		clear[p.Artifact] = clear[p.Artifact] || p.Target != on.Target && len(p.SealedTo) == 0 && p.Level >= ledger.Stored
+		clear[p.Artifact] = clear[p.Artifact] || p.Target != on.Target && len(p.SealedTo) == 0 && !p.Decoded() && p.Level >= ledger.Stored
 	}
 	arts, err := c.Artifacts(ctx, ledger.Query{Asset: asset})
 	if err != nil {

@@ -3,6 +3,7 @@ package ledger
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"slices"
 	"time"
 )
 
@@ -90,13 +91,14 @@ type Gap struct {
 
 // StoredFile is one file of a copy as it lies on the target.
 type StoredFile struct {
-	Name   string `json:"name"`             // path below the copy's folder
-	Of     string `json:"of"`               // name of the artifact's file
-	Part   int    `json:"part,omitempty"`   // 1… when the file was cut into parts
-	Size   int64  `json:"size"`             // bytes on the target
-	SHA256 string `json:"sha256"`           // of the bytes on the target
-	Native string `json:"native,omitempty"` // digest that the store itself computed: "quickxor:…"
-	Sealed bool   `json:"sealed,omitempty"`
+	Name    string `json:"name"`             // path below the copy's folder
+	Of      string `json:"of"`               // name of the artifact's file
+	Part    int    `json:"part,omitempty"`   // 1… when the file was cut into parts
+	Size    int64  `json:"size"`             // bytes on the target
+	SHA256  string `json:"sha256"`           // of the bytes on the target
+	Native  string `json:"native,omitempty"` // digest that the store itself computed: "quickxor:…"
+	Sealed  bool   `json:"sealed,omitempty"`
+	Decoded bool   `json:"decoded,omitempty"` // what an archive held: the archive is made again of it, of the same content and other bytes
 }
 
 // Copy is one artifact on one target.
@@ -125,6 +127,12 @@ type Copy struct {
 	OnSource   bool         `json:"on_source,omitempty"`   // it lies on a device of its source: they are lost together
 	WriteBytes int64        `json:"write_bytes,omitempty"` // bytes sent, for rates
 	WriteNanos int64        `json:"write_nanos,omitempty"`
+}
+
+// Decoded reports that the copy holds what archives held, and not their bytes: it comes
+// back as archives of the same content, and is no source for another copy.
+func (c Copy) Decoded() bool {
+	return slices.ContainsFunc(c.Files, func(f StoredFile) bool { return f.Decoded })
 }
 
 // Levels of proof.

@@ -11,8 +11,8 @@ import (
 )
 
 // read reads a file of the artifact from where it was made; where that is gone, from a
-// copy in clear on another target. The digests that were recorded with that copy are
-// compared as it is read.
+// copy in clear, of the same bytes, on another target. The digests that were recorded with
+// that copy are compared as it is read.
 func (c *job) read(ctx context.Context, file string, offset int64) (io.ReadCloser, error) {
 	r, err := c.w.OpenFile(ctx, c.art.Origin, file, offset)
 	if !failure.Is(err, target.CodeArchiveMissing) {
@@ -27,7 +27,7 @@ func (c *job) read(ctx context.Context, file string, offset int64) (io.ReadClose
 		return nil, cerr
 	}
 	for _, p := range copies {
-		if p.InPlace || len(p.SealedTo) > 0 || p.Level < ledger.Stored {
+		if p.InPlace || len(p.SealedTo) > 0 || p.Decoded() || p.Level < ledger.Stored {
 			continue
 		}
 		r, oerr := c.readCopy(ctx, p.Copy, file, offset)

@@ -25,7 +25,7 @@ type Config struct {
 	Proxy  string `json:"proxy,omitempty"` // http://host:port; "" is none
 	Roots  []byte `json:"roots,omitempty"` // PEM: certificates that servers must show; none: the system's
 	Local  bool   `json:"local,omitempty"` // the store is a folder of this machine
-	Read   bool   `json:"read,omitempty"`  // nothing is written there, not even a lock
+	Read   bool   `json:"read,omitempty"`  // it is only read
 }
 
 // Login is what a store wants to know of us: the value of one secret of the keyring.

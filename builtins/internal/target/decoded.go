@@ -115,7 +115,7 @@ func (m *Manifest) decoded(file string) (Decoded, bool) {
 // storedFiles are the parts as the ledger has them.
 func (d Decoded) storedFiles() (files []ledger.StoredFile) {
 	for i, p := range d.Parts {
-		files = append(files, ledger.StoredFile{Name: p.Name, Of: d.File, Part: i + 1, Size: p.Size, SHA256: p.SHA256})
+		files = append(files, ledger.StoredFile{Name: p.Name, Of: d.File, Part: i + 1, Size: p.Size, SHA256: p.SHA256, Decoded: true})
 	}
 	return files
 }

@@ -31,7 +31,7 @@ type Spec struct {
 	// Password of the repository: called when it is opened, zeroed after use; layout chunks.
 	Password func(ctx context.Context) ([]byte, error)
 
-	Read bool // a repository of chunks is only read: nothing is written there, not even a lock
+	Read bool // a repository of chunks is only read, beside whoever writes: it is opened without the lease
 
 	SealedTo []string // age recipients, all age1… or all age1pq1…; none: plain
 

@@ -11,8 +11,9 @@ var usual = debug.SetGCPercent(-1)
 // Collect lets the collector work. Where nobody set GOGC, the heap may grow to three
 // times what is in use: some MiB of a run, and nothing of a short verb.
 func Collect() {
-	if usual == 100 {
-		usual = 200
+	percent := usual
+	if percent == 100 {
+		percent = 200
 	}
-	debug.SetGCPercent(usual)
+	debug.SetGCPercent(percent)
 }
