@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/json"
 
+	"github.com/neosofia/runner/builtins/internal/target"
 	"github.com/neosofia/runner/builtins/internal/verify"
 	"github.com/neosofia/runner/builtins/systems"
 	"github.com/neosofia/runner/runtime"
+	"github.com/neosofia/runner/runtime/failure"
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
@@ -21,10 +23,12 @@ func verifyDeclaration() runtime.Declaration {
 		Doc: "verify: prove copies by reading them back.\n\n" +
 			"stored: the target acknowledges all bytes. read: every byte is read back past any cache, SHA-256 equal. opened: decrypted where " +
 			"sealed and the whole structure parsed, in the same pass (every extent and cluster of a VMA, every entry of a tar, zstd checksums). " +
-			"A copy that fails is damaged from then on: its earlier proofs are void.",
+			"A copy that fails is damaged from then on: its earlier proofs are void.\n\n" +
+			"Where the site limits what proofs may read of a target in a night (read_budget), a reading that takes longer stops at a stored file, " +
+			"and goes on there the next night; its proof is as old as its first byte. A copy that has no other proof is E_READ_BUDGET until then.",
 		Parts:   []string{"target"},
 		Example: `verify(copies = copy(artifact = snapshot_vm(guest = "erp")), level = "read")`,
-		Codes:   codes(systems.TargetCodes(), systems.ArchiveCodes()),
+		Codes:   codes(systems.TargetCodes(), systems.ArchiveCodes(), []failure.Code{target.CodeReadBudget}),
 		Retries: runtime.Retries{Attempts: verify.Attempts, Wait: retryWait},
 		Fake:    fakeVerify, Run: runVerify,
 	}}

@@ -57,6 +57,7 @@ func Night(ctx context.Context, w *systems.Systems, catalog ledger.Catalog, need
 		out = append(out, FaultOf("this machine", err))
 	}
 	out = append(out, shared...)
+	out = append(out, budgets(ctx, catalog, w.Site.Demands, now())...)
 	if !needs.Guests && !needs.Firewall && !needs.Restores {
 		return out
 	}

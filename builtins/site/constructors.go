@@ -1,12 +1,15 @@
 package site
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
 	"sort"
 	"strings"
 	"time"
+
+	"github.com/dustin/go-humanize"
 
 	"github.com/neosofia/runner/builtins/internal/format/bundle"
 	"github.com/neosofia/runner/builtins/internal/target"
@@ -238,6 +241,7 @@ type targetArgs struct {
 	PartSize  int64         `star:"part_size?" doc:"bytes: larger files are cut into parts of this size; 64 MiB at cloud stores"`
 	Bandwidth int64         `star:"bandwidth?" doc:"bytes a second at most"`
 	Window    string        `star:"window?" doc:"hours in which it is written, in local time: 22:00-06:00"`
+	Budget    string        `star:"read_budget?" doc:"what proofs may read there in a night, from noon to noon: 5GiB/night; a reading that takes longer goes on the next night"`
 	Due       time.Duration `star:"due?" doc:"an offline medium is fetched and written at least so often; of a set, media(…) says it"`
 	Grace     time.Duration `star:"grace?" doc:"after due: degraded so long, then failed"`
 }
@@ -260,6 +264,17 @@ func (b *builder) target(a *targetArgs) (starlark.Value, error) {
 	window, err := target.ParseHours(a.Window)
 	if err != nil {
 		wrong = append(wrong, bad("window", "window: %w", err))
+	}
+	budget, err := parseBudget(a.Budget)
+	switch {
+	case err != nil:
+		wrong = append(wrong, bad("read_budget", "read_budget: %w", err))
+	case budget > 0 && (place.InPlace || a.Layout != ""):
+		wrong = append(wrong, bad("read_budget", "read_budget is for files on a target of their own: not for %s", cmp.Or(a.Layout, "archives in place")))
+	case budget > 0 && a.PartSize == 0 && !place.Foreign:
+		wrong = append(wrong, bad("read_budget", "read_budget needs part_size: what a night begins to read it must be able to finish"))
+	case budget > 0 && budget < 2*a.PartSize:
+		wrong = append(wrong, bad("read_budget", "read_budget %q is less than two parts of %d bytes (part_size)", a.Budget, a.PartSize))
 	}
 	if a.PartSize < 0 || a.PartSize > 0 && a.PartSize < 1<<20 {
 		wrong = append(wrong, bad("part_size", "part_size: want at least 1048576 bytes"))
@@ -289,12 +304,25 @@ func (b *builder) target(a *targetArgs) (starlark.Value, error) {
 	}
 	b.site.Targets = append(b.site.Targets, &Target{
 		TargetFacts: ledger.TargetFacts{Name: a.Name, URL: a.URL, Medium: a.Medium, Location: a.Location, Offline: a.Offline, Offsite: a.Offsite,
-			Due: a.Due, Grace: a.Grace},
+			Due: a.Due, Grace: a.Grace, ReadBudget: budget},
 		Place:    place,
 		SealedTo: a.SealedTo, UUID: a.UUID, Serial: a.Serial, HostKey: a.HostKey, Key: a.Key, Passphrase: a.Pass, PartSize: a.PartSize,
 		Bandwidth: a.Bandwidth, Login: a.Login, Window: window, Layout: a.Layout, Password: a.Password,
 		Immutable: a.Immutable})
 	return nil, errors.Join(wrong...)
+}
+
+// parseBudget reads "5GiB/night"; "" is no limit.
+func parseBudget(s string) (int64, error) {
+	if s == "" {
+		return 0, nil
+	}
+	size, per, ok := strings.Cut(s, "/")
+	n, err := humanize.ParseBytes(size)
+	if err != nil || !ok || strings.TrimSpace(per) != "night" || n == 0 || n > 1<<62 {
+		return 0, fmt.Errorf("%q: want bytes in a night: 5GiB/night", s)
+	}
+	return int64(n), nil
 }
 
 // partSize is how much of a file a cloud store takes at once, where the site does not say
@@ -328,6 +356,7 @@ type assetArgs struct {
 	RTO       time.Duration     `star:"rto?" doc:"recovery time objective; left out: N/A"`
 	Every     time.Duration     `star:"every?" doc:"how often its policy runs, where the RPO is N/A: status reports when it did not; left out: as often as it lately was"`
 	Retention time.Duration     `star:"retention?" doc:"saved for at least so long; left out: N/A"`
+	Reread    time.Duration     `star:"reread?" doc:"every byte of every copy that is kept is read back at least so often; left out: once, when it was written"`
 	Online    string            `star:"online?" doc:"online copies, in the SOP's words: 1 full + 27 incr."`
 	Keep      int               `star:"keep?" doc:"the full copies that online means until there are incremental ones: 28"`
 	Copies    int               `star:"copies?" doc:"3 of 3-2-1-1-0: copies on devices of their own"`
@@ -344,7 +373,7 @@ func (b *builder) asset(a *assetArgs) (starlark.Value, error) {
 	if _, twice := b.site.Demands.Asset(a.Name); twice {
 		return nil, bad("name", "%q is declared twice", a.Name)
 	}
-	row := ledger.AssetDemand{Name: a.Name, Title: a.Title, RPO: a.RPO, RTO: a.RTO, Every: a.Every, Retention: a.Retention, Online: a.Online,
+	row := ledger.AssetDemand{Name: a.Name, Title: a.Title, RPO: a.RPO, RTO: a.RTO, Every: a.Every, Retention: a.Retention, Reread: a.Reread, Online: a.Online,
 		Keep:   a.Keep,
 		Copies: a.Copies, Media: a.Media, Offsite: a.Offsite, Offline: a.Offline, Items: a.Items, Note: a.Note}
 	if row.Title == "" {

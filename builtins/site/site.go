@@ -245,6 +245,8 @@ func (s *Site) Secrets() (out []Secret) {
 	for _, t := range s.Targets {
 		add(t.Key)
 		add(t.Passphrase)
+		add(t.Login)
+		add(t.Password)
 	}
 	for _, i := range s.Identities {
 		add(i.Secret)

@@ -41,6 +41,48 @@ func (c Catalog) Proofs(ctx context.Context, q Query) ([]Proof, error) {
 	return All[Proof](ctx, c.Store, q)
 }
 
+// Readings returns the passes over copies that have begun and not ended, oldest first.
+func (c Catalog) Readings(ctx context.Context, q Query) ([]Reading, error) {
+	q.Kind = RowReading
+	return All[Reading](ctx, c.Store, q)
+}
+
+// LastRead is when each copy was read back last, from its first byte: by its proofs of at
+// least that level. One that never was is not in it.
+func (c Catalog) LastRead(ctx context.Context, q Query) (map[string]time.Time, error) {
+	proofs, err := c.Proofs(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	read := map[string]time.Time{}
+	for _, p := range proofs {
+		if p.Level >= Read && p.At.After(read[p.Copy]) {
+			read[p.Copy] = p.At
+		}
+	}
+	return read, nil
+}
+
+// ReadSince is how many bytes proofs have read of a target since then.
+func (c Catalog) ReadSince(ctx context.Context, target string, since time.Time) (sum int64, err error) {
+	proofs, err := c.Proofs(ctx, Query{Target: target})
+	if err != nil {
+		return 0, err
+	}
+	for _, p := range proofs {
+		if p.Level >= Read && !p.Finished().Before(since) {
+			sum += p.Bytes
+		}
+	}
+	passes, err := c.Readings(ctx, Query{Target: target})
+	for _, r := range passes {
+		if !r.At.Before(since) {
+			sum += r.Bytes
+		}
+	}
+	return sum, err
+}
+
 // Demands returns the demands in force.
 func (c Catalog) Demands(ctx context.Context) (Demands, error) {
 	var d Demands

@@ -25,6 +25,7 @@ type AssetDemand struct {
 	RTO       time.Duration `json:"rto,omitempty"`
 	Every     time.Duration `json:"every,omitempty"`     // how often it is backed up; 0: as it was lately
 	Retention time.Duration `json:"retention,omitempty"` // saved for at least so long
+	Reread    time.Duration `json:"reread,omitempty"`    // every byte of every copy that is kept is read back at least so often
 	Online    string        `json:"online,omitempty"`    // the SOP's words: "1 full + 27 incr."
 	Keep      int           `json:"keep,omitempty"`      // full copies that Online means
 	Copies    int           `json:"copies,omitempty"`
@@ -55,6 +56,19 @@ type TargetFacts struct {
 	Offsite  bool          `json:"offsite,omitempty"`
 	Due      time.Duration `json:"due,omitempty"`   // an offline medium is fetched at least so often
 	Grace    time.Duration `json:"grace,omitempty"` // after due: degraded so long, then failed
+
+	ReadBudget int64 `json:"read_budget,omitempty"` // bytes that proofs may read there in a night; 0: no limit
+}
+
+// Night begins the night that a moment belongs to: they change at noon, local time, so
+// that runs of one night share what it may cost.
+func Night(at time.Time) time.Time {
+	at = at.Local()
+	noon := time.Date(at.Year(), at.Month(), at.Day(), 12, 0, 0, 0, at.Location())
+	if at.Before(noon) {
+		noon = time.Date(at.Year(), at.Month(), at.Day()-1, 12, 0, 0, 0, at.Location())
+	}
+	return noon
 }
 
 // MediaSet is media that travel in turn: a copy on one of them keeps the promise. The

@@ -179,11 +179,35 @@ type Proof struct {
 	Bytes    int64     `json:"bytes,omitempty"` // read to prove it
 	Nanos    int64     `json:"nanos,omitempty"` // time that the reading took
 	Note     string    `json:"note,omitempty"`
+	Ended    time.Time `json:"ended,omitzero"` // when the last byte was read, of a reading of several nights: At is its first
+}
+
+// Finished is when the reading ended.
+func (p Proof) Finished() time.Time {
+	if p.Ended.IsZero() {
+		return p.At
+	}
+	return p.Ended
 }
 
 // ID names the proof: one per copy, level and step.
 func (p Proof) ID() string {
 	return shortHash("proof", p.Copy, LevelName(p.Level), p.Run, p.Step)
+}
+
+// Reading is how far a copy was read back whose reading takes more than one night. It is
+// gone when the pass ends: its proof is as old as the first byte of the pass.
+type Reading struct {
+	Copy   string    `json:"copy"`
+	Asset  string    `json:"asset"`
+	Item   string    `json:"item"`
+	Target string    `json:"target"`
+	Since  time.Time `json:"since"` // when the pass began
+	Next   int       `json:"next"`  // index of the first of Copy.Files that it has not read
+	At     time.Time `json:"at"`
+	Bytes  int64     `json:"bytes"` // read by the step
+	Run    string    `json:"run"`
+	Step   string    `json:"step"`
 }
 
 // Item is one thing that an asset is expected to hold, as an inventory saw it.
@@ -253,6 +277,7 @@ type Facts struct {
 	Artifacts []Artifact `json:"artifacts,omitempty"`
 	Copies    []Copy     `json:"copies,omitempty"`
 	Proofs    []Proof    `json:"proofs,omitempty"`
+	Readings  []Reading  `json:"readings,omitempty"`
 	Removed   []string   `json:"removed,omitempty"` // ids of copies that are gone
 	Damaged   []string   `json:"damaged,omitempty"` // ids of copies that failed a check: their proofs are void
 	Expected  []Item     `json:"expected,omitempty"`
@@ -267,6 +292,7 @@ func (f *Facts) Add(other Facts) {
 	f.Artifacts = append(f.Artifacts, other.Artifacts...)
 	f.Copies = append(f.Copies, other.Copies...)
 	f.Proofs = append(f.Proofs, other.Proofs...)
+	f.Readings = append(f.Readings, other.Readings...)
 	f.Removed = append(f.Removed, other.Removed...)
 	f.Damaged = append(f.Damaged, other.Damaged...)
 	f.Expected = append(f.Expected, other.Expected...)

@@ -14,6 +14,7 @@ const (
 	RowCopy     = "copy"     // Copy, while it exists
 	RowRemoved  = "removed"  // Copy, after it was removed
 	RowProof    = "proof"    // Proof, while it holds
+	RowReading  = "reading"  // Reading, while the pass lasts
 	RowItem     = "item"     // Item, as the run saw it
 	RowMedium   = "medium"   // Medium, the newest observation of a target
 	RowCustody  = "custody"  // Custody, all of it
@@ -98,6 +99,7 @@ type rawFacts struct {
 	Artifacts []json.RawMessage `json:"artifacts"`
 	Copies    []json.RawMessage `json:"copies"`
 	Proofs    []json.RawMessage `json:"proofs"`
+	Readings  []json.RawMessage `json:"readings"`
 	Removed   []string          `json:"removed"`
 	Damaged   []string          `json:"damaged"`
 	Expected  []json.RawMessage `json:"expected"`
@@ -147,22 +149,25 @@ func facts(e Entry, f rawFacts) ([]Change, error) {
 		if cerr != nil {
 			return nil, cerr
 		}
-		out = append(out, Change{Drop: true, Row: Row{Kind: RowProof, Ref: id}},
+		out = append(out, Change{Drop: true, Row: Row{Kind: RowProof, Ref: id}}, Change{Drop: true, Row: Row{Kind: RowReading, ID: id}},
 			Change{Row: Row{Kind: RowDamaged, ID: id, Run: e.Run, Time: e.Time, Body: body}})
 	}
 	each(f.Artifacts, func(c columns) Row {
 		return Row{Kind: RowArtifact, ID: c.ID, Asset: c.Asset, Item: c.Item, Run: c.Run, Time: c.Created}
 	})
 	each(f.Copies, func(c columns) Row {
-		out = append(out, Change{Drop: true, Row: Row{Kind: RowDamaged, ID: c.ID}})
+		out = append(out, Change{Drop: true, Row: Row{Kind: RowDamaged, ID: c.ID}}, Change{Drop: true, Row: Row{Kind: RowReading, ID: c.ID}})
 		return Row{Kind: RowCopy, ID: c.ID, Asset: c.Asset, Item: c.Item, Run: e.Run, Ref: c.Artifact, Target: c.Target, Time: c.Taken}
 	})
 	each(f.Proofs, func(c columns) Row {
 		if c.Level >= Read {
-			out = append(out, Change{Drop: true, Row: Row{Kind: RowDamaged, ID: c.Copy}})
+			out = append(out, Change{Drop: true, Row: Row{Kind: RowDamaged, ID: c.Copy}}, Change{Drop: true, Row: Row{Kind: RowReading, ID: c.Copy}})
 		}
 		p := Proof{Copy: c.Copy, Level: c.Level, Run: c.Run, Step: c.Step}
 		return Row{Kind: RowProof, ID: p.ID(), Asset: c.Asset, Item: c.Item, Run: c.Run, Ref: c.Copy, Target: c.Target, Time: c.At}
+	})
+	each(f.Readings, func(c columns) Row {
+		return Row{Kind: RowReading, ID: c.Copy, Asset: c.Asset, Item: c.Item, Run: c.Run, Ref: c.Copy, Target: c.Target, Time: c.At}
 	})
 	each(f.Expected, func(c columns) Row {
 		return Row{Kind: RowItem, ID: shortHash(e.Run, c.Asset, c.Name, c.ID), Asset: c.Asset, Item: c.Name, Run: e.Run, Time: e.Time}
@@ -185,7 +190,7 @@ func facts(e Entry, f rawFacts) ([]Change, error) {
 		}
 		out = append(out, Change{Row: Row{Kind: RowRemoved, ID: id, Run: e.Run, Time: e.Time, Body: body}},
 			Change{Drop: true, Row: Row{Kind: RowDamaged, ID: id}}, Change{Drop: true, Row: Row{Kind: RowCopy, ID: id}},
-			Change{Drop: true, Row: Row{Kind: RowProof, Ref: id}})
+			Change{Drop: true, Row: Row{Kind: RowProof, Ref: id}}, Change{Drop: true, Row: Row{Kind: RowReading, ID: id}})
 	}
 	return out, err
 }

@@ -29,8 +29,9 @@ type Status struct {
 	Empty       bool               `json:"empty,omitempty"` // nothing has run yet
 	Last        *LastRun           `json:"last_run,omitempty"`
 	Assets      []AssetStatus      `json:"assets"`
-	Media       []MediumStatus     `json:"media,omitempty"` // the offline ones
-	Keys        []KeyStatus        `json:"keys,omitempty"`  // of targets with sealed copies
+	Media       []MediumStatus     `json:"media,omitempty"`  // the offline ones
+	Rounds      []ledger.Round     `json:"rounds,omitempty"` // of reading back again, where the site demands that
+	Keys        []KeyStatus        `json:"keys,omitempty"`   // of targets with sealed copies
 	Unprotected []ledger.Exception `json:"unprotected,omitempty"`
 	Accepted    []ledger.Exception `json:"accepted_gaps,omitempty"`
 	Deviations  []ledger.Deviation `json:"deviations,omitempty"`
@@ -141,6 +142,9 @@ func (b *builder) fill(ctx context.Context, d ledger.Demands) error {
 		if err := b.asset(ctx, a, met); err != nil {
 			return fmt.Errorf("read %s: %w", a.Name, err)
 		}
+	}
+	if err := b.rounds(ctx); err != nil {
+		return fmt.Errorf("read when copies were read back: %w", err)
 	}
 	for _, f := range onceForSets(b.lateSets) {
 		b.need(f)

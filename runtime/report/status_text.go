@@ -45,6 +45,11 @@ func (s *Status) Text(w io.Writer, o TextOptions) error {
 			p.line("  %s  opened a copy %s ago (%s)", clean(k.Target), age(s.At.Sub(k.At)), clean(k.Recipient))
 		}
 	}
+	if len(s.Rounds) > 0 {
+		p.line("")
+		p.line("read back again and again")
+		s.rounds(p, s.Rounds)
+	}
 	s.exceptions(p)
 	p.line("")
 	p.line("status at %s", when(s.At, o.Zone))
@@ -165,7 +170,9 @@ func (s *Status) brief(p *printer) {
 	for _, m := range travels {
 		p.wrap("", m.Target+": "+m.words(s.At))
 	}
-	if len(travels) > 0 {
+	limited := slices.DeleteFunc(slices.Clone(s.Rounds), func(r ledger.Round) bool { return r.Budget == 0 })
+	s.rounds(p, limited)
+	if len(travels)+len(limited) > 0 {
 		p.line("")
 	}
 	p.line("more: %s", p.command(strings.TrimSpace(s.verb("status -v"))))

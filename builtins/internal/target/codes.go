@@ -23,5 +23,6 @@ var (
 	CodeBadTarget      = failure.Code{Name: "E_BAD_TARGET", Doc: "the target is declared wrongly in the site"}
 	CodeArchiveMissing = failure.Code{Name: "E_ARCHIVE_MISSING", Doc: "an archive is not there any more, or is not the one that was made"}
 	CodeWindow         = failure.Code{Name: "E_TARGET_WINDOW", Doc: "the target is written in certain hours alone, and it is not one of them"}
+	CodeReadBudget     = failure.Code{Name: "E_READ_BUDGET", Doc: "what proofs may read of the target in a night is spent"}
 	CodeArchiveRead    = failure.Code{Name: "E_ARCHIVE_READ", Doc: "an archive is there and cannot be read: rights, or the disk"}
 )

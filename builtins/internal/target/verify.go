@@ -36,6 +36,32 @@ func (t *Target) Verify(ctx context.Context, c ledger.Copy, level int, ids []age
 	return Verified{Level: v.level, Bytes: v.bytes, Nanos: int64(t.env.Now().Sub(begin)), Note: v.note}, err
 }
 
+// ReadPart reads a part of a copy back: of c.Files those from an index on, as long as they
+// have most bytes together; their digests are compared. Next is the index of the first that
+// was not read. Where none fits, nothing is asked. Errors are those of Verify.
+func (t *Target) ReadPart(ctx context.Context, c ledger.Copy, from int, most int64) (next int, part Verified, err error) {
+	next = from
+	var sum int64
+	for next < len(c.Files) && sum+c.Files[next].Size <= most {
+		sum += c.Files[next].Size
+		next++
+	}
+	if next == from {
+		return from, Verified{}, nil
+	}
+	begin := t.env.Now()
+	v := &verification{t: t, c: c}
+	if err := v.stored(ctx); err != nil {
+		return from, Verified{}, err
+	}
+	for _, f := range c.Files[from:next] {
+		if err := v.readStored(ctx, f); err != nil {
+			return from, Verified{Bytes: v.bytes}, err
+		}
+	}
+	return next, Verified{Level: ledger.Read, Bytes: v.bytes, Nanos: int64(t.env.Now().Sub(begin))}, nil
+}
+
 type verification struct {
 	t     *Target
 	c     ledger.Copy
@@ -163,18 +189,22 @@ func (v *verification) read(ctx context.Context, file string) error {
 		if f.Of != file {
 			continue
 		}
-		r, err := v.t.openStored(ctx, v.c, f)
-		if err != nil {
-			return err
-		}
-		n, err := io.CopyBuffer(discard{}, r, make([]byte, chunkSize))
-		r.Close()
-		v.bytes += n
-		if err != nil {
+		if err := v.readStored(ctx, f); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func (v *verification) readStored(ctx context.Context, f ledger.StoredFile) error {
+	r, err := v.t.openStored(ctx, v.c, f)
+	if err != nil {
+		return err
+	}
+	n, err := io.CopyBuffer(discard{}, r, make([]byte, chunkSize))
+	r.Close()
+	v.bytes += n
+	return err
 }
 
 // open reads a file back, opens and parses it, and takes both digests in one pass.

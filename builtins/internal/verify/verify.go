@@ -44,21 +44,31 @@ type Request struct {
 type proving struct {
 	mu     sync.Mutex
 	copies []ledger.Copy
-	proofs []ledger.Proof
+	proofs []*ledger.Proof
 	errs   []error
 	res    runtime.Result
 }
 
-func newProving(copies []ledger.Copy) *proving {
-	return &proving{copies: copies, proofs: make([]ledger.Proof, len(copies)), errs: make([]error, len(copies))}
+// outcome is what one copy adds to the ledger.
+type outcome struct {
+	proof   *ledger.Proof   // nil: none was made
+	reading *ledger.Reading // how far it was read, where the night's budget ended before the copy
+	damaged string          // its id, when what is there is not what was written
 }
 
-func (p *proving) add(i int, proof ledger.Proof, damaged string, err error) {
+func newProving(copies []ledger.Copy) *proving {
+	return &proving{copies: copies, proofs: make([]*ledger.Proof, len(copies)), errs: make([]error, len(copies))}
+}
+
+func (p *proving) add(i int, o outcome, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.proofs[i], p.errs[i] = proof, err
-	if damaged != "" {
-		p.res.Facts.Damaged = append(p.res.Facts.Damaged, damaged)
+	p.proofs[i], p.errs[i] = o.proof, err
+	if o.damaged != "" {
+		p.res.Facts.Damaged = append(p.res.Facts.Damaged, o.damaged)
+	}
+	if o.reading != nil {
+		p.res.Facts.Readings = append(p.res.Facts.Readings, *o.reading)
 	}
 }
 
@@ -69,7 +79,9 @@ func (p *proving) end(attempt int) (runtime.Result, error) {
 	first, soft := -1, -1
 	for i, err := range p.errs {
 		if err == nil {
-			made = append(made, p.proofs[i])
+			if p.proofs[i] != nil {
+				made = append(made, *p.proofs[i])
+			}
 			continue
 		}
 		var own *failure.Error
@@ -117,8 +129,8 @@ func Verify(ctx context.Context, s *runtime.Step, a *Request) (runtime.Result, e
 		go func() {
 			defer wg.Done()
 			defer func() { <-slots }()
-			proof, damaged, err := prove(ctx, s, w, a, c, ids)
-			p.add(i, proof, damaged, err)
+			o, err := prove(ctx, s, w, a, c, ids)
+			p.add(i, o, err)
 		}()
 	}
 	wg.Wait()
@@ -128,35 +140,73 @@ func Verify(ctx context.Context, s *runtime.Step, a *Request) (runtime.Result, e
 	return p.end(s.Attempt)
 }
 
-// prove reads one copy back. damaged is its id when what is there is not what was
-// written.
-func prove(ctx context.Context, s *runtime.Step, w *systems.Systems, a *Request, c ledger.Copy, ids []age.Identity) (ledger.Proof, string,
-	error) {
+// prove reads one copy back, as far as the night's read budget goes.
+func prove(ctx context.Context, s *runtime.Step, w *systems.Systems, a *Request, c ledger.Copy, ids []age.Identity) (outcome, error) {
 	level, err := a.level(w, c)
 	if err != nil {
-		return ledger.Proof{}, "", err
+		return outcome{}, err
 	}
 	if had, found, err := earlier(ctx, s, c, level); err != nil || found {
-		return had, "", err
+		return outcome{proof: &had}, err
 	}
+	if level >= ledger.Read {
+		budget, err := w.ReadBudget(ctx, s, c.Target)
+		if err != nil {
+			return outcome{}, err
+		}
+		if budget != nil {
+			return within(ctx, s, w, c, level, ids, budget)
+		}
+	}
+	return look(ctx, s, w, c, func(t *target.Target) (outcome, error) {
+		v, err := t.Verify(ctx, c, level, ids, kinds.Checker(c.Kind))
+		proof := proofOf(s, c, v.Level, v.Bytes, v.Nanos, v.Note)
+		return outcome{proof: &proof}, err
+	})
+}
+
+// within reads one copy back with what is left of the night's budget.
+func within(ctx context.Context, s *runtime.Step, w *systems.Systems, c ledger.Copy, level int, ids []age.Identity, b *systems.Budget) (outcome,
+	error) {
+	p, err := newPass(ctx, s, w, c, level, b)
+	if err != nil {
+		return outcome{}, err
+	}
+	took, whole := p.take()
+	switch {
+	case took == 0 && !whole:
+		o, err := p.stop(p.had.Next, target.Verified{})
+		return o, about(c, err)
+	case !whole || p.had.Next > 0:
+		return look(ctx, s, w, c, func(t *target.Target) (outcome, error) { return p.read(ctx, t, took) })
+	}
+	return look(ctx, s, w, c, func(t *target.Target) (outcome, error) {
+		v, err := t.Verify(ctx, c, level, ids, kinds.Checker(c.Kind))
+		b.Give(took - v.Bytes)
+		proof := proofOf(s, c, v.Level, v.Bytes, v.Nanos, v.Note)
+		return outcome{proof: &proof}, err
+	})
+}
+
+// look opens the target of a copy, and words what is found there.
+func look(ctx context.Context, s *runtime.Step, w *systems.Systems, c ledger.Copy, at func(*target.Target) (outcome, error)) (outcome, error) {
 	placed, err := systems.Placed(ctx, s, c)
 	if err != nil {
-		return ledger.Proof{}, "", err
+		return outcome{}, err
 	}
 	t, err := w.OpenTarget(ctx, s, c.Target, placed...)
 	if err != nil {
-		return ledger.Proof{}, "", about(c, err)
+		return outcome{}, about(c, err)
 	}
 	defer t.Close()
-	v, err := t.Verify(ctx, c, level, ids, kinds.Checker(c.Kind))
-	err = about(c, err)
-	switch {
+	o, err := at(t)
+	switch err = about(c, err); {
 	case failure.Is(err, target.CodeDamaged, target.CodeNotFound, target.CodeBadManifest, target.CodeArchiveMissing):
-		return ledger.Proof{}, c.ID, err
+		return outcome{damaged: c.ID}, err
 	case err != nil:
-		return ledger.Proof{}, "", err
+		return outcome{reading: o.reading}, err
 	}
-	return proofOf(s, c, v.Level, v.Bytes, v.Nanos, v.Note), "", nil
+	return o, nil
 }
 
 // earlier finds the proof that an attempt of this very step made before: what was
@@ -210,7 +260,7 @@ func Stand(ctx context.Context, s *runtime.Step, value json.RawMessage) (bool, e
 }
 
 // Pretend gives the proofs that a policy test expects.
-func Pretend(_ context.Context, s *runtime.Step, a *Request) (runtime.Result, error) {
+func Pretend(ctx context.Context, s *runtime.Step, a *Request) (runtime.Result, error) {
 	p := newProving(a.Copies)
 	for i, c := range a.Copies {
 		if err := s.Fault("target", c.Target); err != nil {
@@ -218,14 +268,41 @@ func Pretend(_ context.Context, s *runtime.Step, a *Request) (runtime.Result, er
 			if failure.Is(err, target.CodeDamaged) {
 				damaged = c.ID
 			}
-			p.add(i, ledger.Proof{}, damaged, about(c, err))
+			p.add(i, outcome{damaged: damaged}, about(c, err))
 			continue
 		}
 		level, err := a.level(systems.Of(s), c)
 		if err != nil {
 			return runtime.Result{}, err
 		}
-		p.add(i, proofOf(s, c, level, c.Bytes, int64(c.Bytes), ""), "", nil)
+		o, err := pretend(ctx, s, c, level)
+		p.add(i, o, about(c, err))
 	}
 	return p.end(s.Attempt)
+}
+
+// pretend reads what the night's read budget allows.
+func pretend(ctx context.Context, s *runtime.Step, c ledger.Copy, level int) (outcome, error) {
+	w := systems.Of(s)
+	proof := proofOf(s, c, level, c.Bytes, int64(c.Bytes), "")
+	b, err := w.ReadBudget(ctx, s, c.Target)
+	if err != nil || b == nil || level < ledger.Read {
+		return outcome{proof: &proof}, err
+	}
+	p, err := newPass(ctx, s, w, c, level, b)
+	if err != nil {
+		return outcome{}, err
+	}
+	took, _ := p.take()
+	next := p.had.Next
+	for left := took; next < len(c.Files) && c.Files[next].Size <= left; next++ {
+		left -= c.Files[next].Size
+	}
+	read := p.bytes(p.had.Next) - p.bytes(next)
+	b.Give(took - read)
+	o, err := p.stop(next, target.Verified{Level: ledger.Read, Bytes: read, Nanos: read})
+	if o.proof != nil {
+		o.proof.Level = level
+	}
+	return o, err
 }

@@ -35,7 +35,7 @@ func TestOneFailureIsTheCallsAndTheOthersAreFindings(t *testing.T) {
 			copies := []ledger.Copy{{ID: "1", Target: "a"}, {ID: "2", Target: "b"}, {ID: "3", Target: "c"}}[:len(c.errs)]
 			p := newProving(copies)
 			for i := len(c.errs) - 1; i >= 0; i-- { // in whatever order they end
-				p.add(i, ledger.Proof{Copy: copies[i].ID}, "", c.errs[i])
+				p.add(i, outcome{proof: &ledger.Proof{Copy: copies[i].ID}}, c.errs[i])
 			}
 			res, err := p.end(c.attempt)
 			var targets []string
