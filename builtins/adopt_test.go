@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -440,5 +441,64 @@ func TestAdoptIsForStoragesOfProxmox(t *testing.T) {
 	b.inject(lab.Fault{On: "storage backup", Do: "unmounted"})
 	if out := b.run(`return adopt()`); failure.CodeOf(out.Err).Name != "E_STORAGE" {
 		t.Errorf("got %v", out.Err)
+	}
+}
+
+// What a true Proxmox VE made, of every form that vzdump writes.
+func TestAdoptOpensTrueArchives(t *testing.T) {
+	t.Parallel()
+	b := newJobs(t, 100)
+	folder := filepath.Dir(b.dumps()[0])
+	b.drop(b.dumps()[0])
+	files, err := filepath.Glob("internal/format/archive/testdata/pve/*/vzdump-*-1[23]?-*")
+	if err != nil || len(files) < 10 {
+		t.Fatal(files, err)
+	}
+	there, count := map[int]bool{}, 0
+	for _, path := range files {
+		raw, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		name := filepath.Base(path)
+		if strings.HasSuffix(name, ".log") || strings.HasSuffix(name, ".notes") {
+			b.beside(filepath.Join(folder, name), "", string(raw))
+			continue
+		}
+		count++
+		b.beside(filepath.Join(folder, name), "", string(raw))
+		parts := strings.Split(name, "-")
+		id, err := strconv.Atoi(parts[2])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !there[id] {
+			there[id] = true
+			if err := b.lab.AddGuest(lab.Guest{ID: id, Kind: parts[1], Node: "pve1", Name: "true-" + parts[2],
+				Config: map[string]string{"memory": "16"}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	b.clock.advance(time.Hour)
+	b.good(`return adopt(target = "node", level = "opened")`)
+	read := 0
+	for _, c := range b.inPlace() {
+		switch {
+		case strings.HasSuffix(c.Ref, ".lzo") && c.Level == ledger.Read: // no library unpacks it
+			read++
+		case c.Level != ledger.Opened:
+			t.Errorf("%s is %s", c.Ref, ledger.LevelName(c.Level))
+		}
+		art, _, err := b.catalog().Artifact(t.Context(), c.Artifact)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.HasSuffix(c.Ref, ".lzo") && (art.Origin.Name == "" || art.Origin.Name == "true-"+art.Origin.Number) {
+			t.Errorf("%s: the name in its configuration was not read: %q", c.Ref, art.Origin.Name)
+		}
+	}
+	if got := len(b.inPlace()); got != count || read != 1 {
+		t.Errorf("got %d copies of %d archives, %d of them read alone:\n%s", got, count, read, strings.Join(b.lines, "\n"))
 	}
 }
