@@ -53,8 +53,9 @@ type TargetFacts struct {
 	Location string        `json:"location"`
 	Offline  bool          `json:"offline,omitempty"`
 	Offsite  bool          `json:"offsite,omitempty"`
-	Due      time.Duration `json:"due,omitempty"`   // an offline medium is fetched at least so often
-	Grace    time.Duration `json:"grace,omitempty"` // after due: degraded so long, then failed
+	Probed   string        `json:"probed,omitempty"` // Immutable or AppendOnly: what the site says, and what a probe has to show
+	Due      time.Duration `json:"due,omitempty"`    // an offline medium is fetched at least so often
+	Grace    time.Duration `json:"grace,omitempty"`  // after due: degraded so long, then failed
 }
 
 // MediaSet is media that travel in turn: a copy on one of them keeps the promise. The

@@ -256,6 +256,7 @@ type Facts struct {
 	Media     []Medium   `json:"media,omitempty"`
 	Custody   []Custody  `json:"custody,omitempty"`
 	Keys      []KeyProof `json:"keys,omitempty"`
+	Probes    []Probe    `json:"probes,omitempty"`
 	Findings  []Finding  `json:"findings,omitempty"` // promises not kept, that do not fail the call
 }
 
@@ -270,5 +271,6 @@ func (f *Facts) Add(other Facts) {
 	f.Media = append(f.Media, other.Media...)
 	f.Custody = append(f.Custody, other.Custody...)
 	f.Keys = append(f.Keys, other.Keys...)
+	f.Probes = append(f.Probes, other.Probes...)
 	f.Findings = append(f.Findings, other.Findings...)
 }

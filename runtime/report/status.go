@@ -29,8 +29,9 @@ type Status struct {
 	Empty       bool               `json:"empty,omitempty"` // nothing has run yet
 	Last        *LastRun           `json:"last_run,omitempty"`
 	Assets      []AssetStatus      `json:"assets"`
-	Media       []MediumStatus     `json:"media,omitempty"` // the offline ones
-	Keys        []KeyStatus        `json:"keys,omitempty"`  // of targets with sealed copies
+	Media       []MediumStatus     `json:"media,omitempty"`  // the offline ones
+	Keys        []KeyStatus        `json:"keys,omitempty"`   // of targets with sealed copies
+	Probes      []ProbeStatus      `json:"probes,omitempty"` // of targets that the site says cannot be changed
 	Unprotected []ledger.Exception `json:"unprotected,omitempty"`
 	Accepted    []ledger.Exception `json:"accepted_gaps,omitempty"`
 	Deviations  []ledger.Deviation `json:"deviations,omitempty"`
@@ -144,6 +145,9 @@ func (b *builder) fill(ctx context.Context, d ledger.Demands) error {
 	}
 	for _, f := range onceForSets(b.lateSets) {
 		b.need(f)
+	}
+	if err := b.probes(ctx); err != nil {
+		return fmt.Errorf("read the probes of targets: %w", err)
 	}
 	if err := b.keys(ctx); err != nil {
 		return fmt.Errorf("read the proofs of recovery keys: %w", err)

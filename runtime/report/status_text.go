@@ -34,6 +34,13 @@ func (s *Status) Text(w io.Writer, o TextOptions) error {
 		}
 		a.text(p, s.At)
 	}
+	for i, pr := range s.Probes {
+		if i == 0 {
+			p.line("")
+			p.line("targets whose files cannot be changed")
+		}
+		p.wrap("  ", pr.Target+": "+pr.words(s.At))
+	}
 	for i, k := range s.Keys {
 		if i == 0 {
 			p.line("")
@@ -165,7 +172,10 @@ func (s *Status) brief(p *printer) {
 	for _, m := range travels {
 		p.wrap("", m.Target+": "+m.words(s.At))
 	}
-	if len(travels) > 0 {
+	for _, pr := range s.Probes {
+		p.wrap("", pr.Target+": "+pr.words(s.At))
+	}
+	if len(travels)+len(s.Probes) > 0 {
 		p.line("")
 	}
 	p.line("more: %s", p.command(strings.TrimSpace(s.verb("status -v"))))
