@@ -35,6 +35,7 @@ import (
 // All lists the declarations.
 func All() []runtime.Declaration {
 	return []runtime.Declaration{
+		adoptDeclaration(),
 		copiesDeclaration(),
 		copyDeclaration(),
 		destroyVMDeclaration(),

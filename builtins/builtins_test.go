@@ -100,12 +100,17 @@ func TestEveryPrimitiveStopsWhenItIsToldTo(t *testing.T) {
 	saveFirst := func(b *bench) {
 		b.good(`return verify(copies = copy(artifact = snapshot_vm(guest = "scratch")), level = "read")`)
 	}
+	otherJob := func(b *bench) {
+		b.job(100)
+		b.clock.advance(time.Hour)
+	}
 	for _, c := range []struct {
 		name, call string
 		hang       string // place
 		before     func(*bench)
 		nights     int
 	}{
+		{"adopt", `adopt(target = "node")`, "sftp pve1.lab get", otherJob, 0},
 		{"guests", `guests()`, "GET /nodes/pve1/qemu", nil, 0},
 		{"export_dns", `export_dns(zone = "example.org")`, "GET /zones/*/dns_records", nil, 0},
 		{"snapshot_vm", `snapshot_vm(guest = "scratch")`, postVzdump, nil, 0},

@@ -27,7 +27,8 @@ func historyDeclaration() runtime.Declaration {
 	return runtime.Primitive[historyArgs]{
 		Name: "history", Kind: runtime.Read, Resume: runtime.Retry, Returns: "list of past artifacts",
 		Doc: "history: the artifacts of an asset of which a copy exists, oldest first, with id, item and created.\n\nRetention rules " +
-			"choose among them: see @stdlib//retention.star and prune.",
+			"choose among them: see @stdlib//retention.star and prune. What adopt found is left out as long as it lies only where it was found: " +
+			"another retention removes it, and it takes no day of this one.",
 		Example: `history(asset = "virtual_machines", item = "erp")`,
 		Fake:    history, Run: history,
 	}
@@ -45,7 +46,7 @@ func history(ctx context.Context, s *runtime.Step, a *historyArgs) (runtime.Resu
 	out := []pastArtifact{}
 	seen := map[string]bool{}
 	for _, c := range copies {
-		if !seen[c.Artifact] {
+		if !seen[c.Artifact] && !c.Borrowed() {
 			seen[c.Artifact] = true
 			out = append(out, pastArtifact{c.Artifact, c.Item, c.Taken})
 		}

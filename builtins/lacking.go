@@ -69,7 +69,7 @@ func lackingOf(ctx context.Context, w *systems.Systems, c ledger.Catalog, asset 
 	}
 	has, clear, known := map[string]bool{}, map[string]bool{}, map[string]bool{} // artifacts: there, readable here, anywhere
 	for _, p := range copies {
-		known[p.Artifact] = true
+		known[p.Artifact] = known[p.Artifact] || !p.Borrowed() // what adopt found is brought elsewhere by name alone
 		has[p.Artifact] = has[p.Artifact] || p.Target == on.Target && p.Level >= on.Level
 		clear[p.Artifact] = clear[p.Artifact] || p.Target != on.Target && len(p.SealedTo) == 0 && !p.Decoded() && p.Level >= ledger.Stored
 	}

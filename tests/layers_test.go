@@ -42,6 +42,8 @@ var floors = []floor{
 	// Declarations: one file a primitive. Behind them bodies, named after their primitive.
 	{"/builtins", "* /builtins/site /builtins/systems client/* format/* /runtime /runtime/failure /runtime/ledger /runtime/words",
 		"kind kind/* /builtins/* /builtins/lab/host /runtime/policytest /runtime/report /stdlib"},
+	{"adopt", "guests kind kind/* kinds /builtins/site snapshotvm /builtins/systems target client/* format/* /runtime /runtime/failure " +
+		"/runtime/ledger", ""},
 	{"copying exportdns exportfirewall prune rearhost restorevm savefiles sealsecrets shiplogs snapshotvm verify",
 		"guests kind kind/* kinds /builtins/site spool /builtins/systems target client/* format/* /runtime /runtime/failure /runtime/ledger " +
 			"/runtime/words", "/builtins/lab"},

@@ -216,7 +216,9 @@ func staysOf(ctx context.Context, c ledger.Catalog, now time.Time) ([]stay, erro
 	targets := map[string]bool{}
 	var out []stay
 	for _, x := range copies {
-		targets[x.Target] = true
+		if targets[x.Target] = true; x.Borrowed() {
+			continue // it was there before it was counted, and its retention is somebody else's
+		}
 		out = append(out, stay{target: x.Target, node: nodes[x.Artifact], device: x.Device.ID, bytes: x.Bytes, came: x.Created})
 	}
 	gone := map[string]time.Time{}

@@ -108,6 +108,7 @@ func FaultPlaces() []FaultPlace {
 				"writing fails after N bytes"},
 			{"truncate N", "what is read or written past byte N is lost silently"}, {"hang", "no answer until the connection ends"}, {"slow D",
 				"the answer comes after D"},
+			{"grow", "somebody writes to the end of the file that is read"},
 			{"append-only", "no overwriting, renaming, removing, changing"}}},
 	}
 }

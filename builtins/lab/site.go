@@ -2,6 +2,7 @@ package lab
 
 import (
 	"context"
+	"errors"
 
 	"github.com/neosofia/runner/builtins/lab/cloudflare"
 	"github.com/neosofia/runner/builtins/lab/proxmox"
@@ -52,6 +53,14 @@ func (w *World) Disk(vmid int, key string) (string, error) { return w.cluster.Di
 // Archives returns the files of all backups on a storage of node pve1.
 func (w *World) Archives(storage string) ([]string, error) {
 	return w.cluster.Archives("pve1", storage)
+}
+
+// BackUp runs a backup job of the cluster's own for guests of node pve1, to its end.
+func (w *World) BackUp(ctx context.Context, storage string, ids ...int) error {
+	if w.lock == nil {
+		return errors.New("run a backup job: another process serves this world")
+	}
+	return w.cluster.BackUp(ctx, "pve1", storage, ids...)
 }
 
 // WaitTask returns when a task of the Proxmox VE that runs in this process has

@@ -222,28 +222,40 @@ func (b *builder) proxmox(a *proxmoxArgs) (starlark.Value, error) {
 }
 
 type targetArgs struct {
-	Name      string        `star:"name" doc:"how assets and policies name it"`
-	URL       string        `star:"url" doc:"file:///folder, sftp://user@host:port/folder, onedrive:///folder, webdav:///folder, cloud:///folder (any store of runner-cloud), or pve://system/storage (counted in place)"`
-	Medium    string        `star:"medium" doc:"kind of medium: disk, usb, tape, cloud"`
-	Location  string        `star:"location" doc:"where it stands"`
-	Offsite   bool          `star:"offsite?" doc:"stands in another place than production"`
-	Offline   bool          `star:"offline?" doc:"is taken away after it was written"`
-	Immutable bool          `star:"immutable?" doc:"cannot be changed with runner's credential: probed before it is believed"`
-	SealedTo  []string      `star:"sealed_to?" doc:"age recipients that copies are sealed to"`
-	UUID      string        `star:"uuid?" doc:"UUID of the file system that must be there (file://)"`
-	Serial    string        `star:"serial?" doc:"serial number of the disk that must be there (file://)"`
-	HostKey   string        `star:"host_key?" doc:"public host keys, one a line (sftp://)"`
-	Key       Secret        `star:"key?" doc:"secret(…) of the private key (sftp://)"`
-	Pass      Secret        `star:"passphrase?" doc:"secret(…) that opens the LUKS container of a medium (file://)"`
-	Login     Secret        `star:"login?" doc:"secret(…) of the login at a cloud store: runner cloud login or runner cloud import makes it"`
-	Layout    string        `star:"layout?" doc:"chunks: a deduplicating repository, guests' disks decoded; left out: folders of files (file://)"`
-	Password  Secret        `star:"password?" doc:"secret(…) of the repository's password (layout chunks)"`
-	PartSize  int64         `star:"part_size?" doc:"bytes: larger files are cut into parts of this size; 64 MiB at cloud stores"`
-	Bandwidth int64         `star:"bandwidth?" doc:"bytes a second at most"`
-	Window    string        `star:"window?" doc:"hours in which it is written, in local time: 22:00-06:00"`
-	Budget    string        `star:"read_budget?" doc:"what proofs may read there in a night, from noon to noon: 5GiB/night; a reading that takes longer goes on the next night"`
-	Due       time.Duration `star:"due?" doc:"an offline medium is fetched and written at least so often; of a set, media(…) says it"`
-	Grace     time.Duration `star:"grace?" doc:"after due: degraded so long, then failed"`
+	Name       string        `star:"name" doc:"how assets and policies name it"`
+	URL        string        `star:"url" doc:"file:///folder, sftp://user@host:port/folder, onedrive:///folder, webdav:///folder, cloud:///folder (any store of runner-cloud), or pve://system/storage (counted in place)"`
+	Medium     string        `star:"medium" doc:"kind of medium: disk, usb, tape, cloud"`
+	Location   string        `star:"location" doc:"where it stands"`
+	Offsite    bool          `star:"offsite?" doc:"stands in another place than production"`
+	Offline    bool          `star:"offline?" doc:"is taken away after it was written"`
+	Immutable  bool          `star:"immutable?" doc:"what is there cannot be changed by anybody: probed with runner's credential, again each month, before it is believed"`
+	AppendOnly bool          `star:"append_only?" doc:"runner's account can add files, and change, rename or remove none: probed in the same way"`
+	SealedTo   []string      `star:"sealed_to?" doc:"age recipients that copies are sealed to"`
+	UUID       string        `star:"uuid?" doc:"UUID of the file system that must be there (file://)"`
+	Serial     string        `star:"serial?" doc:"serial number of the disk that must be there (file://)"`
+	HostKey    string        `star:"host_key?" doc:"public host keys, one a line (sftp://)"`
+	Key        Secret        `star:"key?" doc:"secret(…) of the private key (sftp://)"`
+	Pass       Secret        `star:"passphrase?" doc:"secret(…) that opens the LUKS container of a medium (file://)"`
+	Login      Secret        `star:"login?" doc:"secret(…) of the login at a cloud store: runner cloud login or runner cloud import makes it"`
+	Layout     string        `star:"layout?" doc:"chunks: a deduplicating repository, guests' disks decoded; left out: folders of files (file://)"`
+	Password   Secret        `star:"password?" doc:"secret(…) of the repository's password (layout chunks)"`
+	PartSize   int64         `star:"part_size?" doc:"bytes: larger files are cut into parts of this size; 64 MiB at cloud stores"`
+	Bandwidth  int64         `star:"bandwidth?" doc:"bytes a second at most"`
+	Window     string        `star:"window?" doc:"hours in which it is written, in local time: 22:00-06:00"`
+	Budget     string        `star:"read_budget?" doc:"what proofs may read there in a night, from noon to noon: 5GiB/night; a reading that takes longer goes on the next night"`
+	Due        time.Duration `star:"due?" doc:"an offline medium is fetched and written at least so often; of a set, media(…) says it"`
+	Grace      time.Duration `star:"grace?" doc:"after due: degraded so long, then failed"`
+}
+
+// probed is what a probe has to show.
+func (a *targetArgs) probed() string {
+	switch {
+	case a.AppendOnly:
+		return ledger.AppendOnly
+	case a.Immutable:
+		return ledger.Immutable
+	}
+	return ""
 }
 
 func (b *builder) target(a *targetArgs) (starlark.Value, error) {
@@ -286,8 +298,14 @@ func (b *builder) target(a *targetArgs) (starlark.Value, error) {
 		wrong = append(wrong, bad("password", "password is for layout = %q", target.LayoutChunks))
 	case a.Layout != "" && a.Password.Name == "":
 		wrong = append(wrong, bad("layout", "layout %q needs password = secret(…): runner secret set NAME keeps it", a.Layout))
-	case a.Layout != "" && (!place.Local || len(a.SealedTo) > 0 || a.PartSize > 0 || a.Immutable):
-		wrong = append(wrong, bad("layout", "layout %q is for a file:// target that is neither sealed, immutable nor cut into parts", a.Layout))
+	case a.Layout != "" && (!place.Local || len(a.SealedTo) > 0 || a.PartSize > 0 || a.probed() != ""):
+		wrong = append(wrong, bad("layout", "layout %q is for a file:// target that is neither sealed, immutable, append-only nor cut into parts", a.Layout))
+	}
+	if a.Immutable && a.AppendOnly {
+		wrong = append(wrong, bad("append_only", "say immutable or append_only: what nobody can change, or what runner's own login cannot"))
+	}
+	if place.InPlace && a.probed() != "" {
+		wrong = append(wrong, errors.New("immutable and append_only are for places that runner writes to: a storage of Proxmox is not probed"))
 	}
 	if a.Bandwidth < 0 {
 		wrong = append(wrong, bad("bandwidth", "bandwidth: want bytes a second"))
@@ -304,11 +322,10 @@ func (b *builder) target(a *targetArgs) (starlark.Value, error) {
 	}
 	b.site.Targets = append(b.site.Targets, &Target{
 		TargetFacts: ledger.TargetFacts{Name: a.Name, URL: a.URL, Medium: a.Medium, Location: a.Location, Offline: a.Offline, Offsite: a.Offsite,
-			Due: a.Due, Grace: a.Grace, ReadBudget: budget},
+			Due: a.Due, Grace: a.Grace, ReadBudget: budget, Probed: a.probed()},
 		Place:    place,
 		SealedTo: a.SealedTo, UUID: a.UUID, Serial: a.Serial, HostKey: a.HostKey, Key: a.Key, Passphrase: a.Pass, PartSize: a.PartSize,
-		Bandwidth: a.Bandwidth, Login: a.Login, Window: window, Layout: a.Layout, Password: a.Password,
-		Immutable: a.Immutable})
+		Bandwidth: a.Bandwidth, Login: a.Login, Window: window, Layout: a.Layout, Password: a.Password})
 	return nil, errors.Join(wrong...)
 }
 

@@ -52,9 +52,8 @@ type Target struct {
 	Bandwidth    int64        // bytes a second
 	Window       target.Hours // in which it is written
 	Login        Secret       // of a foreign store
-	Immutable    bool
-	Layout       string // "" or target.LayoutChunks
-	Password     Secret // of a repository of chunks
+	Layout       string       // "" or target.LayoutChunks
+	Password     Secret       // of a repository of chunks
 }
 
 // Keyring says where secrets are kept.

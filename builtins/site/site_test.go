@@ -72,6 +72,10 @@ func TestBadSites(t *testing.T) {
 			[]string{"host_keys does not", "ssh-keyscan"}},
 		{"two systems of one name", good + goodProxmox, []string{`"pve" is declared twice`}},
 		{"two targets of one name", good + goodTarget, []string{`"usb" is declared twice`}},
+		{"kept in two ways", good + `target(name = "x", url = "file:///x", medium = "disk", location = "here", immutable = True, ` +
+			`append_only = True)`, []string{"say immutable or append_only"}},
+		{"a storage of Proxmox that is kept", good + `target(name = "x", url = "pve://pve/backup", medium = "disk", location = "here", ` +
+			`append_only = True)`, []string{"a storage of Proxmox is not probed"}},
 		{"two assets of one name", good + goodAsset, []string{`"virtual_machines" is declared twice`}},
 		{"two systems with one asset", good + strings.Replace(goodProxmox, `"pve"`, `"pve2"`, 1), []string{"asset of its own"}},
 		{"guests of two clusters in one group", good + strings.Replace(goodProxmox, `"pve"`, `"pve2", asset = "others"`, 1) +

@@ -80,7 +80,7 @@ func Decoder(folder string) target.Decoder { return decoded.Decoder{Dir: folder,
 
 func (w *Systems) spec(t *site.Target) target.Spec {
 	spec := target.Spec{Name: t.Name, URL: t.URL, Medium: t.Medium, Location: t.Location, Offline: t.Offline, Offsite: t.Offsite,
-		Immutable: t.Immutable,
+		Immutable: t.Probed != "",
 		SealedTo:  t.SealedTo, UUID: t.UUID, Serial: t.Serial, PartSize: t.PartSize, Bandwidth: t.Bandwidth, Window: t.Window, HostKey: t.HostKey}
 	if t.Key.Name != "" {
 		spec.Key = func(ctx context.Context) ([]byte, error) { return w.Secret(ctx, t.Key) }

@@ -24,7 +24,8 @@ func doctorCommand(f *flags) *cobra.Command {
 			"by guest, " +
 			"storages and the way to their archives, programs and clocks of hosts, zones of DNS, every target with its space, disks that would " +
 			"hold a copy beside its source, " +
-			"and whether a rescue image of a host would erase what is proven nowhere else. It reads only. Each fault comes with what to do.\n\n" +
+			"and whether a rescue image of a host would erase what is proven nowhere else. It reads only, but for targets " +
+			"that are declared immutable or append_only: there it adds two small files and tries to change them. Each fault comes with what to do.\n\n" +
 			"check looks at policies, and tries what these need; doctor needs no policy, and tries more. Both end with 4 where something is " +
 			"wrong. " +
 			"What doctor could not reach is \"not tried\", and ends it with 3 where nothing else is wrong.",
@@ -47,6 +48,12 @@ func (f *flags) doctor(ctx context.Context) (err error) {
 	}
 	trials := preflight.Doctor(ctx, s.world, catalog, builtins.FilesAsset)
 	trials = append(trials, s.images(ctx, catalog)...)
+	tried, made := preflight.Probe(ctx, s.world, catalog, time.Now())
+	if trials = append(trials, tried...); s.ledger != nil {
+		if err := preflight.Record(ctx, s.ledger, made); err != nil {
+			return err
+		}
+	}
 	if _, saved := s.site.Demands.Asset(site.KindsOfSystems["keyring"]); saved {
 		trials = append(trials, trialOf("seal_secrets", "who can open the secrets", builtins.ForeseeSecrets(s.site)))
 	}

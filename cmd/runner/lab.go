@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sort"
+	"strconv"
 	"strings"
 
 	"github.com/neosofia/runner/builtins/systems"
@@ -54,6 +55,7 @@ func labCommand(f *flags) *cobra.Command {
 		}),
 		f.onWorld("clone NAME", "plug a clone of a medium in: the same file system on another disk", 1,
 			func(w *lab.World, args []string) error { return w.Clone(args[0]) }),
+		f.onWorld("vzdump VMID...", "run a backup job of Proxmox's own, which knows nothing of runner", -1, labVzdump),
 		f.labFault(),
 		&cobra.Command{Use: "identity", Short: "print the recovery identity of the lab (a true one lies in a safe)", Args: cobra.NoArgs,
 			RunE: func(*cobra.Command, []string) error { fmt.Println(lab.RecoveryIdentity); return nil }},
@@ -63,6 +65,18 @@ func labCommand(f *flags) *cobra.Command {
 			RunE: func(*cobra.Command, []string) error { fmt.Printf("%s\n", lab.Secrets()["onedrive"]); return nil }},
 		labSite())
 	return c
+}
+
+func labVzdump(w *lab.World, args []string) error {
+	var ids []int
+	for _, a := range args {
+		id, err := strconv.Atoi(a)
+		if err != nil {
+			return usage("%q is no VMID", a)
+		}
+		ids = append(ids, id)
+	}
+	return w.BackUp(context.Background(), "backup", ids...)
 }
 
 func labOneDrive(w *lab.World, args []string) error {

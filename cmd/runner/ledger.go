@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -190,6 +191,11 @@ func (s *session) rebuild(ctx context.Context, from []string, replace bool) erro
 		fmt.Printf("%sthe old ledger is kept as %s\n", labMark(s.flags.lab), aside)
 	}
 	fmt.Printf("%srebuilt: %d copies from %d targets; none is proven until it is read back\n", labMark(s.flags.lab), copies, len(imports))
+	for _, t := range s.site.Targets {
+		if t.Place.InPlace && (len(from) == 0 || slices.Contains(from, t.Name)) {
+			fmt.Printf("%snote: archives have no manifests: runner exec policies/foreign.star counts those on %s\n", labMark(s.flags.lab), t.Name)
+		}
+	}
 	return nil
 }
 

@@ -54,8 +54,9 @@ type TargetFacts struct {
 	Location string        `json:"location"`
 	Offline  bool          `json:"offline,omitempty"`
 	Offsite  bool          `json:"offsite,omitempty"`
-	Due      time.Duration `json:"due,omitempty"`   // an offline medium is fetched at least so often
-	Grace    time.Duration `json:"grace,omitempty"` // after due: degraded so long, then failed
+	Probed   string        `json:"probed,omitempty"` // Immutable or AppendOnly: what the site says, and what a probe has to show
+	Due      time.Duration `json:"due,omitempty"`    // an offline medium is fetched at least so often
+	Grace    time.Duration `json:"grace,omitempty"`  // after due: degraded so long, then failed
 
 	ReadBudget int64 `json:"read_budget,omitempty"` // bytes that proofs may read there in a night; 0: no limit
 }

@@ -32,6 +32,8 @@ type Artifact struct {
 	Needs       []string          `json:"needs,omitempty"`    // earlier artifacts without which it cannot be restored
 	Declared    map[string]string `json:"declared,omitempty"` // what the source said of the content: disk sizes…
 	Devices     []string          `json:"devices,omitempty"`  // identities of those that the source lies on, as far as they are known
+	Foreign     bool              `json:"foreign,omitempty"`  // another tool or a person made it: Run and Step are those that found it
+	Lost        bool              `json:"lost,omitempty"`     // its own notes are all that tells of the run that made it: that ledger is lost
 }
 
 // Origin is where the files of an artifact lie now: in a folder of the spool, in a folder
@@ -52,16 +54,6 @@ type Origin struct {
 	Number   string `json:"vmid,omitempty"`  // of what was saved
 	Volume   string `json:"volid,omitempty"` // "local:backup/vzdump-…"
 }
-
-// Token names a step where a system keeps notes, so that work which it began can be
-// found again.
-func Token(run, step string) string { return TokenPrefix + run + step }
-
-// TokenPrefix begins every token.
-const TokenPrefix = "runner:"
-
-// Token is that of the step that made the artifact.
-func (a Artifact) Token() string { return Token(a.Run, a.Step) }
 
 // ArtifactID names the artifact that a step makes.
 func ArtifactID(run, step string) string { return shortHash("artifact", run, step) }
@@ -125,9 +117,14 @@ type Copy struct {
 	Immutable  bool         `json:"immutable,omitempty"`   // probed, not declared
 	InPlace    bool         `json:"in_place,omitempty"`    // the source's own archive, counted where it lies
 	OnSource   bool         `json:"on_source,omitempty"`   // it lies on a device of its source: they are lost together
+	Foreign    bool         `json:"foreign,omitempty"`     // in place, and not runner's: somebody else's retention removes it
+	Lost       bool         `json:"lost,omitempty"`        // in place, of a run whose ledger is lost
 	WriteBytes int64        `json:"write_bytes,omitempty"` // bytes sent, for rates
 	WriteNanos int64        `json:"write_nanos,omitempty"`
 }
+
+// Borrowed reports that runner may count the copy and may not remove it.
+func (c Copy) Borrowed() bool { return c.Foreign || c.Lost }
 
 // Decoded reports that the copy holds what archives held, and not their bytes: it comes
 // back as archives of the same content, and is no source for another copy.
@@ -284,6 +281,7 @@ type Facts struct {
 	Media     []Medium   `json:"media,omitempty"`
 	Custody   []Custody  `json:"custody,omitempty"`
 	Keys      []KeyProof `json:"keys,omitempty"`
+	Probes    []Probe    `json:"probes,omitempty"`
 	Findings  []Finding  `json:"findings,omitempty"` // promises not kept, that do not fail the call
 }
 
@@ -299,5 +297,6 @@ func (f *Facts) Add(other Facts) {
 	f.Media = append(f.Media, other.Media...)
 	f.Custody = append(f.Custody, other.Custody...)
 	f.Keys = append(f.Keys, other.Keys...)
+	f.Probes = append(f.Probes, other.Probes...)
 	f.Findings = append(f.Findings, other.Findings...)
 }

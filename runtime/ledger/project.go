@@ -19,6 +19,7 @@ const (
 	RowMedium   = "medium"   // Medium, the newest observation of a target
 	RowCustody  = "custody"  // Custody, all of it
 	RowKey      = "key"      // KeyProof, the newest of a key on a target
+	RowProbe    = "probe"    // Probe, the newest of a target
 	RowUndo     = "undo"     // Undo not settled yet
 	RowDemands  = "demands"  // Demands in force
 	RowGap      = "gap"      // LedgerGap
@@ -106,6 +107,7 @@ type rawFacts struct {
 	Media     []json.RawMessage `json:"media"`
 	Custody   []json.RawMessage `json:"custody"`
 	Keys      []json.RawMessage `json:"keys"`
+	Probes    []json.RawMessage `json:"probes"`
 }
 
 // columns are the fields of facts that rows are found by.
@@ -182,6 +184,9 @@ func facts(e Entry, f rawFacts) ([]Change, error) {
 	each(f.Keys, func(c columns) Row {
 		p := KeyProof{Recipient: c.Recipient, Target: c.Target}
 		return Row{Kind: RowKey, ID: p.ID(), Run: e.Run, Ref: c.Copy, Target: c.Target, Time: c.At}
+	})
+	each(f.Probes, func(c columns) Row {
+		return Row{Kind: RowProbe, ID: c.Target, Run: e.Run, Target: c.Target, Time: c.At}
 	})
 	for _, id := range f.Removed {
 		body, cerr := Canonical(map[string]string{"id": id, "run": e.Run, "step": e.Step})

@@ -4,7 +4,7 @@ import "context"
 
 // kinds lists every kind of row.
 func kinds() []string {
-	return []string{RowRun, RowRunEnd, RowArtifact, RowCopy, RowRemoved, RowProof, RowReading, RowItem, RowMedium, RowCustody, RowKey,
+	return []string{RowRun, RowRunEnd, RowArtifact, RowCopy, RowRemoved, RowProof, RowReading, RowItem, RowMedium, RowCustody, RowKey, RowProbe,
 		RowUndo, RowDemands, RowGap, RowWitness, RowDamaged}
 }
 

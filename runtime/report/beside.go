@@ -24,7 +24,7 @@ func (j judge) beside(ctx context.Context, c ledger.Catalog, done map[[2]string]
 	for _, art := range append(made, taken...) {
 		a, ok := j.d.Asset(art.Asset)
 		key := [2]string{art.Asset, art.Item}
-		if !ok || done[key] {
+		if !ok || done[key] || art.Foreign || art.Lost { // found, not made
 			continue
 		}
 		done[key] = true

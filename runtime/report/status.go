@@ -32,6 +32,7 @@ type Status struct {
 	Media       []MediumStatus     `json:"media,omitempty"`  // the offline ones
 	Rounds      []ledger.Round     `json:"rounds,omitempty"` // of reading back again, where the site demands that
 	Keys        []KeyStatus        `json:"keys,omitempty"`   // of targets with sealed copies
+	Probes      []ProbeStatus      `json:"probes,omitempty"` // of targets that the site says cannot be changed
 	Unprotected []ledger.Exception `json:"unprotected,omitempty"`
 	Accepted    []ledger.Exception `json:"accepted_gaps,omitempty"`
 	Deviations  []ledger.Deviation `json:"deviations,omitempty"`
@@ -148,6 +149,9 @@ func (b *builder) fill(ctx context.Context, d ledger.Demands) error {
 	}
 	for _, f := range onceForSets(b.lateSets) {
 		b.need(f)
+	}
+	if err := b.probes(ctx); err != nil {
+		return fmt.Errorf("read the probes of targets: %w", err)
 	}
 	if err := b.keys(ctx); err != nil {
 		return fmt.Errorf("read the proofs of recovery keys: %w", err)

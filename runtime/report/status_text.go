@@ -34,6 +34,13 @@ func (s *Status) Text(w io.Writer, o TextOptions) error {
 		}
 		a.text(p, s.At)
 	}
+	for i, pr := range s.Probes {
+		if i == 0 {
+			p.line("")
+			p.line("targets whose files cannot be changed")
+		}
+		p.wrap("  ", pr.Target+": "+pr.words(s.At))
+	}
 	for i, k := range s.Keys {
 		if i == 0 {
 			p.line("")
@@ -172,7 +179,10 @@ func (s *Status) brief(p *printer) {
 	}
 	limited := slices.DeleteFunc(slices.Clone(s.Rounds), func(r ledger.Round) bool { return r.Budget == 0 })
 	s.rounds(p, limited)
-	if len(travels)+len(limited) > 0 {
+	for _, pr := range s.Probes {
+		p.wrap("", pr.Target+": "+pr.words(s.At))
+	}
+	if len(travels)+len(limited)+len(s.Probes) > 0 {
 		p.line("")
 	}
 	p.line("more: %s", p.command(strings.TrimSpace(s.verb("status -v"))))

@@ -41,6 +41,11 @@ func date(t time.Time) string { return t.UTC().Format("2006-01-02") }
 
 // proofWords says what is proven of a copy.
 func proofWords(p ledger.Proven) string {
+	if p.Borrowed() {
+		ours := p
+		ours.Foreign, ours.Lost = false, false
+		return proofWords(ours) + map[bool]string{true: ", foreign", false: ", of a lost ledger"}[p.Foreign]
+	}
 	if p.Lacks != nil {
 		alone := p
 		alone.Level, alone.Lacks = p.Own, nil

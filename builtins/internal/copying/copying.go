@@ -151,39 +151,8 @@ func (c *job) outcome(ctx context.Context, o target.Outcome) {
 		cp.Device = c.w.ArchiveDevice(c.art.Origin)
 	}
 	cp.OnSource = cp.Device.Shares(c.art.Devices)
-	if spec, err := c.w.Site.Target(o.Target); err == nil && spec.Immutable {
-		cp.Immutable = c.immutable(ctx, o.Target)
+	if spec, err := c.w.Site.Target(o.Target); err == nil && spec.Probed != "" {
+		cp.Immutable = c.immutable(ctx, spec)
 	}
 	c.copies = append(c.copies, cp)
-}
-
-// immutable believes a declaration only after a probe with the run's own
-// credential.
-func (c *job) immutable(ctx context.Context, name string) bool {
-	holds, err := c.w.Once("immutable "+name, func() (any, error) { return c.probe(ctx, name) })
-	if holds == true && err == nil {
-		return true
-	}
-	text := "it is declared immutable, but runner could overwrite, rename or delete a file"
-	if err != nil {
-		text = "whether it is immutable could not be probed: " + failure.OneLine(err)
-	}
-	c.res.Facts.Findings = append(c.res.Facts.Findings, ledger.Finding{Severity: ledger.DegradedRun, Target: name, Text: name + ": " + text})
-	return false
-}
-
-// probe tries to change a file of the target's, one run at a time: two would be in each
-// other's way.
-func (c *job) probe(ctx context.Context, name string) (bool, error) {
-	release, err := c.s.Hold(ctx, "probe:"+name)
-	if err != nil {
-		return false, err
-	}
-	defer release()
-	t, err := c.w.OpenTarget(ctx, c.s, name)
-	if err != nil {
-		return false, err
-	}
-	defer t.Close()
-	return target.ProbeImmutable(ctx, t)
 }

@@ -34,7 +34,7 @@ func (c *job) pretend(context.Context) error {
 			Target: name, Medium: spec.Medium, Location: spec.Location, Device: ledger.Device{ID: "fake:" + name}, Files: files, Bytes: c.art.Bytes,
 			Taken: c.art.Created, Created: c.s.Now(), Offline: spec.Offline, Offsite: spec.Offsite, Opened: len(spec.SealedTo) > 0,
 			SealedTo: spec.SealedTo,
-			InPlace:  inPlace})
+			InPlace:  inPlace, Foreign: inPlace && c.art.Foreign, Lost: inPlace && c.art.Lost})
 		if spec.Offline {
 			c.res.Facts.Media = append(c.res.Facts.Media, ledger.Medium{Target: name, State: "attached", At: c.s.Now()})
 		}

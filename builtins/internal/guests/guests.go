@@ -195,7 +195,7 @@ func (r *Roster) name(ctx context.Context, c *proxmox.Client, sys *site.Proxmox,
 				return proxmox.Explain(sys.Name, fmt.Sprintf("read the configuration of guest %d, whose name changed", g.VMID), err)
 			}
 			now := Identity(g.Type, config)
-			known = now == "" || same(was.identity, now)
+			known = now == "" || Same(was.identity, now)
 		}
 		if was.item != "" {
 			taken[was.item] = true
@@ -269,8 +269,8 @@ func Identity(guestType string, config map[string]string) string {
 	return strings.Join(macs, " ")
 }
 
-// same reports whether two identities have anything in common.
-func same(a, b string) bool {
+// Same reports whether two identities have anything in common.
+func Same(a, b string) bool {
 	for _, x := range strings.Fields(a) {
 		if slices.Contains(strings.Fields(b), x) {
 			return true

@@ -214,6 +214,12 @@ func planPrune(ctx context.Context, s *runtime.Step, a *Request) (in Input, choi
 	if err != nil {
 		return in, choice, nil, err
 	}
+	all := len(copies)
+	copies = slices.DeleteFunc(copies, func(c ledger.Proven) bool { return c.Borrowed() })
+	if n := all - len(copies); n > 0 {
+		s.Log("%d archives of %s that adopt counted are left alone, and stand for none of runner's own: they are foreign, or of a lost ledger", n,
+			a.Asset)
+	}
 	arts, err := catalog.Artifacts(ctx, ledger.Query{Asset: a.Asset, Item: a.Item})
 	if err != nil {
 		return in, choice, nil, err
@@ -290,9 +296,14 @@ func shareOf(ctx context.Context, catalog ledger.Catalog, asset, run string) (go
 		return 0, 0, err
 	}
 	targets := map[string]bool{}
-	if err := catalog.Rows(ctx, ledger.Query{Kind: ledger.RowCopy, Asset: asset},
-		func(r ledger.Row) error { total++; targets[r.Target] = true; return nil }); err != nil {
+	copies, err := catalog.Copies(ctx, ledger.Query{Asset: asset})
+	if err != nil {
 		return 0, 0, err
+	}
+	for _, c := range copies {
+		if targets[c.Target] = true; !c.Borrowed() {
+			total++
+		}
 	}
 	own := map[string]bool{} // a removed copy's row no longer tells its asset; its id does
 	for _, a := range arts {
@@ -325,11 +336,9 @@ func pruneOrphans(ctx context.Context, s *runtime.Step, a *Request, in Input, re
 		res.Facts.Findings = append(res.Facts.Findings, ledger.Finding{Severity: ledger.DegradedRun, Asset: a.Asset, Text: text})
 	}
 	for _, c := range h.Vanished {
-		if slices.Contains(res.Facts.Removed, c.ID) {
-			continue // by this very step
+		if !slices.Contains(res.Facts.Removed, c.ID) { // by this very step
+			systems.Vanish(s, c, &res.Facts)
 		}
-		res.Facts.Damaged = append(res.Facts.Damaged, c.ID)
-		res.Facts.Findings = append(res.Facts.Findings, systems.Vanished(c))
 	}
 	if n := len(h.Foreign); n > 0 {
 		s.Log("%d archives carry tokens of runs that this ledger does not know: another host's, or those of a lost ledger; they are never "+

@@ -5,9 +5,7 @@ import (
 	"encoding/json"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
-	"unicode"
 
 	"github.com/neosofia/runner/builtins/internal/client/proxmox"
 	"github.com/neosofia/runner/builtins/systems"
@@ -170,7 +168,7 @@ func storagesOf(s *runtime.Step, name, receives string) map[string]string {
 
 // volume sorts one archive.
 func (h *storage) volume(ctx context.Context, v proxmox.Volume, target string, origin ledger.Origin) error {
-	run, step, ok := tokenIn(v.Notes)
+	run, step, ok := ledger.TokenIn(v.Notes)
 	if !ok {
 		return nil
 	}
@@ -197,22 +195,6 @@ func (h *storage) volume(ctx context.Context, v proxmox.Volume, target string, o
 		h.Orphans = append(h.Orphans, o)
 	}
 	return nil
-}
-
-// tokenIn finds the token of a step in notes: the only one there.
-func tokenIn(notes string) (run, step string, ok bool) {
-	for _, word := range strings.FieldsFunc(notes, func(r rune) bool { return unicode.IsSpace(r) || r == '\'' || r == '"' }) {
-		text, is := strings.CutPrefix(word, ledger.TokenPrefix)
-		if !is {
-			continue
-		}
-		name, rest, whole := strings.Cut(text, "/")
-		if !whole || name == "" || ok {
-			return "", "", false
-		}
-		run, step, ok = name, "/"+rest, true
-	}
-	return run, step, ok
 }
 
 // through says whether the ledger knows a run, and whether it will make nothing

@@ -4,32 +4,15 @@ import (
 	"testing"
 
 	"github.com/neosofia/runner/builtins/internal/client/proxmox"
+	"github.com/neosofia/runner/runtime/ledger"
 )
-
-func TestTheTokenInNotes(t *testing.T) {
-	for _, c := range []struct{ name, notes, run, step string }{
-		{"a token alone", "runner:20261123T020000Z-1a/0[2]/1", "20261123T020000Z-1a", "/0[2]/1"},
-		{"among other words, quoted", "nightly 'runner:r1/3' of erp\n", "r1", "/3"},
-		{"none", "nightly of erp", "", ""},
-		{"no notes", "", "", ""},
-		{"two of them", "runner:r1/3 runner:r2/3", "", ""},
-		{"the same twice", "runner:r1/3 runner:r1/3", "", ""},
-		{"no step", "runner:r1", "", ""},
-		{"no run", "runner:/3", "", ""},
-		{"part of a word", "xrunner:r1/3", "", ""},
-	} {
-		if run, step, ok := tokenIn(c.notes); run != c.run || step != c.step || ok != (c.run != "") {
-			t.Errorf("%s: got %q, %q, %v; want %q, %q", c.name, run, step, ok, c.run, c.step)
-		}
-	}
-}
 
 // Whatever stands in notes: a token that is found is one that a removal finds again.
 func FuzzTokenIn(f *testing.F) {
 	f.Add("runner:r1/3")
 	f.Add("a 'runner:r1/0[1]/2'\nb")
 	f.Fuzz(func(t *testing.T, notes string) {
-		run, step, ok := tokenIn(notes)
+		run, step, ok := ledger.TokenIn(notes)
 		if ok != (run != "") || ok && !proxmox.Carries(notes, "runner:"+run+step) {
 			t.Errorf("%q: got %q, %q, %v", notes, run, step, ok)
 		}

@@ -11,9 +11,9 @@ import (
 	"github.com/neosofia/runner/runtime/ledger"
 )
 
-// devices identifies what the disks of a guest lie on: the storage that they share with
+// Devices identifies what the disks of a guest lie on: the storage that they share with
 // the archive, and on the node itself the disks below their storages.
-func devices(w *systems.Systems, origin ledger.Origin, guestType string, config map[string]string) []string {
+func Devices(w *systems.Systems, origin ledger.Origin, guestType string, config map[string]string) []string {
 	var out []string
 	local := map[string]rear.Storage{}
 	if w.OnNode(origin.System, origin.Node) {

@@ -282,7 +282,7 @@ func (j *dumpJob) finish(ctx context.Context, upid proxmox.UPID) (runtime.Result
 		Files: []ledger.File{{Name: path.Base(vol.Path), Size: vol.Size}}, Bytes: vol.Size, Consistency: log.Consistency(),
 		Gaps: Gaps(src), Declared: Facts(src),
 	}
-	art.Devices = devices(systems.Of(j.s), art.Origin, j.guest.Type, config)
+	art.Devices = Devices(systems.Of(j.s), art.Origin, j.guest.Type, config)
 	if !log.SizeFits(vol.Size) {
 		j.s.Log("the archive of %s has %d bytes where its task's log says %s: reading it back will show", j.item, vol.Size, log.SizeText)
 	}
@@ -299,8 +299,7 @@ func (j *dumpJob) vanished(ctx context.Context, made, node string, res *runtime.
 	}
 	gone, err := Vanished(ctx, j.c, catalog, j.item, node, made)
 	for _, c := range gone {
-		res.Facts.Damaged = append(res.Facts.Damaged, c.ID)
-		res.Facts.Findings = append(res.Facts.Findings, systems.Vanished(c))
+		systems.Vanish(j.s, c, &res.Facts)
 	}
 	return proxmox.Explain(j.sys, "look for the archives of "+j.item, err)
 }

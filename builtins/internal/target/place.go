@@ -93,6 +93,7 @@ func (t *Target) checkOrigin(a ledger.Artifact) error {
 func (j *job) inPlace(p *pass) {
 	c := j.newCopy()
 	c.Ref, c.InPlace = j.src.Artifact.Origin.Volume, true
+	c.Foreign, c.Lost = j.src.Artifact.Foreign, j.src.Artifact.Lost
 	for _, f := range j.src.Artifact.Files {
 		c.Files = append(c.Files, ledger.StoredFile{Name: f.Name, Of: f.Name, Size: p.sizes[f.Name], SHA256: p.clear[f.Name]})
 		c.Bytes += p.sizes[f.Name]

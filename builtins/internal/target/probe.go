@@ -8,53 +8,80 @@ import (
 )
 
 // ProbeImmutable finds out whether the credential of this run can change what is
-// on the target: it writes a file, one a day, and tries to overwrite, rename and
-// delete it. It is true only when all three are refused and the file is as it
-// was. Where the file can be deleted, it is.
-func ProbeImmutable(ctx context.Context, t *Target) (bool, error) {
-	name := ".runner-probe-" + t.env.Now().UTC().Format("20060102")
-	moved := name + ".moved"
+// on the target: it writes files of its own, two a day, and tries to overwrite, replace,
+// rename and delete them. Could is what was possible; none, only when all was refused and
+// the file is as it was. Where the files can be deleted, they are. That nothing could be
+// written is an error. By tells those who probe apart.
+func ProbeImmutable(ctx context.Context, t *Target, by string) (could []string, err error) {
+	name := ".runner-probe-" + t.env.Now().UTC().Format("20060102") + by
+	moved, other := name+".moved", name+".other"
 	text := []byte("runner tries whether this file can be changed\n")
-	_, err := t.store.Stat(ctx, name)
-	if failure.Is(err, CodeNotFound) {
-		_, err = t.store.Put(ctx, name, 0, int64(len(text)), bytes.NewReader(text))
+	for _, n := range []string{name, other} {
+		if err := t.probeFile(ctx, n, text); err != nil {
+			return nil, err
+		}
 	}
-	if err != nil {
-		return false, err
-	}
-	could := 0
-	for _, try := range []func() error{
-		func() error {
+	for _, try := range []struct {
+		what string
+		do   func() error
+	}{
+		{"overwrite", func() error {
 			_, err := t.store.Put(ctx, name, 0, 1, bytes.NewReader([]byte("x")))
 			return err
-		},
-		func() error {
-			if !t.caps.Rename { // there is no such request
-				return &failure.Error{Code: CodeDenied}
-			}
-			err := t.store.Rename(ctx, name, moved)
+		}},
+		{"replace", func() error { return t.probeRename(ctx, other, name) }},
+		{"rename", func() error {
+			err := t.probeRename(ctx, name, moved)
 			if err == nil {
 				err = t.store.Rename(ctx, moved, name)
 			}
 			return err
-		},
-		func() error { return t.store.Delete(ctx, name) },
+		}},
+		{"delete", func() error { return t.store.Delete(ctx, name) }},
 	} {
-		switch err := try(); {
+		switch err := try.do(); {
 		case err == nil:
-			could++
+			could = append(could, try.what)
 		case !failure.Is(err, CodeDenied, CodeReadOnly, CodeFailed):
-			return false, err
+			return nil, err
 		}
 	}
-	if could > 0 {
-		return false, nil
+	if len(could) > 0 {
+		return could, t.probeRest(ctx, other)
 	}
 	b, err := t.small(ctx, name, int64(len(text)))
 	if err != nil {
-		return false, err
+		return nil, err
 	}
-	same := bytes.Equal(b, text)
-	t.probed.Store(same)
-	return same, nil
+	if !bytes.Equal(b, text) {
+		return []string{"change"}, nil
+	}
+	t.probed.Store(true)
+	return nil, nil
+}
+
+// probeFile makes a file that is to be changed, unless it is there since an earlier probe
+// of the day.
+func (t *Target) probeFile(ctx context.Context, name string, text []byte) error {
+	_, err := t.store.Stat(ctx, name)
+	if failure.Is(err, CodeNotFound) {
+		_, err = t.store.Put(ctx, name, 0, int64(len(text)), bytes.NewReader(text))
+	}
+	return err
+}
+
+func (t *Target) probeRename(ctx context.Context, from, to string) error {
+	if !t.caps.Rename { // there is no such request
+		return &failure.Error{Code: CodeDenied}
+	}
+	return t.store.Rename(ctx, from, to)
+}
+
+// probeRest removes the second file where that can be done.
+func (t *Target) probeRest(ctx context.Context, name string) error {
+	err := t.store.Delete(ctx, name)
+	if failure.Is(err, CodeDenied, CodeReadOnly, CodeFailed, CodeNotFound) {
+		return nil
+	}
+	return err
 }

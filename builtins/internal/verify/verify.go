@@ -46,6 +46,7 @@ type proving struct {
 	copies []ledger.Copy
 	proofs []*ledger.Proof
 	errs   []error
+	gone   []bool // foreign ones that their own retention removed
 	res    runtime.Result
 }
 
@@ -57,7 +58,8 @@ type outcome struct {
 }
 
 func newProving(copies []ledger.Copy) *proving {
-	return &proving{copies: copies, proofs: make([]*ledger.Proof, len(copies)), errs: make([]error, len(copies))}
+	return &proving{copies: copies, proofs: make([]*ledger.Proof, len(copies)), errs: make([]error, len(copies)),
+		gone: make([]bool, len(copies))}
 }
 
 func (p *proving) add(i int, o outcome, err error) {
@@ -72,12 +74,22 @@ func (p *proving) add(i int, o outcome, err error) {
 	}
 }
 
+func (p *proving) vanish(s *runtime.Step, i int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.gone[i] = true
+	systems.Vanish(s, p.copies[i], &p.res.Facts)
+}
+
 // end makes the result. One error is the call's: one that another attempt may
 // mend, as long as there is one, else the first. The others are findings.
 func (p *proving) end(attempt int) (runtime.Result, error) {
 	made := []ledger.Proof{}
 	first, soft := -1, -1
 	for i, err := range p.errs {
+		if p.gone[i] {
+			continue
+		}
 		if err == nil {
 			if p.proofs[i] != nil {
 				made = append(made, *p.proofs[i])
@@ -130,6 +142,12 @@ func Verify(ctx context.Context, s *runtime.Step, a *Request) (runtime.Result, e
 			defer wg.Done()
 			defer func() { <-slots }()
 			o, err := prove(ctx, s, w, a, c, ids)
+			if c.Foreign && failure.Is(err, target.CodeArchiveMissing) {
+				if gone, gerr := w.Gone(ctx, s, c); gone && gerr == nil {
+					p.vanish(s, i)
+					return
+				}
+			}
 			p.add(i, o, err)
 		}()
 	}

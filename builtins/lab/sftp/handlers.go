@@ -30,7 +30,7 @@ type handlers struct {
 }
 
 // deeds that an operation can meet.
-var deeds = []string{"cut", "enospc", "deny", "truncate", "hang", "slow", "append-only"}
+var deeds = []string{"cut", "enospc", "deny", "truncate", "hang", "slow", "append-only", "grow"}
 
 // meet asks for the faults of one operation: place "sftp offsite.lab put". The
 // error is what the client gets instead of the operation.
@@ -109,7 +109,24 @@ func (h *handlers) Fileread(r *pkgsftp.Request) (io.ReaderAt, error) {
 		f.Close()
 		return nil, errors.Join(err, errors.New("is a directory"))
 	}
+	for _, d := range due {
+		if d.Name == "grow" {
+			if err := h.grow(rel(r.Filepath)); err != nil {
+				return nil, errors.Join(err, f.Close())
+			}
+		}
+	}
 	return &file{File: f, h: h, limits: limits(due)}, nil
+}
+
+// grow writes to the end of a file, as somebody else does.
+func (h *handlers) grow(name string) error {
+	f, err := h.root.OpenFile(name, os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString("more")
+	return errors.Join(err, f.Close())
 }
 
 // Filewrite opens a file for writing.

@@ -255,9 +255,9 @@ func sweep(t *testing.T, tgt *target.Target, h Hooks) {
 }
 
 func probe(t *testing.T, tgt *target.Target, h Hooks) {
-	got, err := target.ProbeImmutable(context.Background(), tgt)
-	if err != nil || got {
-		t.Errorf("got immutable %t, error %v, want false", got, err)
+	could, err := target.ProbeImmutable(context.Background(), tgt, "")
+	if err != nil || !slices.Contains(could, "overwrite") || !slices.Contains(could, "delete") {
+		t.Errorf("could %q, error %v, want to overwrite and delete", could, err)
 	}
 	if left, _ := os.ReadDir(h.Dir); len(left) > 0 {
 		t.Errorf("got %v left of the probe, want nothing", left)
