@@ -234,6 +234,7 @@ type targetArgs struct {
 	Pass      Secret        `star:"passphrase?" doc:"secret(…) that opens the LUKS container of a medium (file://)"`
 	Login     Secret        `star:"login?" doc:"secret(…) of the login at a cloud store: runner cloud login or runner cloud import makes it"`
 	Layout    string        `star:"layout?" doc:"chunks: a deduplicating repository, guests' disks decoded; left out: folders of files (file://)"`
+	MirrorOf  string        `star:"mirror_of?" doc:"name of a target of layout chunks: its repository lies here, sealed, and only what is new is sent (layout chunks)"`
 	Password  Secret        `star:"password?" doc:"secret(…) of the repository's password (layout chunks)"`
 	PartSize  int64         `star:"part_size?" doc:"bytes: larger files are cut into parts of this size; 64 MiB at cloud stores"`
 	Bandwidth int64         `star:"bandwidth?" doc:"bytes a second at most"`
@@ -269,6 +270,8 @@ func (b *builder) target(a *targetArgs) (starlark.Value, error) {
 		wrong = append(wrong, bad("layout", "layout: want %q, or leave it out", target.LayoutChunks))
 	case a.Layout == "" && a.Password.Name != "":
 		wrong = append(wrong, bad("password", "password is for layout = %q", target.LayoutChunks))
+	case a.MirrorOf != "":
+		wrong = append(wrong, b.mirror(a, place)...)
 	case a.Layout != "" && a.Password.Name == "":
 		wrong = append(wrong, bad("layout", "layout %q needs password = secret(…): runner secret set NAME keeps it", a.Layout))
 	case a.Layout != "" && (!place.Local || len(a.SealedTo) > 0 || a.PartSize > 0 || a.Immutable):
@@ -292,7 +295,7 @@ func (b *builder) target(a *targetArgs) (starlark.Value, error) {
 			Due: a.Due, Grace: a.Grace},
 		Place:    place,
 		SealedTo: a.SealedTo, UUID: a.UUID, Serial: a.Serial, HostKey: a.HostKey, Key: a.Key, Passphrase: a.Pass, PartSize: a.PartSize,
-		Bandwidth: a.Bandwidth, Login: a.Login, Window: window, Layout: a.Layout, Password: a.Password,
+		Bandwidth: a.Bandwidth, Login: a.Login, Window: window, Layout: a.Layout, Password: a.Password, MirrorOf: a.MirrorOf,
 		Immutable: a.Immutable})
 	return nil, errors.Join(wrong...)
 }
@@ -315,7 +318,7 @@ func foreign(a *targetArgs, place target.Place) (wrong []error) {
 	if len(a.SealedTo) == 0 {
 		wrong = append(wrong, errors.New("sealed_to is missing: what lies at somebody else's is always sealed (runner recovery-key new)"))
 	}
-	if a.PartSize == 0 {
+	if a.PartSize == 0 && a.MirrorOf == "" {
 		a.PartSize = partSize
 	}
 	return wrong

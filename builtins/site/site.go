@@ -55,6 +55,7 @@ type Target struct {
 	Immutable    bool
 	Layout       string // "" or target.LayoutChunks
 	Password     Secret // of a repository of chunks
+	MirrorOf     string // target of layout chunks whose repository lies here, sealed
 }
 
 // Keyring says where secrets are kept.
