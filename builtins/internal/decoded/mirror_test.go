@@ -30,6 +30,8 @@ type pair struct {
 	id           age.Identity
 	recipient    string
 	repositories *target.Repositories
+	server       *Server // the mirror is behind it; nil: in the folder
+	progress     func(done, total int64)
 }
 
 func newPair(t *testing.T) *pair {
@@ -49,6 +51,11 @@ func (p *pair) mirror() *target.Target {
 	env := Env(Stick())
 	env.Repositories, env.Scratch = p.repositories, p.t.TempDir()
 	env.Mirrored = func(context.Context) (*target.Target, error) { return p.local(), nil }
+	env.Progress = func(name, _ string, done, total int64) {
+		if p.progress != nil && name == "offsite" {
+			p.progress(done, total)
+		}
+	}
 	return p.open(env)
 }
 
@@ -56,6 +63,10 @@ func (p *pair) open(env target.Env) *target.Target {
 	p.t.Helper()
 	spec := target.Spec{Name: "offsite", URL: "file://" + p.away, Layout: target.LayoutChunks, MirrorOf: "second-disk",
 		SealedTo: []string{p.recipient}, Password: func(context.Context) ([]byte, error) { return []byte(password), nil }}
+	if p.server != nil {
+		at := p.server.Spec()
+		spec.URL, spec.HostKey, spec.Key = at.URL, at.HostKey, at.Key
+	}
 	tgt, err := target.Open(p.t.Context(), spec, env)
 	if err != nil {
 		p.t.Fatal(err)

@@ -204,7 +204,7 @@ func (r *reading) fetchOne(ctx context.Context, f mirror.File) error {
 		return localError(t.spec.Name, "write "+f.Path, err)
 	}
 	h := sha256.New()
-	n, err := io.CopyBuffer(io.MultiWriter(&local{t, f.Path, out}, h), struct{ io.Reader }{bare}, make([]byte, chunkSize))
+	n, err := io.CopyBuffer(io.MultiWriter(&local{t, f.Path, out}, h), struct{ io.Reader }{bare}, make([]byte, min(f.Size, chunkSize)))
 	if cerr := out.Close(); err == nil {
 		err = localError(t.spec.Name, "write "+f.Path, cerr)
 	}

@@ -19,7 +19,7 @@ import (
 
 // noteEvery is how many bytes are sealed before it is written down which: a transfer that was killed begins
 // again with less than this.
-const noteEvery = 16 << 20
+const noteEvery = 8 << 20
 
 // blob is a file of the repository that is mirrored.
 type blob struct {

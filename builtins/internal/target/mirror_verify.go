@@ -78,7 +78,7 @@ func (m *mirrored) readBlob(ctx context.Context, e mirror.Entry) (int64, error) 
 		return 0, err
 	}
 	defer r.Close()
-	return io.CopyBuffer(discard{}, r, make([]byte, chunkSize))
+	return io.CopyBuffer(discard{}, r, make([]byte, min(e.Size, chunkSize)))
 }
 
 // openBlob reads a sealed blob; only io.EOF means that it is as it was stored.
