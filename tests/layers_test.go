@@ -67,11 +67,11 @@ var floors = []floor{
 	// A store that is kopia's repository: no other package knows kopia.
 	{"chunks", "durable engine store target /runtime/failure", "/tests/gauge"},
 	{"cloud", "engine store target /runtime/failure", "/builtins/lab target/targettest /runtime/ledger"},
-	{"target target/targettest", "durable engine store target client/ssh /runtime/failure /runtime/ledger",
+	{"target target/targettest", "durable engine mirror store target client/ssh /runtime/failure /runtime/ledger",
 		"format/* target/targettest /tests/gauge"},
 	// Engines are stores in a process of their own: they know bytes by name, and nothing of copies.
 	{"engine", "store /runtime/failure", ""},
-	{"durable store", "", ""},
+	{"durable mirror store", "", ""},
 	// Clients know one system each, and hosts that they run on; formats know nothing of ours.
 	{"client/*", "client/host client/ssh client/tlspin format/* /runtime/failure", "/builtins/lab /builtins/lab/* /tests/gauge"},
 	{"format/*", "format/*", "/tests/gauge"},

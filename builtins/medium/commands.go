@@ -16,6 +16,10 @@ func (m *Medium) Commands(id string, identity string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	if m.Mirror() {
+		steps := target.MirrorSteps(strings.TrimPrefix(m.Place, "file://"), identity, x.Copy.Ref)
+		return strings.Split(strings.TrimSuffix(steps, "\n"), "\n"), nil
+	}
 	k, _ := kinds.Find(x.Artifact.Kind)
 	dir := k.Dir
 	if dir == "" {

@@ -48,6 +48,10 @@ func (m *Medium) Entries() []Entry {
 	return out
 }
 
+// Mirror reports that the copies come back from the sealed mirror of a repository: what they need of it lies in
+// Options.Env.Scratch meanwhile.
+func (m *Medium) Mirror() bool { return m.t.Mirrors() }
+
 // Older are those of the list that are older copies of the same item.
 func (e Entry) Older(list []Entry) (out []Entry) {
 	for _, o := range list {

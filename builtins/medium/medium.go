@@ -61,14 +61,13 @@ func Open(ctx context.Context, place string, o Options) (*Medium, error) {
 		}
 		place = abs
 	}
-	o.Env.Now = runtime.RealClock{}.Now
+	o.Env.Now, o.Env.Decoder = runtime.RealClock{}.Now, systems.Decoder("")
 	if o.Progress != nil {
 		o.Env.Progress = func(_, file string, done, total int64) { o.Progress(file, done, total) }
 	}
 	layout := ""
 	if !strings.Contains(place, "://") && target.HasChunks(o.Env.Root, place) && o.Password != nil {
 		layout = target.LayoutChunks
-		o.Env.Decoder = systems.Decoder("")
 	}
 	t, err := target.OpenPath(ctx, place, o.Env, target.Access{HostKey: o.HostKey, Key: func(context.Context) ([]byte, error) {
 		if len(o.Key) == 0 {

@@ -21,6 +21,7 @@ func (b *builder) check() {
 			b.reachable(a)
 		}
 	}
+	b.mirrors()
 	for _, t := range b.site.Targets {
 		system, _ := t.Place.Storage()
 		if system == "" || b.broken[system] {
@@ -70,6 +71,7 @@ func (b *builder) demand(a ledger.AssetDemand, d ledger.CopyDemand) bool {
 		b.add(pos, fmt.Errorf("asset %s: %w", a.Name, err))
 		return false
 	}
+	b.mirrored(a, d, t)
 	if d.Level >= ledger.Opened && len(t.SealedTo) > 0 && !b.site.hasIdentityOnHost() {
 		b.add(pos, fmt.Errorf("asset %s demands %s on %s, which is sealed, and this host has no identity to open it with\nhint: demand "+
 			"\"read\" (the clear stream is opened before it is sealed), or give the host identity(secret = …, on_host = "+

@@ -54,6 +54,7 @@ type Target struct {
 	Login        Secret       // of a foreign store
 	Layout       string       // "" or target.LayoutChunks
 	Password     Secret       // of a repository of chunks
+	MirrorOf     string       // target of layout chunks whose repository lies here, sealed
 }
 
 // Keyring says where secrets are kept.

@@ -63,7 +63,11 @@ func (w *Systems) OpenTarget(ctx context.Context, s *runtime.Step, name string, 
 	}
 	env := w.targetEnv(s, placed)
 	env.Binary = w.program(name)
-	if spec.Layout == target.LayoutChunks {
+	switch {
+	case spec.MirrorOf != "":
+		env.Decoder, env.Scratch = Decoder(""), w.scratch()
+		env.Mirrored = func(ctx context.Context) (*target.Target, error) { return w.OpenTarget(ctx, s, spec.MirrorOf) }
+	case spec.Layout == target.LayoutChunks:
 		env.Decoder = Decoder(filepath.Join("/", w.Env.Root, spec.Place.Folder()))
 	}
 	t, err := target.Open(ctx, w.spec(spec), env)
@@ -73,6 +77,14 @@ func (w *Systems) OpenTarget(ctx context.Context, s *runtime.Step, name string, 
 // outOfOrder is how much of an archive may be out of order, in bytes of disks: what a guest wrote while it
 // was backed up. It lies in the target's folder meanwhile.
 const outOfOrder = 16 << 30
+
+// scratch is where pieces of a mirrored repository lie while a copy comes back from it: in the state folder.
+func (w *Systems) scratch() string {
+	if w.Env.Spool == "" {
+		return ""
+	}
+	return filepath.Join(filepath.Dir(w.Env.Spool), "mirror")
+}
 
 // Decoder keeps archives as what is in them, and makes them again. Folder is where it may
 // put what is out of order; "" is the system's own.
@@ -85,7 +97,10 @@ func (w *Systems) spec(t *site.Target) target.Spec {
 	if t.Key.Name != "" {
 		spec.Key = func(ctx context.Context) ([]byte, error) { return w.Secret(ctx, t.Key) }
 	}
-	spec.Layout = t.Layout
+	spec.Layout, spec.MirrorOf = t.Layout, t.MirrorOf
+	if from, err := w.Site.Target(t.MirrorOf); t.MirrorOf != "" && err == nil {
+		spec.Password = func(ctx context.Context) ([]byte, error) { return w.Secret(ctx, from.Password) }
+	}
 	if t.Password.Name != "" {
 		spec.Password = func(ctx context.Context) ([]byte, error) { return w.Secret(ctx, t.Password) }
 	}

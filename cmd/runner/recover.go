@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -23,6 +24,7 @@ import (
 type recoverFlags struct {
 	from, item, id, to                  string
 	hostKey, key, login, password       string
+	scratch                             string
 	verify, archive, commands, all      bool
 	identities, shares                  []string
 	live, netns, serial, ring, ringPass string
@@ -64,6 +66,8 @@ PATH can also be a single vzdump archive, whoever made it.`,
 	set.StringVar(&r.hostKey, "host-key", "", "sftp: public key of the host")
 	set.StringVar(&r.key, "key", "", "sftp: file of the private key")
 	set.StringVar(&r.password, "password", "", "a repository of chunks: file of its password; left out, it is asked for")
+	set.StringVar(&r.scratch, "scratch", "", "a mirror of a repository: folder for what the copies need of it, encrypted, while they come back; "+
+		"default: --to")
 	set.StringVar(&r.login, "login", "", "cloud stores: file of the login; runner cloud login --out FILE makes it")
 	return c
 }
@@ -91,7 +95,7 @@ func (f *flags) recover(ctx context.Context, r recoverFlags) (err error) {
 		}
 		o.Env.Root, o.Env.Dial, o.Env.Device, o.Env.Roots = s.lab.Root(), s.lab.Dial, s.lab.Device, lab.Roots()
 	}
-	o.Password = r.chunksPassword
+	o.Password, o.Env.Scratch = r.chunksPassword, cmp.Or(r.scratch, r.to)
 	if r.login != "" {
 		if o.Login, err = os.ReadFile(r.login); err != nil {
 			return usage("read the login: %v", err)
@@ -189,10 +193,14 @@ func (f *flags) listMedium(m *medium.Medium, r recoverFlags) (err error) {
 	if sealed {
 		need = " --identity FILE"
 	}
+	scratch := ""
+	if m.Mirror() {
+		scratch = " --scratch DIR"
+	}
 	if len(entries) < len(all) {
 		fmt.Printf("%slist the older ones:   runner recover --from %s --all%s\n", lab, m.Place, labSuffix(f.lab))
 	}
-	fmt.Printf("%sread everything back:  runner recover --from %s --verify%s%s\n", lab, m.Place, need, labSuffix(f.lab))
+	fmt.Printf("%sread everything back:  runner recover --from %s --verify%s%s%s\n", lab, m.Place, need, scratch, labSuffix(f.lab))
 	fmt.Printf("%sbring one back:        runner recover --from %s --item ITEM --to DIR%s%s\n", lab, m.Place, need, labSuffix(f.lab))
 	return nil
 }

@@ -37,6 +37,7 @@ type served struct{ *Repository }
 var (
 	_ engine.Engine     = (*served)(nil)
 	_ engine.Maintainer = (*served)(nil)
+	_ engine.Packer     = (*served)(nil)
 )
 
 // Facts implements engine.Engine.

@@ -26,9 +26,12 @@ func (c *job) copyTo(ctx context.Context) error {
 	if len(open) == 0 {
 		return nil
 	}
-	names := make([]string, len(open))
-	for i, t := range open {
-		names[i] = "target:" + t.Name()
+	var names []string
+	for _, t := range open {
+		names = append(names, "target:"+t.Name())
+		if t.Mirrors() { // what it mirrors stays as it is meanwhile
+			names = append(names, "target:"+t.Spec().MirrorOf)
+		}
 	}
 	release, err := c.s.Hold(ctx, names...)
 	if err != nil {
@@ -125,7 +128,9 @@ func (c *job) clear(ctx context.Context, open []*target.Target) error {
 			if !bad {
 				continue
 			}
-			if err := c.source(ctx); err != nil {
+			if t.Mirrors() {
+				t.Doubt(cp.Copy) // its source is what it mirrors
+			} else if err := c.source(ctx); err != nil {
 				return err // a damaged copy is better than none
 			}
 			c.s.Log("%s: the copy that is there was found damaged: it is made again", cp.Target)

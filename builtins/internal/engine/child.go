@@ -246,6 +246,16 @@ func (c *Child) Maintain(ctx context.Context) (freed int64, err error) {
 	return freed, err
 }
 
+// Packs names the packs that hold the data of folders.
+func (c *Child) Packs(ctx context.Context, folders []string) (packs []string, err error) {
+	body, err := json.Marshal(folders)
+	if err != nil {
+		return nil, c.fail("list the packs", err)
+	}
+	err = c.ask(ctx, "list the packs", http.MethodPost, "/packs", nil, bytes.NewReader(body), &packs)
+	return packs, err
+}
+
 // environment keeps libraries from looking for a home and a configuration.
 var environment = []string{"HOME=/nonexistent", "RCLONE_CONFIG="}
 

@@ -44,6 +44,17 @@ func Serve(conn net.Conn, open Open) error {
 		}
 		return m.Maintain(r.Context())
 	}))
+	mux.HandleFunc("POST /packs", s.answer(func(r *http.Request) (any, error) {
+		var folders []string
+		if err := json.NewDecoder(io.LimitReader(r.Body, maxAnswer)).Decode(&folders); err != nil {
+			return nil, fmt.Errorf("read the names of folders: %w", err)
+		}
+		p, ok := s.engine.(Packer)
+		if !ok {
+			return []string{}, nil
+		}
+		return p.Packs(r.Context(), folders)
+	}))
 	mux.HandleFunc("GET /sum", s.answer(func(r *http.Request) (any, error) { return s.engine.Sum(r.Context(), name(r)) }))
 
 	ended := make(chan struct{})

@@ -79,6 +79,12 @@ type Maintainer interface {
 	Maintain(ctx context.Context) (freed int64, err error)
 }
 
+// Packer is an engine whose store keeps what is in its folders in packs, which folders share.
+type Packer interface {
+	// Packs names those that hold the data of folders, each once.
+	Packs(ctx context.Context, folders []string) ([]string, error)
+}
+
 // Keep stores a login that changed. It returns when that is durable.
 type Keep func(l Login) error
 

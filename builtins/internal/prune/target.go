@@ -40,13 +40,17 @@ func maintain(ctx context.Context, s *runtime.Step, name string) error {
 		return err
 	}
 	defer t.Close()
-	release, err := s.Hold(ctx, "target:"+name)
+	names := []string{"target:" + name}
+	if t.Mirrors() {
+		names = append(names, "target:"+t.Spec().MirrorOf)
+	}
+	release, err := s.Hold(ctx, names...)
 	if err != nil {
 		return err
 	}
 	defer release()
 	_, err = t.Maintain(ctx)
-	if failure.Is(err, target.CodeBusy) {
+	if failure.Is(err, target.CodeBusy, target.CodeWindow) || t.Mirrors() && failure.Is(err, target.CodeMediaAbsent) {
 		s.Log("the space of what was removed on %s is given back later: %v", name, err)
 		return nil
 	}

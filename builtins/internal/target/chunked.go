@@ -2,6 +2,7 @@ package target
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"io"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/neosofia/runner/builtins/internal/durable"
 	"github.com/neosofia/runner/builtins/internal/engine"
+	"github.com/neosofia/runner/builtins/internal/mirror"
 	"github.com/neosofia/runner/builtins/internal/store"
 	"github.com/neosofia/runner/runtime/failure"
 )
@@ -43,7 +45,7 @@ func (t *Target) openChunks(ctx context.Context) error {
 	}
 	t.store = &beside{files: files, chunks: chunks}
 	folder := t.caps
-	t.caps = Capabilities{Rename: true, Whole: true, Maintain: caps.Maintain, Space: folder.Space, Guard: folder.Guard,
+	t.caps = Capabilities{Rename: true, Whole: true, Maintain: caps.Maintain, Packs: caps.Packs, Space: folder.Space, Guard: folder.Guard,
 		Program: folder.Program,
 		Answers: func(ctx context.Context) error {
 			// Nothing has this name; one that was never written is no fault.
@@ -73,6 +75,9 @@ const (
 type Repositories struct {
 	mu   sync.Mutex
 	open map[string]*repository
+	keys map[[sha256.Size]byte]mirror.Keys // by digest of their password
+	read map[string]bool                   // sealed blobs of mirrors that were read back
+	busy map[string]chan struct{}          // mirrors that are written: a run's lease does not keep its own steps apart
 }
 
 // repository is one that is open, and how many targets use it.
@@ -129,7 +134,7 @@ func (t *Target) startChunks(_ context.Context, _, folder string) (store.Store, 
 		return nil, Capabilities{}, badTarget(t.spec.Name, "its repository has no password")
 	}
 	f := &foreign{t: t, folder: folder}
-	return f, Capabilities{Maintain: f.maintain, Close: f.Close}, nil
+	return f, Capabilities{Maintain: f.maintain, Packs: f.packs, Close: f.Close}, nil
 }
 
 // repository is the configuration that opens one.
@@ -151,6 +156,15 @@ func (f *foreign) maintain(ctx context.Context) (int64, error) {
 	}
 	freed, err := c.Maintain(ctx)
 	return freed, f.judge(err)
+}
+
+func (f *foreign) packs(ctx context.Context, folders []string) ([]string, error) {
+	c, err := f.session(ctx)
+	if err != nil {
+		return nil, err
+	}
+	packs, err := c.Packs(ctx, folders)
+	return packs, f.judge(err)
 }
 
 // beside is a repository in a folder: what has a folder in its name goes into the repository, and what lies at

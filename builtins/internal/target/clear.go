@@ -19,7 +19,7 @@ import (
 // file whose digest is not that of c, or clear bytes whose digest is not that of f,
 // end with E_DAMAGED instead. A file without a digest is held against c alone.
 func (t *Target) OpenFile(ctx context.Context, c ledger.Copy, f ledger.File, ids []age.Identity) (io.ReadCloser, error) {
-	if rc, ok, err := t.openDecoded(ctx, c, f.Name); ok || err != nil {
+	if rc, ok, err := t.openDecoded(ctx, c, f.Name, ids); ok || err != nil {
 		return rc, err
 	}
 	r := newClear(ctx, t, c, f, ids)
@@ -66,7 +66,7 @@ func newClear(ctx context.Context, t *Target, c ledger.Copy, f ledger.File, ids 
 // open begins the next stored file.
 func (r *clearReader) open() error {
 	f := r.left[0]
-	cur, err := r.t.openStored(r.ctx, r.c, f)
+	cur, err := r.t.openStored(r.ctx, r.c, f, r.ids)
 	if err != nil {
 		return err
 	}
@@ -156,7 +156,7 @@ type stored struct {
 	n int64
 }
 
-func (t *Target) openStored(ctx context.Context, c ledger.Copy, f ledger.StoredFile) (*stored, error) {
+func (t *Target) openStored(ctx context.Context, c ledger.Copy, f ledger.StoredFile, ids []age.Identity) (*stored, error) {
 	var rc io.ReadCloser
 	var err error
 	if t.InPlace() {
@@ -164,7 +164,7 @@ func (t *Target) openStored(ctx context.Context, c ledger.Copy, f ledger.StoredF
 			rc, err = t.store.Get(ctx, c.Ref, 0, -1)
 		}
 	} else {
-		rc, err = t.openListed(ctx, c, f)
+		rc, err = t.openListed(ctx, c, f, ids)
 	}
 	if err != nil {
 		return nil, err
@@ -172,12 +172,16 @@ func (t *Target) openStored(ctx context.Context, c ledger.Copy, f ledger.StoredF
 	return &stored{Closer: rc, t: t, f: f, r: rc, h: sha256.New()}, nil
 }
 
-func (t *Target) openListed(ctx context.Context, c ledger.Copy, f ledger.StoredFile) (io.ReadCloser, error) {
+func (t *Target) openListed(ctx context.Context, c ledger.Copy, f ledger.StoredFile, ids []age.Identity) (io.ReadCloser, error) {
 	if err := checkFolder(c.Ref, c.Artifact); err != nil || !safePart(f.Name) {
 		return nil, &failure.Error{Code: CodeNotFound, System: system(t.spec.Name), Doing: "open copy " + c.ID,
 			Said: "its names do not belong to the layout"}
 	}
-	rc, err := t.store.Get(ctx, path.Join(c.Ref, f.Name), 0, -1)
+	s, err := t.contents(ctx, c, ids)
+	if err != nil {
+		return nil, err
+	}
+	rc, err := s.Get(ctx, path.Join(c.Ref, f.Name), 0, -1)
 	if failure.Is(err, CodeNotFound) {
 		return nil, damaged(t.spec.Name, "read "+path.Join(c.Ref, f.Name), "it is missing")
 	}

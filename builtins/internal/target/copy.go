@@ -21,7 +21,32 @@ var errRestart = errors.New("the source has other bytes than an earlier transfer
 //
 // A copy that is there already is returned as it is when it holds these bytes.
 // A transfer that broke is resumed by calling Copy again.
+//
+// Mirrors come last: what they copy is the repository of another target, which may be among the targets.
 func Copy(ctx context.Context, src Source, targets []*Target) []Outcome {
+	var others []*Target
+	for _, t := range targets {
+		if t.mirror == nil {
+			others = append(others, t)
+		}
+	}
+	rest := feedAll(ctx, src, others)
+	outcomes := make([]Outcome, len(targets))
+	for i, t := range targets {
+		if t.mirror == nil {
+			outcomes[i], rest = rest[0], rest[1:]
+		}
+	}
+	for i, t := range targets {
+		if t.mirror != nil {
+			outcomes[i] = t.mirror.copy(ctx, src)
+		}
+	}
+	return outcomes
+}
+
+// feedAll copies to targets that take the bytes of the source.
+func feedAll(ctx context.Context, src Source, targets []*Target) []Outcome {
 	jobs := make([]*job, len(targets))
 	err := checkSource(src)
 	folders := map[string]string{}

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"filippo.io/age"
+
 	"github.com/neosofia/runner/builtins/internal/store"
 	"github.com/neosofia/runner/runtime/ledger"
 )
@@ -195,7 +197,7 @@ func (c *counted) Read(p []byte) (int, error) {
 }
 
 // openDecoded makes the archive of a copy again; ok says that it was decoded.
-func (t *Target) openDecoded(ctx context.Context, c ledger.Copy, file string) (rc io.ReadCloser, ok bool, err error) {
+func (t *Target) openDecoded(ctx context.Context, c ledger.Copy, file string, ids []age.Identity) (rc io.ReadCloser, ok bool, err error) {
 	if t.spec.Layout != LayoutChunks {
 		return nil, false, nil
 	}
@@ -210,6 +212,10 @@ func (t *Target) openDecoded(ctx context.Context, c ledger.Copy, file string) (r
 	if t.env.Decoder == nil {
 		return nil, true, badTarget(t.spec.Name, "nothing here makes an archive of what %s was decoded into", file)
 	}
-	rc, err = t.env.Decoder.Archive(ctx, t.store, c.Ref, d)
+	s, err := t.contents(ctx, c, ids)
+	if err != nil {
+		return nil, true, err
+	}
+	rc, err = t.env.Decoder.Archive(ctx, s, c.Ref, d)
 	return rc, true, err
 }

@@ -18,6 +18,9 @@
 //	<kind>/<item>/<time>-<artifact>/  one copy: files, SHA256SUMS, README.txt, manifest.json
 //	.runner-parts/<copy id>/          a copy that is not complete
 //
+// A target of layout chunks has a repository in place of the folders of copies (package chunks); its sealed mirror on another target
+// (mirror.go) has its blobs, each sealed once, and of each copy a manifest. What lies there is told in package mirror.
+//
 // Names come from systems that are not trusted, so safeName makes them: letters,
 // digits, dot, dash and underscore; everything else is replaced and told apart by
 // a digest.

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/neosofia/runner/builtins/internal/mirror"
 	"github.com/neosofia/runner/builtins/internal/store"
 	"github.com/neosofia/runner/runtime/failure"
 )
@@ -64,6 +65,8 @@ func (l *lister) walk(ctx context.Context, dir string, depth int) error {
 	for _, info := range infos {
 		next := path.Join(dir, info.Name)
 		switch {
+		case depth == 0 && l.t.mirror != nil && info.Name == mirror.Folder:
+			continue
 		case depth == 0 && (!info.Dir || slices.Contains(systems, info.Name) || strings.HasPrefix(info.Name, ".Trash-")):
 			continue // README, checkpoints, programs: nothing in them is a copy
 		case !info.Dir || !safePart(info.Name), depth == 0 && strings.HasPrefix(info.Name, "FOUND."): // what a repair of FAT found

@@ -7,7 +7,12 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
+
+	"github.com/neosofia/runner/builtins/internal/mirror"
+	"github.com/neosofia/runner/builtins/internal/store"
+	"github.com/neosofia/runner/runtime/failure"
 )
 
 // Open opens a target and checks that it is the one that is meant.
@@ -24,7 +29,10 @@ func Open(ctx context.Context, spec Spec, env Env) (*Target, error) {
 	if err := t.place.open(ctx, t); err != nil {
 		return nil, err
 	}
-	if spec.Layout == LayoutChunks {
+	switch {
+	case spec.MirrorOf != "":
+		t.openMirror()
+	case spec.Layout == LayoutChunks:
 		if err := t.openChunks(ctx); err != nil {
 			return nil, errors.Join(err, t.Close())
 		}
@@ -46,6 +54,10 @@ func (t *Target) declared() (err error) {
 		return badTarget(name, "uuid and serial are for file targets")
 	case t.spec.Layout != "" && t.spec.Layout != LayoutChunks:
 		return badTarget(name, "layout is %q, or left out", LayoutChunks)
+	case t.spec.MirrorOf != "":
+		if t.spec.Layout != LayoutChunks || t.place.InPlace || len(t.spec.SealedTo) == 0 || t.spec.PartSize > 0 || t.spec.Immutable {
+			return badTarget(name, "a mirror has layout %q and is sealed; it is neither cut into parts nor immutable", LayoutChunks)
+		}
 	case t.spec.Layout == LayoutChunks && (!t.place.Local || len(t.spec.SealedTo) > 0 || t.spec.PartSize > 0 || t.spec.Immutable):
 		return badTarget(name, "a layout of chunks is for folders of this machine; it is neither sealed, immutable nor cut into parts")
 	case t.spec.PartSize < 0 || t.spec.Bandwidth < 0:
@@ -81,5 +93,17 @@ func OpenPath(ctx context.Context, place string, env Env, access Access) (*Targe
 		}
 		spec.URL = (&url.URL{Scheme: "file", Path: place}).String()
 	}
-	return Open(ctx, spec, env)
+	t, err := Open(ctx, spec, env)
+	if err != nil || t.InPlace() || access.Layout != "" {
+		return t, err
+	}
+	infos, err := t.store.List(ctx, ".")
+	if err != nil && !failure.Is(err, CodeNotFound) {
+		return nil, errors.Join(err, t.Close())
+	}
+	if slices.ContainsFunc(infos, func(i store.Info) bool { return i.Name == mirror.Folder && i.Dir }) {
+		t.spec.Layout, t.spec.Password = LayoutChunks, nil // it lies there, sealed
+		t.openMirror()
+	}
+	return t, nil
 }

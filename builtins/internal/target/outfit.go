@@ -25,7 +25,10 @@ func (t *Target) outfit(ctx context.Context) (notes []string) {
 		}
 	}
 	readme := rootGuide()
-	if t.spec.Layout == LayoutChunks {
+	switch {
+	case t.mirror != nil:
+		readme = mirrorGuide()
+	case t.spec.Layout == LayoutChunks:
 		readme = chunksGuide()
 	}
 	if err := t.renew(ctx, readmeFile, readme); err != nil {

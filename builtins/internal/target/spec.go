@@ -31,6 +31,9 @@ type Spec struct {
 	// Password of the repository: called when it is opened, zeroed after use; layout chunks.
 	Password func(ctx context.Context) ([]byte, error)
 
+	// MirrorOf names the target whose repository lies here as sealed blobs; layout chunks. Password is that one's.
+	MirrorOf string
+
 	Read bool // a repository of chunks is only read, beside whoever writes: it is opened without the lease
 
 	SealedTo []string // age recipients, all age1… or all age1pq1…; none: plain
@@ -70,6 +73,10 @@ type Env struct {
 	Chunks func(ctx context.Context, target, folder string) (store.Store, Capabilities, error)
 	// Repositories are those that are open in this process; layout chunks.
 	Repositories *Repositories
+	// Mirrored opens the target that a mirror mirrors; nil: it is not here.
+	Mirrored func(ctx context.Context) (*Target, error)
+	// Scratch is a folder for pieces of a mirrored repository while copies come back from it; it is made. "": there is none.
+	Scratch string
 	// Decoder decodes archives for layout chunks; nil: they are kept as they are.
 	Decoder Decoder
 	// Binary is the static runner to leave on targets. An empty path with ok means
@@ -157,6 +164,7 @@ type Target struct {
 	head    int64    // bytes of an age header for them
 	limit   *limiter
 	probed  atomic.Bool // ProbeImmutable said yes
+	mirror  *mirrored   // nil: it is none
 }
 
 // InPlace reports that the target counts archives where they were made.

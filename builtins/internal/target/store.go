@@ -26,6 +26,8 @@ type Capabilities struct {
 	Answers func(ctx context.Context) error
 	// Maintain gives back the space of what was deleted, and returns its bytes; nil: deleting does.
 	Maintain func(ctx context.Context) (freed int64, err error)
+	// Packs names the packs of a repository that hold the data of folders; layout chunks.
+	Packs func(ctx context.Context, folders []string) ([]string, error)
 	// Guard says whether the target is still the one that was opened.
 	Guard func(ctx context.Context) error
 	// Program lets a file be started; nil: the target has no such thing.

@@ -11,6 +11,7 @@ import (
 
 	"filippo.io/age"
 
+	"github.com/neosofia/runner/builtins/internal/mirror"
 	"github.com/neosofia/runner/runtime/failure"
 	"github.com/neosofia/runner/runtime/ledger"
 )
@@ -71,6 +72,7 @@ type verification struct {
 	level int
 	bytes int64
 	note  string
+	blobs []mirror.Entry // of a mirror: what the copy needs
 }
 
 func (v *verification) run(ctx context.Context, level int) error {
@@ -82,6 +84,16 @@ func (v *verification) run(ctx context.Context, level int) error {
 		level, v.note = ledger.Read, "read back; there is nothing that opens this kind"
 	}
 	if level == ledger.Stored {
+		return v.natives(ctx)
+	}
+	if v.t.mirror != nil && level == ledger.Opened && len(v.ids) == 0 {
+		return v.sealedOnly()
+	}
+	if v.t.mirror != nil && level == ledger.Read {
+		if err := v.readMirror(ctx); err != nil {
+			return err
+		}
+		v.level = level
 		return nil
 	}
 	for _, file := range filesOf(v.c) {
@@ -133,6 +145,9 @@ func (v *verification) stored(ctx context.Context) error {
 	v.clear = map[string]string{}
 	for _, f := range m.Artifact.Files {
 		v.clear[f.Name] = f.SHA256
+	}
+	if v.t.mirror != nil {
+		return v.storedMirror(ctx)
 	}
 	for _, f := range v.c.Files {
 		name := path.Join(v.c.Ref, f.Name)
@@ -197,7 +212,7 @@ func (v *verification) read(ctx context.Context, file string) error {
 }
 
 func (v *verification) readStored(ctx context.Context, f ledger.StoredFile) error {
-	r, err := v.t.openStored(ctx, v.c, f)
+	r, err := v.t.openStored(ctx, v.c, f, v.ids)
 	if err != nil {
 		return err
 	}
@@ -209,7 +224,7 @@ func (v *verification) readStored(ctx context.Context, f ledger.StoredFile) erro
 
 // open reads a file back, opens and parses it, and takes both digests in one pass.
 func (v *verification) open(ctx context.Context, file string) error {
-	if rc, ok, err := v.t.openDecoded(ctx, v.c, file); err != nil {
+	if rc, ok, err := v.t.openDecoded(ctx, v.c, file, v.ids); err != nil {
 		return err
 	} else if ok {
 		return v.openArchive(ctx, file, rc)
