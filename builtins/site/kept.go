@@ -17,7 +17,10 @@ root takes the right to write from what is complete, each minute (/etc/cron.d/ke
 What is younger can still be changed with runner's key. From the second day on the probe
 finds what is a day old unchangeable, and the target is believed; until then the run is
 degraded. Nothing of runner's removes old copies there: that machine does, by its own rule,
-or nobody. immutable is for stores that keep what they have from everybody (object lock).`
+or nobody. immutable is for stores that keep what they have from everybody. Object lock of S3
+(object_lock_mode and object_lock_retain_until_date of the remote that runner cloud import
+takes) keeps older versions: overwriting and deleting make newer ones, so that the probe says
+no; the store's own tools bring the older ones back.`
 
 // probed is what a probe has to show.
 func (a *targetArgs) probed() string {
