@@ -11,6 +11,7 @@ test:
 # the real components: OpenSSH, ext4 on a loop device, age, zstd, tar (needs root; .ci/run installs them)
 real:
     RUNNER_REAL=1 go test -count=1 -timeout 60m ./tests/real && RUNNER_REAL=1 go test -count=1 -timeout 20m -run Kopia ./builtins/internal/chunks ./builtins/internal/decoded
+    RUNNER_REAL=1 go test -count=1 -timeout 5m -run OpenSSH ./builtins/internal/target
 
 # ratios against the usual tools, full sizes
 bench:

@@ -369,7 +369,7 @@ func TestADeclaredImmutableTargetIsProbed(t *testing.T) {
 	if out.Result != ledger.DegradedRun || b.copies("offsite")[0].Immutable {
 		t.Errorf("an account that can delete: got %s, %v", out.Result, out.Err)
 	}
-	wantFinding(t, out, ledger.DegradedRun, "declared immutable", "could change a file: overwrite, replace, rename, delete")
+	wantFinding(t, out, ledger.DegradedRun, "declared immutable", "could change a file: append, overwrite, replace, rename, delete")
 	b.inject(lab.Fault{On: "sftp offsite.lab *", Do: "append-only"})
 	b.good(`return copy(artifact = snapshot_vm(guest = "scratch"), to = ["offsite"])`)
 	// Both are of one second at times, so their order says nothing.
@@ -417,7 +417,7 @@ func TestWhatATargetKeepsIsProbedAgainEachMonth(t *testing.T) {
 	b.clock.advance(31 * day)
 	b.inject()
 	out := b.run(night)
-	wantFinding(t, out, ledger.DegradedRun, "declared append-only", "could change a file: overwrite, replace, rename, delete")
+	wantFinding(t, out, ledger.DegradedRun, "declared append-only", "could change a file: append, overwrite, replace, rename, delete")
 	if p := seen(); p.Holds() || !p.Held.Equal(second.At) {
 		t.Errorf("after the account may change files: got %+v", p)
 	}

@@ -62,7 +62,8 @@ func hintOf(url string) string {
 		return "whoever is root here can change what lies on a disk of this machine: remove immutable from site.star, and let a place that " +
 			"others run be the one that is kept (append_only over SFTP)"
 	}
-	return "object lock with retention for whole buckets, and a login without the right to delete; or remove immutable from site.star"
+	return "a login without the right to delete, at a store that refuses to overwrite; object lock alone keeps older versions, which only the " +
+		"store's own tools bring back; or remove immutable from site.star"
 }
 
 // Record notes probes in the ledger.

@@ -42,17 +42,6 @@ type targetArgs struct {
 	Grace      time.Duration `star:"grace?" doc:"after due: degraded so long, then failed"`
 }
 
-// probed is what a probe has to show.
-func (a *targetArgs) probed() string {
-	switch {
-	case a.AppendOnly:
-		return ledger.AppendOnly
-	case a.Immutable:
-		return ledger.Immutable
-	}
-	return ""
-}
-
 func (b *builder) target(a *targetArgs) (starlark.Value, error) {
 	var wrong []error
 	place, err := target.ParsePlace(a.URL)

@@ -50,7 +50,9 @@ func builtinsCommand(f *flags) *cobra.Command {
 					var b strings.Builder
 					printSignature(&b, c.Name, c.Params)
 					fmt.Fprintf(&b, "\n%s: %s (site.star)\n", c.Name, c.Doc)
-					printParams(&b, c.Params)
+					if printParams(&b, c.Params); c.Name == "target" {
+						fmt.Fprintf(&b, "\n%s\n", site.TargetNotes)
+					}
 					fmt.Print(document(b.String(), os.Stdout))
 					return nil
 				}

@@ -242,6 +242,7 @@ func planPrune(ctx context.Context, s *runtime.Step, a *Request) (in Input, choi
 			return t.Due + t.Grace
 		}}
 	choice = Choose(in)
+	leaveKept(s, &choice)
 	if a.Target != "" {
 		choice.Removals = slices.DeleteFunc(choice.Removals, func(r Removal) bool { return r.Copy.Target != a.Target })
 	}

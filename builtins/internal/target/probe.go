@@ -3,17 +3,24 @@ package target
 import (
 	"bytes"
 	"context"
+	"errors"
+	"strings"
 
 	"github.com/neosofia/runner/runtime/failure"
 )
 
+const probeName = ".runner-probe-" // and the day
+
 // ProbeImmutable finds out whether the credential of this run can change what is
-// on the target: it writes files of its own, two a day, and tries to overwrite, replace,
-// rename and delete them. Could is what was possible; none, only when all was refused and
+// on the target: it writes files of its own, two a day, and tries to append to them, to
+// overwrite, replace, rename and delete them. Could is what was possible; none, only when all was refused and
 // the file is as it was. Where the files can be deleted, they are. That nothing could be
 // written is an error. By tells those who probe apart.
+//
+// Overwriting is tried on what lies there since an earlier day, if anything does: a server
+// may take the right to write from what is complete, some minutes later.
 func ProbeImmutable(ctx context.Context, t *Target, by string) (could []string, err error) {
-	name := ".runner-probe-" + t.env.Now().UTC().Format("20060102") + by
+	name := probeName + t.env.Now().UTC().Format("20060102") + by
 	moved, other := name+".moved", name+".other"
 	text := []byte("runner tries whether this file can be changed\n")
 	for _, n := range []string{name, other} {
@@ -21,12 +28,23 @@ func ProbeImmutable(ctx context.Context, t *Target, by string) (could []string, 
 			return nil, err
 		}
 	}
+	old, err := t.probeBefore(ctx, name)
+	if err != nil {
+		return nil, err
+	}
 	for _, try := range []struct {
 		what string
 		do   func() error
 	}{
+		{"append", func() error { // what our own overwriting is refused for is not what somebody else's is
+			if !t.caps.Append {
+				return &failure.Error{Code: CodeDenied}
+			}
+			_, err := t.store.Put(ctx, old, int64(len(text)), 1, bytes.NewReader([]byte("x")))
+			return err
+		}},
 		{"overwrite", func() error {
-			_, err := t.store.Put(ctx, name, 0, 1, bytes.NewReader([]byte("x")))
+			_, err := t.store.Put(ctx, old, 0, 1, bytes.NewReader([]byte("x")))
 			return err
 		}},
 		{"replace", func() error { return t.probeRename(ctx, other, name) }},
@@ -47,17 +65,36 @@ func ProbeImmutable(ctx context.Context, t *Target, by string) (could []string, 
 		}
 	}
 	if len(could) > 0 {
-		return could, t.probeRest(ctx, other)
+		return could, errors.Join(t.probeRest(ctx, other), t.probeRest(ctx, old))
 	}
-	b, err := t.small(ctx, name, int64(len(text)))
-	if err != nil {
-		return nil, err
-	}
-	if !bytes.Equal(b, text) {
-		return []string{"change"}, nil
+	for _, n := range []string{name, old} {
+		b, err := t.small(ctx, n, int64(len(text)))
+		if err != nil && !failure.Is(err, CodeDamaged) { // it is longer
+			return nil, err
+		}
+		if !bytes.Equal(b, text) {
+			return []string{"change"}, nil
+		}
 	}
 	t.probed.Store(true)
 	return nil, nil
+}
+
+// probeBefore is the newest file of an earlier day's probe, or the one of today.
+func (t *Target) probeBefore(ctx context.Context, today string) (string, error) {
+	infos, err := t.store.List(ctx, ".")
+	if err != nil {
+		return "", err
+	}
+	const day = len(probeName + "20060102")
+	old := today
+	for _, info := range infos {
+		if strings.HasPrefix(info.Name, probeName) && len(info.Name) >= day && !strings.Contains(info.Name[1:], ".") &&
+			info.Name[:day] < today[:day] && (old == today || info.Name > old) {
+			old = info.Name
+		}
+	}
+	return old, nil
 }
 
 // probeFile makes a file that is to be changed, unless it is there since an earlier probe
@@ -77,7 +114,7 @@ func (t *Target) probeRename(ctx context.Context, from, to string) error {
 	return t.store.Rename(ctx, from, to)
 }
 
-// probeRest removes the second file where that can be done.
+// probeRest removes another file of the probe where that can be done.
 func (t *Target) probeRest(ctx context.Context, name string) error {
 	err := t.store.Delete(ctx, name)
 	if failure.Is(err, CodeDenied, CodeReadOnly, CodeFailed, CodeNotFound) {
