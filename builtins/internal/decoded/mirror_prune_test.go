@@ -38,6 +38,9 @@ func TestAMirrorIsPruned(t *testing.T) {
 
 	// One copy goes from both.
 	p.remove(l, locals[0])
+	if most, err := l.Movable(t.Context()); err != nil || most < 12<<20 || most > full {
+		t.Errorf("at most %d bytes of %d are written anew, %v", most, full, err)
+	}
 	if _, err := l.Maintain(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -182,7 +182,10 @@ func removed(s *runtime.Step, asset string, row goes, err error) (gone bool, fin
 func Preview(ctx context.Context, s *runtime.Step, a *Request) error {
 	only := *a
 	only.Apply = false
-	_, err := Prune(ctx, s, &only)
+	r, err := Prune(ctx, s, &only)
+	if rows, ok := r.Value.([]goes); ok && err == nil {
+		sentAgain(ctx, s, rows)
+	}
 	return err
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/neosofia/runner/runtime"
 	"github.com/neosofia/runner/runtime/failure"
 	"github.com/neosofia/runner/runtime/ledger"
+	"github.com/neosofia/runner/runtime/words"
 )
 
 // pruneTarget prunes every asset that demands a copy on a target.
@@ -31,6 +32,32 @@ func pruneTarget(ctx context.Context, s *runtime.Step, a *Request, remove remove
 	}
 	all.Value = rows
 	return all, nil
+}
+
+// sentAgain says what a mirror sends beside what is new, when the space of what is removed is given back.
+func sentAgain(ctx context.Context, s *runtime.Step, rows []goes) {
+	w := systems.Of(s)
+	for _, m := range w.Site.Targets {
+		if m.MirrorOf == "" || !slices.ContainsFunc(rows, func(g goes) bool { return g.Target == m.MirrorOf }) {
+			continue
+		}
+		most, err := movable(ctx, w, m.MirrorOf)
+		if err != nil {
+			s.Log("how much of %s is sealed and sent again to %s afterwards is not known: %s", m.MirrorOf, m.Name, failure.OneLine(err))
+			continue
+		}
+		s.Log("of %s, at most %s are sealed and sent again to %s afterwards: packs that are not full are written anew", m.MirrorOf,
+			words.Size(most), m.Name)
+	}
+}
+
+func movable(ctx context.Context, w *systems.Systems, name string) (int64, error) {
+	t, err := w.Target(ctx, name)
+	if err != nil {
+		return 0, err
+	}
+	defer t.Close()
+	return t.Movable(ctx)
 }
 
 // maintain gives the space of what was removed back, where removing alone does not.

@@ -53,6 +53,46 @@ func (m *mirrored) maintain(ctx context.Context) (freed int64, err error) {
 	return m.dropBlobs(ctx, names)
 }
 
+// shortPack is below what a maintenance writes packs anew: 60 % of 20 MiB, kopia says.
+const shortPack = 12 << 20
+
+// Movable is how many bytes of a repository a maintenance may write anew at most: its packs that are not full. What moves is
+// sealed and sent again by a mirror. 0 of other targets.
+func (t *Target) Movable(ctx context.Context) (n int64, err error) {
+	at, ok := t.store.(*beside)
+	if !ok {
+		return 0, nil
+	}
+	for _, dir := range []string{"p", "q"} {
+		some, err := short(ctx, at.files, path.Join(chunksFolder, dir))
+		if err != nil {
+			return 0, err
+		}
+		n += some
+	}
+	return n, nil
+}
+
+func short(ctx context.Context, files *fileStore, dir string) (n int64, err error) {
+	infos, err := files.List(ctx, dir)
+	if failure.Is(err, CodeNotFound) {
+		return 0, nil
+	}
+	for _, info := range infos {
+		switch {
+		case info.Dir:
+			some, err := short(ctx, files, path.Join(dir, info.Name))
+			if err != nil {
+				return 0, err
+			}
+			n += some
+		case info.Size < shortPack:
+			n += info.Size
+		}
+	}
+	return n, err
+}
+
 // copies are the folders of all copies here; of those that cannot be read, too.
 func (m *mirrored) copies(ctx context.Context) (refs []string, err error) {
 	good, bad, err := m.t.List(ctx)

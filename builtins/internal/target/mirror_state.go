@@ -100,19 +100,14 @@ func (t *Target) sealBytes(b []byte) ([]byte, error) {
 	return io.ReadAll(r)
 }
 
-// putStaged writes a sealed file whose size is known. Most blobs are small: these need no buffers to wait in.
-func (t *Target) putStaged(ctx context.Context, name string, size int64, r io.Reader) error {
-	switch {
-	case size <= chunkSize:
+// putBlob writes a sealed file whose size is known. Most blobs are small: these need no buffer to be copied in.
+func (t *Target) putBlob(ctx context.Context, name string, size int64, r io.Reader) error {
+	if size <= chunkSize {
 		b := bytes.NewBuffer(make([]byte, 0, size+bytes.MinRead))
 		if _, err := b.ReadFrom(r); err != nil {
 			return err
 		}
 		r = b
-	case t.caps.Stages:
-		s := newStage(r)
-		defer s.Close()
-		r = s
 	}
 	_, err := t.store.Put(ctx, name, 0, size, t.limit.wrap(ctx, r))
 	return err

@@ -381,7 +381,7 @@ func (s *round) seal(ctx context.Context, b blob) (e mirror.Entry, err error) {
 	if t.drafts() {
 		name += draft
 	}
-	if err := t.putStaged(ctx, name, t.sealedSize(b.size), out); err != nil {
+	if err := t.putBlob(ctx, name, t.sealedSize(b.size), out); err != nil {
 		return e, err
 	}
 	e = mirror.Entry{Name: b.entry, Size: out.n, SHA256: out.hex(), Clear: bare.hex(), Bytes: bare.n, Pack: mirror.Pack(b.path)}
