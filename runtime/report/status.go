@@ -78,7 +78,7 @@ type ItemStatus struct {
 	Restore int64        `json:"restore_seconds_estimate,omitempty"`
 	Rate    int64        `json:"restore_bytes_per_second_estimate,omitempty"`
 	Kept    int          `json:"kept_full"`                  // artifacts with a copy that was read back, with all that it needs, and is online
-	Incr    int          `json:"kept_incremental,omitempty"` // of them those that need an earlier one
+	Incr    int          `json:"kept_incremental,omitempty"` // of them those that need an earlier one, or lie in chunks alone beside an earlier one
 	Erases  []Erased     `json:"erases,omitempty"`
 }
 
@@ -296,7 +296,7 @@ func (inv inventory) gone(it *item) bool {
 func (b *builder) item(a ledger.AssetDemand, it *item, gone bool, rates map[string]int64, met map[string]bool) ItemStatus {
 	out := ItemStatus{Name: it.name, Gone: gone}
 	targets := map[string]bool{}
-	full, increment := map[string]bool{}, map[string]bool{}
+	kept := keptOf{}
 	for i := range it.copies {
 		c := it.copies[i]
 		b.noteSealed(c.Copy)
@@ -315,17 +315,9 @@ func (b *builder) item(a ledger.AssetDemand, it *item, gone bool, rates map[stri
 			newest := copyStatus(c)
 			out.Newest, out.Age = &newest, int64(max(0, b.j.now.Sub(c.Taken))/time.Second)
 		}
-		full[c.Artifact] = full[c.Artifact] || !c.Offline
-		increment[c.Artifact] = c.Whole > c.Bytes
+		kept.add(c)
 	}
-	for id, online := range full {
-		if online {
-			out.Kept++
-			if increment[id] {
-				out.Incr++
-			}
-		}
-	}
+	out.Kept, out.Incr = kept.count()
 	sort.SliceStable(out.Copies, func(i, k int) bool { return out.Copies[i].Target < out.Copies[k].Target })
 	out.Restore, out.Rate = b.restore(it, rates)
 	counted := b.count(a, it)
@@ -342,4 +334,50 @@ func (b *builder) item(a ledger.AssetDemand, it *item, gone bool, rates map[stri
 func copyStatus(c ledger.Proven) CopyStatus {
 	return CopyStatus{Target: c.Target, Taken: c.Taken, Bytes: c.Bytes, Level: ledger.LevelName(c.Level), Proof: proofWords(c), At: c.At,
 		Device: deviceOf(c.Copy), Lacks: c.Lacks}
+}
+
+// keptOf are artifacts with a copy that was read back and is online, each by the cheapest
+// form that it is kept in.
+type keptOf map[string]form
+
+type form int
+
+const (
+	whole     form = iota // on one target by itself
+	chunked               // in chunks alone, beside others of its item: what did not change is there once
+	increment             // it needs an earlier artifact
+)
+
+func (k keptOf) add(c ledger.Proven) {
+	if c.Offline {
+		return
+	}
+	f := whole
+	switch {
+	case c.Whole > c.Bytes:
+		f = increment
+	case c.Decoded():
+		f = chunked
+	}
+	if had, ok := k[c.Artifact]; !ok || f < had {
+		k[c.Artifact] = f
+	}
+}
+
+// count counts them, and the increments among them. Of those in chunks alone one is full,
+// where nothing else is.
+func (k keptOf) count() (all, incr int) {
+	shared := 0
+	for _, f := range k {
+		switch f {
+		case increment:
+			incr++
+		case chunked:
+			shared++
+		}
+	}
+	if shared > 0 && incr+shared == len(k) {
+		shared--
+	}
+	return len(k), incr + shared
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -388,6 +389,38 @@ func TestStatusTellsFullArchivesFromIncrements(t *testing.T) {
 		}
 		if it := s.Assets[0].Items[0]; it.Kept != 2 || it.Incr != 1 || !strings.Contains(text.String(), "  "+want+"\n") {
 			t.Errorf("got %d kept, %d of them increments, want %q in\n%s", it.Kept, it.Incr, want, text.String())
+		}
+	}
+}
+
+func TestWhatLiesInChunksIsFullOnce(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		chunks int // artifacts that lie in chunks alone
+		whole  int // artifacts that lie there, and whole on another target
+		want   string
+	}{
+		{"all of them", 28, 0, "28/28: 1 full + 27 incr."},
+		{"one", 1, 0, "1/28 full"},
+		{"the newest lie whole, too", 26, 2, "28/28: 2 full + 26 incr."},
+		{"all lie whole, too", 0, 28, "28/28 full"},
+	} {
+		b, d := newBook(t), demands()
+		for i := range c.chunks + c.whole {
+			art := b.artifact("r"+strconv.Itoa(i), "erp", now.Add(-time.Duration(c.chunks+c.whole-i)*day))
+			held := b.copy(art, "nas", ledger.Read)
+			held.Files = []ledger.StoredFile{{Name: "disk.raw", Of: "erp.vma", Part: 1, Size: 1, Decoded: true}}
+			b.facts(held.Created, art.Run, ledger.Facts{Copies: []ledger.Copy{held}})
+			if i >= c.chunks {
+				b.copy(art, "offsite", ledger.Read)
+			}
+		}
+		var text bytes.Buffer
+		if err := status(t, b, d, now, Live{}).Text(&text, TextOptions{More: true}); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(text.String(), "  "+c.want+"\n") || strings.Contains(text.String(), "kept as 28 full") != !strings.Contains(c.want, "incr") {
+			t.Errorf("%s: want %q in\n%s", c.name, c.want, text.String())
 		}
 	}
 }

@@ -241,7 +241,7 @@ func (a AssetStatus) row() string {
 	if online == "" {
 		online = "N/A"
 	}
-	if a.Keep > 0 {
+	if a.Keep > 0 && !slices.ContainsFunc(a.Items, func(it ItemStatus) bool { return it.Incr > 0 }) {
 		online = fmt.Sprintf("%s, kept as %d full", online, a.Keep)
 	}
 	return fmt.Sprintf("RPO %s, RTO %s, retention %s, online copies %s", na(a.RPO), na(a.RTO), na(a.Retention), online)
