@@ -59,12 +59,11 @@ func existingCopies(ctx context.Context, s *runtime.Step, a *copiesArgs) (runtim
 		if len(out) == most {
 			break
 		}
-		age := s.Now().Sub(read[c.ID])
-		if a.UnreadFor != nil && age < *a.UnreadFor {
+		if a.UnreadFor != nil && s.Now().Sub(read[c.ID]) < *a.UnreadFor {
 			continue
 		}
 		if a.Due {
-			if ok, err := due.has(ctx, s, c, age); err != nil {
+			if ok, err := due.has(ctx, s, c, s.Now().Sub(due.since(c, read[c.ID]))); err != nil {
 				return runtime.Result{}, err
 			} else if !ok {
 				continue
@@ -80,6 +79,17 @@ type dueCopies struct {
 	w     *systems.Systems
 	named string           // the target that the policy names
 	left  map[string]int64 // of the night's read budgets
+}
+
+// since is when a copy was read, or, where nothing demands that it is read when it is
+// written, when it was written.
+func (d dueCopies) since(c ledger.Copy, read time.Time) time.Time {
+	row, _ := d.w.Site.Demands.Asset(c.Asset)
+	stored := slices.ContainsFunc(row.On, func(on ledger.CopyDemand) bool { return on.Target == c.Target && on.Level < ledger.Read })
+	if read.IsZero() && stored {
+		return c.Created
+	}
+	return read
 }
 
 // has is asked with the longest unread first: the last that a budget has room for may be

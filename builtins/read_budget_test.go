@@ -135,3 +135,21 @@ func TestRoundsInStatusAndCheck(t *testing.T) {
 		t.Errorf("got %s, %v", text.String(), err)
 	}
 }
+
+func TestWhatIsOnlyStoredIsDueWhenItsTimeIsOver(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, `on = {"node": "opened", "offsite": "read"`, `on = {"node": "opened", "offsite": "stored"`)
+	b.good(`return verify(copies = copy(artifact = snapshot_vm(guest = "erp"), to = ["offsite"]))`)
+	for _, c := range []struct {
+		after time.Duration
+		due   string
+	}{{0, "0"}, {28 * day, "0"}, {day, "1"}} {
+		b.clock.advance(c.after)
+		if out := b.run(`return len(copies(target = "offsite", due = True))`); out.Err != nil || out.Value.String() != c.due {
+			t.Errorf("after %v: got %v, %v, want %s", c.after, out.Value, out.Err, c.due)
+		}
+	}
+	if out := b.run(`return len(copies(target = "offsite", unread_for = "1d"))`); out.Value.String() != "1" {
+		t.Errorf("got %v: it was never read", out.Value)
+	}
+}

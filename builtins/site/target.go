@@ -32,7 +32,7 @@ type targetArgs struct {
 	Pass       Secret        `star:"passphrase?" doc:"secret(…) that opens the LUKS container of a medium (file://)"`
 	Login      Secret        `star:"login?" doc:"secret(…) of the login at a cloud store: runner cloud login or runner cloud import makes it"`
 	Layout     string        `star:"layout?" doc:"chunks: a deduplicating repository, guests' disks decoded; left out: folders of files (file://)"`
-	MirrorOf   string        `star:"mirror_of?" doc:"name of a target of layout chunks: its repository lies here, sealed, and only what is new is sent (layout chunks); read there fetches all that a copy needs, which the next night needs again for the most part: where bytes cost, demand stored"`
+	MirrorOf   string        `star:"mirror_of?" doc:"name of a target of layout chunks: its repository lies here, sealed, and only what is new is sent (layout chunks); read there fetches all that a copy needs, which the next night needs again for the most part: where bytes cost, demand stored, and have the newest copy alone read now and then"`
 	Password   Secret        `star:"password?" doc:"secret(…) of the repository's password (layout chunks)"`
 	PartSize   int64         `star:"part_size?" doc:"bytes: larger files are cut into parts of this size; 64 MiB at cloud stores"`
 	Bandwidth  int64         `star:"bandwidth?" doc:"bytes a second at most"`
