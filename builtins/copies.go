@@ -25,8 +25,9 @@ func copiesDeclaration() runtime.Declaration {
 		Doc: "copies: existing copies, those that were not read back for longest first.\n\n" +
 			"For verify: media rot, and a ledger that was rebuilt from manifests has no proofs. Some each night, the oldest proof first, read " +
 			"every byte again in a known time.\n\n" +
-			"A copy is due a day before its proof becomes older than its asset's reread; on a target with a read_budget from half of that " +
-			"time on, so that the reading is spread over the nights. Media that travel are left out, unless target names one.",
+			"A copy is due that has to be read when it is written and never was; and, a day before its proof becomes older than its asset's " +
+			"reread; on a target with a read_budget from half of that time on, so that the reading is spread over the nights. " +
+			"Media that travel are left out, unless target names one.",
 		Example: `copies(target = "offsite", due = True)`,
 		Fake:    existingCopies, Run: existingCopies,
 	}
@@ -63,7 +64,7 @@ func existingCopies(ctx context.Context, s *runtime.Step, a *copiesArgs) (runtim
 			continue
 		}
 		if a.Due {
-			if ok, err := due.has(ctx, s, c, s.Now().Sub(due.since(c, read[c.ID]))); err != nil {
+			if ok, err := due.has(ctx, s, c, read[c.ID]); err != nil {
 				return runtime.Result{}, err
 			} else if !ok {
 				continue
@@ -81,32 +82,29 @@ type dueCopies struct {
 	left  map[string]int64 // of the night's read budgets
 }
 
-// since is when a copy was read, or, where nothing demands that it is read when it is
-// written, when it was written.
-func (d dueCopies) since(c ledger.Copy, read time.Time) time.Time {
-	row, _ := d.w.Site.Demands.Asset(c.Asset)
-	stored := slices.ContainsFunc(row.On, func(on ledger.CopyDemand) bool { return on.Target == c.Target && on.Level < ledger.Read })
-	if read.IsZero() && stored {
-		return c.Created
-	}
-	return read
-}
-
 // has is asked with the longest unread first: the last that a budget has room for may be
-// read in part.
-func (d dueCopies) has(ctx context.Context, s *runtime.Step, c ledger.Copy, age time.Duration) (bool, error) {
+// read in part. What has to be read when it is written and never was is due, whatever its
+// asset says of reading again: a night broke off, or a ledger was rebuilt.
+func (d dueCopies) has(ctx context.Context, s *runtime.Step, c ledger.Copy, read time.Time) (bool, error) {
 	row, _ := d.w.Site.Demands.Asset(c.Asset)
-	if row.Reread == 0 || c.Offline && d.named != c.Target {
+	open := read.IsZero() && slices.ContainsFunc(row.On, func(on ledger.CopyDemand) bool { return on.Target == c.Target && on.Level >= ledger.Read })
+	switch {
+	case c.Offline && d.named != c.Target, row.Reread == 0 && !open:
 		return false, nil
+	case read.IsZero() && c.Borrowed(): // adopt has judged it
+		return false, nil
+	case read.IsZero():
+		read = c.Created
 	}
 	spec, err := d.w.Site.Target(c.Target)
 	if err != nil {
 		return false, nil // the site has it no more
 	}
+	age := s.Now().Sub(read)
 	if spec.ReadBudget == 0 {
-		return age >= max(row.Reread-24*time.Hour, row.Reread/2), nil
+		return open || age >= max(row.Reread-24*time.Hour, row.Reread/2), nil
 	}
-	if age < row.Reread/2 {
+	if !open && age < row.Reread/2 {
 		return false, nil
 	}
 	left, known := d.left[c.Target]
