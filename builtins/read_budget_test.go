@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/neosofia/runner/builtins/lab"
 	"github.com/neosofia/runner/runtime/ledger"
 	"github.com/neosofia/runner/runtime/report"
 )
@@ -151,5 +152,33 @@ func TestWhatIsOnlyStoredIsDueWhenItsTimeIsOver(t *testing.T) {
 	}
 	if out := b.run(`return len(copies(target = "offsite", unread_for = "1d"))`); out.Value.String() != "1" {
 		t.Errorf("got %v: it was never read", out.Value)
+	}
+}
+
+// An attempt that read nothing leaves the night's budget as it was: the next one is not
+// told that it is spent.
+func TestAnAttemptThatFailedCostsOnlyWhatItRead(t *testing.T) {
+	t.Parallel()
+	b := limited(t)
+	b.edit(`read_budget = "2MiB/night"`, `read_budget = "6MiB/night"`)
+	b.run(`return copy(artifact = snapshot_vm(guest = "erp"), to = ["offsite"])`)
+	if n := b.copies("offsite")[0].Bytes; n > 6<<20 || n < 3<<20 {
+		t.Fatalf("the copy has %d bytes: it says nothing", n)
+	}
+	b.heal = "attempt 1 of 3"
+	b.inject(lab.Fault{On: "ssh offsite.lab", Do: "refuse"})
+	if out := b.run(reread); out.Err != nil || len(b.proofs("offsite")) != 1 || !b.reported("attempt 1 of 3") {
+		t.Errorf("got %v, %v, %v", out.Err, b.proofs("offsite"), b.lines)
+	}
+}
+
+func TestACopyThatIsOpenedMustFitIntoANight(t *testing.T) {
+	t.Parallel()
+	b := limited(t)
+	b.edit("+", onHost)
+	out := b.run(`return verify(copies = copy(artifact = snapshot_vm(guest = "erp"), to = ["offsite"]), level = "opened")`)
+	wantCode(t, out, "E_READ_BUDGET", "opened in one go", `demand "read"`)
+	if len(b.readings()) > 0 {
+		t.Errorf("got %+v, want no pass", b.readings())
 	}
 }

@@ -37,11 +37,15 @@ const aNight = 24 * time.Hour
 // Rounds says of every target how far its copies are read back in time: of those with a
 // budget, and of those that hold copies which are to be read again.
 func (c Catalog) Rounds(ctx context.Context, d Demands, now time.Time) (out []Round, err error) {
-	reread := map[string]time.Duration{}
+	reread, again := map[string]time.Duration{}, false
 	for _, a := range d.Assets {
 		reread[a.Name] = a.Reread
+		again = again || a.Reread > 0
 	}
 	for _, t := range d.Targets {
+		if t.ReadBudget == 0 && !again {
+			continue
+		}
 		r := Round{Target: t.Name, Budget: t.ReadBudget}
 		copies, err := c.Copies(ctx, Query{Target: t.Name})
 		if err != nil {

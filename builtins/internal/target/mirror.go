@@ -249,7 +249,9 @@ func (m *mirrored) holding(ctx context.Context, keys *mirror.Keys, ref string) (
 		if len(notes) > 0 {
 			said += "; " + strings.Join(notes, "; ")
 		}
-		err = damaged(m.t.spec.Name, "find "+ref, "%s", said)
+		e := damaged(m.t.spec.Name, "find "+ref, "%s", said)
+		e.Hint = "have it copied there again, or, where its original is gone, remove its folder there: until then prune gives nothing back"
+		err = e
 	}
 	return s, err
 }

@@ -41,13 +41,7 @@ func (t *Target) Verify(ctx context.Context, c ledger.Copy, level int, ids []age
 // have most bytes together; their digests are compared. Next is the index of the first that
 // was not read. Where none fits, nothing is asked. Errors are those of Verify.
 func (t *Target) ReadPart(ctx context.Context, c ledger.Copy, from int, most int64) (next int, part Verified, err error) {
-	next = from
-	var sum int64
-	for next < len(c.Files) && sum+c.Files[next].Size <= most {
-		sum += c.Files[next].Size
-		next++
-	}
-	if next == from {
+	if next = Fit(c.Files, from, most); next == from {
 		return from, Verified{}, nil
 	}
 	begin := t.env.Now()
@@ -61,6 +55,14 @@ func (t *Target) ReadPart(ctx context.Context, c ledger.Copy, from int, most int
 		}
 	}
 	return next, Verified{Level: ledger.Read, Bytes: v.bytes, Nanos: int64(t.env.Now().Sub(begin))}, nil
+}
+
+// Fit is the index behind the last of the files from one on that have most bytes together.
+func Fit(files []ledger.StoredFile, from int, most int64) (next int) {
+	for next = from; next < len(files) && files[next].Size <= most; next++ {
+		most -= files[next].Size
+	}
+	return next
 }
 
 type verification struct {

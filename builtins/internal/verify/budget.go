@@ -67,16 +67,6 @@ func (p *pass) take() (took int64, whole bool) {
 	return took, took == need
 }
 
-// read goes on with a pass that does not begin or does not end tonight.
-func (p *pass) read(ctx context.Context, t *target.Target, took int64) (outcome, error) {
-	next, part, err := t.ReadPart(ctx, p.c, p.had.Next, took)
-	p.budget.Give(took - part.Bytes)
-	if err != nil {
-		return outcome{}, err
-	}
-	return p.stop(next, part)
-}
-
 // stop says how far the pass came tonight.
 func (p *pass) stop(next int, part target.Verified) (outcome, error) {
 	since := p.had.Since
@@ -100,8 +90,12 @@ func (p *pass) stop(next int, part target.Verified) (outcome, error) {
 		return out, nil
 	}
 	spec, _ := p.w.Site.Target(p.c.Target)
+	hint := "the next night goes on with it; if every night ends so, raise read_budget in target(name = \"" + p.c.Target + "\"): runner " +
+		"check POLICY.star says how much it takes"
+	if p.level > ledger.Read {
+		hint = "a copy is opened in one go: where read_budget is less than " + words.Size(all) + ", demand \"read\" of it, or raise it"
+	}
 	return out, &failure.Error{Code: target.CodeReadBudget, System: "target " + p.c.Target, Doing: "read it back",
 		Said: fmt.Sprintf("what proofs may read there in a night (%s) is spent: %s", words.Size(spec.ReadBudget), done),
-		Hint: "the next night goes on with it; if every night ends so, raise read_budget in target(name = \"" + p.c.Target + "\"): runner " +
-			"check POLICY.star says how much it takes"}
+		Hint: hint}
 }

@@ -183,27 +183,35 @@ func prove(ctx context.Context, s *runtime.Step, w *systems.Systems, a *Request,
 	})
 }
 
-// within reads one copy back with what is left of the night's budget.
-func within(ctx context.Context, s *runtime.Step, w *systems.Systems, c ledger.Copy, level int, ids []age.Identity, b *systems.Budget) (outcome,
-	error) {
+// within reads one copy back with what is left of the night's budget. What was taken of it
+// and not read is given back, whatever kept the reading from its end.
+func within(ctx context.Context, s *runtime.Step, w *systems.Systems, c ledger.Copy, level int, ids []age.Identity,
+	b *systems.Budget) (outcome, error) {
 	p, err := newPass(ctx, s, w, c, level, b)
 	if err != nil {
 		return outcome{}, err
 	}
 	took, whole := p.take()
-	switch {
-	case took == 0 && !whole:
+	if took == 0 && !whole {
 		o, err := p.stop(p.had.Next, target.Verified{})
 		return o, about(c, err)
-	case !whole || p.had.Next > 0:
-		return look(ctx, s, w, c, func(t *target.Target) (outcome, error) { return p.read(ctx, t, took) })
 	}
-	return look(ctx, s, w, c, func(t *target.Target) (outcome, error) {
+	var read int64
+	o, err := look(ctx, s, w, c, func(t *target.Target) (outcome, error) {
+		if !whole || p.had.Next > 0 {
+			next, part, err := t.ReadPart(ctx, c, p.had.Next, took)
+			if read = part.Bytes; err != nil {
+				return outcome{}, err
+			}
+			return p.stop(next, part)
+		}
 		v, err := t.Verify(ctx, c, level, ids, kinds.Checker(c.Kind))
-		b.Give(took - v.Bytes)
+		read = v.Bytes
 		proof := proofOf(s, c, v.Level, v.Bytes, v.Nanos, v.Note)
 		return outcome{proof: &proof}, err
 	})
+	b.Give(took - read)
+	return o, err
 }
 
 // look opens the target of a copy, and words what is found there.
@@ -312,10 +320,7 @@ func pretend(ctx context.Context, s *runtime.Step, c ledger.Copy, level int) (ou
 		return outcome{}, err
 	}
 	took, _ := p.take()
-	next := p.had.Next
-	for left := took; next < len(c.Files) && c.Files[next].Size <= left; next++ {
-		left -= c.Files[next].Size
-	}
+	next := target.Fit(c.Files, p.had.Next, took)
 	read := p.bytes(p.had.Next) - p.bytes(next)
 	b.Give(took - read)
 	o, err := p.stop(next, target.Verified{Level: ledger.Read, Bytes: read, Nanos: read})
