@@ -87,7 +87,8 @@ type dueCopies struct {
 // asset says of reading again: a night broke off, or a ledger was rebuilt.
 func (d dueCopies) has(ctx context.Context, s *runtime.Step, c ledger.Copy, read time.Time) (bool, error) {
 	row, _ := d.w.Site.Demands.Asset(c.Asset)
-	open := read.IsZero() && slices.ContainsFunc(row.On, func(on ledger.CopyDemand) bool { return on.Target == c.Target && on.Level >= ledger.Read })
+	demanded := func(on ledger.CopyDemand) bool { return on.Target == c.Target && on.Level >= ledger.Read }
+	open := read.IsZero() && slices.ContainsFunc(row.On, demanded)
 	switch {
 	case c.Offline && d.named != c.Target, row.Reread == 0 && !open:
 		return false, nil

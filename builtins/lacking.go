@@ -50,7 +50,8 @@ func lacking(ctx context.Context, s *runtime.Step, a *lackingArgs) (runtime.Resu
 		out, lost = append(out, list...), lost+gone
 	}
 	if lost > 0 {
-		s.Log("%d older artifacts that %s lacks can be read nowhere any more without a recovery key, or only as another archive of the same guest", lost, a.Target)
+		s.Log("%d older artifacts that %s lacks can be read nowhere any more without a recovery key, or only as another archive of the same "+
+			"guest", lost, a.Target)
 	}
 	slices.SortStableFunc(out, func(x, y ledger.Artifact) int { return y.Created.Compare(x.Created) })
 	if a.Most > 0 && len(out) > a.Most {

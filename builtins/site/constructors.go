@@ -240,7 +240,8 @@ func (b *builder) asset(a *assetArgs) (starlark.Value, error) {
 	if _, twice := b.site.Demands.Asset(a.Name); twice {
 		return nil, bad("name", "%q is declared twice", a.Name)
 	}
-	row := ledger.AssetDemand{Name: a.Name, Title: a.Title, RPO: a.RPO, RTO: a.RTO, Every: a.Every, Retention: a.Retention, Reread: a.Reread, Online: a.Online,
+	row := ledger.AssetDemand{Name: a.Name, Title: a.Title, RPO: a.RPO, RTO: a.RTO, Every: a.Every, Retention: a.Retention,
+		Reread: a.Reread, Online: a.Online,
 		Keep:   a.Keep,
 		Copies: a.Copies, Media: a.Media, Offsite: a.Offsite, Offline: a.Offline, Items: a.Items, Note: a.Note}
 	if row.Title == "" {

@@ -66,7 +66,8 @@ func (b *builder) target(a *targetArgs) (starlark.Value, error) {
 	case err != nil:
 		wrong = append(wrong, bad("read_budget", "read_budget: %w", err))
 	case budget > 0 && (place.InPlace || a.Layout != ""):
-		wrong = append(wrong, bad("read_budget", "read_budget is for files on a target of their own: not for %s", cmp.Or(a.Layout, "archives in place")))
+		wrong = append(wrong, bad("read_budget", "read_budget is for files on a target of their own: not for %s",
+			cmp.Or(a.Layout, "archives in place")))
 	case budget > 0 && a.PartSize == 0 && !place.Foreign:
 		wrong = append(wrong, bad("read_budget", "read_budget needs part_size: what a night begins to read it must be able to finish"))
 	case budget > 0 && budget < 2*a.PartSize:
@@ -85,7 +86,8 @@ func (b *builder) target(a *targetArgs) (starlark.Value, error) {
 	case a.Layout != "" && a.Password.Name == "":
 		wrong = append(wrong, bad("layout", "layout %q needs password = secret(…): runner secret set NAME keeps it", a.Layout))
 	case a.Layout != "" && (!place.Local || len(a.SealedTo) > 0 || a.PartSize > 0 || a.probed() != ""):
-		wrong = append(wrong, bad("layout", "layout %q is for a file:// target that is neither sealed, immutable, append-only nor cut into parts", a.Layout))
+		wrong = append(wrong, bad("layout", "layout %q is for a file:// target that is neither sealed, immutable, append-only nor cut into parts",
+			a.Layout))
 	}
 	if a.Immutable && a.AppendOnly {
 		wrong = append(wrong, bad("append_only", "say immutable or append_only: what nobody can change, or what runner's own login cannot"))

@@ -20,12 +20,13 @@ func (b *builder) rounds(ctx context.Context) error {
 		if r.Overdue == 0 || t.Offline && b.j.media.last[t.Name].State != "attached" {
 			continue
 		}
-		f := ledger.Finding{Severity: ledger.DegradedRun, Target: r.Target, Text: fmt.Sprintf("%s on %s not read back in time: the longest, of %s, "+
-			"not for %s, demanded: every %s", copiesWere(r.Overdue), r.Target, r.Longest.Item, span(r.Longest.Unread), span(r.Longest.Every)),
-			Type: b.verb("exec", "policies/reread.star")}
+		f := ledger.Finding{Severity: ledger.DegradedRun, Target: r.Target, Type: b.verb("exec", "policies/reread.star"),
+			Text: fmt.Sprintf("%s on %s not read back in time: the longest, of %s, not for %s, demanded: every %s", copiesWere(r.Overdue),
+				r.Target, r.Longest.Item, span(r.Longest.Unread), span(r.Longest.Every))}
 		switch {
 		case !r.Met():
-			f.Type = fmt.Sprintf("in site.star: read_budget = \"%dMiB/night\" in target(name = %q): as it is, it is never done", r.Needs>>20+1, r.Target)
+			f.Type = fmt.Sprintf("in site.star: read_budget = \"%dMiB/night\" in target(name = %q): as it is, it is never done", r.Needs>>20+1,
+				r.Target)
 		case !r.Ends.IsZero():
 			f.Text += "; all will be by " + dayOf(r.Ends, b.j.now)
 		}

@@ -78,7 +78,7 @@ type ItemStatus struct {
 	Restore int64        `json:"restore_seconds_estimate,omitempty"`
 	Rate    int64        `json:"restore_bytes_per_second_estimate,omitempty"`
 	Kept    int          `json:"kept_full"`                  // artifacts with a copy that was read back, with all that it needs, and is online
-	Incr    int          `json:"kept_incremental,omitempty"` // of them those that need an earlier one, or lie in chunks alone beside an earlier one
+	Incr    int          `json:"kept_incremental,omitempty"` // of them those that need an earlier one, or lie in chunks beside one
 	Erases  []Erased     `json:"erases,omitempty"`
 }
 

@@ -155,7 +155,8 @@ func (j *job) artifact(ctx context.Context, f *archive, h host.Host, config map[
 		return art, false, err
 	}
 	log := proxmox.ReadLog(lines, f.guest.VMID)
-	src := snapshotvm.Source{Asset: f.guest.Asset, Item: f.guest.Item, Type: f.guestType(), VMID: f.guest.VMID, Config: config, Log: log, Node: f.node}
+	src := snapshotvm.Source{Asset: f.guest.Asset, Item: f.guest.Item, Type: f.guestType(), VMID: f.guest.VMID, Config: config, Log: log,
+		Node: f.node}
 	art = ledger.Artifact{ID: id, Kind: snapshotvm.Kind(f.guestType()), Asset: f.guest.Asset, Item: f.guest.Item, Run: j.s.Run, Step: j.s.ID,
 		Source: fmt.Sprintf("%s:%s/%d", f.sys.Name, f.guestType(), f.guest.VMID), Created: f.created(), Origin: origin,
 		Files: []ledger.File{{Name: path.Base(f.VolID), Size: f.Size}}, Bytes: f.Size, Gaps: snapshotvm.Gaps(src), Declared: snapshotvm.Facts(src),
@@ -228,10 +229,10 @@ func (j *job) prove(ctx context.Context, f *archive, art ledger.Artifact) (cp le
 	}
 	defer t.Close()
 	k, _ := kinds.Find(art.Kind)
-	out := target.Copy(ctx, target.Source{Artifact: art, Check: k.Open, Open: func(ctx context.Context, file string, offset int64) (io.ReadCloser,
-		error) {
+	open := func(ctx context.Context, file string, offset int64) (io.ReadCloser, error) {
 		return j.w.OpenFile(ctx, art.Origin, file, offset)
-	}}, []*target.Target{t})[0]
+	}
+	out := target.Copy(ctx, target.Source{Artifact: art, Check: k.Open, Open: open}, []*target.Target{t})[0]
 	if out.Err != nil {
 		return cp, proof, out.Err
 	}

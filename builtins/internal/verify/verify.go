@@ -215,7 +215,8 @@ func within(ctx context.Context, s *runtime.Step, w *systems.Systems, c ledger.C
 }
 
 // look opens the target of a copy, and words what is found there.
-func look(ctx context.Context, s *runtime.Step, w *systems.Systems, c ledger.Copy, at func(*target.Target) (outcome, error)) (outcome, error) {
+func look(ctx context.Context, s *runtime.Step, w *systems.Systems, c ledger.Copy,
+	at func(*target.Target) (outcome, error)) (outcome, error) {
 	placed, err := systems.Placed(ctx, s, c)
 	if err != nil {
 		return outcome{}, err
